@@ -1,0 +1,106 @@
+/* Counter-based random numbers: see rng.h for the layout of counters. Nothing here has state. */
+#include "runtime/base/rng.h"
+
+#include "runtime/base/bug.h"
+
+
+/* The constants of Philox4x32: two multipliers and the two steps of the key schedule (the golden ratio and the square
+ * root of three, less one, as fractions of 2^32). */
+#define MULTIPLIER_0 0xD2511F53u
+#define MULTIPLIER_1 0xCD9E8D57u
+#define KEY_STEP_0 0x9E3779B9u
+#define KEY_STEP_1 0xBB67AE85u
+#define ROUNDS 10
+
+void rng_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
+    uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
+    uint32_t k0 = key[0], k1 = key[1];
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t p0 = (uint64_t)MULTIPLIER_0 * c0;
+        uint64_t p1 = (uint64_t)MULTIPLIER_1 * c2;
+        c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
+        c1 = (uint32_t)p1;
+        c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+        c3 = (uint32_t)p0;
+        k0 += KEY_STEP_0;
+        k1 += KEY_STEP_1;
+    }
+    out[0] = c0;
+    out[1] = c1;
+    out[2] = c2;
+    out[3] = c3;
+}
+
+uint32_t rng_word(uint64_t seed, uint64_t step, uint32_t site, uint64_t element) {
+    uint64_t block = (element >> 6) * 16 + (element & 15);
+    uint32_t counter[4] = {(uint32_t)block, (uint32_t)(block >> 32) ^ (uint32_t)(step >> 32), site, (uint32_t)step};
+    uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+    uint32_t out[4];
+    rng_philox(counter, key, out);
+    return out[(element >> 4) & 3];
+}
+
+float rng_uniform_f32(uint64_t seed, uint64_t step, uint32_t site, uint64_t element) {
+    return (float)(rng_word(seed, step, site, element) >> 8) * 0x1p-24f;
+}
+
+double rng_uniform_f64(uint64_t seed, uint64_t step, uint32_t site, uint64_t element) {
+    uint64_t high = rng_word(seed, step, site, element);
+    uint64_t low = rng_word(seed, step, site ^ 0x80000000u, element);
+    return (double)(((high << 32) | low) >> 11) * 0x1p-53;
+}
+
+/* A bijection of 64-bit words in which every input bit reaches every output bit (two rounds of xor-shift and multiply
+ * by odd constants with balanced bits). */
+static uint64_t mix(uint64_t x) {
+    x ^= x >> 32;
+    x *= 0xD6E8FEB86659FD93u;
+    x ^= x >> 32;
+    x *= 0xD6E8FEB86659FD93u;
+    x ^= x >> 32;
+    return x;
+}
+
+uint64_t rng_hash(const void *data, uint64_t bytes, uint64_t seed) {
+    const unsigned char *p = data;
+    uint64_t hash = mix(seed + 0x9E3779B97F4A7C15u) ^ bytes;
+    while (bytes) {
+        uint64_t taken = bytes < 8 ? bytes : 8;
+        uint64_t word = 0;
+        for (uint64_t i = 0; i < taken; i++) { /* little endian on every machine */
+            word |= (uint64_t)p[i] << (8 * i);
+        }
+        hash = mix(hash + word * 0x9E3779B97F4A7C15u) + 0x2545F4914F6CDD1Du;
+        p += taken;
+        bytes -= taken;
+    }
+    return mix(hash);
+}
+
+/* One pass of a six-round Feistel network over words of 2 * half bits. */
+static uint64_t feistel(uint64_t value, unsigned half, uint64_t key) {
+    uint64_t mask = (UINT64_C(1) << half) - 1;
+    uint64_t left = value >> half, right = value & mask;
+    for (uint64_t round = 0; round < 6; round++) {
+        uint64_t next = left ^ (mix(right + mix(key + round)) & mask);
+        left = right;
+        right = next;
+    }
+    return (left << half) | right;
+}
+
+uint64_t rng_permute(uint64_t seed, uint64_t epoch, uint64_t n, uint64_t index) {
+    NNC_ASSERT(index < n);
+    if (n <= 1) {
+        return 0;
+    }
+    unsigned half = 1;
+    while (half < 32 && (UINT64_C(1) << (2 * half)) < n) {
+        half++;
+    }
+    uint64_t key = mix(seed + 0x9E3779B97F4A7C15u) ^ mix(epoch + 0x5851F42D4C957F2Du);
+    do { /* the walk stays on the cycle of `index`, which comes back below n at the latest at index itself */
+        index = feistel(index, half, key);
+    } while (index >= n);
+    return index;
+}
