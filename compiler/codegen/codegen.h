@@ -1,0 +1,37 @@
+/* Kernel IR to LLVM IR to an object file, through LLVM's C API. One LLVMContext and one target machine per call, so calls
+ * may run on several threads. Nothing is kept between calls. */
+#ifndef NNC_CODEGEN_CODEGEN_H
+#define NNC_CODEGEN_CODEGEN_H
+#include "compiler/kernel/kir.h"
+
+typedef struct {
+    const char *triple;   /* NULL: this machine */
+    const char *cpu;      /* NULL: this machine, with its detected features */
+    const char *features; /* NULL with cpu NULL */
+    bool verify;          /* run LLVM's verifier (always in Debug) */
+    bool announce_ranges; /* for TSan: every load and store tells the ranges it touches */
+    /* Texts wanted for --dump: NULL, or appended to. */
+    StrBuf *llvm, *assembly;
+} CodegenOptions;
+
+typedef struct {
+    char *data; /* malloc'd; the caller frees it */
+    size_t size;
+} ObjectCode;
+
+/* All programs in one object. Symbols: for every program NAME_plan and NAME_step (external), kernels internal.
+ * False: *error (malloc'd, the caller frees it) says why. */
+bool codegen_object(KProgram *const *programs, int count, const CodegenOptions *options, ObjectCode *object, char **error);
+void codegen_object_free(ObjectCode *object);
+
+/* What the generated code may use: vector width in bytes and register count, cache sizes; known without LLVM types. */
+typedef struct {
+    int vector_bytes;     /* 64 AVX-512, 32 AVX2, 16 NEON/SSE2 */
+    int vector_registers; /* 32 or 16 */
+    bool has_fma;
+    int64_t l1_bytes, l2_bytes, l3_bytes;
+} TargetDescription;
+
+bool codegen_describe(const char *triple, const char *cpu, const char *features, TargetDescription *target, char **error);
+
+#endif

@@ -1,0 +1,15 @@
+/* Objects in memory: links an object produced by codegen and gives addresses of its symbols. */
+#ifndef NNC_JIT_JIT_H
+#define NNC_JIT_JIT_H
+#include "compiler/codegen/codegen.h"
+
+typedef struct Jit Jit;
+
+Jit *jit_new(char **error);                  /* NULL: *error (malloc'd) */
+void jit_free(Jit *jit);                     /* code of all units goes with it */
+typedef struct JitUnit JitUnit;
+JitUnit *jit_add(Jit *jit, ObjectCode *object, char **error); /* takes the object's memory, also on failure */
+void *jit_symbol(JitUnit *unit, const char *name);            /* NULL: no such symbol */
+void jit_remove(JitUnit *unit);
+
+#endif
