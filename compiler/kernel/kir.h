@@ -36,6 +36,8 @@ struct KBlock {
     KInst *parent; /* the for or if, NULL: the kernel's own block */
     VEC(KInst *) args;
     VEC(KInst *) insts; /* the last one of a loop or branch body is YIELD */
+    KInst **known;      /* the builder's hash table of values without effects, for reuse (see kir.c) */
+    uint32_t known_count, known_cap;
 };
 
 struct KInst {
@@ -44,6 +46,7 @@ struct KInst {
     uint32_t id;
     uint32_t nsrc;
     KInst **src;
+    KBlock *block; /* where it is (ARG: whose argument) */
     union {
         int64_t i;         /* ints of CONST, ARG, DIM, EXTRACT, FAIL (site), RESULT (which) */
         double f;          /* floats of CONST (exact in the type) */
