@@ -1,0 +1,149 @@
+/* Bindings: which memory every argument of a compiled function uses. Inputs named like a column of the data are staged row
+ * by row; "step" and "total_steps" are scalars of the run; parameters and states are the trainer's tensors. */
+#include "runtime/train/trainer_private.h"
+
+#include "runtime/base/bug.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static size_t argument_bytes(const Function *function, int arg, int64_t rows)
+{
+    int64_t dims[FUNCTION_RANK] = {0};
+    NNC_ASSERT(function->dim_count <= FUNCTION_RANK);
+    for (int i = 0; i < function->dim_count; i++)
+        dims[i] = rows;
+    int64_t elements = function_elements(function, dims, arg);
+    return elements < 0 ? 0 : (size_t)elements * dtype_bytes(function->args[arg].dtype);
+}
+
+static void *scalar_input(Trainer *trainer, const char *name)
+{
+    if (strcmp(name, "step") == 0)
+        return &trainer->scalar_step;
+    if (strcmp(name, "total_steps") == 0)
+        return &trainer->scalar_total;
+    return NULL;
+}
+
+static void *memory_of(Binding *binding, Trainer *trainer, int arg, const DataTable *table, int64_t rows)
+{
+    const FunctionArg *argument = &binding->function->args[arg];
+    if (argument->kind == ARG_PARAM || argument->kind == ARG_STATE)
+        return trainer_tensor(trainer, argument->name);
+    bool column = argument->kind == ARG_INPUT && table && table_column(table, argument->name);
+    if (argument->kind == ARG_INPUT && !column)
+        return scalar_input(trainer, argument->name);
+    if (posix_memalign(&binding->owned[arg], 64, argument_bytes(binding->function, arg, rows) + 64) != 0)
+        binding->owned[arg] = NULL;
+    return binding->owned[arg];
+}
+
+bool binding_open(Binding *binding, Trainer *trainer, const Function *function, const DataTable *table, int64_t rows)
+{
+    size_t count = (size_t)function->arg_count + 1;
+    *binding = (Binding){.function = function, .capacity = rows};
+    binding->buffers = calloc(count, sizeof *binding->buffers);
+    binding->owned = calloc(count, sizeof *binding->owned);
+    if (!binding->buffers || !binding->owned)
+        return false;
+    for (int arg = 0; arg < function->arg_count; arg++) {
+        binding->buffers[arg] = memory_of(binding, trainer, arg, table, rows);
+        if (!binding->buffers[arg])
+            return false;
+    }
+    return true;
+}
+
+void binding_close(Binding *binding)
+{
+    for (int arg = 0; binding->owned && arg < binding->function->arg_count; arg++)
+        free(binding->owned[arg]);
+    free(binding->owned);
+    free(binding->buffers);
+    *binding = (Binding){0};
+}
+
+void *binding_output(const Binding *binding, const char *name)
+{
+    int arg = function_arg(binding->function, ARG_OUTPUT, name);
+    return arg < 0 ? NULL : binding->buffers[arg];
+}
+
+static int64_t source_row(const DataPart *part, const int64_t *order, int64_t i)
+{
+    int64_t position = order ? order[i] : i;
+    return part->rows ? part->rows[position] : position;
+}
+
+void binding_fill(Binding *binding, const DataPart *part, const int64_t *order, int64_t first, int64_t count)
+{
+    NNC_ASSERT(count <= binding->capacity);
+    for (int arg = 0; arg < binding->function->arg_count; arg++) {
+        const FunctionArg *argument = &binding->function->args[arg];
+        const DataColumn *column = argument->kind == ARG_INPUT ? table_column(part->table, argument->name) : NULL;
+        if (!column)
+            continue;
+        if (!order && !part->rows) { /* consecutive rows are read where they are */
+            binding->buffers[arg] = column->data + first * column->row_bytes;
+            continue;
+        }
+        char *out = binding->owned[arg];
+        binding->buffers[arg] = out;
+        for (int64_t i = 0; i < count; i++, out += column->row_bytes)
+            memcpy(out, column->data + source_row(part, order, first + i) * column->row_bytes,
+                   (size_t)column->row_bytes);
+    }
+}
+
+static void report_failure(Trainer *trainer, const Function *function, const CallFailure *failure, int64_t rows,
+                           const DataPart *part, const int64_t *order)
+{
+    const FailureSite *site = &function->sites[failure->site];
+    DiagItem *item = diag_error(trainer->diag, site->code, site->span, NULL, "%s", site->message);
+    if (part && failure->element < rows)
+        diag_note(item, (Span){0}, "row %lld of the batch, row %lld of the data", (long long)failure->element,
+                  (long long)source_row(part, order, failure->element));
+    else
+        diag_note(item, (Span){0}, "at element %lld", (long long)failure->element);
+}
+
+/* part and order (already advanced to the batch) are for messages only; part may be NULL. */
+nnc_status binding_call(Trainer *trainer, Binding *binding, int64_t rows, const DataPart *part, const int64_t *order)
+{
+    int64_t dims[FUNCTION_RANK];
+    CallFailure failure;
+    for (int i = 0; i < binding->function->dim_count; i++)
+        dims[i] = rows;
+    trainer->scalar_step = trainer->step;
+    switch (session_call(trainer->session, binding->function, dims, binding->buffers, trainer->spec->seed,
+                         (uint64_t)trainer->step, &failure)) {
+    case CALL_OK: return NNC_OK;
+    case CALL_NO_MEMORY: return NNC_MEMORY;
+    case CALL_FAILED: break;
+    }
+    report_failure(trainer, binding->function, &failure, rows, part, order);
+    return NNC_DATA;
+}
+
+nnc_status trainer_call(Trainer *trainer, const Function *function, int64_t rows, const void *const *inputs,
+                        void *const *outputs)
+{
+    int next_input = 0, next_output = 0;
+    Binding binding = {.function = function, .capacity = rows};
+    binding.buffers = calloc((size_t)function->arg_count + 1, sizeof *binding.buffers);
+    if (!binding.buffers)
+        return NNC_MEMORY;
+    for (int arg = 0; arg < function->arg_count; arg++) {
+        const FunctionArg *argument = &function->args[arg];
+        if (argument->kind == ARG_INPUT)
+            binding.buffers[arg] = (void *)inputs[next_input++];
+        else if (argument->kind == ARG_OUTPUT)
+            binding.buffers[arg] = outputs[next_output++];
+        else
+            binding.buffers[arg] = trainer_tensor(trainer, argument->name);
+    }
+    nnc_status status = binding_call(trainer, &binding, rows, NULL, NULL);
+    free(binding.buffers);
+    return status;
+}

@@ -1,0 +1,264 @@
+/* Epochs and steps. The position in the data is (epoch, index) under a stateless permutation, so nothing random has to be
+ * remembered. A loss that is not finite ends the run with the weights of the last good epoch. */
+#include "runtime/train/trainer_private.h"
+
+#include "runtime/base/rng.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+static int64_t steps_of_epoch(const TrainSpec *spec)
+{
+    int64_t rows = spec->parts[NNC_PART_TRAIN].count;
+    return spec->drop_last ? rows / spec->batch : (rows + spec->batch - 1) / spec->batch;
+}
+
+int64_t trainer_planned_steps(const TrainSpec *spec)
+{
+    return spec->steps > 0 ? spec->steps : spec->epochs * steps_of_epoch(spec);
+}
+
+static int64_t planned_epochs(const TrainSpec *spec)
+{
+    int64_t each = steps_of_epoch(spec);
+    return spec->steps > 0 && each > 0 ? (spec->steps + each - 1) / each : spec->epochs;
+}
+
+static double scalar_output(const Binding *binding, const char *name)
+{
+    int arg = function_arg(binding->function, ARG_OUTPUT, name);
+    if (arg < 0)
+        return NAN;
+    return binding->function->args[arg].dtype == DT_F32 ? *(float *)binding->buffers[arg]
+                                                        : *(double *)binding->buffers[arg];
+}
+
+static void send(Trainer *trainer, nnc_event *event)
+{
+    event->file = trainer->spec->file;
+    event->block = trainer->spec->block;
+    event->steps = trainer->total_steps;
+    event->epochs = planned_epochs(trainer->spec);
+    if (trainer->on_event)
+        trainer->on_event(trainer->event_user, event);
+}
+
+static void send_start(Trainer *trainer)
+{
+    const TrainSpec *spec = trainer->spec;
+    nnc_event event = {
+        .kind = NNC_EVENT_START,
+        .seed = spec->seed,
+        .threads = spec->threads,
+        .kernels = spec->kernel_count,
+        .compile_ms = spec->compile_ms,
+        .arena_bytes = spec->arena_bytes,
+        .examples_train = spec->parts[NNC_PART_TRAIN].count,
+        .examples_valid = spec->parts[NNC_PART_VALID].count,
+        .examples_test = spec->parts[NNC_PART_TEST].count,
+    };
+    for (int i = 0; i < spec->tensor_count; i++)
+        if (spec->tensors[i].role == ROLE_PARAM)
+            event.parameters += (int64_t)(tensor_bytes(&spec->tensors[i]) / dtype_bytes(spec->tensors[i].dtype));
+    send(trainer, &event);
+}
+
+typedef struct {
+    int64_t *order;   /* of the rows, NULL: as they are */
+    double *step_ms;
+    int64_t steps, done;
+    double seconds;
+    double loss, lr;
+} Epoch;
+
+static bool epoch_open(Trainer *trainer, Epoch *epoch, int64_t number)
+{
+    const TrainSpec *spec = trainer->spec;
+    int64_t rows = spec->parts[NNC_PART_TRAIN].count;
+    *epoch = (Epoch){.steps = steps_of_epoch(spec)};
+    if (trainer->total_steps - trainer->step < epoch->steps)
+        epoch->steps = trainer->total_steps - trainer->step;
+    epoch->step_ms = malloc(sizeof *epoch->step_ms * (size_t)(epoch->steps + 1));
+    if (spec->shuffle)
+        epoch->order = malloc(sizeof *epoch->order * (size_t)(rows + 1));
+    if (!epoch->step_ms || (spec->shuffle && !epoch->order))
+        return false;
+    for (int64_t i = 0; spec->shuffle && i < rows; i++)
+        epoch->order[i] = (int64_t)rng_permute(spec->seed, (uint64_t)number, (uint64_t)rows, (uint64_t)i);
+    return true;
+}
+
+static void epoch_close(Epoch *epoch)
+{
+    free(epoch->order);
+    free(epoch->step_ms);
+}
+
+static nnc_status diverged(Trainer *trainer, double loss)
+{
+    diag_error(trainer->diag, ERR_E0800, (Span){0}, NULL, "the loss is %s at step %lld",
+               isnan(loss) ? "not a number" : "infinite", (long long)trainer->step + 1);
+    if (trainer->snapshot)
+        tensors_restore(trainer, trainer->snapshot);
+    return NNC_DIVERGED;
+}
+
+static nnc_status train_step(Trainer *trainer, Epoch *epoch, int64_t number)
+{
+    const TrainSpec *spec = trainer->spec;
+    const DataPart *part = &spec->parts[NNC_PART_TRAIN];
+    int64_t first = epoch->done * spec->batch, left = part->count - first;
+    int64_t rows = left < spec->batch ? left : spec->batch;
+    double begin = now_seconds();
+    DataPart batch = *part;
+    if (!epoch->order && part->rows)
+        batch.rows += first;
+    binding_fill(&trainer->train, part, epoch->order, first, rows);
+    nnc_status status =
+        binding_call(trainer, &trainer->train, rows, &batch, epoch->order ? epoch->order + first : NULL);
+    if (status != NNC_OK)
+        return status;
+    epoch->loss = scalar_output(&trainer->train, "loss");
+    epoch->lr = scalar_output(&trainer->train, "lr");
+    if (!isfinite(epoch->loss))
+        return diverged(trainer, epoch->loss);
+    double seconds = now_seconds() - begin;
+    epoch->seconds += seconds;
+    epoch->step_ms[epoch->done++] = seconds * 1e3;
+    trainer->step++;
+    send(trainer, &(nnc_event){.kind = NNC_EVENT_STEP,
+                               .step = trainer->step,
+                               .epoch = number + 1,
+                               .step_of_epoch = epoch->done,
+                               .steps_of_epoch = epoch->steps,
+                               .rows = rows,
+                               .loss = epoch->loss,
+                               .lr = epoch->lr,
+                               .seconds = epoch->seconds});
+    return NNC_OK;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Is the monitored metric better than at any earlier epoch? Without validation rows the training part is watched. */
+static bool note_improvement(Trainer *trainer)
+{
+    const TrainSpec *spec = trainer->spec;
+    nnc_part part = spec->parts[spec->monitor_part].count ? spec->monitor_part : NNC_PART_TRAIN;
+    const MetricSet *set = &trainer->sets[part];
+    if (set->count == 0)
+        return false;
+    double value = set->items[spec->monitor].value;
+    double gain = spec->metrics[spec->monitor].higher_is_better ? value - trainer->best_value : trainer->best_value - value;
+    if (isnan(value) || (trainer->has_best && !(gain > spec->min_delta))) {
+        trainer->epochs_since_best++;
+        return false;
+    }
+    trainer->best_value = value;
+    trainer->has_best = true;
+    trainer->epochs_since_best = 0;
+    return true;
+}
+
+static nnc_status finish_epoch(Trainer *trainer, Epoch *epoch, int64_t number)
+{
+    const TrainSpec *spec = trainer->spec;
+    nnc_event event = {.kind = NNC_EVENT_EPOCH,
+                       .step = trainer->step,
+                       .epoch = number + 1,
+                       .step_of_epoch = epoch->done,
+                       .steps_of_epoch = epoch->steps,
+                       .loss = epoch->loss,
+                       .lr = epoch->lr,
+                       .seconds = epoch->seconds};
+    nnc_status status = metrics_collect(trainer, NNC_PART_TRAIN);
+    if (status != NNC_OK)
+        return status;
+    double begin = now_seconds();
+    if (spec->parts[NNC_PART_VALID].count > 0)
+        status = evaluate_part(trainer, NNC_PART_VALID);
+    if (status != NNC_OK)
+        return status;
+    event.valid_seconds = now_seconds() - begin;
+    qsort(epoch->step_ms, (size_t)epoch->done, sizeof *epoch->step_ms, compare_doubles);
+    if (epoch->done > 0) {
+        event.step_ms_min = epoch->step_ms[0];
+        event.step_ms_median = epoch->step_ms[epoch->done / 2];
+        event.step_ms_max = epoch->step_ms[epoch->done - 1];
+    }
+    event.improved = note_improvement(trainer);
+    if (event.improved && spec->patience > 0 && !tensors_copy(trainer, &trainer->best))
+        return NNC_MEMORY;
+    event.train = trainer->sets[NNC_PART_TRAIN].items;
+    event.train_count = trainer->sets[NNC_PART_TRAIN].count;
+    event.valid = trainer->sets[NNC_PART_VALID].items;
+    event.valid_count = trainer->sets[NNC_PART_VALID].count;
+    send(trainer, &event);
+    return NNC_OK;
+}
+
+static nnc_status run_epoch(Trainer *trainer, int64_t number)
+{
+    Epoch epoch;
+    nnc_status status = NNC_OK;
+    if (!epoch_open(trainer, &epoch, number) || !tensors_copy(trainer, &trainer->snapshot)) {
+        epoch_close(&epoch);
+        return NNC_MEMORY;
+    }
+    metrics_reset(trainer);
+    while (status == NNC_OK && epoch.done < epoch.steps)
+        status = atomic_load(&trainer->stop) ? NNC_INTERRUPTED : train_step(trainer, &epoch, number);
+    if (status == NNC_OK)
+        status = finish_epoch(trainer, &epoch, number);
+    epoch_close(&epoch);
+    return status;
+}
+
+static nnc_status send_end(Trainer *trainer, nnc_status status, double begin, bool early)
+{
+    struct rusage usage;
+    if (status == NNC_OK && trainer->spec->parts[NNC_PART_TEST].count > 0)
+        status = evaluate_part(trainer, NNC_PART_TEST);
+    if (status != NNC_OK && status != NNC_INTERRUPTED && status != NNC_DIVERGED)
+        return status;
+    getrusage(RUSAGE_SELF, &usage);
+    nnc_event event = {.kind = NNC_EVENT_END,
+                       .step = trainer->step,
+                       .seconds = now_seconds() - begin,
+                       .train = trainer->sets[NNC_PART_TRAIN].items,
+                       .train_count = trainer->sets[NNC_PART_TRAIN].count,
+                       .valid = trainer->sets[NNC_PART_VALID].items,
+                       .valid_count = trainer->sets[NNC_PART_VALID].count,
+                       .test = trainer->sets[NNC_PART_TEST].items,
+                       .test_count = trainer->sets[NNC_PART_TEST].count,
+                       .stopped_early = early,
+                       .arena_bytes = trainer->spec->arena_bytes,
+                       .arena_bytes_used = session_arena_bytes(trainer->session),
+                       .peak_rss_bytes = (int64_t)usage.ru_maxrss * 1024};
+    if (trainer->finish)
+        event.saved = trainer->finish(trainer->finish_user, status);
+    send(trainer, &event);
+    return status;
+}
+
+nnc_status trainer_run(Trainer *trainer)
+{
+    const TrainSpec *spec = trainer->spec;
+    double begin = now_seconds();
+    nnc_status status = NNC_OK;
+    bool early = false;
+    send_start(trainer);
+    for (int64_t epoch = 0; status == NNC_OK && !early && trainer->step < trainer->total_steps; epoch++) {
+        status = run_epoch(trainer, epoch);
+        early = status == NNC_OK && spec->patience > 0 && trainer->epochs_since_best >= spec->patience;
+    }
+    if (status == NNC_OK && spec->patience > 0 && trainer->best)
+        tensors_restore(trainer, trainer->best);
+    return send_end(trainer, status, begin, early);
+}
