@@ -14,6 +14,7 @@
 #define NNC_SEMA_SEMA_H
 #include "compiler/ast/ast.h"
 #include "compiler/graph/graph.h"
+#include "runtime/base/initial.h"
 
 /* ---- Options ---- */
 
@@ -39,20 +40,6 @@ typedef enum {
     TENSOR_METRIC, /* "metric.accuracy.hit": reset before every pass over data, merged by sum */
     TENSOR_STAT    /* "stat.m": computed once from the training rows (DatasetPlan.stats) */
 } TensorRole;
-
-typedef enum {
-    INIT_CONSTANT,     /* a */
-    INIT_UNIFORM,      /* [a, b) */
-    INIT_NORMAL,       /* mean a, standard deviation b */
-    INIT_TRUNC_NORMAL, /* mean a, standard deviation b, drawn again outside of a +- 2b */
-    INIT_ORTHOGONAL,   /* gain a; the tensor as a matrix [dims[0], rest] */
-    INIT_EYE           /* a on the main diagonal of a matrix, 0 elsewhere */
-} InitKind;
-
-typedef struct {
-    InitKind kind;
-    double a, b;
-} InitSpec;
 
 typedef struct {
     const char *name;

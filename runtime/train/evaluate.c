@@ -8,7 +8,7 @@
 void metrics_reset(Trainer *trainer)
 {
     for (int i = 0; i < trainer->spec->tensor_count; i++) {
-        const TensorSpec *spec = &trainer->spec->tensors[i];
+        const RunTensor *spec = &trainer->spec->tensors[i];
         if (spec->role == ROLE_METRIC)
             init_fill(&spec->init, spec->name, 0, spec->dtype, spec->rank, spec->sizes, trainer->tensors[i]);
     }

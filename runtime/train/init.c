@@ -132,6 +132,6 @@ bool init_fill(const InitSpec *spec, const char *name, uint64_t seed, DType dtyp
         return fill_orthogonal(spec->a, s, dtype, sizes[0], count / sizes[0], data);
     for (int64_t i = 0; i < count; i++)
         put(dtype, data, i,
-            spec->kind == INIT_EYE ? rank == 2 && i / sizes[1] == i % sizes[1] : value_at(spec, s, i));
+            spec->kind == INIT_EYE ? spec->a * (rank == 2 && i / sizes[1] == i % sizes[1]) : value_at(spec, s, i));
     return true;
 }

@@ -12,7 +12,7 @@ double now_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-size_t tensor_bytes(const TensorSpec *spec)
+size_t tensor_bytes(const RunTensor *spec)
 {
     size_t bytes = dtype_bytes(spec->dtype);
     for (int axis = 0; axis < spec->rank; axis++)
@@ -26,7 +26,7 @@ static void *tensor_memory(size_t bytes)
     return posix_memalign(&memory, 64, (bytes + 63) / 64 * 64 + 64) == 0 ? memory : NULL;
 }
 
-static bool fill_tensor(const TensorSpec *spec, uint64_t seed, void *data)
+static bool fill_tensor(const RunTensor *spec, uint64_t seed, void *data)
 {
     if (spec->value) {
         memcpy(data, spec->value, tensor_bytes(spec));
@@ -145,7 +145,7 @@ void trainer_stop(Trainer *trainer)
 }
 
 /* Only what a model is made of: optimiser and metric states are not part of a snapshot. */
-static bool in_snapshot(const TensorSpec *spec)
+static bool in_snapshot(const RunTensor *spec)
 {
     return spec->role == ROLE_PARAM || spec->role == ROLE_STATE;
 }

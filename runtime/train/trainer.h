@@ -16,17 +16,17 @@
 
 #include <stdatomic.h>
 
-typedef enum { ROLE_PARAM, ROLE_STATE, ROLE_OPTIM, ROLE_METRIC, ROLE_STAT } TensorRole;
+typedef enum { ROLE_PARAM, ROLE_STATE, ROLE_OPTIM, ROLE_METRIC, ROLE_STAT } RunRole;
 
 typedef struct {
     const char *name; /* "conv1.weight", "optim.m.conv1.weight", "metric.accuracy.hit" */
-    TensorRole role;
+    RunRole role;
     DType dtype;
     int rank;
     int64_t sizes[8];
     InitSpec init;
     const void *value; /* STAT: what was computed from the training split; NULL: init */
-} TensorSpec;
+} RunTensor;
 
 /* Some rows of a table; rows NULL: the first `count`. */
 typedef struct {
@@ -46,7 +46,7 @@ enum { PART_COUNT = 3 }; /* nnc_part */
 typedef struct {
     const char *file, *block;
     int tensor_count;
-    const TensorSpec *tensors;
+    const RunTensor *tensors;
     const Function *train, *eval;
     int metric_count;
     const MetricSpec *metrics; /* the first is the loss */

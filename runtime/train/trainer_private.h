@@ -39,7 +39,7 @@ struct Trainer {
     atomic_bool stop;
 };
 
-size_t tensor_bytes(const TensorSpec *spec);
+size_t tensor_bytes(const RunTensor *spec);
 bool binding_open(Binding *binding, Trainer *trainer, const Function *function, const DataTable *table, int64_t rows);
 void binding_close(Binding *binding);
 void *binding_output(const Binding *binding, const char *name); /* NULL: none */
