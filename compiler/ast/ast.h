@@ -10,7 +10,8 @@
  *
  * Everything lives in the arena given to ast_parse. Names and strings are NUL-terminated copies; equal names are
  * different pointers (compare with strcmp). An absent name has text == NULL, an absent node is NULL. Where the text was
- * wrong the tree is partial: AST_EXPR_ERROR stands for an expression that could not be read (an error was reported). */
+ * wrong the tree is partial: AST_EXPR_ERROR, AST_STMT_ERROR and AST_TYPE_ERROR stand for what could not be read (an error
+ * was reported). */
 #ifndef NNC_AST_AST_H
 #define NNC_AST_AST_H
 #include "runtime/base/arena.h"
@@ -36,13 +37,15 @@ typedef VEC(AstPattern *) AstPatterns;
 typedef struct {
     AstStmts stmts;
     Span span; /* with the braces */
+    uint16_t height;
 } AstBlock;
 
 /* ---- Types ---- */
 
 #define AST_TYPE_TABLE(ROW) \
-    ROW(NAMED, "type")      \
-    ROW(TUPLE, "tuple-type")
+    ROW(NAMED, "type")       \
+    ROW(TUPLE, "tuple-type") \
+    ROW(ERROR, "error-type")
 
 typedef enum {
 #define ROW(e, text) AST_TYPE_##e,
@@ -66,6 +69,7 @@ typedef VEC(AstArgument) AstArguments;
 
 struct AstType {
     AstTypeKind kind;
+    uint16_t height;
     Span span;
     union {
         struct {
@@ -149,6 +153,7 @@ typedef VEC(AstBinding) AstBindings;
 struct AstExpr {
     AstExprKind kind;
     bool parenthesised; /* (a + b); for the formatter and for hints */
+    uint16_t height;    /* of the tree below and with this node, at most AST_MAX_DEPTH: recursion is safe */
     Span span;
     union {
         int64_t integer;
@@ -232,7 +237,8 @@ struct AstPattern {
     ROW(RETURN, "return")     /* as.expr, NULL for a bare return */       \
     ROW(YIELD, "yield")       /* as.expr */                               \
     ROW(FOR, "for")           /* as.loop */                               \
-    ROW(MINIMIZE, "minimize") /* as.minimize */
+    ROW(MINIMIZE, "minimize") /* as.minimize */                           \
+    ROW(ERROR, "error")       /* something unreadable stood here */
 
 typedef enum {
 #define ROW(e, text) AST_STMT_##e,
@@ -263,6 +269,7 @@ typedef struct {
 
 struct AstStmt {
     AstStmtKind kind;
+    uint16_t height;
     Span span;
     union {
         AstLet let;
@@ -416,11 +423,13 @@ typedef struct {
 } AstComment;
 
 typedef struct {
-    uint32_t file; /* in the SourceMap */
+    uint32_t file;   /* in the SourceMap */
+    const char *doc; /* a ## comment at the top that is followed by an empty line; NULL if none */
     AstItems items;
     VEC(AstComment) comments;
 } AstFile;
 
+const char *ast_type_kind_text(AstTypeKind kind);
 const char *ast_expr_kind_text(AstExprKind kind);
 const char *ast_stmt_kind_text(AstStmtKind kind);
 const char *ast_member_kind_text(AstMemberKind kind);

@@ -5,6 +5,7 @@
 #include "compiler/ast/ast.h"
 
 #define AST_MAX_SOURCE (16u << 20) /* bytes in one file */
+#define AST_MAX_TOKENS (1u << 20)
 #define AST_MAX_DEPTH 200          /* brackets, braces and operators inside one another */
 
 /* Never NULL. The tree lives in `arena`; `map` must own `file`. */
