@@ -120,8 +120,8 @@ static Node *conv_by_x(Graph *g, Node *node, Node *dy) {
     Attr back = {.kind = AT_CONV, .conv.spatial = a->conv.spatial};
     for (int i = 0; i < a->conv.spatial; i++) {
         const Dim *size = x->type.dims[CONV_FIRST + i], *rows = dy->type.dims[CONV_FIRST + i];
-        const Dim *reach = grad_reach(g, size, a->conv.dilate_x[i]);
-        const Dim *slid = grad_reach(g, rows, a->conv.stride[i]);
+        const Dim *reach = dim_add(g->dims, grad_reach(g, size, a->conv.dilate_x[i]), dim_const(g->dims, 1));
+        const Dim *slid = grad_length(g, rows, a->conv.stride[i]);
         const Dim *filter = grad_reach(g, w->type.dims[1 + i], a->conv.dilate_y[i]);
         back.conv.stride[i] = a->conv.dilate_x[i];
         back.conv.dilate_x[i] = a->conv.stride[i];
@@ -157,15 +157,15 @@ static Node *conv_by_filter(Graph *g, Node *node, Node *dy) {
     Attr back = {.kind = AT_CONV, .conv.spatial = a->conv.spatial};
     for (int i = 0; i < a->conv.spatial; i++) {
         const Dim *size = x->type.dims[CONV_FIRST + i], *rows = dy->type.dims[CONV_FIRST + i];
-        const Dim *reach = grad_reach(g, size, a->conv.dilate_x[i]);
-        const Dim *slid = grad_reach(g, rows, a->conv.stride[i]);
+        const Dim *length = grad_length(g, size, a->conv.dilate_x[i]);
+        const Dim *slid = dim_add(g->dims, grad_reach(g, rows, a->conv.stride[i]), dim_const(g->dims, 1));
         const Dim *filter = grad_reach(g, w->type.dims[1 + i], a->conv.dilate_y[i]);
         back.conv.stride[i] = a->conv.dilate_y[i];
         back.conv.dilate_x[i] = a->conv.dilate_x[i];
         back.conv.dilate_y[i] = a->conv.stride[i];
         back.conv.pad_low[i] = a->conv.pad_low[i];
         back.conv.pad_high[i] =
-            dim_sub(g->dims, dim_add(g->dims, filter, slid), dim_add(g->dims, a->conv.pad_low[i], reach));
+            dim_sub(g->dims, dim_add(g->dims, filter, slid), dim_add(g->dims, a->conv.pad_low[i], length));
     }
     Node *slides = swap_batch_and_channels(g, x), *filter = second_axis_inside(g, dy);
     if (!slides || !filter)

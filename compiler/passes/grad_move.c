@@ -22,6 +22,13 @@ const Dim *grad_reach(Graph *g, const Dim *n, int64_t step) {
     return dim_mul(g->dims, dim_sub(g->dims, n, dim_const(g->dims, 1)), dim_const(g->dims, step));
 }
 
+const Dim *grad_length(Graph *g, const Dim *n, int64_t step) {
+    if (step == 1)
+        return n;
+    const Dim *length = dim_add(g->dims, grad_reach(g, n, step), dim_const(g->dims, 1));
+    return dim_max(g->dims, length, dim_const(g->dims, 0));
+}
+
 Attr grad_same_pad(Graph *g, const Type *type) {
     Attr pad = {.kind = AT_PAD, .pad.rank = type->rank};
     for (int i = 0; i < type->rank; i++)
@@ -87,8 +94,7 @@ void grad_slice(Grad *grad, Node *node, Node *dy) {
     for (int i = 0; i < node->type.rank; i++) {
         const Dim *start = node->attr.slice.start[i];
         const int64_t step = node->attr.slice.step[i];
-        const Dim *used = dim_add(g->dims, dim_add(g->dims, start, grad_reach(g, node->type.dims[i], step)),
-                                  dim_const(g->dims, 1));
+        const Dim *used = dim_add(g->dims, start, grad_length(g, node->type.dims[i], step));
         pad.pad.low[i] = start;
         pad.pad.high[i] = dim_sub(g->dims, node->src[0]->type.dims[i], used);
         pad.pad.interior[i] = step - 1;
@@ -96,21 +102,25 @@ void grad_slice(Grad *grad, Node *node, Node *dy) {
     grad_give(grad, node->src[0], grad_pad_zero(g, dy, &pad));
 }
 
-/* dy at the places that x took: widths are taken off (and cropped elements get 0), then steps pick every element. */
+/* dy at the places that x took: widths are taken off (and cropped elements get 0), then steps pick every element. The far
+ * side keeps `interior` more, so that n elements are n*step long and the result provably has n. */
 static Node *unpadded(Graph *g, Node *node, Node *dy) {
     Attr crop = grad_same_pad(g, &node->type);
     bool spaced = false;
     for (int i = 0; i < node->type.rank; i++) {
         crop.pad.low[i] = dim_sub(g->dims, dim_const(g->dims, 0), node->attr.pad.low[i]);
-        crop.pad.high[i] = dim_sub(g->dims, dim_const(g->dims, 0), node->attr.pad.high[i]);
+        crop.pad.high[i] = dim_sub(g->dims, dim_const(g->dims, node->attr.pad.interior[i]), node->attr.pad.high[i]);
         spaced |= node->attr.pad.interior[i] != 0;
     }
     Node *inner = grad_pad_zero(g, dy, &crop);
     if (!spaced || !inner)
         return inner;
     Attr pick = grad_same_slice(g, &inner->type);
-    for (int i = 0; i < node->type.rank; i++)
-        pick.slice.step[i] = node->attr.pad.interior[i] + 1;
+    for (int i = 0; i < node->type.rank; i++) {
+        const int64_t step = node->attr.pad.interior[i] + 1;
+        pick.slice.step[i] = step;
+        pick.slice.limit[i] = dim_mul(g->dims, node->src[0]->type.dims[i], dim_const(g->dims, step));
+    }
     return graph_node(g, OP_SLICE, &inner, 1, &pick);
 }
 

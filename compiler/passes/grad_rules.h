@@ -36,6 +36,8 @@ Attr grad_same_pad(Graph *g, const Type *type);
 Attr grad_same_slice(Graph *g, const Type *type);
 /* (n - 1) * step: the distance from the first to the last of n elements. */
 const Dim *grad_reach(Graph *g, const Dim *n, int64_t step);
+/* The length of n elements that are `step` apart, as the shape rules write it: none of none. */
+const Dim *grad_length(Graph *g, const Dim *n, int64_t step);
 bool grad_is_empty(const Type *type); /* some axis is the constant 0 */
 
 #endif

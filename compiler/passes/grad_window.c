@@ -26,10 +26,9 @@ static bool is_tiling(const Attr *a) {
     return rank <= MAX_RANK;
 }
 
-/* What must follow (rows-1)*stride + 1 + low elements to make the axis as long as that of x. */
+/* What must follow low and the rows, which are stride apart, to make the axis as long as that of x. */
 static const Dim *far_side(Graph *g, const Dim *size, const Dim *rows, int64_t stride, const Dim *low) {
-    const Dim *used = dim_add(g->dims, dim_add(g->dims, low, grad_reach(g, rows, stride)), dim_const(g->dims, 1));
-    return dim_sub(g->dims, size, used);
+    return dim_sub(g->dims, size, dim_add(g->dims, low, grad_length(g, rows, stride)));
 }
 
 /* Axis i of y is axis at[i] of the split form, its taps (if it slides) axis at[i] + 1. */

@@ -1,0 +1,272 @@
+/* Rules of simplify for elementwise operations, reductions and dot. A rule is right only if every bit agrees for every
+ * operand: x + 0.0 is not x (x may be -0.0), x * 0 is not 0 (x may be NaN), but x * -1 is -x. */
+#include "compiler/passes/simplify.h"
+
+#include <math.h>
+
+static bool is_int(const Node *n) {
+    return dtype_kind(n->type.dtype) == KIND_INT;
+}
+
+static Node *negated_const(Graph *g, const Node *constant) {
+    double value;
+    if (!dtype_is_float(constant->type.dtype) || !is_const_number(constant, &value))
+        return NULL;
+    return build_const_like(g, constant, -value);
+}
+
+Node *simplify_add_zero(Graph *g, Node *n) {
+    (void)g;
+    const double zero = is_int(n) ? 0.0 : -0.0;
+    for (int i = 0; i < 2; i++)
+        if (is_const_value(n->src[i], zero))
+            return n->src[1 - i];
+    return NULL;
+}
+
+Node *simplify_add_neg(Graph *g, Node *n) {
+    for (int i = 1; i >= 0; i--)
+        if (n->src[i]->op == OP_NEG)
+            return build_binary(g, OP_SUB, n->src[1 - i], n->src[i]->src[0]);
+    return NULL;
+}
+
+Node *simplify_sub_zero(Graph *g, Node *n) {
+    (void)g;
+    return is_const_value(n->src[1], 0) ? n->src[0] : NULL;
+}
+
+Node *simplify_sub_neg(Graph *g, Node *n) {
+    return n->src[1]->op == OP_NEG ? build_binary(g, OP_ADD, n->src[0], n->src[1]->src[0]) : NULL;
+}
+
+Node *simplify_mul_one(Graph *g, Node *n) {
+    (void)g;
+    for (int i = 0; i < 2; i++)
+        if (is_const_value(n->src[i], 1))
+            return n->src[1 - i];
+    return NULL;
+}
+
+Node *simplify_mul_minus_one(Graph *g, Node *n) {
+    for (int i = 0; i < 2; i++)
+        if (is_const_value(n->src[i], -1))
+            return build_unary(g, OP_NEG, n->src[1 - i]);
+    return NULL;
+}
+
+Node *simplify_mul_zero(Graph *g, Node *n) {
+    (void)g;
+    for (int i = 0; i < 2; i++)
+        if (is_int(n) && is_const_value(n->src[i], 0))
+            return n->src[i];
+    return NULL;
+}
+
+Node *simplify_mul_neg(Graph *g, Node *n) {
+    Node *x = n->src[0], *y = n->src[1];
+    if (x->op == OP_NEG && y->op == OP_NEG)
+        return build_binary(g, OP_MUL, x->src[0], y->src[0]);
+    for (int i = 0; i < 2; i++) {
+        Node *minus = n->src[i]->op == OP_NEG ? negated_const(g, n->src[1 - i]) : NULL;
+        if (minus)
+            return build_binary(g, OP_MUL, n->src[i]->src[0], minus);
+    }
+    return NULL;
+}
+
+Node *simplify_div_one(Graph *g, Node *n) {
+    (void)g;
+    return is_const_value(n->src[1], 1) ? n->src[0] : NULL;
+}
+
+/* Both round the same real number, as long as 1/c is a normal number. */
+Node *simplify_div_power(Graph *g, Node *n) {
+    double value;
+    int exponent;
+    if (!is_const_number(n->src[1], &value) || !isfinite(value) || fabs(frexp(value, &exponent)) != 0.5)
+        return NULL;
+    const int limit = n->type.dtype == DT_F32 ? 120 : 1000;
+    if (exponent > limit || exponent < -limit)
+        return NULL;
+    return build_binary(g, OP_MUL, n->src[0], build_const_like(g, n->src[1], 1 / value));
+}
+
+Node *simplify_neg_neg(Graph *g, Node *n) {
+    (void)g;
+    return n->src[0]->op == OP_NEG ? n->src[0]->src[0] : NULL;
+}
+
+Node *simplify_neg_mul(Graph *g, Node *n) {
+    Node *product = n->src[0];
+    for (int i = 0; i < 2 && product->op == OP_MUL; i++) {
+        Node *minus = negated_const(g, product->src[i]);
+        if (minus)
+            return build_binary(g, OP_MUL, product->src[1 - i], minus);
+    }
+    return NULL;
+}
+
+Node *simplify_abs_abs(Graph *g, Node *n) {
+    Node *x = n->src[0];
+    if (x->op == OP_ABS)
+        return x;
+    return x->op == OP_NEG ? build_unary(g, OP_ABS, x->src[0]) : NULL;
+}
+
+Node *simplify_not_not(Graph *g, Node *n) {
+    (void)g;
+    return n->src[0]->op == OP_NOT ? n->src[0]->src[0] : NULL;
+}
+
+/* Whether every value of `narrow` is one of `wide`. */
+static bool holds_all(DType wide, DType narrow) {
+    static const uint8_t held_by[DT_COUNT] = {
+        [DT_BOOL] = 1 << DT_BOOL | 1 << DT_U8 | 1 << DT_I32 | 1 << DT_I64 | 1 << DT_F32 | 1 << DT_F64,
+        [DT_U8] = 1 << DT_U8 | 1 << DT_I32 | 1 << DT_I64 | 1 << DT_F32 | 1 << DT_F64,
+        [DT_I32] = 1 << DT_I32 | 1 << DT_I64 | 1 << DT_F64,
+        [DT_I64] = 1 << DT_I64,
+        [DT_F32] = 1 << DT_F32 | 1 << DT_F64,
+        [DT_F64] = 1 << DT_F64,
+    };
+    return held_by[narrow] >> wide & 1;
+}
+
+/* Integers to a narrower integer wrap but floats saturate, so the step is skipped only when it keeps the kind. */
+Node *simplify_convert_convert(Graph *g, Node *n) {
+    Node *step = n->src[0];
+    if (step->op != OP_CONVERT)
+        return NULL;
+    DType from = step->src[0]->type.dtype, between = step->type.dtype, to = n->type.dtype;
+    bool one_rule = dtype_is_float(between) == dtype_is_float(from) || holds_all(to, from);
+    return holds_all(between, from) && one_rule ? build_convert(g, step->src[0], to) : NULL;
+}
+
+Node *simplify_convert_same(Graph *g, Node *n) {
+    (void)g;
+    return n->src[0]->type.dtype == n->type.dtype ? n->src[0] : NULL;
+}
+
+Node *simplify_stop_gone(Graph *g, Node *n) {
+    (void)g;
+    return n->src[0];
+}
+
+Node *simplify_check_true(Graph *g, Node *n) {
+    (void)g;
+    return is_const_value(n->src[1], 1) ? n->src[0] : NULL;
+}
+
+Node *simplify_select_const(Graph *g, Node *n) {
+    (void)g;
+    double value;
+    return is_const_number(n->src[0], &value) ? n->src[value != 0 ? 1 : 2] : NULL;
+}
+
+Node *simplify_select_same(Graph *g, Node *n) {
+    (void)g;
+    return n->src[1] == n->src[2] ? n->src[1] : NULL;
+}
+
+Node *simplify_select_not(Graph *g, Node *n) {
+    return n->src[0]->op == OP_NOT ? build_select(g, n->src[0]->src[0], n->src[2], n->src[1]) : NULL;
+}
+
+Node *simplify_same_operands(Graph *g, Node *n) {
+    (void)g;
+    return n->src[0] == n->src[1] ? n->src[0] : NULL;
+}
+
+static Node *bool_const(Node *n, double neutral) {
+    for (int i = 0; i < 2 && n->type.dtype == DT_BOOL; i++) {
+        if (is_const_value(n->src[i], neutral))
+            return n->src[1 - i];
+        if (is_const_value(n->src[i], 1 - neutral))
+            return n->src[i];
+    }
+    return NULL;
+}
+
+Node *simplify_and_const(Graph *g, Node *n) {
+    (void)g;
+    return bool_const(n, 1);
+}
+
+Node *simplify_or_const(Graph *g, Node *n) {
+    (void)g;
+    return bool_const(n, 0);
+}
+
+/* ---- reductions, windows, indices ---- */
+
+Node *simplify_reduce_one(Graph *g, Node *n) {
+    if (!axes_are_unit(&n->src[0]->type, &n->attr.axes))
+        return NULL;
+    return build_reshape(g, n->src[0], n->type.rank, n->type.dims);
+}
+
+Node *simplify_sum_one(Graph *g, Node *n) {
+    Node *only = simplify_reduce_one(g, n);
+    return only && !is_int(n) ? build_binary(g, OP_ADD, only, build_const_like(g, only, 0)) : only;
+}
+
+Node *simplify_arg_one(Graph *g, Node *n) {
+    return axis_is_unit(&n->src[0]->type, n->attr.axis) ? build_const(g, n->type, 0) : NULL;
+}
+
+Node *simplify_iota_one(Graph *g, Node *n) {
+    return axis_is_unit(&n->type, n->attr.iota.axis) ? build_const(g, n->type, 0) : NULL;
+}
+
+Node *simplify_window_one(Graph *g, Node *n) {
+    (void)g;
+    for (int i = 0; i < n->attr.window.rank; i++)
+        if (n->attr.window.size[i] != 1 || n->attr.window.stride[i] != 1 || !dim_is(n->attr.window.pad_low[i], 0) ||
+            !dim_is(n->attr.window.pad_high[i], 0))
+            return NULL;
+    return n->src[0];
+}
+
+/* ---- dot ---- */
+
+/* The axes of the permuted operand as axes of what it permutes. */
+static Axes unpermuted(const Axes *axes, const Axes *perm) {
+    Axes result = *axes;
+    for (int i = 0; i < axes->count; i++)
+        result.axis[i] = perm->axis[axes->axis[i]];
+    return result;
+}
+
+/* The axes that are neither batch nor contracted must keep their order, for they make the result. */
+static bool rest_keeps_order(const Axes *perm, const Axes *batch, const Axes *contract) {
+    int last = -1;
+    for (int i = 0; i < perm->count; i++) {
+        bool used = false;
+        for (int j = 0; j < batch->count; j++)
+            used |= batch->axis[j] == i;
+        for (int j = 0; j < contract->count; j++)
+            used |= contract->axis[j] == i;
+        if (used)
+            continue;
+        if (perm->axis[i] < last)
+            return false;
+        last = perm->axis[i];
+    }
+    return true;
+}
+
+Node *simplify_dot_permute(Graph *g, Node *n) {
+    Attr attr = n->attr;
+    Node *src[2] = {n->src[0], n->src[1]};
+    Axes *batch[2] = {&attr.dot.batch_x, &attr.dot.batch_y};
+    Axes *contract[2] = {&attr.dot.contract_x, &attr.dot.contract_y};
+    for (int i = 0; i < 2; i++) {
+        const Axes *perm = &src[i]->attr.perm;
+        if (src[i]->op != OP_PERMUTE || !rest_keeps_order(perm, batch[i], contract[i]))
+            continue;
+        *batch[i] = unpermuted(batch[i], perm);
+        *contract[i] = unpermuted(contract[i], perm);
+        src[i] = src[i]->src[0];
+    }
+    return src[0] != n->src[0] || src[1] != n->src[1] ? graph_node(g, OP_DOT, src, 2, &attr) : NULL;
+}
