@@ -247,8 +247,9 @@ static void report_member(AstParser *parser, AstItemKind kind, const AstMember *
                        : member->kind == AST_MEMBER_BLOCK ? "name { ... }"
                                                           : ast_member_kind_text(member->kind);
     const char *where = ast_item_kind_text(kind);
-    DiagItem *item = diag_error(parser->diag, ERR_E0403, member->span, NULL, "`%s` cannot stand in %s %s", what,
-                                strchr("aeiou", where[0]) ? "an" : "a", where);
+    DiagItem *item = diag_error(parser->diag, ERR_E0403, member->span, NULL, "`%s` cannot stand in %s %s%s", what,
+                                strchr("aeiou", where[0]) ? "an" : "a", where,
+                                kind == AST_ITEM_DATASET || kind == AST_ITEM_TRAIN ? " block" : "");
     if (member->kind == AST_MEMBER_KEY) {
         diag_help(item, "a value with a name is written `let %s = ...`", member->as.key.name.text);
     } else if (member->kind == AST_MEMBER_PARAM) {

@@ -68,6 +68,7 @@ static Listed list_expected(const int *expected, int count) {
     bool named = contains(expected, count, TOK_NAME);
     bool item = contains(expected, count, TOK_DATASET) && contains(expected, count, TOK_CONST) && !named;
     bool statement = expression && contains(expected, count, TOK_LET);
+    bool suffix = contains(expected, count, '.') && contains(expected, count, '(') && !expression;
     if (item) {
         list(&listed, "a declaration (import, const, fn, module, dataset, train, ...)");
     } else if (statement) {
@@ -84,7 +85,8 @@ static Listed list_expected(const int *expected, int count) {
             bool covered = (expression && begins_expression(token)) || (item && begins_item(token)) ||
                            (named && ast_is_soft_keyword(token)) || (named && token == TOK_NAME) ||
                            (statement && contains(in_statements, 5, token)) ||
-                           (token == ';' && contains(expected, count, TOK_NEWLINE)) || (item && token == TOK_END);
+                           (token == ';' && contains(expected, count, TOK_NEWLINE)) || (item && token == TOK_END) ||
+                           (suffix && pass == 0 && (token == '.' || token == '(' || token == '['));
             if (!covered && is_operator(token) == (pass == 1)) {
                 list(&listed, ast_token_words(token));
             }

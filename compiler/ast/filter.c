@@ -126,8 +126,8 @@ static bool lacks_closer(AstParser *parser, const AstToken *token) {
     if (token->kind == TOK_END) {
         return true;
     }
-    if (is_closer(token->kind)) {
-        return token->kind != closer && is_open(parser, token->kind);
+    if (is_closer(token->kind)) { /* a ) inside of a block is more likely one too many than the block's end */
+        return token->kind != closer && closer != '}' && is_open(parser, token->kind);
     }
     if (closer != '}' && begins_statement(token->kind)) {
         return true;
