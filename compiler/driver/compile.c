@@ -1,0 +1,168 @@
+/* The one function that calls the stages in order: graph -> passes -> schedule -> lower -> codegen -> jit. */
+#include "compiler/driver/compile.h"
+
+#include "compiler/driver/engine.h"
+#include "compiler/lower/lower.h"
+#include "compiler/passes/pass.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static double milliseconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
+}
+
+static bool describe_target(const CompileOptions *options, LowerOptions *lower, Diag *diag)
+{
+    TargetDescription target;
+    char *error = NULL;
+    if (!codegen_describe(NULL, options->cpu, options->cpu ? "" : NULL, &target, &error)) {
+        diag_error(diag, ERR_E0904, (Span){0}, NULL, "%s", error ? error : "no such target");
+        free(error);
+        return false;
+    }
+    *lower = (LowerOptions){.vector_bytes = target.vector_bytes,
+                            .vector_registers = target.vector_registers,
+                            .l1_bytes = target.l1_bytes,
+                            .l2_bytes = target.l2_bytes,
+                            .l3_bytes = target.l3_bytes};
+    return true;
+}
+
+static bool run_passes(Stages *stages, const Graph *graph, Diag *diag)
+{
+    StrBuf error = {0};
+    stages->final = passes_run(graph, NULL, &error);
+    if (!stages->final)
+        diag_error(diag, ERR_E0903, (Span){0}, NULL, "%s", error.text ? error.text : "a pass failed");
+    strbuf_free(&error);
+    return stages->final != NULL;
+}
+
+bool stages_run(Stages *stages, const char *name, const Graph *graph, const CompileOptions *options, Diag *diag)
+{
+    LowerOptions lower;
+    *stages = (Stages){.arena = arena_new()};
+    if (!describe_target(options, &lower, diag) || !run_passes(stages, graph, diag))
+        return false;
+    ScheduleOptions schedule = {
+        .fuse = !options->no_fuse,
+        .plan = !options->no_fuse,
+        .hints = options->hints,
+        .vector_bytes = lower.vector_bytes,
+        .scratch = lower_contract_scratch,
+        .scratch_user = &lower,
+    };
+    stages->schedule = schedule_build(stages->arena, stages->final, &schedule);
+    LowerResult result = lower_program(stages->arena, stages->schedule, &lower, name);
+    stages->program = result.program;
+    stages->failure_nodes = result.failure_nodes;
+    return true;
+}
+
+void stages_free(Stages *stages)
+{
+    if (stages->final)
+        arena_free(stages->final->arena);
+    arena_free(stages->arena);
+    *stages = (Stages){0};
+}
+
+struct Compiled {
+    int count;
+    Stages *stages;
+    Engine *engines;
+    CompileOptions options; /* engines point here */
+    JitUnit *unit;
+    double milliseconds;
+};
+
+static bool prepare_unit(Compiled *compiled, int i, const CompileUnit *unit, const CompileOptions *options, Diag *diag)
+{
+    Stages *stages = &compiled->stages[i];
+    if (options->interpret || unit->interpret) {
+        *stages = (Stages){.arena = arena_new()};
+        return run_passes(stages, unit->graph, diag) &&
+               engine_interpreter(&compiled->engines[i], stages, unit->name, options, diag);
+    }
+    return stages_run(stages, unit->name, unit->graph, options, diag);
+}
+
+/* Machine code for every unit that has a kernel program. */
+static bool generate_code(Compiled *compiled, Jit *jit, const CompileOptions *options, Diag *diag)
+{
+    KProgram **programs = calloc((size_t)compiled->count + 1, sizeof(KProgram *));
+    int count = 0;
+    char *error = NULL;
+    ObjectCode object;
+    CodegenOptions codegen = {.cpu = options->cpu, .features = options->cpu ? "" : NULL};
+    for (int i = 0; programs && i < compiled->count; i++)
+        if (compiled->stages[i].program)
+            programs[count++] = compiled->stages[i].program;
+    bool good = count == 0 || (programs && codegen_object(programs, count, &codegen, &object, &error) &&
+                               (compiled->unit = jit_add(jit, &object, &error)) != NULL);
+    if (!good)
+        diag_error(diag, ERR_E0903, (Span){0}, NULL, "%s", error ? error : "code generation failed");
+    free(error);
+    free(programs);
+    return good;
+}
+
+Compiled *compile_units(Jit *jit, const CompileUnit *units, int count, const CompileOptions *options, Diag *diag)
+{
+    double begin = milliseconds();
+    Compiled *compiled = calloc(1, sizeof *compiled);
+    if (!compiled)
+        return NULL;
+    compiled->count = count;
+    compiled->options = *options;
+    options = &compiled->options;
+    compiled->stages = calloc((size_t)count + 1, sizeof *compiled->stages);
+    compiled->engines = calloc((size_t)count + 1, sizeof *compiled->engines);
+    bool good = compiled->stages && compiled->engines;
+    for (int i = 0; good && i < count; i++)
+        good = prepare_unit(compiled, i, &units[i], options, diag);
+    good = good && generate_code(compiled, jit, options, diag);
+    for (int i = 0; good && i < count; i++)
+        if (compiled->stages[i].program)
+            good = engine_compiled(&compiled->engines[i], &compiled->stages[i], compiled->unit, options, diag);
+    compiled->milliseconds = milliseconds() - begin;
+    if (good)
+        return compiled;
+    compiled_free(compiled);
+    return NULL;
+}
+
+void compiled_free(Compiled *compiled)
+{
+    if (!compiled)
+        return;
+    for (int i = 0; compiled->engines && i < compiled->count; i++)
+        engine_close(&compiled->engines[i]);
+    for (int i = 0; compiled->stages && i < compiled->count; i++)
+        stages_free(&compiled->stages[i]);
+    if (compiled->unit)
+        jit_remove(compiled->unit);
+    free(compiled->engines);
+    free(compiled->stages);
+    free(compiled);
+}
+
+const Function *compiled_function(const Compiled *compiled, int index)
+{
+    return &compiled->engines[index].function;
+}
+
+const Schedule *compiled_schedule(const Compiled *compiled, int index)
+{
+    return compiled->stages[index].schedule;
+}
+
+double compiled_milliseconds(const Compiled *compiled)
+{
+    return compiled->milliseconds;
+}

@@ -1,0 +1,57 @@
+/* Graphs to functions that the runtime can call: passes, schedule, lowering, code generation, JIT, in the one place that
+ * calls the stages in order; or the interpreter behind the same interface.
+ *
+ * Ownership: a Compiled owns the final graphs, the schedules, the kernel programs and the machine code of its functions. */
+#ifndef NNC_DRIVER_COMPILE_H
+#define NNC_DRIVER_COMPILE_H
+#include "compiler/graph/graph.h"
+#include "compiler/jit/jit.h"
+#include "compiler/kernel/kir.h"
+#include "compiler/schedule/schedule.h"
+#include "runtime/train/function.h"
+
+/* A host function that programs may call; see nnc_context_extern. */
+typedef struct {
+    const char *name;
+    nnc_extern *function;
+    void *user;
+} HostFunction;
+
+typedef struct {
+    bool interpret, no_fuse;
+    const char *cpu;              /* NULL: this machine */
+    const int64_t *hints;         /* per symbol of the DimTable: usual values */
+    const HostFunction *hosts;
+    int host_count;
+    Span extern_span;
+} CompileOptions;
+
+typedef struct {
+    const char *name; /* a C identifier, unique in the call */
+    const Graph *graph;
+    bool interpret;   /* this one in any case: tiny graphs are not worth compiling */
+} CompileUnit;
+
+typedef struct Compiled Compiled;
+
+/* NULL: errors are in diag. `jit` may be NULL when everything is interpreted. */
+Compiled *compile_units(Jit *jit, const CompileUnit *units, int count, const CompileOptions *options, Diag *diag);
+void compiled_free(Compiled *compiled);
+const Function *compiled_function(const Compiled *compiled, int index);
+const Schedule *compiled_schedule(const Compiled *compiled, int index); /* NULL: interpreted */
+double compiled_milliseconds(const Compiled *compiled);
+
+/* The stages of one graph, for dumps and ahead-of-time output. Everything lives in `arena` but `final`, which has its own. */
+typedef struct {
+    Arena *arena;
+    Graph *final;
+    Schedule *schedule;
+    KProgram *program;
+    const Node **failure_nodes;
+} Stages;
+
+/* Runs the stages up to the kernel program. False: errors are in diag. stages_free in any case. */
+bool stages_run(Stages *stages, const char *name, const Graph *graph, const CompileOptions *options, Diag *diag);
+void stages_free(Stages *stages);
+
+#endif

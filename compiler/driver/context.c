@@ -1,0 +1,103 @@
+/* Contexts: threads, diagnostics and host functions, shared by the programs made from them. */
+#include "compiler/driver/handles.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define VERSION "0.1.0"
+
+const char *nnc_version(void)
+{
+    return VERSION;
+}
+
+const char *nnc_status_text(nnc_status status)
+{
+    switch (status) {
+#define STATUS_TEXT(name, code, text) \
+    case NNC_##name: return text;
+        NNC_STATUS_MAP(STATUS_TEXT)
+#undef STATUS_TEXT
+    }
+    return "no such status";
+}
+
+const char *nnc_explain(const char *code)
+{
+    ErrorCode found;
+    return error_from_text(code, &found) ? error_page(found) : NULL;
+}
+
+void nnc_free(void *memory)
+{
+    free(memory);
+}
+
+
+nnc_status nnc_context_new(const nnc_context_options *options, nnc_context **out)
+{
+    nnc_context *context = calloc(1, sizeof *context);
+    if (!context)
+        return NNC_MEMORY;
+    context->references = 1;
+    context->threads = options && options->threads > 0 ? options->threads : pool_cpus();
+    if (context->threads > 1)
+        context->pool = pool_new(context->threads, true);
+    context->arena = arena_new();
+    context->sources = source_map_new();
+    context->diag = diag_new(context->sources);
+    *out = context;
+    return NNC_OK;
+}
+
+void context_hold(nnc_context *context)
+{
+    context->references++;
+}
+
+void nnc_context_release(nnc_context *context)
+{
+    if (!context || --context->references > 0)
+        return;
+    jit_free(context->jit);
+    pool_free(context->pool);
+    diag_free(context->diag);
+    source_map_free(context->sources);
+    strbuf_free(&context->rendered);
+    arena_free(context->arena);
+    free(context);
+}
+
+const char *nnc_diagnostics(nnc_context *context, nnc_format format)
+{
+    strbuf_clear(&context->rendered);
+    if (format == NNC_JSON)
+        diag_render_json(context->diag, &context->rendered);
+    else
+        diag_render_text(context->diag, &context->rendered, format == NNC_TEXT_COLOUR);
+    return context->rendered.text ? context->rendered.text : "";
+}
+
+void context_begin(nnc_context *context)
+{
+    diag_clear(context->diag);
+}
+
+nnc_status context_fail(nnc_context *context, nnc_status status, ErrorCode code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = arena_vformat(context->arena, format, args);
+    va_end(args);
+    diag_error(context->diag, code, (Span){0}, NULL, "%s", text);
+    return status;
+}
+
+Jit *context_jit(nnc_context *context)
+{
+    char *error = NULL;
+    if (!context->jit && !(context->jit = jit_new(&error)))
+        context_fail(context, NNC_UNSUPPORTED, ERR_E0904, "no machine code can be made: %s", error ? error : "unknown");
+    free(error);
+    return context->jit;
+}

@@ -1,0 +1,23 @@
+/* Engines: what stands behind a Function. Compiled code calls two symbols of a JIT unit; the interpreter walks the final
+ * graph. Both describe their arguments in the same way, so the runtime cannot tell them apart. */
+#ifndef NNC_DRIVER_ENGINE_H
+#define NNC_DRIVER_ENGINE_H
+#include "compiler/driver/compile.h"
+
+typedef struct {
+    Function function;
+    const Graph *graph;      /* final */
+    Type *types;             /* per argument */
+    uint32_t *symbols;       /* per free dimension: symbol of the DimTable */
+    const Node **sites;      /* per failure site */
+    const CompileOptions *options;
+    int64_t (*plan)(const int64_t *dims, int64_t *table);
+    void (*step)(const nnc_call *call);
+    int *root_args;          /* interpreter: per root of the graph, the argument it writes */
+} Engine;
+
+bool engine_interpreter(Engine *engine, Stages *stages, const char *name, const CompileOptions *options, Diag *diag);
+bool engine_compiled(Engine *engine, Stages *stages, JitUnit *unit, const CompileOptions *options, Diag *diag);
+void engine_close(Engine *engine);
+
+#endif

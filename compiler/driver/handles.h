@@ -1,0 +1,62 @@
+/* The opaque handles of the public API, for the files of the driver.
+ *
+ * A handle counts its references; what it was made from is held by one reference each: trainer and model hold the program,
+ * the program holds the context. */
+#ifndef NNC_DRIVER_HANDLES_H
+#define NNC_DRIVER_HANDLES_H
+#include "compiler/driver/compile.h"
+#include "compiler/sema/sema.h"
+#include "include/nnc/nnc.h"
+#include "runtime/train/pool.h"
+#include "runtime/train/trainer.h"
+
+struct nnc_context {
+    int references;
+    int threads;
+    Pool *pool;          /* NULL: one thread */
+    Jit *jit;            /* made at the first compilation */
+    SourceMap *sources;
+    Diag *diag;
+    StrBuf rendered;     /* what nnc_diagnostics returned */
+    Arena *arena;        /* names of host functions */
+    VEC(HostFunction) hosts;
+};
+
+struct nnc_program {
+    int references;
+    nnc_context *context;
+    Arena *arena;        /* tree and plans */
+    char *folder;        /* of the file: paths in the text are relative to it */
+    const char *name;
+    nnc_program_options options; /* the arrays are copied into the arena */
+    AstFile *file;
+    SemaProgram *sema;
+};
+
+struct nnc_tensor {
+    int references;
+    DType dtype;
+    int rank;
+    int64_t sizes[8];
+    void *data;
+    bool owned;
+    nnc_model *model;    /* a view of a weight holds its model */
+};
+
+/* Every API call that can fail starts with this: earlier diagnostics go. */
+void context_begin(nnc_context *context);
+/* An error without a place. Returns status. */
+nnc_status context_fail(nnc_context *context, nnc_status status, ErrorCode code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* NULL: errors are in the context. */
+Jit *context_jit(nnc_context *context);
+void context_hold(nnc_context *context);
+void program_hold(nnc_program *program);
+/* The plan of a block; NULL: no such block, said in the context. */
+TrainPlan *program_plan(nnc_program *program, const char *block);
+/* path relative to the program's folder (absolute ones stay), in the program's arena. */
+const char *program_path(nnc_program *program, const char *path);
+/* Hints for the free dimensions of a plan (its batch), in `arena`. */
+CompileOptions program_compile_options(nnc_program *program, const TrainPlan *plan, Arena *arena);
+
+#endif

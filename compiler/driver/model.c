@@ -1,0 +1,252 @@
+/* Models and sessions: the weights of a block, and running its predict function on rows. */
+#include "compiler/driver/trainer_handle.h"
+#include "compiler/driver/weights.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct nnc_model {
+    int references;
+    nnc_trainer *trainer; /* holds the run of a trainer, or NULL: own is the run */
+    Run own;
+};
+
+struct nnc_session {
+    int references;
+    nnc_model *model;
+};
+
+static Run *model_run(const nnc_model *model)
+{
+    return model->trainer ? &model->trainer->run : (Run *)&model->own;
+}
+
+nnc_status nnc_trainer_model(nnc_trainer *trainer, nnc_model **out)
+{
+    nnc_model *model = calloc(1, sizeof *model);
+    if (!model)
+        return NNC_MEMORY;
+    model->references = 1;
+    model->trainer = trainer;
+    trainer->references++;
+    *out = model;
+    return NNC_OK;
+}
+
+nnc_status nnc_model_load(nnc_program *program, const char *block, const char *weights, nnc_model **out)
+{
+    context_begin(program->context);
+    nnc_model *model = calloc(1, sizeof *model);
+    if (!model)
+        return NNC_MEMORY;
+    model->references = 1;
+    nnc_status status = run_open(&model->own, program, block, 0, false);
+    if (status == NNC_OK && weights)
+        status = weights_load(program->context, model->own.trainer, &model->own.spec, weights, false);
+    if (status == NNC_OK)
+        *out = model;
+    else
+        nnc_model_release(model);
+    return status;
+}
+
+void nnc_model_release(nnc_model *model)
+{
+    if (!model || --model->references > 0)
+        return;
+    if (model->trainer)
+        nnc_trainer_release(model->trainer);
+    else
+        run_close(&model->own);
+    free(model);
+}
+
+nnc_status nnc_model_save(nnc_model *model, const char *path)
+{
+    Run *run = model_run(model);
+    context_begin(run->program->context);
+    return weights_save(run->program->context, run->trainer, &run->spec, path);
+}
+
+static bool is_weight(const RunTensor *tensor)
+{
+    return tensor->role == ROLE_PARAM || tensor->role == ROLE_STATE;
+}
+
+size_t nnc_model_tensor_count(const nnc_model *model)
+{
+    const TrainSpec *spec = &model_run(model)->spec;
+    size_t count = 0;
+    for (int i = 0; i < spec->tensor_count; i++)
+        count += is_weight(&spec->tensors[i]);
+    return count;
+}
+
+const char *nnc_model_tensor_name(const nnc_model *model, size_t wanted)
+{
+    const TrainSpec *spec = &model_run(model)->spec;
+    for (int i = 0; i < spec->tensor_count; i++)
+        if (is_weight(&spec->tensors[i]) && wanted-- == 0)
+            return spec->tensors[i].name;
+    return NULL;
+}
+
+nnc_status nnc_model_tensor(nnc_model *model, const char *name, nnc_tensor **out)
+{
+    Run *run = model_run(model);
+    context_begin(run->program->context);
+    int index = trainer_tensor_index(run->trainer, name);
+    if (index < 0)
+        return context_fail(run->program->context, NNC_ARGUMENT, ERR_E0700, "the model has no tensor %s", name);
+    const RunTensor *spec = &run->spec.tensors[index];
+    nnc_status status = nnc_tensor_wrap((nnc_dtype)spec->dtype, spec->rank, spec->sizes,
+                                        trainer_tensor_at(run->trainer, index), out);
+    if (status == NNC_OK) {
+        (*out)->model = model;
+        model->references++;
+    }
+    return status;
+}
+
+nnc_status nnc_session_new(nnc_model *model, nnc_session **out)
+{
+    nnc_session *session = calloc(1, sizeof *session);
+    if (!session)
+        return NNC_MEMORY;
+    *session = (nnc_session){.references = 1, .model = model};
+    model->references++;
+    *out = session;
+    return NNC_OK;
+}
+
+void nnc_session_release(nnc_session *session)
+{
+    if (!session || --session->references > 0)
+        return;
+    nnc_model_release(session->model);
+    free(session);
+}
+
+/* The nth argument of a kind; NULL: there are fewer. */
+static const FunctionArg *nth_arg(const nnc_session *session, ArgKind kind, size_t n, int *index)
+{
+    const Function *predict = model_run(session->model)->predict;
+    for (int i = 0; i < predict->arg_count; i++)
+        if (predict->args[i].kind == kind && n-- == 0) {
+            if (index)
+                *index = i;
+            return &predict->args[i];
+        }
+    return NULL;
+}
+
+static size_t count_args(const nnc_session *session, ArgKind kind)
+{
+    size_t count = 0;
+    while (nth_arg(session, kind, count, NULL))
+        count++;
+    return count;
+}
+
+size_t nnc_session_input_count(const nnc_session *session)
+{
+    return count_args(session, ARG_INPUT);
+}
+
+const char *nnc_session_input_name(const nnc_session *session, size_t i)
+{
+    const FunctionArg *arg = nth_arg(session, ARG_INPUT, i, NULL);
+    return arg ? arg->name : NULL;
+}
+
+const char *nnc_session_input_shape(const nnc_session *session, size_t i)
+{
+    const FunctionArg *arg = nth_arg(session, ARG_INPUT, i, NULL);
+    return arg ? arg->shape : NULL;
+}
+
+size_t nnc_session_output_count(const nnc_session *session)
+{
+    return count_args(session, ARG_OUTPUT);
+}
+
+const char *nnc_session_output_name(const nnc_session *session, size_t i)
+{
+    const FunctionArg *arg = nth_arg(session, ARG_OUTPUT, i, NULL);
+    return arg ? arg->name : NULL;
+}
+
+const char *nnc_session_output_shape(const nnc_session *session, size_t i)
+{
+    const FunctionArg *arg = nth_arg(session, ARG_OUTPUT, i, NULL);
+    return arg ? arg->shape : NULL;
+}
+
+/* All free dimensions of predict are the number of rows. */
+static void fill_dims(const Function *function, int64_t rows, int64_t *dims)
+{
+    for (int i = 0; i < function->dim_count && i < FUNCTION_RANK; i++)
+        dims[i] = rows;
+}
+
+static nnc_status check_input(nnc_session *session, size_t i, const nnc_tensor *tensor, int64_t rows)
+{
+    Run *run = model_run(session->model);
+    int index = 0;
+    const FunctionArg *arg = nth_arg(session, ARG_INPUT, i, &index);
+    int64_t dims[FUNCTION_RANK] = {0}, sizes[FUNCTION_RANK] = {0};
+    fill_dims(run->predict, rows, dims);
+    run->predict->shape(run->predict, dims, index, sizes);
+    bool fits = tensor && tensor->dtype == arg->dtype && tensor->rank == arg->rank &&
+                memcmp(sizes, tensor->sizes, sizeof *sizes * (size_t)arg->rank) == 0;
+    if (fits)
+        return NNC_OK;
+    return context_fail(run->program->context, NNC_ARGUMENT, ERR_E0700, "input %s must be %s", arg->name, arg->shape);
+}
+
+static nnc_status make_output(nnc_session *session, size_t i, int64_t rows, nnc_tensor **out)
+{
+    Run *run = model_run(session->model);
+    int index = 0;
+    const FunctionArg *arg = nth_arg(session, ARG_OUTPUT, i, &index);
+    int64_t dims[FUNCTION_RANK] = {0}, sizes[FUNCTION_RANK] = {0};
+    fill_dims(run->predict, rows, dims);
+    run->predict->shape(run->predict, dims, index, sizes);
+    return nnc_tensor_new((nnc_dtype)arg->dtype, arg->rank, sizes, out);
+}
+
+enum { MAX_SESSION_ARGS = 64 };
+
+nnc_status nnc_session_run(nnc_session *session, nnc_tensor *const *inputs, nnc_tensor **outputs)
+{
+    Run *run = model_run(session->model);
+    size_t input_count = count_args(session, ARG_INPUT), output_count = count_args(session, ARG_OUTPUT), made = 0;
+    const void *in[MAX_SESSION_ARGS];
+    void *out[MAX_SESSION_ARGS];
+    nnc_tensor *results[MAX_SESSION_ARGS];
+    nnc_status status = NNC_OK;
+    context_begin(run->program->context);
+    if (input_count > MAX_SESSION_ARGS || output_count > MAX_SESSION_ARGS)
+        return NNC_UNSUPPORTED;
+    int64_t rows = input_count > 0 && inputs[0] && inputs[0]->rank > 0 ? inputs[0]->sizes[0] : 0;
+    for (size_t i = 0; status == NNC_OK && i < input_count; i++) {
+        status = check_input(session, i, inputs[i], rows);
+        in[i] = status == NNC_OK ? inputs[i]->data : NULL;
+    }
+    while (status == NNC_OK && made < output_count) {
+        status = make_output(session, made, rows, &results[made]);
+        if (status == NNC_OK) {
+            out[made] = results[made]->data;
+            made++;
+        }
+    }
+    if (status == NNC_OK)
+        status = trainer_call(run->trainer, run->predict, rows, in, out);
+    for (size_t i = 0; i < made; i++) {
+        if (status == NNC_OK)
+            outputs[i] = results[i];
+        else
+            nnc_tensor_release(results[i]);
+    }
+    return status;
+}

@@ -1,0 +1,179 @@
+/* nnc_trainer: a run with its files. The run directory holds run.json (what was run), log.jsonl (its events) and the weights. */
+#include "compiler/driver/run.h"
+#include "compiler/driver/trainer_handle.h"
+#include "compiler/driver/weights.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static char *copy_option(Arena *arena, const char *text)
+{
+    return text ? arena_string(arena, text) : NULL;
+}
+
+/* Makes every folder on the way. */
+static bool make_folders(const char *path)
+{
+    char *copy = strdup(path);
+    bool good = copy != NULL;
+    for (char *p = copy; good && *p; p++)
+        if (*p == '/' && p != copy) {
+            *p = 0;
+            good = mkdir(copy, 0777) == 0 || errno == EEXIST;
+            *p = '/';
+        }
+    good = good && (mkdir(copy, 0777) == 0 || errno == EEXIST);
+    free(copy);
+    return good;
+}
+
+static void write_run_json(FILE *file, const nnc_trainer *trainer)
+{
+    const TrainSpec *spec = &trainer->run.spec;
+    StrBuf out = {0};
+    strbuf_add(&out, "{\n  \"nnc\": ");
+    strbuf_add_json(&out, nnc_version());
+    strbuf_add(&out, ",\n  \"file\": ");
+    strbuf_add_json(&out, spec->file);
+    strbuf_add(&out, ",\n  \"train\": ");
+    strbuf_add_json(&out, spec->block);
+    strbuf_printf(&out, ",\n  \"seed\": %llu,\n  \"batch\": %lld,\n  \"epochs\": %lld,\n  \"steps\": %lld",
+                  (unsigned long long)spec->seed, (long long)spec->batch, (long long)spec->epochs,
+                  (long long)trainer_planned_steps(spec));
+    strbuf_printf(&out, ",\n  \"shuffle\": %s,\n  \"f64\": %s,\n  \"engine\": \"%s\",\n  \"settings\": [",
+                  spec->shuffle ? "true" : "false", trainer->run.program->options.f64 ? "true" : "false",
+                  trainer->run.program->options.interpret ? "ref" : "jit");
+    for (size_t i = 0; i < trainer->run.program->options.setting_count; i++) {
+        strbuf_add(&out, i ? ", " : "");
+        strbuf_add_json(&out, trainer->run.program->options.settings[i]);
+    }
+    strbuf_add(&out, "]\n}\n");
+    fputs(out.text, file);
+    strbuf_free(&out);
+}
+
+static nnc_status open_run_directory(nnc_trainer *trainer)
+{
+    nnc_context *context = trainer->run.program->context;
+    const char *folder = trainer->run_dir;
+    if (!make_folders(folder))
+        return context_fail(context, NNC_DATA, ERR_E0806, "cannot make the folder %s: %s", folder, strerror(errno));
+    FILE *file = fopen(arena_format(trainer->run.arena, "%s/run.json", folder), "w");
+    trainer->log = fopen(arena_format(trainer->run.arena, "%s/log.jsonl", folder), "w");
+    if (file)
+        write_run_json(file, trainer);
+    if (!file || fclose(file) != 0 || !trainer->log)
+        return context_fail(context, NNC_DATA, ERR_E0806, "cannot write in %s: %s", folder, strerror(errno));
+    return NNC_OK;
+}
+
+static void forward_event(void *user, const nnc_event *event)
+{
+    nnc_trainer *trainer = user;
+    if (trainer->log && event->kind != NNC_EVENT_STEP) {
+        StrBuf line = {0};
+        event_json(event, &line);
+        fprintf(trainer->log, "%s\n", line.text);
+        fflush(trainer->log);
+        strbuf_free(&line);
+    }
+    if (trainer->on_event)
+        trainer->on_event(trainer->user, event);
+}
+
+/* The weights at the end, whatever the end was; a failed save is remembered and becomes the status of the run. */
+static const char *save_at_end(void *user, nnc_status status)
+{
+    nnc_trainer *trainer = user;
+    const char *path = trainer->save;
+    (void)status;
+    if (!path && trainer->run_dir)
+        path = arena_format(trainer->run.arena, "%s/weights.safetensors", trainer->run_dir);
+    if (!path)
+        return NULL;
+    trainer->save_status = weights_save(trainer->run.program->context, trainer->run.trainer, &trainer->run.spec, path);
+    return trainer->save_status == NNC_OK ? path : NULL;
+}
+
+static nnc_status prepare(nnc_trainer *trainer, const nnc_trainer_options *options)
+{
+    nnc_status status = NNC_OK;
+    Run *run = &trainer->run;
+    if (options) {
+        trainer->on_event = options->on_event;
+        trainer->user = options->user;
+        trainer->run_dir = copy_option(run->arena, options->run_dir);
+        trainer->save = copy_option(run->arena, options->save);
+    }
+    if (options && options->init)
+        status = weights_load(run->program->context, run->trainer, &run->spec, options->init, options->init_partial);
+    if (status == NNC_OK && trainer->run_dir)
+        status = open_run_directory(trainer);
+    trainer_on_event(run->trainer, forward_event, trainer);
+    trainer_on_finish(run->trainer, save_at_end, trainer);
+    return status;
+}
+
+nnc_status nnc_trainer_new(nnc_program *program, const char *block, const nnc_trainer_options *options, nnc_trainer **out)
+{
+    context_begin(program->context);
+    nnc_trainer *trainer = calloc(1, sizeof *trainer);
+    if (!trainer)
+        return NNC_MEMORY;
+    trainer->references = 1;
+    nnc_status status = run_open(&trainer->run, program, block, options ? options->seed : 0, true);
+    if (status == NNC_OK)
+        status = prepare(trainer, options);
+    if (status == NNC_OK)
+        *out = trainer;
+    else
+        nnc_trainer_release(trainer);
+    return status;
+}
+
+void nnc_trainer_release(nnc_trainer *trainer)
+{
+    if (!trainer || --trainer->references > 0)
+        return;
+    if (trainer->log)
+        fclose(trainer->log);
+    run_close(&trainer->run);
+    free(trainer);
+}
+
+nnc_status nnc_trainer_run(nnc_trainer *trainer)
+{
+    context_begin(trainer->run.program->context);
+    nnc_status status = trainer_run(trainer->run.trainer);
+    return status == NNC_OK ? trainer->save_status : status;
+}
+
+void nnc_trainer_stop(nnc_trainer *trainer)
+{
+    trainer_stop(trainer->run.trainer);
+}
+
+nnc_status nnc_trainer_evaluate(nnc_trainer *trainer, nnc_part part, const nnc_metric **metrics, size_t *count)
+{
+    context_begin(trainer->run.program->context);
+    if (trainer->run.spec.parts[part].count == 0)
+        return context_fail(trainer->run.program->context, NNC_DATA, ERR_E0600, "this part of the data has no rows");
+    return trainer_evaluate(trainer->run.trainer, part, metrics, count);
+}
+
+nnc_status nnc_trainer_save(nnc_trainer *trainer, const char *path)
+{
+    context_begin(trainer->run.program->context);
+    return weights_save(trainer->run.program->context, trainer->run.trainer, &trainer->run.spec, path);
+}
+
+nnc_status nnc_event_json(const nnc_event *event, char **line)
+{
+    StrBuf out = {0};
+    event_json(event, &out);
+    *line = out.text;
+    return NNC_OK;
+}
