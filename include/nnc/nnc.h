@@ -102,8 +102,9 @@ NNC_API size_t nnc_program_block_count(const nnc_program *program);             
 NNC_API const char *nnc_program_block_name(const nnc_program *program, size_t i); /* NULL: no such block */
 
 /* A text about the program: `what` is one of ast, dims (checks left for run time), summary (table of the model), dot and svg
- * (picture of the model), or a stage of the compiler with an optional function after a colon (train, eval, predict, forward):
- * graph, after:PASS, final, schedule, plan, kernel, llvm, asm. `block` NULL: the first train block. The caller frees *text with nnc_free. */
+ * (picture of the model), memory (the plan for people), or a stage of the compiler with an optional function after a dot (train,
+ * eval, predict, forward; train by default): graph, after:PASS, final, schedule, plan, kernel, llvm, asm, so
+ * "kernel.predict". `block` NULL: the first train block. The caller frees *text with nnc_free. */
 NNC_API nnc_status nnc_program_text(nnc_program *program, const char *block, const char *what, char **text);
 
 typedef struct {

@@ -1,0 +1,70 @@
+/* The nnc command: a client of nnc/nnc.h and of nothing else. */
+#ifndef NNC_CLI_CLI_H
+#define NNC_CLI_CLI_H
+#include <nnc/nnc.h>
+#include <stdio.h>
+
+typedef enum {
+#define COMMAND(e, ...) COMMAND_##e,
+#include "compiler/cli/options.def"
+    COMMAND_COUNT
+} CommandId;
+
+typedef enum {
+#define OPTION(e, ...) OPTION_##e,
+#include "compiler/cli/options.def"
+    OPTION_COUNT
+} OptionId;
+
+enum { MAX_VALUES = 64, MAX_OPERANDS = 8 };
+
+typedef struct {
+    CommandId command;
+    const char *operands[MAX_OPERANDS];
+    int operand_count;
+    const char *values[OPTION_COUNT][MAX_VALUES]; /* an option without value: "" */
+    int counts[OPTION_COUNT];
+} Arguments;
+
+typedef struct {
+    const char *name, *operands, *doc;
+    int (*run)(const Arguments *arguments);
+} CommandInfo;
+
+extern const CommandInfo command_info[COMMAND_COUNT];
+
+/* options.c: 0, or the exit code after having said what is wrong (or printed help) in *done. */
+int arguments_parse(int argc, char **argv, Arguments *arguments, bool *done);
+void help_print(FILE *out, const char *command); /* NULL: all commands */
+void help_markdown(FILE *out);                   /* the tables of docs/cli.md */
+const char *option_value(const Arguments *arguments, OptionId option); /* the last one given; NULL: none */
+bool option_number(const Arguments *arguments, OptionId option, long long low, long long *value); /* false: said on stderr */
+
+/* open.c: context and program as the options say; errors are printed. Both handles are NULL on failure. */
+int open_program(const Arguments *arguments, nnc_context **context, nnc_program **program);
+int report_failure(const Arguments *arguments, nnc_context *context, nnc_status status); /* prints, returns the exit code */
+/* The newest run directory of this program's block that has weights, malloc'd; NULL: none. */
+char *newest_weights(const char *file, const char *block);
+char *default_run_directory(const char *file, const char *block); /* malloc'd */
+
+/* progress.c: events for people. */
+typedef struct Progress Progress;
+Progress *progress_new(FILE *out, bool terminal);
+void progress_event(Progress *progress, const nnc_event *event);
+void progress_free(Progress *progress);
+
+/* report.c: tables on standard output. */
+void report_start(FILE *out, const nnc_event *event);
+void report_metrics(FILE *out, const char *part, const nnc_metric *metrics, size_t count);
+void report_end(FILE *out, const nnc_event *event);
+
+int command_run(const Arguments *arguments);
+int command_check(const Arguments *arguments);
+int command_summary(const Arguments *arguments);
+int command_graph(const Arguments *arguments);
+int command_eval(const Arguments *arguments);
+int command_predict(const Arguments *arguments);
+int command_compile(const Arguments *arguments);
+int command_explain(const Arguments *arguments);
+
+#endif

@@ -1,0 +1,60 @@
+/* nnc eval: the metrics of saved weights on the data of a program. */
+#include "compiler/cli/cli.h"
+
+#include <stdlib.h>
+
+static void print_part(const Arguments *arguments, const char *part, const nnc_metric *metrics, size_t count)
+{
+    if (!arguments->counts[OPTION_JSON]) {
+        report_metrics(stdout, part, metrics, count);
+        return;
+    }
+    printf("{\"event\":\"eval\",\"part\":\"%s\"", part);
+    for (size_t i = 0; i < count; i++)
+        if (metrics[i].rank == 0)
+            printf(",\"%s\":%.17g", metrics[i].name, metrics[i].value);
+    printf("}\n");
+}
+
+static int evaluate(const Arguments *arguments, nnc_context *context, nnc_program *program, const char *block,
+                    const char *weights)
+{
+    static const char *const names[] = {"train", "valid", "test"};
+    long long seed = 0;
+    if (!option_number(arguments, OPTION_SEED, 0, &seed))
+        return 1;
+    nnc_trainer_options options = {.size = sizeof options, .seed = (uint64_t)seed, .init = weights};
+    nnc_trainer *trainer = NULL;
+    nnc_status status = nnc_trainer_new(program, block, &options, &trainer);
+    for (int part = NNC_PART_VALID; status == NNC_OK && part <= NNC_PART_TEST; part++) {
+        const nnc_metric *metrics;
+        size_t count;
+        if (nnc_trainer_evaluate(trainer, (nnc_part)part, &metrics, &count) == NNC_OK)
+            print_part(arguments, names[part], metrics, count);
+    }
+    nnc_trainer_release(trainer);
+    return status == NNC_OK ? 0 : report_failure(arguments, context, status);
+}
+
+int command_eval(const Arguments *arguments)
+{
+    nnc_context *context;
+    nnc_program *program;
+    int code = open_program(arguments, &context, &program);
+    if (code)
+        return code;
+    const char *block = arguments->operands[1] ? arguments->operands[1] : nnc_program_block_name(program, 0);
+    const char *weights = option_value(arguments, OPTION_WEIGHTS);
+    char *newest = weights || !block ? NULL : newest_weights(arguments->operands[0], block);
+    if (!weights && !newest) {
+        fprintf(stderr, "nnc: no weights: there is no run of %s in runs/, and no --weights\n", arguments->operands[0]);
+        code = NNC_DATA;
+    } else {
+        fprintf(stderr, "weights: %s\n", weights ? weights : newest);
+        code = evaluate(arguments, context, program, block, weights ? weights : newest);
+    }
+    free(newest);
+    nnc_program_release(program);
+    nnc_context_release(context);
+    return code;
+}

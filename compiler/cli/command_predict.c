@@ -1,0 +1,227 @@
+/* nnc predict: a row of numbers a line on standard input, a row of numbers a line on standard output. The numbers of a row are the
+ * elements of the inputs in their order, separated by commas, semicolons, tabs or spaces. A first line that is not numbers is a header. */
+#include "compiler/cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROWS = 256, MAX_IO = 16 };
+
+typedef struct {
+    nnc_session *session;
+    size_t input_count, output_count;
+    nnc_tensor *inputs[MAX_IO];
+    int64_t widths[MAX_IO]; /* elements of one row */
+    int64_t width;
+    int64_t rows;
+    long line;
+} Predictor;
+
+static const char separators[] = ",; \t\r\n";
+
+/* "f32[B, 28, 28]" -> dtype and sizes of one row */
+static bool parse_shape(const char *shape, nnc_dtype *dtype, int *rank, int64_t *sizes)
+{
+    static const char *const names[] = {"bool", "u8", "i32", "i64", "f32", "f64"};
+    for (int i = 0; i <= NNC_F64; i++)
+        if (strncmp(shape, names[i], strlen(names[i])) == 0)
+            *dtype = (nnc_dtype)i;
+    const char *p = strchr(shape, ',');
+    *rank = 0;
+    for (; p && *rank < 7; p = strchr(p + 1, ',')) {
+        char *end;
+        sizes[*rank] = strtoll(p + 1, &end, 10);
+        if (end == p + 1)
+            return false;
+        (*rank)++;
+    }
+    return true;
+}
+
+static nnc_status make_input(Predictor *predictor, size_t i)
+{
+    int64_t sizes[8] = {ROWS};
+    int rank;
+    nnc_dtype dtype = NNC_F32;
+    if (!parse_shape(nnc_session_input_shape(predictor->session, i), &dtype, &rank, sizes + 1))
+        return NNC_UNSUPPORTED;
+    predictor->widths[i] = 1;
+    for (int axis = 1; axis <= rank; axis++)
+        predictor->widths[i] *= sizes[axis];
+    predictor->width += predictor->widths[i];
+    return nnc_tensor_new(dtype, rank + 1, sizes, &predictor->inputs[i]);
+}
+
+static void put_number(nnc_tensor *tensor, int64_t at, double value)
+{
+    void *data = nnc_tensor_data(tensor);
+    switch (nnc_tensor_dtype(tensor)) {
+    case NNC_BOOL:
+    case NNC_U8: ((uint8_t *)data)[at] = (uint8_t)value; break;
+    case NNC_I32: ((int32_t *)data)[at] = (int32_t)value; break;
+    case NNC_I64: ((int64_t *)data)[at] = (int64_t)value; break;
+    case NNC_F32: ((float *)data)[at] = (float)value; break;
+    case NNC_F64: ((double *)data)[at] = value; break;
+    }
+}
+
+static double get_number(nnc_tensor *tensor, int64_t at)
+{
+    const void *data = nnc_tensor_data(tensor);
+    switch (nnc_tensor_dtype(tensor)) {
+    case NNC_BOOL:
+    case NNC_U8: return ((const uint8_t *)data)[at];
+    case NNC_I32: return ((const int32_t *)data)[at];
+    case NNC_I64: return (double)((const int64_t *)data)[at];
+    case NNC_F32: return ((const float *)data)[at];
+    case NNC_F64: return ((const double *)data)[at];
+    }
+    return 0;
+}
+
+static int refuse(const Predictor *predictor, const char *text, const char *word)
+{
+    fprintf(stderr, "nnc: standard input, line %ld: %s%s\n", predictor->line, text, word);
+    return NNC_DATA;
+}
+
+/* One line into row `rows` of the inputs. */
+static int read_row(Predictor *predictor, char *line)
+{
+    char *save = NULL, *word = strtok_r(line, separators, &save);
+    char expected[64];
+    snprintf(expected, sizeof expected, "%lld", (long long)predictor->width);
+    for (size_t input = 0; input < predictor->input_count; input++)
+        for (int64_t i = 0; i < predictor->widths[input]; i++, word = strtok_r(NULL, separators, &save)) {
+            char *end;
+            if (!word)
+                return refuse(predictor, "too few numbers; a row has ", expected);
+            double value = strtod(word, &end);
+            if (*end)
+                return refuse(predictor, "not a number: ", word);
+            put_number(predictor->inputs[input], predictor->rows * predictor->widths[input] + i, value);
+        }
+    if (word)
+        return refuse(predictor, "too many numbers; a row has ", expected);
+    predictor->rows++;
+    return 0;
+}
+
+static void print_row(Predictor *predictor, nnc_tensor **outputs, int64_t row)
+{
+    bool first = true;
+    for (size_t k = 0; k < predictor->output_count; k++) {
+        int64_t width = nnc_tensor_elements(outputs[k]) / nnc_tensor_size(outputs[k], 0);
+        for (int64_t i = 0; i < width; i++, first = false)
+            printf(nnc_tensor_dtype(outputs[k]) == NNC_F64 ? "%s%.17g" : "%s%.9g", first ? "" : ",",
+                   get_number(outputs[k], row * width + i));
+    }
+    printf("\n");
+}
+
+/* Views of the rows that were read, so that a short last batch has its own size. */
+static nnc_status run_rows(Predictor *predictor)
+{
+    nnc_tensor *views[MAX_IO] = {NULL}, *outputs[MAX_IO] = {NULL};
+    nnc_status status = NNC_OK;
+    if (predictor->rows == 0)
+        return NNC_OK;
+    for (size_t i = 0; status == NNC_OK && i < predictor->input_count; i++) {
+        int64_t sizes[8] = {predictor->rows};
+        nnc_tensor *input = predictor->inputs[i];
+        for (int axis = 1; axis < nnc_tensor_rank(input); axis++)
+            sizes[axis] = nnc_tensor_size(input, axis);
+        status = nnc_tensor_wrap(nnc_tensor_dtype(input), nnc_tensor_rank(input), sizes, nnc_tensor_data(input), &views[i]);
+    }
+    if (status == NNC_OK)
+        status = nnc_session_run(predictor->session, views, outputs);
+    for (int64_t row = 0; status == NNC_OK && row < predictor->rows; row++)
+        print_row(predictor, outputs, row);
+    for (size_t i = 0; i < MAX_IO; i++) {
+        nnc_tensor_release(views[i]);
+        nnc_tensor_release(outputs[i]);
+    }
+    predictor->rows = 0;
+    return status;
+}
+
+static bool is_header(const char *line)
+{
+    char *end;
+    line += strspn(line, separators);
+    strtod(line, &end);
+    return end == line || !strchr(separators, *end);
+}
+
+static int predict_lines(const Arguments *arguments, nnc_context *context, Predictor *predictor, FILE *in)
+{
+    char *line = NULL;
+    size_t capacity = 0;
+    int code = 0;
+    while (code == 0 && getline(&line, &capacity, in) >= 0) {
+        predictor->line++;
+        if (!line[strspn(line, separators)] || (predictor->line == 1 && is_header(line)))
+            continue;
+        code = read_row(predictor, line);
+        if (code == 0 && predictor->rows == ROWS) {
+            nnc_status status = run_rows(predictor);
+            code = status == NNC_OK ? 0 : report_failure(arguments, context, status);
+        }
+    }
+    free(line);
+    if (predictor->rows > 0) { /* rows before a faulty line are answered too */
+        nnc_status status = run_rows(predictor);
+        if (status != NNC_OK)
+            code = report_failure(arguments, context, status);
+    }
+    return code;
+}
+
+static int predict(const Arguments *arguments, nnc_context *context, nnc_program *program, const char *block,
+                   const char *weights)
+{
+    nnc_model *model = NULL;
+    Predictor predictor = {0};
+    nnc_status status = nnc_model_load(program, block, weights, &model);
+    if (status == NNC_OK)
+        status = nnc_session_new(model, &predictor.session);
+    if (status == NNC_OK) {
+        predictor.input_count = nnc_session_input_count(predictor.session);
+        predictor.output_count = nnc_session_output_count(predictor.session);
+        if (predictor.input_count > MAX_IO || predictor.output_count > MAX_IO)
+            status = NNC_UNSUPPORTED;
+    }
+    for (size_t i = 0; status == NNC_OK && i < predictor.input_count; i++)
+        status = make_input(&predictor, i);
+    int code = status == NNC_OK ? predict_lines(arguments, context, &predictor, stdin)
+                                : report_failure(arguments, context, status);
+    for (size_t i = 0; i < MAX_IO; i++)
+        nnc_tensor_release(predictor.inputs[i]);
+    nnc_session_release(predictor.session);
+    nnc_model_release(model);
+    return code;
+}
+
+int command_predict(const Arguments *arguments)
+{
+    nnc_context *context;
+    nnc_program *program;
+    int code = open_program(arguments, &context, &program);
+    if (code)
+        return code;
+    const char *named = arguments->operands[1];
+    const char *block = named && strcmp(named, "-") != 0 ? named : nnc_program_block_name(program, 0);
+    const char *weights = option_value(arguments, OPTION_WEIGHTS);
+    char *newest = weights || !block ? NULL : newest_weights(arguments->operands[0], block);
+    if (!weights && !newest) {
+        fprintf(stderr, "nnc: no weights: there is no run of %s in runs/, and no --weights\n", arguments->operands[0]);
+        code = NNC_DATA;
+    } else {
+        fprintf(stderr, "weights: %s\n", weights ? weights : newest);
+        code = predict(arguments, context, program, block, weights ? weights : newest);
+    }
+    free(newest);
+    nnc_program_release(program);
+    nnc_context_release(context);
+    return code;
+}

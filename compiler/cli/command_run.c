@@ -1,0 +1,174 @@
+/* nnc run: trains one block or all of them. Results on standard output, progress on standard error; with --json standard
+ * output is a stream of objects. The first Ctrl-C or SIGTERM ends the run after its step, with the weights saved; the second ends it. */
+#include "compiler/cli/cli.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What the signal handler reaches: the only mutable variable of the command at file scope. */
+static _Atomic(nnc_trainer *) interrupted_trainer;
+
+static void on_signal(int signal_number)
+{
+    nnc_trainer *trainer = atomic_exchange(&interrupted_trainer, NULL);
+    if (!trainer)
+        _exit(128 + signal_number);
+    nnc_trainer_stop(trainer);
+}
+
+static void catch_signals(nnc_trainer *trainer)
+{
+    struct sigaction action = {.sa_handler = trainer ? on_signal : SIG_DFL};
+    sigemptyset(&action.sa_mask);
+    atomic_store(&interrupted_trainer, trainer);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+typedef struct {
+    const Arguments *arguments;
+    Progress *progress;
+    bool json, json_steps;
+    nnc_program *program;
+    const char *block;
+} Run;
+
+static void print_text(nnc_program *program, const char *block, const char *what)
+{
+    char *text;
+    if (nnc_program_text(program, block, what, &text) == NNC_OK) {
+        fputs(text, stdout);
+        nnc_free(text);
+    }
+}
+
+static void people_event(Run *run, const nnc_event *event)
+{
+    progress_event(run->progress, event);
+    if (event->kind == NNC_EVENT_START) {
+        print_text(run->program, run->block, "summary");
+        print_text(run->program, run->block, "memory");
+        report_start(stdout, event);
+    }
+    if (event->kind == NNC_EVENT_END)
+        report_end(stdout, event);
+}
+
+static void on_event(void *user, const nnc_event *event)
+{
+    Run *run = user;
+    char *line;
+    if (!run->json) {
+        people_event(run, event);
+        return;
+    }
+    if ((event->kind != NNC_EVENT_STEP || run->json_steps) && nnc_event_json(event, &line) == NNC_OK) {
+        puts(line);
+        if (event->kind != NNC_EVENT_STEP)
+            fflush(stdout);
+        nnc_free(line);
+    }
+}
+
+static int train(Run *run, nnc_context *context, nnc_trainer_options *options)
+{
+    nnc_trainer *trainer = NULL;
+    nnc_status status = nnc_trainer_new(run->program, run->block, options, &trainer);
+    if (status == NNC_OK) {
+        catch_signals(trainer);
+        status = nnc_trainer_run(trainer);
+        catch_signals(NULL);
+    }
+    int code = status == NNC_OK || status == NNC_INTERRUPTED ? (int)status
+                                                               : report_failure(run->arguments, context, status);
+    nnc_trainer_release(trainer);
+    if (status == NNC_INTERRUPTED && !run->json)
+        fprintf(stderr, "interrupted; the weights so far are saved in %s\n", options->run_dir);
+    return code;
+}
+
+static int run_block(Run *run, nnc_context *context)
+{
+    const Arguments *arguments = run->arguments;
+    long long seed = 0;
+    if (!option_number(arguments, OPTION_SEED, 0, &seed))
+        return 1;
+    const char *given = option_value(arguments, OPTION_RUN_DIR);
+    char *folder = given ? NULL : default_run_directory(arguments->operands[0], run->block);
+    nnc_trainer_options options = {
+        .size = sizeof options,
+        .seed = (uint64_t)seed,
+        .init = option_value(arguments, OPTION_INIT),
+        .init_partial = arguments->counts[OPTION_INIT_PARTIAL] > 0,
+        .run_dir = given ? given : folder,
+        .save = option_value(arguments, OPTION_SAVE),
+        .on_event = on_event,
+        .user = run,
+    };
+    run->progress = progress_new(stderr, isatty(fileno(stderr)));
+    int code = run->progress ? train(run, context, &options) : NNC_MEMORY;
+    progress_free(run->progress);
+    free(folder);
+    return code;
+}
+
+/* "graph", "graph:out.txt", "after:fold", "after:fold:out.txt" */
+static int dump(const Arguments *arguments, nnc_context *context, nnc_program *program, const char *request)
+{
+    char *what = strdup(request), *text;
+    if (!what)
+        return NNC_MEMORY;
+    char *from = strncmp(what, "after:", 6) == 0 ? what + 6 : what, *colon = strchr(from, ':');
+    if (colon)
+        *colon = 0;
+    nnc_status status = nnc_program_text(program, arguments->operands[1], what, &text);
+    if (status == NNC_OK) {
+        FILE *out = colon ? fopen(colon + 1, "w") : stdout;
+        bool written = out && fputs(text, out) >= 0 && (out == stdout || fclose(out) == 0);
+        if (!written)
+            fprintf(stderr, "nnc: cannot write %s\n", colon + 1);
+        status = written ? NNC_OK : NNC_DATA;
+        nnc_free(text);
+    } else {
+        report_failure(arguments, context, status);
+    }
+    free(what);
+    return (int)status;
+}
+
+static int run_blocks(const Arguments *arguments, nnc_context *context, nnc_program *program)
+{
+    const char *json = option_value(arguments, OPTION_JSON);
+    Run run = {.arguments = arguments, .program = program, .json = json != NULL};
+    run.json_steps = json && strcmp(json, "steps") == 0;
+    if (json && *json && !run.json_steps) {
+        fprintf(stderr, "nnc: --json takes no value or =steps, not %s\n", json);
+        return 1;
+    }
+    size_t count = nnc_program_block_count(program);
+    if (count == 0)
+        fprintf(stderr, "nnc: %s has no train block\n", arguments->operands[0]);
+    int code = count == 0;
+    for (size_t i = 0; code == 0 && i < (arguments->operands[1] ? 1 : count); i++) {
+        run.block = arguments->operands[1] ? arguments->operands[1] : nnc_program_block_name(program, i);
+        code = run_block(&run, context);
+    }
+    return code;
+}
+
+int command_run(const Arguments *arguments)
+{
+    nnc_context *context;
+    nnc_program *program;
+    int code = open_program(arguments, &context, &program);
+    if (code)
+        return code;
+    const char *request = option_value(arguments, OPTION_DUMP);
+    code = request ? dump(arguments, context, program, request) : run_blocks(arguments, context, program);
+    nnc_program_release(program);
+    nnc_context_release(context);
+    return code;
+}

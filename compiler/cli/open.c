@@ -1,0 +1,133 @@
+/* From arguments to a checked program, and from a status to an exit code; and where runs lie. */
+#include "compiler/cli/cli.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static bool one_of(const Arguments *arguments, OptionId option, const char *first, const char *second, bool *is_second)
+{
+    const char *value = option_value(arguments, option);
+    *is_second = value && strcmp(value, second) == 0;
+    if (!value || *is_second || strcmp(value, first) == 0)
+        return true;
+    fprintf(stderr, "nnc: %s is not one of %s and %s\n", value, first, second);
+    return false;
+}
+
+int report_failure(const Arguments *arguments, nnc_context *context, nnc_status status)
+{
+    const char *format = option_value(arguments, OPTION_ERROR_FORMAT);
+    bool to_stream = arguments->counts[OPTION_JSON] > 0;
+    bool json = to_stream || (format && strcmp(format, "json") == 0);
+    const char *text = nnc_diagnostics(context, json                 ? NNC_JSON
+                                                : isatty(fileno(stderr)) ? NNC_TEXT_COLOUR
+                                                                     : NNC_TEXT);
+    fputs(text, to_stream ? stdout : stderr);
+    if (!*text)
+        fprintf(stderr, "nnc: %s\n", nnc_status_text(status));
+    return status == NNC_ARGUMENT || status == NNC_UNSUPPORTED ? 1 : (int)status;
+}
+
+static int open_checked(const Arguments *arguments, nnc_context *context, nnc_program **program)
+{
+    nnc_program_options options = {
+        .size = sizeof options,
+        .defines = arguments->values[OPTION_DEFINE],
+        .define_count = (size_t)arguments->counts[OPTION_DEFINE],
+        .settings = arguments->values[OPTION_SET],
+        .setting_count = (size_t)arguments->counts[OPTION_SET],
+        .no_fuse = arguments->counts[OPTION_NO_FUSE] > 0,
+        .cpu = option_value(arguments, OPTION_CPU),
+    };
+    bool json_errors;
+    if (!one_of(arguments, OPTION_FLOAT, "f32", "f64", &options.f64) ||
+        !one_of(arguments, OPTION_ENGINE, "jit", "ref", &options.interpret) ||
+        !one_of(arguments, OPTION_ERROR_FORMAT, "text", "json", &json_errors))
+        return 1;
+    nnc_status status = nnc_program_load(context, arguments->operands[0], &options, program);
+    return status == NNC_OK ? 0 : report_failure(arguments, context, status);
+}
+
+int open_program(const Arguments *arguments, nnc_context **context, nnc_program **program)
+{
+    long long threads = 0;
+    *context = NULL;
+    *program = NULL;
+    if (!option_number(arguments, OPTION_THREADS, 1, &threads))
+        return 1;
+    if (threads > 1024) {
+        fprintf(stderr, "nnc: --threads takes at most 1024\n");
+        return 1;
+    }
+    nnc_context_options options = {.size = sizeof options, .threads = (int)threads};
+    if (nnc_context_new(&options, context) != NNC_OK) {
+        fprintf(stderr, "nnc: not enough memory\n");
+        return NNC_MEMORY;
+    }
+    int code = open_checked(arguments, *context, program);
+    if (code) {
+        nnc_context_release(*context);
+        *context = NULL;
+    }
+    return code;
+}
+
+/* "examples/mnist/cnn.nn" -> "cnn" */
+static char *stem_of(const char *file)
+{
+    const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file, *dot = strrchr(name, '.');
+    return strndup(name, dot && dot != name ? (size_t)(dot - name) : strlen(name));
+}
+
+char *default_run_directory(const char *file, const char *block)
+{
+    char when[32], *path = NULL, *stem = stem_of(file);
+    time_t now = time(NULL);
+    struct tm parts;
+    strftime(when, sizeof when, "%Y%m%d-%H%M%S", localtime_r(&now, &parts));
+    struct stat exists;
+    for (int attempt = 0; stem; attempt++) { /* two runs in one second */
+        char suffix[16] = "";
+        if (attempt)
+            snprintf(suffix, sizeof suffix, "-%d", attempt);
+        if (asprintf(&path, "runs/%s-%s-%s%s", stem, block, when, suffix) < 0)
+            path = NULL;
+        if (!path || stat(path, &exists) != 0)
+            break;
+        free(path);
+    }
+    free(stem);
+    return path;
+}
+
+char *newest_weights(const char *file, const char *block)
+{
+    char *prefix = NULL, *stem = stem_of(file), *newest = NULL;
+    time_t newest_time = 0;
+    DIR *runs = opendir("runs");
+    if (!stem || !runs || asprintf(&prefix, "%s-%s-", stem, block) < 0)
+        prefix = NULL;
+    for (struct dirent *entry; prefix && (entry = readdir(runs)) != NULL;) {
+        char *path = NULL;
+        struct stat info;
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0 ||
+            asprintf(&path, "runs/%s/weights.safetensors", entry->d_name) < 0)
+            continue;
+        if (stat(path, &info) == 0 && (!newest || info.st_mtime >= newest_time)) {
+            free(newest);
+            newest = path;
+            newest_time = info.st_mtime;
+        } else {
+            free(path);
+        }
+    }
+    if (runs)
+        closedir(runs);
+    free(prefix);
+    free(stem);
+    return newest;
+}
