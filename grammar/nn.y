@@ -45,8 +45,8 @@ static Span join(Span first, Span last) {
 %token <AstText> NAME
 %token NEWLINE
 %token PIPE ARROW DOTDOT ELLIPSIS EQ NE LE GE FLOORDIV POW ADD_SET SUB_SET MUL_SET DIV_SET
-%token AND OR NOT TRUE FALSE IF ELSE FOR IN COND SCAN WHILE FN LET RETURN YIELD MINIMIZE
-%token <AstText> AS CONST DATASET EXTERN FROM IMPORT INIT METRIC MODULE ON OPTIMIZER OVER PARAM SCHEDULE STATE TRAIN
+%token AND OR NOT TRUE FALSE IF ELSE FOR COND SCAN WHILE FN LET RETURN YIELD MINIMIZE
+%token <AstText> AS CONST DATASET EXTERN FROM IMPORT IN INIT METRIC MODULE ON OPTIMIZER OVER PARAM SCHEDULE STATE TRAIN
 %token <AstText> USING WITH WRT
 %token END 0
 
@@ -63,7 +63,7 @@ static Span join(Span first, Span last) {
 %right POW
 
 %type <AstText> soft
-%type <AstName> name key_name optional_name alias
+%type <AstName> name optional_name alias
 %type <AstNames> names path
 %type <AstItem *> item
 %type <AstImportedNames> imported imported_list
@@ -100,16 +100,12 @@ end: NEWLINE | ';' ;
 
 /* ---- names ---- */
 
-soft: AS | CONST | DATASET | EXTERN | FROM | IMPORT | INIT | METRIC | MODULE | ON | OPTIMIZER | OVER | PARAM | SCHEDULE
+soft: AS | CONST | DATASET | EXTERN | FROM | IMPORT | IN | INIT | METRIC | MODULE | ON | OPTIMIZER | OVER | PARAM | SCHEDULE
     | STATE | TRAIN | USING | WITH | WRT ;
 
 name: NAME                { $$ = (AstName){$1.text, @1}; }
     | soft                { $$ = (AstName){$1.text, @1}; }
     ;
-
-key_name: name
-        | IN              { $$ = (AstName){"in", @1}; }
-        ;
 
 optional_name: %empty     { $$ = (AstName){NULL, @$}; }
              | name
@@ -219,8 +215,8 @@ parameter_list: parameter                    { $$ = (AstParameters){0}; PUSH($$,
               | parameter_list ',' parameter { $$ = $1; PUSH($$, $3); }
               ;
 
-parameter: key_name optional_type            { $$ = (AstParameter){$1, $2, NULL, @$}; }
-         | key_name optional_type '=' expr   { $$ = (AstParameter){$1, $2, $4, @$}; }
+parameter: name optional_type            { $$ = (AstParameter){$1, $2, NULL, @$}; }
+         | name optional_type '=' expr   { $$ = (AstParameter){$1, $2, $4, @$}; }
          ;
 
 /* ---- types ---- */
@@ -316,12 +312,12 @@ member: PARAM name ':' type {
           $$->as.function.body = $4;
           $$->as.function.header = join(@1, @3);
       }
-      | key_name '=' expr {
+      | name '=' expr {
           $$ = ast_new_member(parser, AST_MEMBER_KEY, @$);
           $$->as.key.name = $1;
           $$->as.key.value = $3;
       }
-      | key_name member_block {
+      | name member_block {
           $$ = ast_new_member(parser, AST_MEMBER_BLOCK, @$);
           $$->as.block.name = $1;
           $$->as.block.members = $2;
@@ -446,7 +442,7 @@ expr: postfix
 postfix: primary
        | postfix '(' arguments ')'   { $$ = ast_new_call(parser, $1, $3, @$); }
        | postfix '[' index_items ']' { $$ = ast_new_index(parser, $1, $3, @$); }
-       | postfix '.' key_name {
+       | postfix '.' name {
            $$ = ast_new_expr(parser, AST_EXPR_MEMBER, @$, $1->height);
            $$->as.member.base = $1;
            $$->as.member.name = $3;
@@ -545,7 +541,7 @@ argument_list: argument                   { $$ = (AstArguments){0}; PUSH($$, $1)
              ;
 
 argument: expr             { $$ = (AstArgument){{0}, $1, @$}; }
-        | key_name '=' expr { $$ = (AstArgument){$1, $3, @$}; }
+        | name '=' expr { $$ = (AstArgument){$1, $3, @$}; }
         ;
 
 index_items: index_item                 { $$ = (AstExprs){0}; PUSH($$, $1); }
@@ -565,7 +561,7 @@ array_items: array_item                 { $$ = (AstExprs){0}; PUSH($$, $1); }
            ;
 
 array_item: expr
-          | key_name ':' type {
+          | name ':' type {
               $$ = ast_new_expr(parser, AST_EXPR_FIELD, @$, $3->height);
               $$->as.field.name = $1;
               $$->as.field.type = $3;

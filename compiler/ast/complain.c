@@ -105,7 +105,8 @@ static void add_listed(StrBuf *out, const Listed *listed) {
 static void add_token(AstParser *parser, StrBuf *out, const AstToken *token) {
     uint32_t length = token->span.end - token->span.begin;
     if (token->kind == TOK_NEWLINE || token->kind == TOK_END || length == 0) {
-        strbuf_add(out, ast_token_words(token->kind));
+        const char *words = ast_token_words(token->kind);
+        strbuf_add(out, strncmp(words, "the ", 4) == 0 ? words + 4 : words);
     } else if (length <= 40) {
         strbuf_printf(out, "`%.*s`", (int)length, parser->text + token->span.begin);
     } else {

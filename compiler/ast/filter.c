@@ -155,6 +155,10 @@ static AstToken mend(AstParser *parser, AstToken token) {
     report_unclosed(parser, &token);
     parser->brackets.count--;
     push_back(parser, token);
+    bool in_block = innermost(parser) == 0 || innermost(parser) == '}';
+    if (in_block && !is_closer(token.kind) && token.kind != TOK_END) { /* the line end that was taken to be inside */
+        push_back(parser, made_token(parser, TOK_NEWLINE, at));
+    }
     return made_token(parser, closer, at);
 }
 

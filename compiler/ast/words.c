@@ -17,7 +17,7 @@ typedef struct {
 
 static const Word words[] = {
     {"and", TOK_AND, false, false},
-    {"as", TOK_AS, true, false},
+    {"as", TOK_AS, true, true},
     {"cond", TOK_COND, false, false},
     {"const", TOK_CONST, true, true},
     {"dataset", TOK_DATASET, true, true},
@@ -29,7 +29,7 @@ static const Word words[] = {
     {"from", TOK_FROM, true, true},
     {"if", TOK_IF, false, false},
     {"import", TOK_IMPORT, true, false},
-    {"in", TOK_IN, false, false},
+    {"in", TOK_IN, true, true},
     {"init", TOK_INIT, true, true},
     {"let", TOK_LET, false, false},
     {"metric", TOK_METRIC, true, true},
@@ -47,10 +47,10 @@ static const Word words[] = {
     {"state", TOK_STATE, true, true},
     {"train", TOK_TRAIN, true, true},
     {"true", TOK_TRUE, false, true},
-    {"using", TOK_USING, true, false},
+    {"using", TOK_USING, true, true},
     {"while", TOK_WHILE, false, false},
-    {"with", TOK_WITH, true, false},
-    {"wrt", TOK_WRT, true, false},
+    {"with", TOK_WITH, true, true},
+    {"wrt", TOK_WRT, true, true},
     {"yield", TOK_YIELD, false, false},
 };
 
