@@ -80,7 +80,7 @@ typedef struct {
     VEC(Node *) operands; /* materialised nodes it reads, without its own outputs; for CALL in order */
     View views[2];     /* CONTRACT: operands x and y over the axes of node->src[0] and node->src[1] */
     int32_t scratch;   /* buffer that lives during this group only, NO_BUFFER: none */
-    int32_t copies;    /* LOOP that only moves data: 1 */
+    int32_t copy_from; /* LOOP without nodes: its output is a copy of this buffer; NO_BUFFER: an ordinary group */
 } Group;
 
 typedef struct Schedule Schedule;
@@ -107,6 +107,7 @@ struct Schedule {
     uint32_t *symbols;   /* the free dimensions, in the order of nnc_call.dims */
     uint32_t symbol_count;
     const int64_t *hints; /* per symbol of graph->dims */
+    VEC(uint32_t) placement; /* arena buffers with memory of their own, by ascending offset at the hints */
     int64_t hint_bytes;  /* arena bytes at the hints */
     int64_t live_bytes;  /* the largest sum of live bytes at the hints: no plan for this order needs less */
 };
@@ -124,6 +125,13 @@ bool schedule_verify(const Schedule *schedule, StrBuf *out);
 bool plan_check(const Schedule *schedule, const int64_t *symbols, StrBuf *out);
 int64_t plan_offset(const Schedule *schedule, uint32_t buffer, const int64_t *symbols); /* ARENA buffers; -1: overflow */
 int64_t plan_bytes(const Schedule *schedule, const int64_t *symbols);
+
+/* How a reshape cuts its axes: runs of source axes that hold the same elements, in the same order, as runs of result axes.
+ *   [B, 784] -> [B, 1, 28, 28]   {1, 1}, {1, 3}        returns the number of runs */
+typedef struct {
+    uint8_t source, result; /* how many axes of each */
+} ReshapeRun;
+int reshape_runs(DimTable *dims, const Type *source, const Type *result, ReshapeRun *runs);
 
 /* view.c: the affine view of a node through moves down to a materialised value. False: not affine, or nothing there. */
 bool view_of(const Schedule *schedule, const Node *node, View *view);

@@ -1,0 +1,297 @@
+/* Buffers: one for every value that is stored. In: drafts with their outputs. Out: Schedule.buffers, buffer_of, and the
+ * extra edges and copies that updates need.
+ *
+ * An output of the graph is written where the caller wants it. The new value of a param or state goes straight into the
+ * leaf's own buffer when everyone else who reads the old value can run before (an edge for each), and the group itself
+ * reads it only at the element it writes; otherwise into the arena, and a copy runs last:
+ *
+ *   p' = p - lr * g          written in place, after the products that read p
+ *   a' = b, b' = a           t1 = b, t2 = a, then a = t1, b = t2 */
+#include "compiler/schedule/internal.h"
+
+#include "runtime/base/bug.h"
+
+#include <string.h>
+
+typedef struct {
+    int32_t draft;
+    const Node *value;
+    bool element; /* reads it only at the element being computed */
+} Reader;
+
+typedef struct {
+    Builder *b;
+    int32_t draft;
+    VEC(Reader) readers; /* of leaves with data */
+} Plan;
+
+/* ---- making buffers ---- */
+
+static int32_t add_buffer(Builder *b, StorageKind kind, const char *name, const Type *type) {
+    Schedule *s = b->schedule;
+    DimTable *dims = b->graph->dims;
+    Buffer buffer = {.kind = kind, .name = name, .type = *type, .in_place_of = NO_BUFFER, .first = -1, .last = -1};
+    const Dim *bytes = dim_mul(dims, type_elements(dims, type), dim_const(dims, (int64_t)dtype_bytes(type->dtype)));
+    const Dim *line = dim_const(dims, 64);
+    const Dim *lines = bytes == NULL ? NULL : dim_ceildiv(dims, bytes, line);
+    buffer.bytes = lines == NULL ? NULL : dim_mul(dims, lines, line);
+    if (buffer.bytes == NULL) {
+        buffer.bytes = dim_const(dims, INT64_MAX / 2 / 64 * 64); /* cannot be allocated: refused at run time */
+    }
+    vec_push(s->arena, &s->buffers, buffer);
+    return (int32_t)s->buffers.count - 1;
+}
+
+static Node *leaf_named(const Builder *b, const char *name) {
+    for (uint32_t i = 0; i < b->node_count; i++) {
+        Node *n = b->graph->nodes.data[i];
+        if ((n->op == OP_PARAM || n->op == OP_STATE) && strcmp(n->attr.leaf.name, name) == 0) {
+            return n;
+        }
+    }
+    return NULL;
+}
+
+static bool is_updated(const Builder *b, const char *name) {
+    return graph_root_find(b->graph, ROOT_UPDATE, name) != NULL;
+}
+
+static void add_leaves(Builder *b, OpCode op, StorageKind kind) {
+    for (uint32_t i = 0; i < b->node_count; i++) {
+        const Node *n = b->graph->nodes.data[i];
+        bool wanted = n->op == op && (b->live[i] || (op != OP_INPUT && is_updated(b, n->attr.leaf.name)));
+        if (wanted) {
+            b->schedule->buffer_of[i] = add_buffer(b, kind, n->attr.leaf.name, &n->type);
+        }
+    }
+}
+
+static void add_literals(Builder *b) {
+    for (uint32_t i = 0; i < b->node_count; i++) {
+        const Node *n = b->graph->nodes.data[i];
+        if (b->live[i] && n->op == OP_LITERAL) {
+            int32_t at = add_buffer(b, STORAGE_CONSTANT, "literal", &n->type);
+            b->schedule->buffers.data[at].data = n->attr.literal.data;
+            b->schedule->buffers.data[at].data_bytes = n->attr.literal.bytes;
+            b->schedule->buffer_of[i] = at;
+        }
+    }
+}
+
+/* ---- who reads leaves ---- */
+
+static void note_reader(void *user, const Node *value, const Trace *at) {
+    Plan *plan = user;
+    if (!has_data(value)) {
+        return;
+    }
+    const Group *group = plan->b->drafts.data[plan->draft].group;
+    bool element = group->kind == GROUP_LOOP && trace_is_element(group, value, at);
+    vec_push(plan->b->arena, &plan->readers, (Reader){plan->draft, value, element});
+}
+
+static void find_readers(Plan *plan) {
+    Builder *b = plan->b;
+    for (uint32_t d = 0; d < b->drafts.count; d++) {
+        const Draft *draft = &b->drafts.data[d];
+        plan->draft = (int32_t)d;
+        for (uint32_t m = 0; m < draft->members.count; m++) {
+            draft_reads(b, draft->group, draft->members.data[m], note_reader, plan);
+        }
+    }
+}
+
+/* ---- roots ---- */
+
+static int32_t add_copy(Plan *plan, int32_t from, int32_t to) {
+    Builder *b = plan->b;
+    Group *group = group_new(b, GROUP_LOOP);
+    group->copy_from = from;
+    group->rank = b->schedule->buffers.data[to].type.rank;
+    memcpy(group->dims, b->schedule->buffers.data[to].type.dims, sizeof group->dims);
+    vec_push(b->schedule->arena, &group->outputs, (GroupOutput){NULL, to});
+    return draft_add(b, group);
+}
+
+static int32_t copy_leaf(Plan *plan, const Node *leaf, int32_t to) {
+    int32_t copy = add_copy(plan, plan->b->schedule->buffer_of[leaf->id], to);
+    vec_push(plan->b->arena, &plan->readers, (Reader){copy, leaf, false});
+    return copy;
+}
+
+static bool writes_many(const Group *group) {
+    return group->kind == GROUP_LOOP || group->kind == GROUP_REDUCE || group->kind == GROUP_CONTRACT;
+}
+
+/* Lets the group of n write it to this buffer too. False: it already writes elsewhere and can do no more. */
+static bool write_to(Builder *b, const Node *n, int32_t buffer) {
+    Group *group = b->drafts.data[b->draft_of[n->id]].group;
+    for (uint32_t i = 0; i < group->outputs.count; i++) {
+        if (group->outputs.data[i].node == n && group->outputs.data[i].buffer == NO_BUFFER) {
+            group->outputs.data[i].buffer = buffer;
+            b->schedule->buffer_of[n->id] = buffer;
+            return true;
+        }
+    }
+    if (writes_many(group)) {
+        vec_push(b->schedule->arena, &group->outputs, (GroupOutput){(Node *)n, buffer});
+    }
+    return writes_many(group);
+}
+
+static void give_buffers(Builder *b, const Group *group) {
+    for (uint32_t i = 0; i < group->outputs.count; i++) {
+        GroupOutput *output = &group->outputs.data[i];
+        if (output->buffer == NO_BUFFER) {
+            output->buffer = add_buffer(b, STORAGE_ARENA, op_info[output->node->op].text, &output->node->type);
+            b->schedule->buffer_of[output->node->id] = output->buffer;
+        }
+    }
+}
+
+static void set_output(Plan *plan, const Root *root, int32_t buffer) {
+    Builder *b = plan->b;
+    if (has_data(root->node)) {
+        copy_leaf(plan, root->node, buffer);
+    } else if (!write_to(b, root->node, buffer)) {
+        int32_t copy = add_copy(plan, b->schedule->buffer_of[root->node->id], buffer);
+        draft_edge(b, b->draft_of[root->node->id], copy);
+    }
+}
+
+/* May the draft overwrite the leaf? The edges that make it so are added when it may. */
+static bool may_overwrite(Plan *plan, int32_t draft, const Node *leaf) {
+    Builder *b = plan->b;
+    for (uint32_t i = 0; i < plan->readers.count; i++) {
+        const Reader *reader = &plan->readers.data[i];
+        if (reader->value == leaf &&
+            (reader->draft == draft ? !reader->element : draft_runs_before(b, draft, reader->draft))) {
+            return false;
+        }
+    }
+    for (uint32_t i = 0; i < plan->readers.count; i++) {
+        const Reader *reader = &plan->readers.data[i];
+        if (reader->value == leaf && reader->draft != draft) {
+            draft_edge(b, reader->draft, draft);
+        }
+    }
+    return true;
+}
+
+static void copy_at_end(Plan *plan, int32_t before, int32_t from, const Node *leaf) {
+    Builder *b = plan->b;
+    int32_t copy = add_copy(plan, from, b->schedule->buffer_of[leaf->id]);
+    draft_edge(b, before, copy);
+    for (uint32_t i = 0; i < plan->readers.count; i++) {
+        if (plan->readers.data[i].value == leaf) {
+            draft_edge(b, plan->readers.data[i].draft, copy);
+        }
+    }
+}
+
+static void set_update(Plan *plan, const Root *root) {
+    Builder *b = plan->b;
+    const Node *leaf = leaf_named(b, root->name), *n = root->node;
+    NNC_ASSERT(leaf != NULL);
+    if (n == leaf) {
+        return;
+    }
+    if (has_data(n)) {
+        int32_t kept = add_buffer(b, STORAGE_ARENA, "kept", &n->type);
+        int32_t early = copy_leaf(plan, n, kept);
+        copy_at_end(plan, early, kept, leaf);
+        return;
+    }
+    int32_t draft = b->draft_of[n->id], home = b->schedule->buffer_of[leaf->id];
+    bool single = !writes_many(b->drafts.data[draft].group) && b->schedule->buffer_of[n->id] != NO_BUFFER;
+    if (!single && may_overwrite(plan, draft, leaf)) {
+        write_to(b, n, home);
+        return;
+    }
+    give_buffers(b, b->drafts.data[draft].group);
+    copy_at_end(plan, draft, b->schedule->buffer_of[n->id], leaf);
+}
+
+static void add_roots(Plan *plan) {
+    Builder *b = plan->b;
+    uint32_t count = b->graph->roots.count;
+    for (uint32_t r = 0; r < count; r++) {
+        const Root *root = &b->graph->roots.data[r];
+        if (root->kind == ROOT_OUTPUT) {
+            int32_t at = add_buffer(b, STORAGE_OUTPUT, root->name, &root->node->type);
+            set_output(plan, root, at);
+        }
+    }
+    b->schedule->externals = b->schedule->buffers.count;
+    add_literals(b);
+    for (uint32_t r = 0; r < count; r++) {
+        if (b->graph->roots.data[r].kind == ROOT_UPDATE) {
+            set_update(plan, &b->graph->roots.data[r]);
+        }
+    }
+}
+
+/* ---- operands and views ---- */
+
+typedef struct {
+    Builder *b;
+    int32_t draft;
+    Group *group;
+} Collector;
+
+static void add_operand(void *user, const Node *value, const Trace *at) {
+    Collector *c = user;
+    (void)at;
+    for (uint32_t i = 0; i < c->group->operands.count; i++) {
+        if (c->group->operands.data[i] == value) {
+            return;
+        }
+    }
+    if (c->b->draft_of[value->id] != c->draft) {
+        vec_push(c->b->schedule->arena, &c->group->operands, (Node *)value);
+    }
+}
+
+static void finish_group(Builder *b, uint32_t d) {
+    const Draft *draft = &b->drafts.data[d];
+    Collector collector = {b, (int32_t)d, draft->group};
+    give_buffers(b, draft->group);
+    for (uint32_t m = 0; m < draft->members.count; m++) {
+        draft_reads(b, draft->group, draft->members.data[m], add_operand, &collector);
+    }
+}
+
+static void find_views(Builder *b, Group *group) {
+    for (int k = 0; group->kind == GROUP_CONTRACT && k < 2; k++) {
+        if (!view_of(b->schedule, group->node->src[k], &group->views[k])) {
+            NNC_BUG("operand %d of node %u is no view", k, group->node->id);
+        }
+    }
+}
+
+static void add_scratch(Builder *b, Group *group) {
+    if (group->kind != GROUP_CONTRACT || b->options->scratch == NULL) {
+        return;
+    }
+    const Dim *bytes = b->options->scratch(b->options->scratch_user, b->schedule, group);
+    if (bytes != NULL && !dim_is(bytes, 0)) {
+        Type type = {.dtype = DT_U8, .rank = 1, .dims = {bytes}};
+        group->scratch = add_buffer(b, STORAGE_ARENA, "scratch", &type);
+    }
+}
+
+void assign_buffers(Builder *b) {
+    Plan plan = {.b = b};
+    add_leaves(b, OP_INPUT, STORAGE_INPUT);
+    add_leaves(b, OP_PARAM, STORAGE_PARAM);
+    add_leaves(b, OP_STATE, STORAGE_STATE);
+    find_readers(&plan);
+    add_roots(&plan);
+    for (uint32_t d = 0; d < b->drafts.count; d++) {
+        finish_group(b, d);
+    }
+    for (uint32_t d = 0; d < b->drafts.count; d++) {
+        find_views(b, b->drafts.data[d].group);
+        add_scratch(b, b->drafts.data[d].group);
+    }
+}

@@ -1,0 +1,116 @@
+/* Lifetimes of arena buffers in the execution order, and which output may take the memory of a dying operand.
+ *
+ * In: the groups in order. Out: Buffer.first and .last (positions of groups, both included), Buffer.in_place_of.
+ * An output is made in place of an operand that dies in its group when every read of that operand is at the element being
+ * written: the kernel loads before it stores. In rows this also holds for a stage of the same row:
+ *
+ *   e = exp(x - m) kept for two stages, y = e / s      y takes the place of e, which takes that of x */
+#include "compiler/schedule/internal.h"
+
+typedef struct {
+    Builder *b;
+    const Group *group;
+    const Node *operand;
+    bool read, elsewhere; /* is it read, and at another element than the one written? */
+} Probe;
+
+static void probe_read(void *user, const Node *value, const Trace *at) {
+    Probe *probe = user;
+    if (value == probe->operand) {
+        probe->read = true;
+        probe->elsewhere |= !same_dims(&value->type, probe->group->rank, probe->group->dims) ||
+                            !trace_is_element(probe->group, value, at);
+    }
+}
+
+static bool reads_elements_only(Builder *b, const Group *group, const Node *operand) {
+    Probe probe = {b, group, operand, false, false};
+    for (uint32_t i = 0; i < group->outputs.count; i++) {
+        draft_reads(b, group, group->outputs.data[i].node, probe_read, &probe);
+    }
+    for (uint32_t i = 0; i < group->reductions.count; i++) {
+        draft_reads(b, group, group->reductions.data[i], probe_read, &probe);
+    }
+    return probe.read && !probe.elsewhere;
+}
+
+static bool is_arena(const Schedule *s, int32_t buffer) {
+    return buffer != NO_BUFFER && s->buffers.data[buffer].kind == STORAGE_ARENA;
+}
+
+/* Does a reduction of the group, or another output, read this output? Then it is a stage and stored before the last pass. */
+static bool is_stage(Builder *b, const Group *group, const Node *n) {
+    Probe probe = {b, group, n, false, false};
+    for (uint32_t i = 0; i < group->outputs.count; i++) {
+        if (group->outputs.data[i].node != n) {
+            draft_reads(b, group, group->outputs.data[i].node, probe_read, &probe);
+        }
+    }
+    for (uint32_t i = 0; i < group->reductions.count; i++) {
+        draft_reads(b, group, group->reductions.data[i], probe_read, &probe);
+    }
+    return probe.read;
+}
+
+static bool may_replace(Builder *b, int32_t position, const Group *group, const Node *operand, const Node *output) {
+    const Schedule *s = b->schedule;
+    int32_t buffer = s->buffer_of[operand->id];
+    return is_arena(s, buffer) && operand != output && s->buffers.data[buffer].last == position &&
+           dtype_bytes(operand->type.dtype) == dtype_bytes(output->type.dtype) &&
+           same_dims(&operand->type, output->type.rank, output->type.dims) && reads_elements_only(b, group, operand);
+}
+
+static bool is_taken(const Schedule *s, int32_t buffer) {
+    for (uint32_t i = 0; i < s->buffers.count; i++) {
+        if (s->buffers.data[i].in_place_of == buffer) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void try_in_place(Builder *b, int32_t position, const Group *group, const GroupOutput *output) {
+    Schedule *s = b->schedule;
+    bool full = same_dims(&output->node->type, group->rank, group->dims);
+    bool kind = group->kind == GROUP_LOOP || (group->kind == GROUP_REDUCE && group->rows);
+    if (!full || !kind || !is_arena(s, output->buffer) || is_stage(b, group, output->node)) {
+        return;
+    }
+    for (uint32_t i = 0; i < group->outputs.count + group->operands.count; i++) {
+        const Node *operand = i < group->outputs.count ? group->outputs.data[i].node
+                                                       : group->operands.data[i - group->outputs.count];
+        if (may_replace(b, position, group, operand, output->node) && !is_taken(s, s->buffer_of[operand->id])) {
+            s->buffers.data[output->buffer].in_place_of = s->buffer_of[operand->id];
+            return;
+        }
+    }
+}
+
+static void extend(Schedule *s, int32_t buffer, int32_t position) {
+    if (is_arena(s, buffer)) {
+        Buffer *at = &s->buffers.data[buffer];
+        at->first = at->first < 0 ? position : at->first;
+        at->last = at->last < position ? position : at->last;
+    }
+}
+
+void find_lifetimes(Builder *b) {
+    Schedule *s = b->schedule;
+    for (uint32_t g = 0; g < s->groups.count; g++) {
+        const Group *group = s->groups.data[g];
+        for (uint32_t i = 0; i < group->outputs.count; i++) {
+            extend(s, group->outputs.data[i].buffer, (int32_t)g);
+        }
+        for (uint32_t i = 0; i < group->operands.count; i++) {
+            extend(s, s->buffer_of[group->operands.data[i]->id], (int32_t)g);
+        }
+        extend(s, group->copy_from, (int32_t)g);
+        extend(s, group->scratch, (int32_t)g);
+    }
+    for (uint32_t g = 0; b->options->plan && g < s->groups.count; g++) {
+        const Group *group = s->groups.data[g];
+        for (uint32_t i = 0; group->copy_from == NO_BUFFER && i < group->outputs.count; i++) {
+            try_in_place(b, (int32_t)g, group, &group->outputs.data[i]);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+/* The order of execution. In: drafts with the groups that must run before each. Out: Schedule.groups and group_of.
+ *
+ * A list scheduler: of the groups that may run now, one that frees more than it takes (at the hint sizes) goes first, the
+ * most generous one; otherwise the oldest, which follows the program. So a gradient is consumed by its optimiser update as
+ * soon as it is there, and a mask for the backward pass is not drawn before its time. In the hostile build the order is
+ * any legal one, by seed. */
+#include "compiler/schedule/internal.h"
+
+#include "runtime/base/bug.h"
+#include "runtime/base/rng.h"
+
+typedef struct {
+    Builder *b;
+    int64_t *bytes;     /* per buffer, at the hints; 0: not of the arena */
+    uint32_t *waiting;  /* per buffer: drafts not yet run that read it */
+    bool *done;         /* per draft */
+    uint64_t *done_bits;
+    uint64_t dice;
+} Queue;
+
+static void each_read(const Schedule *s, const Group *group, void (*visit)(Queue *, int32_t), Queue *queue) {
+    for (uint32_t i = 0; i < group->operands.count; i++) {
+        visit(queue, s->buffer_of[group->operands.data[i]->id]);
+    }
+    if (group->copy_from != NO_BUFFER) {
+        visit(queue, group->copy_from);
+    }
+}
+
+static void add_waiting(Queue *queue, int32_t buffer) {
+    queue->waiting[buffer]++;
+}
+
+static void take_waiting(Queue *queue, int32_t buffer) {
+    queue->waiting[buffer]--;
+}
+
+static int64_t balance(const Queue *queue, const Group *group) {
+    const Schedule *s = queue->b->schedule;
+    int64_t taken = 0;
+    for (uint32_t i = 0; i < group->outputs.count; i++) {
+        taken += queue->bytes[group->outputs.data[i].buffer];
+    }
+    for (uint32_t i = 0; i < group->operands.count; i++) {
+        int32_t buffer = s->buffer_of[group->operands.data[i]->id];
+        taken -= queue->waiting[buffer] == 1 ? queue->bytes[buffer] : 0;
+    }
+    return taken;
+}
+
+static bool is_ready(const Queue *queue, uint32_t draft) {
+    const uint64_t *before = queue->b->drafts.data[draft].before;
+    for (uint32_t w = 0; w < queue->b->words; w++) {
+        if (before[w] & ~queue->done_bits[w]) {
+            return false;
+        }
+    }
+    return !queue->done[draft];
+}
+
+/* A legal order by dice: reservoir sampling over what is ready. */
+static int32_t pick_any(Queue *queue) {
+    int32_t picked = NO_GROUP;
+    uint64_t seen = 0;
+    for (uint32_t d = 0; d < queue->b->drafts.count; d++) {
+        if (is_ready(queue, d)) {
+            queue->dice = rng_hash(&queue->dice, sizeof queue->dice, ++seen);
+            picked = queue->dice % seen == 0 ? (int32_t)d : picked;
+        }
+    }
+    return picked;
+}
+
+static int32_t pick_best(const Queue *queue) {
+    int32_t oldest = NO_GROUP, generous = NO_GROUP;
+    int64_t least = 0;
+    for (uint32_t d = 0; d < queue->b->drafts.count; d++) {
+        if (!is_ready(queue, d)) {
+            continue;
+        }
+        int64_t taken = balance(queue, queue->b->drafts.data[d].group);
+        oldest = oldest == NO_GROUP ? (int32_t)d : oldest;
+        if (taken < least) {
+            least = taken;
+            generous = (int32_t)d;
+        }
+    }
+    return generous != NO_GROUP ? generous : oldest;
+}
+
+static void run(Queue *queue, int32_t d) {
+    Schedule *s = queue->b->schedule;
+    const Draft *draft = &queue->b->drafts.data[d];
+    queue->done[d] = true;
+    queue->done_bits[d >> 6] |= UINT64_C(1) << (d & 63);
+    for (uint32_t m = 0; m < draft->members.count; m++) {
+        s->group_of[draft->members.data[m]->id] = (int32_t)s->groups.count;
+    }
+    vec_push(s->arena, &s->groups, draft->group);
+    each_read(s, draft->group, take_waiting, queue);
+}
+
+void choose_order(Builder *b) {
+    Schedule *s = b->schedule;
+    Queue queue = {.b = b, .dice = b->options->stress_seed};
+    queue.bytes = ARENA_ARRAY(b->arena, int64_t, s->buffers.count + 1);
+    queue.waiting = ARENA_ARRAY(b->arena, uint32_t, s->buffers.count + 1);
+    queue.done = ARENA_ARRAY(b->arena, bool, b->drafts.count + 1);
+    queue.done_bits = ARENA_ARRAY(b->arena, uint64_t, b->words + 1);
+    for (uint32_t i = 0; i < s->buffers.count; i++) {
+        queue.bytes[i] = s->buffers.data[i].kind == STORAGE_ARENA ? dim_at_hints(s, s->buffers.data[i].bytes) : 0;
+    }
+    for (uint32_t d = 0; d < b->drafts.count; d++) {
+        each_read(s, b->drafts.data[d].group, add_waiting, &queue);
+    }
+    for (uint32_t i = 0; i < b->drafts.count; i++) {
+        int32_t next = b->options->stress_seed ? pick_any(&queue) : pick_best(&queue);
+        if (next == NO_GROUP) {
+            NNC_BUG("groups wait for each other");
+        }
+        run(&queue, next);
+    }
+}
