@@ -4,27 +4,17 @@
 #include "runtime/base/bug.h"
 
 
-/* The constants of Philox4x32: two multipliers and the two steps of the key schedule (the golden ratio and the square
- * root of three, less one, as fractions of 2^32). */
-#define MULTIPLIER_0 0xD2511F53u
-#define MULTIPLIER_1 0xCD9E8D57u
-#define KEY_STEP_0 0x9E3779B9u
-#define KEY_STEP_1 0xBB67AE85u
-#define ROUNDS 10
+#define WORD uint32_t
+#define WCONST(i) UINT32_C(i)
+#define WADD(x, y) ((x) + (y))
+#define WXOR(x, y) ((x) ^ (y))
+#define WMUL(x, y) ((x) * (y))
+#define WMULHI(x, y) ((uint32_t)(((uint64_t)(x) * (y)) >> 32))
 
 void rng_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
-    uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
-    uint32_t k0 = key[0], k1 = key[1];
-    for (int round = 0; round < ROUNDS; round++) {
-        uint64_t p0 = (uint64_t)MULTIPLIER_0 * c0;
-        uint64_t p1 = (uint64_t)MULTIPLIER_1 * c2;
-        c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-        c1 = (uint32_t)p1;
-        c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-        c3 = (uint32_t)p0;
-        k0 += KEY_STEP_0;
-        k1 += KEY_STEP_1;
-    }
+    WORD c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
+    WORD k0 = key[0], k1 = key[1];
+#include "runtime/base/philox.inc"
     out[0] = c0;
     out[1] = c1;
     out[2] = c2;

@@ -5,7 +5,7 @@
  * out so that 16 neighbours share a word of 16 neighbouring counters, which vector code produces four vectors at a time:
  *   block = (element >> 6) * 16 + (element & 15),  word = (element >> 4) & 3.
  * f32 uniform: (word >> 8) * 2^-24. f64 uniform: ((word << 32 | word of the counter with site ^ 0x80000000) >> 11) * 2^-53.
- * compiler/lower emits the same operations; runtime/base/scalar_math.inc holds the one definition of the rounds. */
+ * compiler/lower emits the same operations; runtime/base/philox.inc holds the one definition of the rounds. */
 #ifndef NNC_BASE_RNG_H
 #define NNC_BASE_RNG_H
 #include <stdint.h>
