@@ -54,6 +54,23 @@ add_library(nnc_all INTERFACE)
 target_link_libraries(nnc_all INTERFACE -Wl,--start-group ${parts} -Wl,--end-group -Wl,--as-needed ZLIB::ZLIB
                       Threads::Threads PkgConfig::FFI m)
 
+# libnnc: everything behind the public API; only nnc_* is exported. The command links it and uses nothing else.
+file(GLOB api_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/compiler/driver/*.c)
+if(api_sources)
+  file(WRITE ${PROJECT_BINARY_DIR}/empty.c "extern int nnc_empty;\n")
+  add_library(libnnc SHARED EXCLUDE_FROM_ALL ${PROJECT_BINARY_DIR}/empty.c)
+  set_target_properties(libnnc PROPERTIES OUTPUT_NAME nnc VERSION ${PROJECT_VERSION} SOVERSION 0)
+  target_link_libraries(libnnc PRIVATE -Wl,--whole-archive ${parts} -Wl,--no-whole-archive -Wl,-z,defs LLVM ZLIB::ZLIB
+                        Threads::Threads PkgConfig::FFI m)
+  target_include_directories(libnnc PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>)
+  file(GLOB cli_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/compiler/cli/*.c)
+  add_executable(nnc EXCLUDE_FROM_ALL ${cli_sources})
+  target_include_directories(nnc PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
+  target_link_libraries(nnc PRIVATE libnnc)
+  set_target_properties(nnc PROPERTIES INSTALL_RPATH "$ORIGIN/../lib")
+  include(cmake/install.cmake)
+endif()
+
 if(NNC_TESTS)
   pkg_check_modules(CRITERION REQUIRED IMPORTED_TARGET criterion)
   enable_testing()
