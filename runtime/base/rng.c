@@ -67,11 +67,11 @@ uint64_t rng_hash(const void *data, uint64_t bytes, uint64_t seed) {
     return mix(hash);
 }
 
-/* One pass of a six-round Feistel network over words of 2 * half bits. */
+/* One pass of a eight-round Feistel network over words of 2 * half bits. */
 static uint64_t feistel(uint64_t value, unsigned half, uint64_t key) {
     uint64_t mask = (UINT64_C(1) << half) - 1;
     uint64_t left = value >> half, right = value & mask;
-    for (uint64_t round = 0; round < 6; round++) {
+    for (uint64_t round = 0; round < 8; round++) {
         uint64_t next = left ^ (mix(right + mix(key + round)) & mask);
         left = right;
         right = next;
@@ -84,7 +84,7 @@ uint64_t rng_permute(uint64_t seed, uint64_t epoch, uint64_t n, uint64_t index) 
     if (n <= 1) {
         return 0;
     }
-    unsigned half = 1;
+    unsigned half = 3;
     while (half < 32 && (UINT64_C(1) << (2 * half)) < n) {
         half++;
     }

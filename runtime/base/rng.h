@@ -15,7 +15,7 @@ uint32_t rng_word(uint64_t seed, uint64_t step, uint32_t site, uint64_t element)
 float rng_uniform_f32(uint64_t seed, uint64_t step, uint32_t site, uint64_t element);
 double rng_uniform_f64(uint64_t seed, uint64_t step, uint32_t site, uint64_t element);
 uint64_t rng_hash(const void *data, uint64_t bytes, uint64_t seed); /* xxhash64-like mixing, for site names and hash tables */
-/* Stateless permutation of [0, n): image of index under (seed, epoch). A Feistel network over the next power of four,
+/* Stateless permutation of [0, n): image of index under (seed, epoch). A Feistel network over the next power of four (at least 64),
  * walked until the value falls below n. */
 uint64_t rng_permute(uint64_t seed, uint64_t epoch, uint64_t n, uint64_t index);
 
