@@ -26,7 +26,8 @@ typedef void nnc_parallel(void *pool, nnc_kernel *kernel, const nnc_call *call, 
                           int64_t grain);
 
 /* A host function called from compiled code (`extern fn`): see compiler/graph/ops.def, row CALL. `in` and `out`
- * are arrays of addresses, contiguous and row-major; dims has the sizes of every operand and result in order. */
+ * are arrays of addresses, contiguous and row-major; dims has, for every operand and then the result, its rank
+ * followed by its sizes. */
 typedef void nnc_extern(void *user, const void *const *in, void *const *out, const int64_t *dims);
 
 struct nnc_call {
