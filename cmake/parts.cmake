@@ -17,6 +17,8 @@ nnc_part(train runtime/train)
 foreach(part ast graph sema ref passes schedule lower kernel codegen jit driver)
   nnc_part(${part} compiler/${part})
 endforeach()
+# The inner loop of the interpreter: vectors in every build, so that tests which run models in it stay short.
+set_source_files_properties(${PROJECT_SOURCE_DIR}/compiler/ref/chain.c PROPERTIES COMPILE_OPTIONS -O3)
 
 # The scanner and the parser are generated into build/grammar and belong to the part ast.
 if(EXISTS ${PROJECT_SOURCE_DIR}/grammar/nn.y AND TARGET nnc_ast)

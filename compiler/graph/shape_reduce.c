@@ -87,6 +87,8 @@ const char *shape_window(Graph *graph, const Node *n, Type *out)
     const char *wrong = shape_want_numeric(graph, n, x);
     if (wrong != NULL)
         return wrong;
+    if (x->rank == 0)
+        return shape_refuse(graph, "%s needs at least one dimension", op_info[n->op].text);
     if (n->attr.window.rank != x->rank)
         return shape_refuse(graph, "%s has %d dimension%s, but the window has %d", shape_type_text(graph, x), x->rank,
                             x->rank == 1 ? "" : "s", n->attr.window.rank);

@@ -1,0 +1,383 @@
+/* The interpreter (ref.h). In: a graph and the data of its leaves; out: the data of its roots. Live nodes are evaluated in
+ * order into memory of their own, which goes when the last reader is done; the work is in ref_move.c, ref_reduce.c,
+ * ref_contract.c, ref_window.c and ref_index.c, one file per class, and leaves, elementwise operations and calls here.
+ *
+ * Reshape and stop share the memory of their operand (RefBuffer counts the tensors that stand on it). */
+#include "compiler/ref/eval.h"
+#include "runtime/base/bug.h"
+#include "runtime/base/rng.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BYTE_LIMIT_BITS = 46 };
+
+void ref_fail(RefEval *e, int64_t element)
+{
+    RefRun *run = e->run;
+    if (run->failed == NULL || (run->failed == e->node && element < run->failed_element)) {
+        run->failed = e->node;
+        run->failed_element = element;
+    }
+}
+
+int64_t ref_dim(RefEval *e, const Dim *dim)
+{
+    int64_t value = dim_eval(dim, e->run->symbols);
+    if (value == INT64_MIN)
+        ref_fail(e, 0);
+    return value;
+}
+
+void *ref_scratch(RefEval *e, int64_t count, DType dtype)
+{
+    void *data = NULL;
+    if (count <= (int64_t)1 << BYTE_LIMIT_BITS)
+        data = malloc((size_t)count * dtype_bytes(dtype) + 1);
+    e->refused |= data == NULL;
+    return data;
+}
+
+void ref_strides(const RefTensor *tensor, int64_t *strides)
+{
+    int64_t stride = 1;
+    for (int i = tensor->rank; i-- > 0;) {
+        strides[i] = stride;
+        stride *= tensor->dims[i];
+    }
+}
+
+/* Memory */
+
+static void release(RefTensor *tensor)
+{
+    RefBuffer *buffer = tensor->buffer;
+    if (buffer == NULL || --buffer->refs > 0)
+        return;
+    if (buffer->owned)
+        free(buffer->data);
+    free(buffer);
+    tensor->buffer = NULL;
+}
+
+/* Gives the tensor memory of its own (data NULL) or memory that someone else owns. */
+static void take_memory(RefEval *e, RefTensor *tensor, const void *data)
+{
+    RefBuffer *buffer = malloc(sizeof *buffer);
+    if (buffer == NULL) {
+        e->refused = true;
+        return;
+    }
+    *buffer = (RefBuffer){(void *)data, 1, data == NULL};
+    if (data == NULL)
+        buffer->data = ref_scratch(e, tensor->count, tensor->dtype);
+    tensor->buffer = buffer;
+    tensor->data = buffer->data;
+}
+
+static void share_memory(RefTensor *tensor, const RefTensor *other)
+{
+    tensor->buffer = other->buffer;
+    tensor->data = other->data;
+    tensor->buffer->refs++;
+}
+
+/* Sizes of the result. A size that is negative or too large is a failure, and the run ends there. */
+static bool take_sizes(RefEval *e)
+{
+    const Type *type = &e->node->type;
+    RefTensor *out = e->out;
+    out->dtype = type->dtype;
+    out->rank = type->rank;
+    out->count = 1;
+    bool empty = false;
+    for (int i = 0; i < type->rank; i++) {
+        out->dims[i] = dim_eval(type->dims[i], e->run->symbols);
+        empty |= out->dims[i] == 0;
+        if (out->dims[i] >= 0 && (out->dims[i] == 0 || out->count <= ((int64_t)1 << BYTE_LIMIT_BITS) / out->dims[i])) {
+            out->count *= out->dims[i] == 0 ? 1 : out->dims[i];
+            continue;
+        }
+        ref_fail(e, 0);
+        return false;
+    }
+    out->count = empty ? 0 : out->count;
+    return true;
+}
+
+/* Leaves */
+
+void ref_fill(void *data, int64_t count, const void *value, size_t element_bytes)
+{
+    char *to = data;
+    if (count == 0)
+        return;
+    memcpy(to, value, element_bytes);
+    size_t done = element_bytes, total = (size_t)count * element_bytes;
+    while (done < total) {
+        size_t more = done < total - done ? done : total - done;
+        memcpy(to + done, to, more);
+        done += more;
+    }
+}
+
+/* A constant, widened to 64 bits in its attribute, in the memory format of its type. */
+static void narrow_constant(const Attr *attr, void *value)
+{
+    float narrow = (float)attr->constant.value.f;
+    int32_t word = (int32_t)attr->constant.value.i;
+    uint8_t byte = (uint8_t)attr->constant.value.i;
+    DType dtype = attr->constant.type.dtype;
+    const void *from = dtype == DT_F32 ? (const void *)&narrow : dtype == DT_I32 ? (const void *)&word : &byte;
+    memcpy(value, dtype_bytes(dtype) == 8 ? &attr->constant.value : from, dtype_bytes(dtype));
+}
+
+static void store_integer(DType dtype, void *data, int64_t element, int64_t value)
+{
+    switch (dtype) {
+    case DT_F32:
+        ((float *)data)[element] = (float)value;
+        break;
+    case DT_F64:
+        ((double *)data)[element] = (double)value;
+        break;
+    case DT_I64:
+        ((int64_t *)data)[element] = value;
+        break;
+    case DT_I32:
+        ((int32_t *)data)[element] = (int32_t)value;
+        break;
+    default:
+        ((uint8_t *)data)[element] = (uint8_t)value;
+        break;
+    }
+}
+
+static void fill_iota(const RefEval *e)
+{
+    int64_t strides[MAX_RANK];
+    ref_strides(e->out, strides);
+    int axis = e->node->attr.iota.axis;
+    for (int64_t i = 0; i < e->out->count; i++)
+        store_integer(e->out->dtype, e->out->data, i, i / strides[axis] % e->out->dims[axis]);
+}
+
+static void fill_random(const RefEval *e)
+{
+    uint32_t site = e->node->attr.random.site;
+    for (int64_t i = 0; i < e->out->count; i++) {
+        if (e->out->dtype == DT_F32)
+            ((float *)e->out->data)[i] = rng_uniform_f32(e->run->seed, e->run->step, site, (uint64_t)i);
+        else
+            ((double *)e->out->data)[i] = rng_uniform_f64(e->run->seed, e->run->step, site, (uint64_t)i);
+    }
+}
+
+/* The memory of a leaf or literal is its own: the tensor stands on it. */
+static const void *leaf_data(RefEval *e)
+{
+    if (e->node->op == OP_LITERAL)
+        return e->node->attr.literal.data;
+    const void *data = e->run->leaf != NULL ? e->run->leaf(e->run->user, e->node) : NULL;
+    if (data == NULL && e->out->count > 0)
+        ref_fail(e, 0);
+    return data;
+}
+
+static void evaluate_leaf(RefEval *e)
+{
+    int64_t value;
+    char constant[8];
+    switch (e->node->op) {
+    case OP_CONST:
+        narrow_constant(&e->node->attr, constant);
+        ref_fill(e->out->data, e->out->count, constant, dtype_bytes(e->out->dtype));
+        break;
+    case OP_IOTA:
+        fill_iota(e);
+        break;
+    case OP_RANDOM:
+        fill_random(e);
+        break;
+    case OP_DIM:
+        value = ref_dim(e, e->node->attr.shape.dims[0]);
+        memcpy(e->out->data, &value, sizeof value);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Elementwise */
+
+/* An integer division by zero fails; its result, 0, comes from the scalar function. */
+static void find_zero_divisor(RefEval *e)
+{
+    const RefTensor *y = ref_in(e, 1);
+    size_t bytes = dtype_bytes(y->dtype);
+    const char zero[8] = {0};
+    for (int64_t i = 0; i < y->count; i++) {
+        if (memcmp((const char *)y->data + (size_t)i * bytes, zero, bytes) == 0) {
+            ref_fail(e, i);
+            return;
+        }
+    }
+}
+
+static void find_false(RefEval *e)
+{
+    const RefTensor *condition = ref_in(e, 1);
+    const uint8_t *good = condition->data;
+    for (int64_t i = 0; i < condition->count && i < e->out->count; i++) {
+        if (!good[i]) {
+            ref_fail(e, i);
+            return;
+        }
+    }
+}
+
+static void evaluate_elementwise(RefEval *e)
+{
+    OpCode op = e->node->op;
+    RefTensor *out = e->out;
+    const void *args[3] = {NULL, NULL, NULL};
+    ScalarOp function;
+    for (int i = 0; i < e->node->nsrc; i++)
+        args[i] = ref_in(e, i)->data;
+    if (op == OP_CHECK) {
+        find_false(e);
+        return;
+    }
+    if ((op == OP_FLOORDIV || op == OP_MOD) && !dtype_is_float(out->dtype))
+        find_zero_divisor(e);
+    if (op == OP_CONVERT)
+        scalar_convert(ref_in(e, 0)->dtype, out->dtype, args[0], out->data, (size_t)out->count);
+    else if (scalar_from_name(op_info[op].text, &function))
+        scalar_map(function, ref_in(e, e->node->nsrc - 1)->dtype, args, out->data, (size_t)out->count);
+    else if (op != OP_STOP)
+        NNC_BUG("no scalar function is called %s", op_info[op].text);
+}
+
+/* Host functions */
+
+static void evaluate_call(RefEval *e)
+{
+    int total = (e->node->nsrc + 1) * MAX_RANK, count = 0;
+    int64_t *dims = malloc((size_t)total * sizeof *dims);
+    const void **in = malloc((size_t)(e->node->nsrc + 1) * sizeof *in);
+    void *user = NULL;
+    nnc_extern *function =
+        e->run->find_extern != NULL ? e->run->find_extern(e->run->user, e->node->attr.call.name, &user) : NULL;
+    if (dims == NULL || in == NULL) {
+        e->refused = true;
+    } else if (function == NULL) {
+        memset(e->out->data, 0, (size_t)e->out->count * dtype_bytes(e->out->dtype));
+        ref_fail(e, 0);
+    } else {
+        for (int i = 0; i <= e->node->nsrc; i++) {
+            const RefTensor *tensor = i < e->node->nsrc ? ref_in(e, i) : e->out;
+            for (int j = 0; j < tensor->rank; j++)
+                dims[count++] = tensor->dims[j];
+            in[i] = tensor->data;
+        }
+        function(user, in, &e->out->data, dims);
+    }
+    free(dims);
+    free(in);
+}
+
+/* The run */
+
+static void (*const evaluators[])(RefEval *) = {
+    [CLASS_LEAF] = evaluate_leaf,    [CLASS_ELEMENTWISE] = evaluate_elementwise,
+    [CLASS_MOVE] = ref_move,         [CLASS_REDUCE] = ref_reduce,
+    [CLASS_CONTRACT] = ref_contract, [CLASS_WINDOW] = ref_window,
+    [CLASS_INDEX] = ref_index,       [CLASS_CALL] = evaluate_call,
+};
+
+static bool shares_memory(OpCode op)
+{
+    return op == OP_RESHAPE || op == OP_STOP || op == OP_CHECK;
+}
+
+/* False: the run cannot go on. */
+static bool evaluate_node(RefEval *e)
+{
+    const Node *node = e->node;
+    bool outside = node->attr.kind == AT_LEAF || node->op == OP_LITERAL;
+    if (!take_sizes(e))
+        return false;
+    if (shares_memory(node->op))
+        share_memory(e->out, ref_in(e, 0));
+    else if (outside)
+        take_memory(e, e->out, leaf_data(e));
+    else
+        take_memory(e, e->out, NULL);
+    if (e->refused || (outside && e->out->data == NULL && e->out->count > 0))
+        return false;
+    evaluators[op_info[node->op].op_class](e);
+    return !e->refused;
+}
+
+static void count_readers(const Graph *graph, const uint8_t *live, int64_t *readers)
+{
+    for (uint32_t i = 0; i < graph->nodes.count; i++)
+        for (int j = 0; live[i] && j < graph->nodes.data[i]->nsrc; j++)
+            readers[graph->nodes.data[i]->src[j]->id]++;
+    for (uint32_t i = 0; i < graph->roots.count; i++)
+        readers[graph->roots.data[i].node->id]++;
+}
+
+typedef void RefVisitor(void *user, const Node *node, const void *data);
+
+static bool evaluate_all(RefEval *e, const uint8_t *live, int64_t *readers, RefVisitor *visit, void *visitor)
+{
+    const Graph *graph = e->run->graph;
+    for (uint32_t i = 0; i < graph->nodes.count; i++) {
+        if (!live[i])
+            continue;
+        e->node = graph->nodes.data[i];
+        e->out = &e->tensors[i];
+        if (!evaluate_node(e))
+            return false;
+        if (visit != NULL)
+            visit(visitor, e->node, e->out->data);
+        for (int j = 0; j < e->node->nsrc; j++)
+            if (--readers[e->node->src[j]->id] == 0)
+                release(&e->tensors[e->node->src[j]->id]);
+    }
+    return true;
+}
+
+static bool run_graph(RefRun *run, Arena *arena, const void **values, RefVisitor *visit, void *visitor)
+{
+    const Graph *graph = run->graph;
+    Arena *scratch = arena_new();
+    uint8_t *live = graph_live(graph, scratch);
+    int64_t *readers = ARENA_ARRAY(scratch, int64_t, graph->nodes.count + 1);
+    RefEval e = {.run = run, .tensors = ARENA_ARRAY(scratch, RefTensor, graph->nodes.count + 1)};
+    run->failed = NULL;
+    run->failed_element = -1;
+    count_readers(graph, live, readers);
+    bool good = evaluate_all(&e, live, readers, visit, visitor);
+    for (uint32_t i = 0; values != NULL && i < graph->roots.count; i++) {
+        const RefTensor *tensor = &e.tensors[graph->roots.data[i].node->id];
+        size_t bytes = (size_t)tensor->count * dtype_bytes(tensor->dtype);
+        values[i] = !good ? NULL : bytes == 0 ? arena_alloc(arena, 1) : arena_copy(arena, tensor->data, bytes);
+    }
+    for (uint32_t i = 0; i < graph->nodes.count; i++)
+        if (e.tensors[i].buffer != NULL && readers[i] > 0)
+            release(&e.tensors[i]);
+    arena_free(scratch);
+    return good && run->failed == NULL;
+}
+
+bool ref_run(RefRun *run, Arena *arena, const void **values)
+{
+    return run_graph(run, arena, values, NULL, NULL);
+}
+
+bool ref_visit(RefRun *run, Arena *arena, void (*visit)(void *user, const Node *node, const void *data), void *visitor)
+{
+    return run_graph(run, arena, NULL, visit, visitor);
+}

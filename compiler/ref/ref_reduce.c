@@ -1,0 +1,289 @@
+/* Reductions in the interpreter, in the orders of graph/order.h, and the first-largest searches.
+ *
+ * The axes of the operand are split: kept axes K, reduced axes R without the innermost when that one is reduced (lanes).
+ *
+ *   no lanes   total[K] = identity; for leaf of R0: part[K] = identity; for r in leaf: part[K] op= x[r, K]; total op= part
+ *   lanes      the same for one k at a time, where x[r, k] is the lane sum of a row
+ *
+ * op(acc, x) always has the accumulator on the left, which decides between +0 and -0 in amax and amin. */
+#include "compiler/ref/eval.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+ScalarOp ref_combiner(OpCode op)
+{
+    switch (op) {
+    case OP_PROD:
+        return SCALAR_MUL;
+    case OP_AMAX:
+    case OP_WINDOW_MAX:
+        return SCALAR_MAX;
+    case OP_AMIN:
+        return SCALAR_MIN;
+    case OP_ALL:
+        return SCALAR_AND;
+    case OP_ANY:
+        return SCALAR_OR;
+    default:
+        return SCALAR_ADD;
+    }
+}
+
+static double float_identity(ScalarOp op)
+{
+    return op == SCALAR_MUL ? 1.0 : op == SCALAR_MAX ? -INFINITY : op == SCALAR_MIN ? INFINITY : 0.0;
+}
+
+/* For integers the smallest and the largest value of the type. */
+static int64_t integer_identity(ScalarOp op, DType dtype)
+{
+    if (op == SCALAR_MAX)
+        return dtype == DT_I64 ? INT64_MIN : dtype == DT_I32 ? INT32_MIN : 0;
+    if (op == SCALAR_MIN)
+        return dtype == DT_I64 ? INT64_MAX : dtype == DT_I32 ? INT32_MAX : UINT8_MAX;
+    return op == SCALAR_MUL || op == SCALAR_AND;
+}
+
+void ref_identity(OpCode op, DType dtype, void *value)
+{
+    ScalarOp combiner = ref_combiner(op);
+    double wide = float_identity(combiner);
+    float narrow = (float)wide;
+    int64_t integer = integer_identity(combiner, dtype);
+    int32_t word = (int32_t)integer;
+    uint8_t byte = (uint8_t)integer;
+    const void *from = dtype == DT_F64   ? (const void *)&wide
+                       : dtype == DT_F32 ? (const void *)&narrow
+                       : dtype == DT_I64 ? (const void *)&integer
+                       : dtype == DT_I32 ? (const void *)&word
+                                         : &byte;
+    memcpy(value, from, dtype_bytes(dtype));
+}
+
+void ref_combine(ScalarOp op, DType dtype, void *acc, const void *x, int64_t count)
+{
+    if (op == SCALAR_ADD && dtype == DT_F32) { /* nearly all calls are this one */
+        float *to = acc;
+        const float *from = x;
+        for (int64_t i = 0; i < count; i++)
+            to[i] += from[i];
+        return;
+    }
+    scalar_map(op, dtype, (const void *const[]){acc, x}, acc, (size_t)count);
+}
+
+/* The operand as kept axes and reduced axes, each with sizes and strides, and a row length for lanes. */
+typedef struct {
+    OpCode op;
+    ScalarOp combiner;
+    DType dtype;
+    size_t bytes;
+    int kept, reduced;
+    int64_t kept_dims[MAX_RANK], kept_strides[MAX_RANK];
+    int64_t reduced_dims[MAX_RANK], reduced_strides[MAX_RANK];
+    int64_t row;  /* lanes: length of the innermost axis */
+    int64_t leaf; /* indices of reduced axis 0 per leaf */
+    char identity[8];
+    const char *data;
+} Reduction;
+
+static Reduction split_axes(RefEval *e, SumOrder order)
+{
+    const RefTensor *x = ref_in(e, 0);
+    const Axes *axes = &e->node->attr.axes;
+    int64_t strides[MAX_RANK];
+    Reduction r = {.op = e->node->op, .combiner = ref_combiner(e->node->op), .dtype = x->dtype,
+                   .bytes = dtype_bytes(x->dtype), .leaf = order.leaf, .data = x->data};
+    ref_strides(x, strides);
+    ref_identity(r.op, x->dtype, r.identity);
+    for (int i = 0, next = 0; i < x->rank; i++) {
+        bool reduced = next < axes->count && axes->axis[next] == i;
+        next += reduced;
+        if (reduced && order.lanes && i == x->rank - 1) {
+            r.row = x->dims[i];
+        } else if (reduced) {
+            r.reduced_dims[r.reduced] = x->dims[i];
+            r.reduced_strides[r.reduced++] = strides[i];
+        } else if (r.kept > 0 && r.kept_strides[r.kept - 1] == strides[i] * x->dims[i]) {
+            r.kept_dims[r.kept - 1] *= x->dims[i]; /* neighbours in memory are one axis */
+            r.kept_strides[r.kept - 1] = strides[i];
+        } else {
+            r.kept_dims[r.kept] = x->dims[i];
+            r.kept_strides[r.kept++] = strides[i];
+        }
+    }
+    return r;
+}
+
+/* The next index of an odometer, and the offset that goes with it; false: it was the last. */
+static bool step_index(int rank, const int64_t *dims, const int64_t *strides, int64_t *index, int64_t *offset)
+{
+    for (int i = rank; i-- > 0;) {
+        *offset += strides[i];
+        if (++index[i] < dims[i])
+            return true;
+        *offset -= strides[i] * dims[i];
+        index[i] = 0;
+    }
+    return false;
+}
+
+/* Lanes of one row, added by halves into *out. */
+static void reduce_row(const Reduction *r, const char *row, void *out)
+{
+    double room[SUM_LANES];
+    char *lanes = (char *)room;
+    ref_fill(lanes, SUM_LANES, r->identity, r->bytes);
+    for (int64_t i = 0; i < r->row; i += SUM_LANES) {
+        int64_t count = r->row - i < SUM_LANES ? r->row - i : SUM_LANES;
+        ref_combine(r->combiner, r->dtype, lanes, row + (size_t)i * r->bytes, count);
+    }
+    for (int half = SUM_LANES / 2; half > 0; half /= 2)
+        ref_combine(r->combiner, r->dtype, lanes, lanes + (size_t)half * r->bytes, half);
+    memcpy(out, lanes, r->bytes);
+}
+
+/* acc[k] op= x[k] for all kept axes of one reduced index (no lanes). */
+static void add_slab(const Reduction *r, char *acc, const char *x)
+{
+    int64_t index[MAX_RANK] = {0}, offset = 0, inner = r->kept_dims[r->kept - 1];
+    do {
+        ref_combine(r->combiner, r->dtype, acc, x + offset * (int64_t)r->bytes, inner);
+        acc += inner * (int64_t)r->bytes;
+    } while (step_index(r->kept - 1, r->kept_dims, r->kept_strides, index, &offset));
+}
+
+/* Goes over reduced axes 1.. at index `first` of axis 0 and adds what lies there to acc: a slab, or the sum of a row. */
+static void add_outer(const Reduction *r, char *acc, const char *x, int64_t first)
+{
+    int64_t index[MAX_RANK] = {0}, offset = r->reduced > 0 ? first * r->reduced_strides[0] : 0;
+    int rest = r->reduced > 0 ? r->reduced - 1 : 0;
+    char row[8];
+    for (int i = 1; i < r->reduced; i++)
+        if (r->reduced_dims[i] == 0)
+            return;
+    do {
+        const char *at = x + offset * (int64_t)r->bytes;
+        if (r->row < 0) {
+            add_slab(r, acc, at);
+        } else {
+            reduce_row(r, at, row);
+            ref_combine(r->combiner, r->dtype, acc, row, 1);
+        }
+    } while (step_index(rest, r->reduced_dims + 1, r->reduced_strides + 1, index, &offset));
+}
+
+/* count accumulators at out, from the data at x; part is memory for as many. */
+static void reduce_block(const Reduction *r, char *out, char *part, const char *x, int64_t count)
+{
+    int64_t outer = r->reduced > 0 ? r->reduced_dims[0] : 1, leaf = r->leaf > 0 ? r->leaf : outer;
+    ref_fill(out, count, r->identity, r->bytes);
+    for (int64_t first = 0; first < outer; first += leaf) {
+        int64_t end = outer - first < leaf ? outer : first + leaf;
+        char *acc = r->leaf > 0 ? part : out;
+        if (acc == part)
+            ref_fill(part, count, r->identity, r->bytes);
+        for (int64_t i = first; i < end; i++)
+            add_outer(r, acc, x, i);
+        if (acc == part)
+            ref_combine(r->combiner, r->dtype, out, part, count);
+    }
+}
+
+static void reduce_axes(RefEval *e)
+{
+    SumOrder order = graph_sum_order(e->node);
+    Reduction r = split_axes(e, order);
+    char *out = e->out->data;
+    if (e->out->count == 0)
+        return;
+    if (!order.lanes) {
+        r.row = -1;
+        char *part = ref_scratch(e, r.leaf > 0 ? e->out->count : 0, r.dtype);
+        if (part != NULL)
+            reduce_block(&r, out, part, r.data, e->out->count);
+        free(part);
+        return;
+    }
+    int64_t index[MAX_RANK] = {0}, offset = 0;
+    char part[8];
+    do {
+        if (r.reduced == 0)
+            reduce_row(&r, r.data + offset * (int64_t)r.bytes, out);
+        else
+            reduce_block(&r, out, part, r.data + offset * (int64_t)r.bytes, 1);
+        out += r.bytes;
+    } while (step_index(r.kept, r.kept_dims, r.kept_strides, index, &offset));
+}
+
+/* First largest or smallest along an axis: best is replaced by what is beyond it, or by the first NaN. */
+
+#define DEFINE_ARG(Name, Type)                                                                              \
+    static int32_t Name(const void *data, int64_t count, int64_t stride, bool smallest)                     \
+    {                                                                                                       \
+        const Type *x = data;                                                                               \
+        int64_t best = 0;                                                                                   \
+        for (int64_t i = 1; i < count; i++) {                                                               \
+            Type value = x[i * stride], kept = x[best * stride];                                            \
+            if ((smallest ? value < kept : value > kept) || (value != value && kept == kept))               \
+                best = i;                                                                                   \
+        }                                                                                                   \
+        return (int32_t)best;                                                                               \
+    }
+
+DEFINE_ARG(arg_u8, uint8_t)
+DEFINE_ARG(arg_i32, int32_t)
+DEFINE_ARG(arg_i64, int64_t)
+DEFINE_ARG(arg_f32, float)
+DEFINE_ARG(arg_f64, double)
+
+static int32_t (*const arg_functions[DT_COUNT])(const void *, int64_t, int64_t, bool) = {
+    [DT_BOOL] = arg_u8, [DT_U8] = arg_u8, [DT_I32] = arg_i32, [DT_I64] = arg_i64, [DT_F32] = arg_f32, [DT_F64] = arg_f64,
+};
+
+static void reduce_arg(RefEval *e)
+{
+    const RefTensor *x = ref_in(e, 0);
+    int64_t strides[MAX_RANK], length = x->dims[e->node->attr.axis];
+    int32_t *out = e->out->data;
+    ref_strides(x, strides);
+    int64_t inner = strides[e->node->attr.axis];
+    if (length == 0 && e->out->count > 0)
+        ref_fail(e, 0);
+    for (int64_t i = 0; i < e->out->count; i++) {
+        int64_t offset = i / inner * inner * length + i % inner;
+        const char *at = (const char *)x->data + offset * (int64_t)dtype_bytes(x->dtype);
+        out[i] = length == 0 ? 0 : arg_functions[x->dtype](at, length, inner, e->node->op == OP_ARGMIN);
+    }
+}
+
+/* Running sums from the identity, sequential along the axis and elementwise over the inner axes. */
+static void reduce_cumsum(RefEval *e)
+{
+    const RefTensor *x = ref_in(e, 0);
+    int64_t strides[MAX_RANK], length = x->dims[e->node->attr.axis];
+    ref_strides(x, strides);
+    int64_t inner = strides[e->node->attr.axis];
+    int64_t slab = inner * (int64_t)dtype_bytes(x->dtype);
+    char *out = e->out->data;
+    if (x->count == 0)
+        return;
+    memset(out, 0, (size_t)(x->count * (int64_t)dtype_bytes(x->dtype)));
+    for (int64_t i = 0; i < x->count / inner; i++) {
+        if (i % length > 0)
+            memcpy(out + i * slab, out + (i - 1) * slab, (size_t)slab);
+        ref_combine(SCALAR_ADD, x->dtype, out + i * slab, (const char *)x->data + i * slab, inner);
+    }
+}
+
+void ref_reduce(RefEval *e)
+{
+    if (e->node->op == OP_CUMSUM)
+        reduce_cumsum(e);
+    else if (e->node->attr.kind == AT_AXIS)
+        reduce_arg(e);
+    else
+        reduce_axes(e);
+}
