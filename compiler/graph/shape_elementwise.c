@@ -149,8 +149,6 @@ const char *shape_test(Graph *graph, const Node *n, Type *out)
 const char *shape_compare(Graph *graph, const Node *n, Type *out)
 {
     const char *wrong = alike(graph, n, 0, out);
-    if (wrong == NULL && out->dtype == DT_BOOL && (n->op == OP_LT || n->op == OP_LE))
-        return shape_want_numeric(graph, n, out);
     out->dtype = DT_BOOL;
     return wrong;
 }
