@@ -51,6 +51,7 @@ foreach(part ref jit driver)
   endif()
 endforeach()
 
+include(cmake/std.cmake)
 get_property(parts GLOBAL PROPERTY NNC_PARTS)
 add_library(nnc_all INTERFACE)
 target_link_libraries(nnc_all INTERFACE -Wl,--start-group ${parts} -Wl,--end-group -Wl,--as-needed ZLIB::ZLIB
