@@ -1,0 +1,385 @@
+/* Datasets: sources are read by runtime/data (or computed by the interpreter), and cut into parts by seed and fraction.
+ *
+ * Arguments of a source: the first positional string is a path (a folder for idx and npy). A named string belongs to the field of
+ * that name, or of that name without its plural s, else to the next field that has none:
+ *     idx("mnist/", images="train-images.gz", labels="train-labels.gz")   csv("iris.csv", x="0..3") */
+#include "compiler/driver/dataset.h"
+
+#include "runtime/data/data.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    nnc_program *program;
+    const DatasetPlan *plan;
+    const SourcePlan *source;
+    const DataTable *train; /* its vocabularies are those of every other table; NULL: this is the training table */
+    DataField *fields;
+    int count;
+} Reading;
+
+static DataField field_of(const FieldPlan *plan)
+{
+    DataField field = {.name = plan->name,
+                       .dtype = plan->row.dtype,
+                       .rank = plan->row.rank,
+                       .category = plan->category,
+                       .words = plan->words,
+                       .word_count = plan->word_count,
+                       .span = plan->span};
+    for (int axis = 0; axis < field.rank; axis++)
+        dim_is_const(plan->row.dims[axis], &field.sizes[axis]);
+    return field;
+}
+
+static const char *positional(const SourcePlan *source)
+{
+    for (uint32_t i = 0; i < source->arguments.count; i++)
+        if (!source->arguments.data[i].name && source->arguments.data[i].kind == ARGUMENT_STRING)
+            return source->arguments.data[i].text;
+    return NULL;
+}
+
+static const SourceArgument *argument_named(const SourcePlan *source, const char *name)
+{
+    for (uint32_t i = 0; i < source->arguments.count; i++)
+        if (source->arguments.data[i].name && strcmp(source->arguments.data[i].name, name) == 0)
+            return &source->arguments.data[i];
+    return NULL;
+}
+
+static DataField *field_for(Reading *reading, const char *argument)
+{
+    size_t length = strlen(argument);
+    for (int i = 0; i < reading->count; i++) {
+        const char *name = reading->fields[i].name;
+        if (strcmp(name, argument) == 0 || (strlen(name) + 1 == length && strncmp(name, argument, length - 1) == 0))
+            return &reading->fields[i];
+    }
+    for (int i = 0; i < reading->count; i++)
+        if (!reading->fields[i].where)
+            return &reading->fields[i];
+    return NULL;
+}
+
+static bool is_option(const char *name)
+{
+    return strcmp(name, "header") == 0 || strcmp(name, "separator") == 0;
+}
+
+/* Named strings go to their fields; files lie in the folder of the first argument. */
+static void place_fields(Reading *reading, bool files)
+{
+    const char *folder = positional(reading->source);
+    for (uint32_t i = 0; i < reading->source->arguments.count; i++) {
+        const SourceArgument *argument = &reading->source->arguments.data[i];
+        if (!argument->name || argument->kind != ARGUMENT_STRING || is_option(argument->name))
+            continue;
+        DataField *field = field_for(reading, argument->name);
+        if (!field)
+            continue;
+        field->where = argument->text;
+        if (files) {
+            const char *slash = folder && *folder && folder[strlen(folder) - 1] != '/' ? "/" : "";
+            const char *path = arena_format(reading->program->arena, "%s%s%s", folder ? folder : "", slash, argument->text);
+            field->where = program_path(reading->program, path);
+        }
+    }
+}
+
+static DataTable *missing_path(Reading *reading)
+{
+    diag_error(reading->program->context->diag, ERR_E0600, reading->source->span, NULL, "this source names no file");
+    return NULL;
+}
+
+static DataFile file_of(Reading *reading, const char *path)
+{
+    return (DataFile){.path = program_path(reading->program, path), .span = reading->source->span};
+}
+
+static DataTable *read_idx(Reading *reading)
+{
+    place_fields(reading, true);
+    return idx_read(reading->fields, reading->count, reading->program->context->diag);
+}
+
+static DataTable *read_npy(Reading *reading)
+{
+    place_fields(reading, true);
+    return npy_read(reading->fields, reading->count, reading->program->context->diag);
+}
+
+static DataTable *read_npz(Reading *reading)
+{
+    const char *path = positional(reading->source);
+    place_fields(reading, false);
+    return path ? npz_read(file_of(reading, path), reading->fields, reading->count, reading->program->context->diag)
+                : missing_path(reading);
+}
+
+static DataTable *read_csv(Reading *reading)
+{
+    const char *path = positional(reading->source);
+    const SourceArgument *header = argument_named(reading->source, "header");
+    const SourceArgument *separator = argument_named(reading->source, "separator");
+    CsvOptions options = {.header = header ? header->flag : true,
+                          .separator = separator && separator->text ? separator->text[0] : 0};
+    place_fields(reading, false);
+    return path ? csv_read(file_of(reading, path), options, reading->fields, reading->count,
+                           reading->program->context->diag)
+                : missing_path(reading);
+}
+
+/* One function of the interpreter, called once. */
+typedef struct {
+    Arena *arena;
+    CompileOptions options;
+    Compiled *compiled;
+    Session *session;
+    const Function *function;
+} Evaluation;
+
+static bool evaluation_open(Evaluation *e, nnc_program *program, const char *name, const Graph *graph)
+{
+    CompileUnit unit = {.name = name, .graph = graph, .interpret = true};
+    *e = (Evaluation){.arena = arena_new()};
+    e->options = (CompileOptions){.interpret = true,
+                                  .hosts = program->context->hosts.data,
+                                  .host_count = (int)program->context->hosts.count};
+    e->compiled = compile_units(NULL, &unit, 1, &e->options, program->context->diag);
+    e->session = session_new(NULL, NULL);
+    if (!e->compiled || !e->session)
+        return false;
+    e->function = compiled_function(e->compiled, 0);
+    return true;
+}
+
+static void evaluation_close(Evaluation *e)
+{
+    session_free(e->session);
+    compiled_free(e->compiled);
+    arena_free(e->arena);
+}
+
+static bool evaluation_call(Evaluation *e, nnc_program *program, const int64_t *dims, void *const *buffers, uint64_t seed,
+                            Span span)
+{
+    CallFailure failure;
+    CallStatus status = session_call(e->session, e->function, dims, buffers, seed, 0, &failure);
+    if (status == CALL_FAILED)
+        diag_error(program->context->diag, e->function->sites[failure.site].code,
+                   e->function->sites[failure.site].span, NULL, "%s", e->function->sites[failure.site].message);
+    if (status == CALL_NO_MEMORY)
+        diag_error(program->context->diag, ERR_E0804, span, NULL, "not enough memory for this data");
+    return status == CALL_OK;
+}
+
+static bool array_columns(Reading *reading, Evaluation *e, DataTable *table, void **buffers)
+{
+    int64_t no_dims[FUNCTION_RANK] = {0}, sizes[FUNCTION_RANK];
+    for (int i = 0; i < reading->count; i++) {
+        const DataField *field = &reading->fields[i];
+        DataColumn *column = &table->columns[i];
+        int arg = function_arg(e->function, ARG_OUTPUT, field->name);
+        if (arg < 0 || e->function->args[arg].rank < 1)
+            return false;
+        e->function->shape(e->function, no_dims, arg, sizes);
+        *column = (DataColumn){.name = strdup(field->name), .dtype = field->dtype, .rank = field->rank};
+        column->row_bytes = (int64_t)dtype_bytes(field->dtype);
+        for (int axis = 0; axis < field->rank; axis++) {
+            column->sizes[axis] = sizes[axis + 1];
+            column->row_bytes *= sizes[axis + 1];
+        }
+        column->data = malloc((size_t)(table->rows * column->row_bytes) + 1);
+        buffers[arg] = column->data;
+        if (!column->name || !column->data)
+            return false;
+    }
+    return true;
+}
+
+static DataTable *read_arrays(Reading *reading)
+{
+    Evaluation e;
+    DataTable *table = NULL;
+    bool good = evaluation_open(&e, reading->program, "arrays", reading->source->arrays);
+    if (good) {
+        void **buffers = ARENA_ARRAY(e.arena, void *, e.function->arg_count + 1);
+        table = table_new(reading->source->rows, reading->count);
+        good = table && array_columns(reading, &e, table, buffers) &&
+               evaluation_call(&e, reading->program, (int64_t[FUNCTION_RANK]){0}, buffers,
+                               (uint64_t)reading->plan->arrays_seed, reading->source->span);
+    }
+    evaluation_close(&e);
+    if (good)
+        return table;
+    table_free(table);
+    return NULL;
+}
+
+static DataTable *no_host_data(Reading *reading)
+{
+    diag_error(reading->program->context->diag, ERR_E0600, reading->source->span, NULL, "the host gave no data");
+    return NULL;
+}
+
+static DataTable *read_source(Reading *reading)
+{
+    static DataTable *(*const readers[])(Reading *) = {
+        [SOURCE_IDX] = read_idx, [SOURCE_CSV] = read_csv,       [SOURCE_NPY] = read_npy,
+        [SOURCE_NPZ] = read_npz, [SOURCE_ARRAYS] = read_arrays, [SOURCE_HOST] = no_host_data,
+    };
+    reading->count = (int)reading->plan->fields.count;
+    reading->fields = ARENA_ARRAY(reading->program->arena, DataField, reading->count + 1);
+    for (int i = 0; i < reading->count; i++) {
+        DataField *field = &reading->fields[i];
+        *field = field_of(&reading->plan->fields.data[i]);
+        const DataColumn *known = reading->train && field->category ? table_column(reading->train, field->name) : NULL;
+        if (known) {
+            field->words = (const char *const *)known->categories;
+            field->word_count = known->category_count;
+        }
+    }
+    return readers[reading->source->kind](reading);
+}
+
+static bool read_part(nnc_program *program, const DatasetPlan *plan, const SourcePlan *source, nnc_part part,
+                      Dataset *dataset)
+{
+    Reading reading = {.program = program, .plan = plan, .source = source, .train = dataset->tables[NNC_PART_TRAIN]};
+    DataTable *table = read_source(&reading);
+    dataset->tables[part] = table;
+    if (table)
+        dataset->parts[part] = (DataPart){.table = table, .count = table->rows};
+    return table != NULL;
+}
+
+/* The training table in up to three parts; a part that has a table of its own is not cut. */
+static bool cut_parts(nnc_program *program, const DatasetPlan *plan, uint64_t seed, Dataset *dataset)
+{
+    static const nnc_part parts[SPLIT_PARTS] = {NNC_PART_TRAIN, NNC_PART_VALID, NNC_PART_TEST};
+    DataTable *table = dataset->tables[NNC_PART_TRAIN];
+    SplitOptions options = {.valid = plan->has_valid ? 0 : plan->valid_fraction,
+                            .test = plan->has_test ? 0 : plan->test_fraction,
+                            .seed = plan->split_seed >= 0 ? (uint64_t)plan->split_seed : seed,
+                            .last = plan->split_last,
+                            .span = plan->split_span};
+    Split split;
+    if (options.valid == 0 && options.test == 0)
+        return true;
+    if (plan->stratify)
+        options.stratify = table_column(table, plan->stratify);
+    if (!split_rows(table->rows, &options, &split, program->context->diag))
+        return false;
+    for (int i = 0; i < SPLIT_PARTS; i++) {
+        nnc_part part = parts[i];
+        if (part != NNC_PART_TRAIN && split.counts[i] == 0)
+            continue;
+        dataset->rows[part] = split.rows[i];
+        dataset->parts[part] = (DataPart){.table = table, .rows = split.rows[i], .count = split.counts[i]};
+        split.rows[i] = NULL;
+    }
+    split_free(&split);
+    return true;
+}
+
+nnc_status dataset_load(nnc_program *program, const DatasetPlan *plan, uint64_t seed, Dataset *dataset)
+{
+    *dataset = (Dataset){0};
+    bool good = read_part(program, plan, &plan->source, NNC_PART_TRAIN, dataset);
+    if (good && plan->has_valid)
+        good = read_part(program, plan, &plan->valid, NNC_PART_VALID, dataset);
+    if (good && plan->has_test)
+        good = read_part(program, plan, &plan->test, NNC_PART_TEST, dataset);
+    if (good)
+        good = cut_parts(program, plan, seed, dataset);
+    return good ? NNC_OK : NNC_DATA;
+}
+
+void dataset_free(Dataset *dataset)
+{
+    for (int part = 0; part < PART_COUNT; part++) {
+        table_free(dataset->tables[part]);
+        free(dataset->rows[part]);
+    }
+    *dataset = (Dataset){0};
+}
+
+/* ---- Statistics of the training rows ---- */
+
+enum { STAT_CHUNK = 512 };
+
+/* The expression of a statistic over `count` rows of the part from `first`, into out. */
+static bool stat_chunk(Evaluation *e, nnc_program *program, const DataPart *part, int64_t first, int64_t count, double *out,
+                       Span span)
+{
+    int64_t dims[FUNCTION_RANK];
+    Arena *arena = arena_new();
+    void **buffers = ARENA_ARRAY(arena, void *, e->function->arg_count + 1);
+    for (int i = 0; i < FUNCTION_RANK; i++)
+        dims[i] = count;
+    for (int arg = 0; arg < e->function->arg_count; arg++) {
+        const DataColumn *column = table_column(part->table, e->function->args[arg].name);
+        buffers[arg] = out;
+        if (e->function->args[arg].kind != ARG_INPUT || !column)
+            continue;
+        char *rows = arena_alloc(arena, (size_t)(count * column->row_bytes) + 1);
+        for (int64_t i = 0; i < count; i++) {
+            int64_t row = part->rows ? part->rows[first + i] : first + i;
+            memcpy(rows + i * column->row_bytes, column->data + row * column->row_bytes, (size_t)column->row_bytes);
+        }
+        buffers[arg] = rows;
+    }
+    bool good = evaluation_call(e, program, dims, buffers, 0, span);
+    arena_free(arena);
+    return good;
+}
+
+static void *narrowed(Arena *arena, DType dtype, const double *values, int64_t count)
+{
+    void *out = arena_alloc(arena, (size_t)count * dtype_bytes(dtype) + 1);
+    for (int64_t i = 0; i < count; i++) {
+        if (dtype == DT_F32)
+            ((float *)out)[i] = (float)values[i];
+        else
+            ((double *)out)[i] = values[i];
+    }
+    return out;
+}
+
+static int64_t constant_elements(const Type *type)
+{
+    int64_t count = 1, size;
+    for (int axis = 0; axis < type->rank; axis++)
+        count *= dim_is_const(type->dims[axis], &size) ? size : 0;
+    return count;
+}
+
+nnc_status dataset_stat(nnc_program *program, const Dataset *dataset, const StatPlan *stat, Arena *arena, void **mean,
+                        void **deviation)
+{
+    const DataPart *part = &dataset->parts[NNC_PART_TRAIN];
+    int64_t elements = constant_elements(&stat->type);
+    Evaluation e;
+    bool good = evaluation_open(&e, program, "stat", stat->graph);
+    double *values = malloc(sizeof(double) * (size_t)(part->count * elements + 1));
+    for (int64_t first = 0; good && values && first < part->count; first += STAT_CHUNK) {
+        int64_t left = part->count - first, count = left < STAT_CHUNK ? left : STAT_CHUNK;
+        good = stat_chunk(&e, program, part, first, count, values + first * elements, stat->span);
+    }
+    if (good && values) {
+        DataColumn column = {.dtype = DT_F64, .rank = 1, .sizes = {elements}, .data = (char *)values};
+        column.row_bytes = elements * (int64_t)sizeof(double);
+        double *result = ARENA_ARRAY(arena, double, 2 * elements + 1);
+        data_moments(&column, NULL, part->count, result, result + elements);
+        for (int64_t i = elements; i < 2 * elements; i++)
+            result[i] = result[i] == 0 ? 1 : result[i];
+        *mean = narrowed(arena, stat->type.dtype, result, elements);
+        *deviation = narrowed(arena, stat->type.dtype, result + elements, elements);
+    }
+    free(values);
+    evaluation_close(&e);
+    return good && values ? NNC_OK : NNC_DATA;
+}
