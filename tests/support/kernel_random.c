@@ -87,7 +87,7 @@ static void add_three(Random *r) {
 
 static void add_conversion(Random *r) {
     keep(r, kir_convert(&r->b, value_of(r, (DType)draw(r, DT_COUNT), lanes_of(r)), (DType)draw(r, DT_COUNT)));
-    keep(r, kir_bitcast(&r->b, value_of(r, DT_F32, lanes_of(r)), DT_I32));
+    keep(r, kir_bitcast(&r->b, value_of(r, DT_I32, lanes_of(r)), DT_F32));
     keep(r, kir_bitcast(&r->b, value_of(r, DT_I64, lanes_of(r)), DT_U8));
 }
 
@@ -97,7 +97,7 @@ static void add_lanes(Random *r) {
     KInst *x = value_of(r, dtype, lanes), *y = value_of(r, dtype, lanes);
     int32_t mask[8];
     for (int i = 0; i < 8; i++) {
-        mask[i] = draw(r, 2 * lanes + 1) - 1;
+        mask[i] = draw(r, 2 * lanes);
     }
     keep(r, kir_shuffle(&r->b, x, y, mask, 8));
     keep(r, kir_extract(&r->b, x, draw(r, lanes)));

@@ -26,7 +26,7 @@ void kernel_run_program(KernelRun *run, Arena *arena) {
     char *error = NULL;
     ObjectCode object;
     KProgram *program = &run->program;
-    CodegenOptions options = {.verify = true};
+    CodegenOptions options = {.verify = true, .cpu = run->cpu};
     require(codegen_object(&program, 1, &options, &object, &error), error);
     run->arena = arena;
     run->jit = jit_new(&error);
@@ -39,12 +39,11 @@ void kernel_run_program(KernelRun *run, Arena *arena) {
     memcpy(&run->plan, &plan, sizeof plan);
     memcpy(&run->step, &step, sizeof step);
     memset(run->failures, -1, sizeof run->failures);
-    run->plan(NULL, run->table);
+    run->plan(run->dims, run->table);
 }
 
 void kernel_run_open(KernelRun *run, Arena *arena, Kernel *kernel, int64_t count) {
-    *run = (KernelRun){0};
-    run->program.name = "t";
+    run->program = (KProgram){.name = "t"};
     run->program.arena = arena;
     Launch launch = {.kernel = 0, .count_slot = 1};
     for (uint32_t i = 0; i < kernel->buffers.count; i++) {
@@ -62,7 +61,7 @@ void kernel_run_open(KernelRun *run, Arena *arena, Kernel *kernel, int64_t count
 }
 
 void kernel_run_call(KernelRun *run, void *const *buffers) {
-    nnc_call call = {.table = run->table, .buffers = buffers, .failures = run->failures, .seed = 11, .step = 22};
+    nnc_call call = {.dims = run->dims, .table = run->table, .buffers = buffers, .failures = run->failures, .seed = 11, .step = 22};
     run->step(&call);
 }
 

@@ -14,6 +14,8 @@ typedef struct {
     void (*step)(const nnc_call *call);
     int64_t table[64];
     int64_t failures[8];
+    const char *cpu; /* set before opening; NULL: this machine */
+    int64_t dims[4]; /* likewise */
 } KernelRun;
 
 /* A program of one launch per kernel; kernel k uses buffers in order of their index, all external; every trip count is
