@@ -23,13 +23,13 @@
 static int nn_lex(NN_STYPE *value, Span *span, AstParser *parser);
 static void nn_error(const Span *span, AstParser *parser, const char *message);
 
-#define YYLLOC_DEFAULT(current, rhs, count)                                                                            \
-    do {                                                                                                               \
-        if (count) {                                                                                                   \
-            (current) = (Span){YYRHSLOC(rhs, 1).file, YYRHSLOC(rhs, 1).begin, YYRHSLOC(rhs, count).end};               \
-        } else {                                                                                                       \
-            (current) = (Span){YYRHSLOC(rhs, 0).file, YYRHSLOC(rhs, 0).end, YYRHSLOC(rhs, 0).end};                     \
-        }                                                                                                              \
+#define YYLLOC_DEFAULT(current, rhs, count) \
+    do { \
+        if (count) { \
+            (current) = (Span){YYRHSLOC(rhs, 1).file, YYRHSLOC(rhs, 1).begin, YYRHSLOC(rhs, count).end}; \
+        } else { \
+            (current) = (Span){YYRHSLOC(rhs, 0).file, YYRHSLOC(rhs, 0).end, YYRHSLOC(rhs, 0).end}; \
+        } \
     } while (0)
 
 #define PUSH(list, ...) vec_push(parser->arena, &(list), __VA_ARGS__)
@@ -166,16 +166,28 @@ item: IMPORT path alias {
         $$->as.function.body = $6;
         $$->as.function.header = join(@1, @5);
     }
-    | MODULE name member_block             { $$ = ast_new_declaration(parser, AST_ITEM_MODULE, $2, NULL, $3, join(@1, @2), @$); }
+    | MODULE name member_block {
+        $$ = ast_new_declaration(parser, AST_ITEM_MODULE, $2, NULL, $3, join(@1, @2), @$);
+    }
     | MODULE name '(' parameters ')' member_block
-                                           { $$ = ast_new_declaration(parser, AST_ITEM_MODULE, $2, &$4, $6, join(@1, @5), @$); }
+    {
+        $$ = ast_new_declaration(parser, AST_ITEM_MODULE, $2, &$4, $6, join(@1, @5), @$);
+    }
     | OPTIMIZER name '(' parameters ')' member_block
-                                           { $$ = ast_new_declaration(parser, AST_ITEM_OPTIMIZER, $2, &$4, $6, join(@1, @5), @$); }
+    {
+        $$ = ast_new_declaration(parser, AST_ITEM_OPTIMIZER, $2, &$4, $6, join(@1, @5), @$);
+    }
     | METRIC name '(' parameters ')' member_block
-                                           { $$ = ast_new_declaration(parser, AST_ITEM_METRIC, $2, &$4, $6, join(@1, @5), @$); }
+    {
+        $$ = ast_new_declaration(parser, AST_ITEM_METRIC, $2, &$4, $6, join(@1, @5), @$);
+    }
     | SCHEDULE name '(' parameters ')' member_block
-                                           { $$ = ast_new_declaration(parser, AST_ITEM_SCHEDULE, $2, &$4, $6, join(@1, @5), @$); }
-    | DATASET name member_block            { $$ = ast_new_declaration(parser, AST_ITEM_DATASET, $2, NULL, $3, join(@1, @2), @$); }
+    {
+        $$ = ast_new_declaration(parser, AST_ITEM_SCHEDULE, $2, &$4, $6, join(@1, @5), @$);
+    }
+    | DATASET name member_block {
+        $$ = ast_new_declaration(parser, AST_ITEM_DATASET, $2, NULL, $3, join(@1, @2), @$);
+    }
     | TRAIN name ON expr member_block {
         $$ = ast_new_declaration(parser, AST_ITEM_TRAIN, $2, NULL, $5, join(@1, @4), @$);
         $$->as.declaration.on = $4;

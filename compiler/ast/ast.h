@@ -1,17 +1,19 @@
 /* The tree of a .nn file: what was written, before anything is known about it.
  *
- * Stage in: the tokens of one text (grammar/nn.l, filter.c). Stage out: an AstFile for compiler/sema. Key idea: every
- * node is a tagged union whose tag names the member of `as` that is set, and every node has the Span of its text. The
- * tree says nothing of names, types or shapes; `f(x)` is a call whether f is a function, a module or a type.
+ * Stage in: the tokens of one text (grammar/nn.l, filter.c). Stage out: an AstFile for
+ * compiler/sema. Key idea: every node is a tagged union whose tag names the member of `as` that is
+ * set, and every node has the Span of its text. The tree says nothing of names, types or shapes;
+ * `f(x)` is a call whether f is a function, a module or a type.
  *
  *   fn double(x: f32[B]) -> f32[B] { x |> scale(2.0) }
  *
- * is an AstItem AST_ITEM_FN whose body holds one AST_STMT_EXPR with an AST_EXPR_PIPE of a name and a call.
+ * is an AstItem AST_ITEM_FN whose body holds one AST_STMT_EXPR with an AST_EXPR_PIPE of a name and
+ * a call.
  *
- * Everything lives in the arena given to ast_parse. Names and strings are NUL-terminated copies; equal names are
- * different pointers (compare with strcmp). An absent name has text == NULL, an absent node is NULL. Where the text was
- * wrong the tree is partial: AST_EXPR_ERROR, AST_STMT_ERROR and AST_TYPE_ERROR stand for what could not be read (an error
- * was reported). */
+ * Everything lives in the arena given to ast_parse. Names and strings are NUL-terminated copies;
+ * equal names are different pointers (compare with strcmp). An absent name has text == NULL, an
+ * absent node is NULL. Where the text was wrong the tree is partial: AST_EXPR_ERROR, AST_STMT_ERROR
+ * and AST_TYPE_ERROR stand for what could not be read (an error was reported). */
 #ifndef NNC_AST_AST_H
 #define NNC_AST_AST_H
 #include "runtime/base/arena.h"
@@ -33,7 +35,8 @@ typedef VEC(AstExpr *) AstExprs;
 typedef VEC(AstStmt *) AstStmts;
 typedef VEC(AstPattern *) AstPatterns;
 
-/* A block's value is its last statement when that is an AST_STMT_EXPR; the analysis decides whether it is wanted. */
+/* A block's value is its last statement when that is an AST_STMT_EXPR; the analysis decides whether
+ * it is wanted. */
 typedef struct {
     AstStmts stmts;
     Span span; /* with the braces */
@@ -42,9 +45,9 @@ typedef struct {
 
 /* ---- Types ---- */
 
-#define AST_TYPE_TABLE(ROW) \
-    ROW(NAMED, "type")       \
-    ROW(TUPLE, "tuple-type") \
+#define AST_TYPE_TABLE(ROW)                                                                        \
+    ROW(NAMED, "type")                                                                             \
+    ROW(TUPLE, "tuple-type")                                                                       \
     ROW(ERROR, "error-type")
 
 typedef enum {
@@ -73,10 +76,10 @@ struct AstType {
     Span span;
     union {
         struct {
-            AstNames path;          /* f32, schedule, Linear, nn.Linear */
-            bool has_dims;          /* f32[] and f32[...] have brackets, f32 has none */
-            AstExprs dims;          /* any expression, or AST_EXPR_ELLIPSIS */
-            bool has_arguments;     /* category("a", "b"): only in dataset fields */
+            AstNames path;      /* f32, schedule, Linear, nn.Linear */
+            bool has_dims;      /* f32[] and f32[...] have brackets, f32 has none */
+            AstExprs dims;      /* any expression, or AST_EXPR_ELLIPSIS */
+            bool has_arguments; /* category("a", "b"): only in dataset fields */
             AstArguments arguments;
         } named;
         AstTypeEntries tuple;
@@ -85,62 +88,62 @@ struct AstType {
 
 /* ---- Expressions ---- */
 
-#define AST_EXPR_TABLE(ROW)                                                   \
-    ROW(INT, "int")             /* as.integer */                              \
-    ROW(FLOAT, "float")         /* as.real */                                 \
-    ROW(STRING, "string")       /* as.string, escapes resolved */             \
-    ROW(BOOL, "bool")           /* as.boolean */                              \
-    ROW(NAME, "name")           /* as.name */                                 \
-    ROW(CALL, "call")           /* as.call */                                 \
-    ROW(INDEX, "index")         /* as.index: x[0..T, :, 1] */                 \
-    ROW(MEMBER, "member")       /* as.member: x.name */                       \
-    ROW(TUPLE, "tuple")         /* as.list: (), (a,), (a, b) */               \
-    ROW(ARRAY, "array")         /* as.list: [], [a, b], [image: u8[28, 28]] */ \
-    ROW(FIELD, "field")         /* as.field: an entry name: type of an array */ \
-    ROW(COMPREHENSION, "each")  /* as.comprehension: [for i in 0..L: Block(i)] */ \
-    ROW(IF, "if")               /* as.branch, decided when compiling */       \
-    ROW(COND, "cond")           /* as.branch, decided when running */         \
-    ROW(NEGATE, "neg")          /* as.operand */                              \
-    ROW(NOT, "not")             /* as.operand */                              \
-    ROW(BINARY, "binary")       /* as.binary */                               \
-    ROW(PIPE, "pipe")           /* as.binary, op unused: left |> right */     \
-    ROW(RANGE, "range")         /* as.range: a..b; in an index also a.., ..b, .. and : */ \
-    ROW(ELLIPSIS, "ellipsis")   /* ... in an index or in a type */            \
-    ROW(LAMBDA, "lambda")       /* as.lambda: fn (x) -> x + 1 */              \
-    ROW(SCAN, "scan")           /* as.scan */                                 \
-    ROW(WHILE, "while")         /* as.loop */                                 \
-    ROW(ERROR, "error")         /* something unreadable stood here */
+#define AST_EXPR_TABLE(ROW)                                                                        \
+    ROW(INT, "int")            /* as.integer */                                                    \
+    ROW(FLOAT, "float")        /* as.real */                                                       \
+    ROW(STRING, "string")      /* as.string, escapes resolved */                                   \
+    ROW(BOOL, "bool")          /* as.boolean */                                                    \
+    ROW(NAME, "name")          /* as.name */                                                       \
+    ROW(CALL, "call")          /* as.call */                                                       \
+    ROW(INDEX, "index")        /* as.index: x[0..T, :, 1] */                                       \
+    ROW(MEMBER, "member")      /* as.member: x.name */                                             \
+    ROW(TUPLE, "tuple")        /* as.list: (), (a,), (a, b) */                                     \
+    ROW(ARRAY, "array")        /* as.list: [], [a, b], [image: u8[28, 28]] */                      \
+    ROW(FIELD, "field")        /* as.field: an entry name: type of an array */                     \
+    ROW(COMPREHENSION, "each") /* as.comprehension: [for i in 0..L: Block(i)] */                   \
+    ROW(IF, "if")              /* as.branch, decided when compiling */                             \
+    ROW(COND, "cond")          /* as.branch, decided when running */                               \
+    ROW(NEGATE, "neg")         /* as.operand */                                                    \
+    ROW(NOT, "not")            /* as.operand */                                                    \
+    ROW(BINARY, "binary")      /* as.binary */                                                     \
+    ROW(PIPE, "pipe")          /* as.binary, op unused: left |> right */                           \
+    ROW(RANGE, "range")        /* as.range: a..b; in an index also a.., ..b, .. and : */           \
+    ROW(ELLIPSIS, "ellipsis")  /* ... in an index or in a type */                                  \
+    ROW(LAMBDA, "lambda")      /* as.lambda: fn (x) -> x + 1 */                                    \
+    ROW(SCAN, "scan")          /* as.scan */                                                       \
+    ROW(WHILE, "while")        /* as.loop */                                                       \
+    ROW(ERROR, "error")        /* something unreadable stood here */
 
 typedef enum {
 #define ROW(e, text) AST_EXPR_##e,
     AST_EXPR_TABLE(ROW)
 #undef ROW
-    AST_EXPR_COUNT
+        AST_EXPR_COUNT
 } AstExprKind;
 
-#define AST_BINARY_TABLE(ROW) \
-    ROW(OR, "or")             \
-    ROW(AND, "and")           \
-    ROW(EQ, "==")             \
-    ROW(NE, "!=")             \
-    ROW(LT, "<")              \
-    ROW(GT, ">")              \
-    ROW(LE, "<=")             \
-    ROW(GE, ">=")             \
-    ROW(ADD, "+")             \
-    ROW(SUB, "-")             \
-    ROW(MUL, "*")             \
-    ROW(DIV, "/")             \
-    ROW(FLOORDIV, "//")       \
-    ROW(MOD, "%")             \
-    ROW(MATMUL, "@")          \
+#define AST_BINARY_TABLE(ROW)                                                                      \
+    ROW(OR, "or")                                                                                  \
+    ROW(AND, "and")                                                                                \
+    ROW(EQ, "==")                                                                                  \
+    ROW(NE, "!=")                                                                                  \
+    ROW(LT, "<")                                                                                   \
+    ROW(GT, ">")                                                                                   \
+    ROW(LE, "<=")                                                                                  \
+    ROW(GE, ">=")                                                                                  \
+    ROW(ADD, "+")                                                                                  \
+    ROW(SUB, "-")                                                                                  \
+    ROW(MUL, "*")                                                                                  \
+    ROW(DIV, "/")                                                                                  \
+    ROW(FLOORDIV, "//")                                                                            \
+    ROW(MOD, "%")                                                                                  \
+    ROW(MATMUL, "@")                                                                               \
     ROW(POW, "**")
 
 typedef enum {
 #define ROW(e, text) AST_##e,
     AST_BINARY_TABLE(ROW)
 #undef ROW
-    AST_BINARY_COUNT
+        AST_BINARY_COUNT
 } AstBinary;
 
 typedef struct {
@@ -153,7 +156,7 @@ typedef VEC(AstBinding) AstBindings;
 struct AstExpr {
     AstExprKind kind;
     bool parenthesised; /* (a + b); for the formatter and for hints */
-    uint16_t height;    /* of the tree below and with this node, at most AST_MAX_DEPTH: recursion is safe */
+    uint16_t height; /* of the tree, at most AST_MAX_DEPTH: recursion is safe */
     Span span;
     union {
         int64_t integer;
@@ -225,40 +228,40 @@ struct AstExpr {
 struct AstPattern {
     Span span;
     bool is_tuple;
-    AstName name;         /* when !is_tuple */
-    AstPatterns entries;  /* when is_tuple */
+    AstName name;        /* when !is_tuple */
+    AstPatterns entries; /* when is_tuple */
 };
 
-#define AST_STMT_TABLE(ROW)                                               \
-    ROW(LET, "let")           /* as.let */                                \
-    ROW(INDEXED, "let-index") /* as.indexed: let s[b, t] = a[b] * c[t] */ \
-    ROW(ASSIGN, "assign")     /* as.assign: x = v, a, b = v, hit += v */  \
-    ROW(EXPR, "expr")         /* as.expr */                               \
-    ROW(RETURN, "return")     /* as.expr, NULL for a bare return */       \
-    ROW(YIELD, "yield")       /* as.expr */                               \
-    ROW(FOR, "for")           /* as.loop */                               \
-    ROW(MINIMIZE, "minimize") /* as.minimize */                           \
+#define AST_STMT_TABLE(ROW)                                                                        \
+    ROW(LET, "let")           /* as.let */                                                         \
+    ROW(INDEXED, "let-index") /* as.indexed: let s[b, t] = a[b] * c[t] */                          \
+    ROW(ASSIGN, "assign")     /* as.assign: x = v, a, b = v, hit += v */                           \
+    ROW(EXPR, "expr")         /* as.expr */                                                        \
+    ROW(RETURN, "return")     /* as.expr, NULL for a bare return */                                \
+    ROW(YIELD, "yield")       /* as.expr */                                                        \
+    ROW(FOR, "for")           /* as.loop */                                                        \
+    ROW(MINIMIZE, "minimize") /* as.minimize */                                                    \
     ROW(ERROR, "error")       /* something unreadable stood here */
 
 typedef enum {
 #define ROW(e, text) AST_STMT_##e,
     AST_STMT_TABLE(ROW)
 #undef ROW
-    AST_STMT_COUNT
+        AST_STMT_COUNT
 } AstStmtKind;
 
-#define AST_ASSIGN_TABLE(ROW) \
-    ROW(SET, "=")             \
-    ROW(ADD, "+=")            \
-    ROW(SUB, "-=")            \
-    ROW(MUL, "*=")            \
+#define AST_ASSIGN_TABLE(ROW)                                                                      \
+    ROW(SET, "=")                                                                                  \
+    ROW(ADD, "+=")                                                                                 \
+    ROW(SUB, "-=")                                                                                 \
+    ROW(MUL, "*=")                                                                                 \
     ROW(DIV, "/=")
 
 typedef enum {
 #define ROW(e, text) AST_ASSIGN_##e,
     AST_ASSIGN_TABLE(ROW)
 #undef ROW
-    AST_ASSIGN_COUNT
+        AST_ASSIGN_COUNT
 } AstAssign;
 
 typedef struct {
@@ -316,20 +319,21 @@ typedef struct {
     Span header; /* from `fn` to before the body */
 } AstFunction;
 
-/* What stands between the braces of a declaration. Which kinds a declaration may have: ast_member_allowed. */
-#define AST_MEMBER_TABLE(ROW)                                                \
-    ROW(PARAM, "param") /* as.variable */                                    \
-    ROW(STATE, "state") /* as.variable */                                    \
-    ROW(LET, "let")     /* as.let */                                         \
-    ROW(FN, "fn")       /* as.function */                                    \
-    ROW(KEY, "key")     /* as.key: batch = 128 */                            \
+/* What stands between the braces of a declaration. Which kinds a declaration may have:
+ * ast_member_allowed. */
+#define AST_MEMBER_TABLE(ROW)                                                                      \
+    ROW(PARAM, "param") /* as.variable */                                                          \
+    ROW(STATE, "state") /* as.variable */                                                          \
+    ROW(LET, "let")     /* as.let */                                                               \
+    ROW(FN, "fn")       /* as.function */                                                          \
+    ROW(KEY, "key")     /* as.key: batch = 128 */                                                  \
     ROW(BLOCK, "block") /* as.block: split { valid = 0.1 } */
 
 typedef enum {
 #define ROW(e, text) AST_MEMBER_##e,
     AST_MEMBER_TABLE(ROW)
 #undef ROW
-    AST_MEMBER_COUNT
+        AST_MEMBER_COUNT
 } AstMemberKind;
 
 typedef struct AstMember AstMember;
@@ -359,24 +363,24 @@ struct AstMember {
     } as;
 };
 
-#define AST_ITEM_TABLE(ROW)                                                            \
-    ROW(IMPORT, "import")       /* as.import */                                        \
-    ROW(CONST, "const")         /* as.constant */                                      \
-    ROW(FN, "fn")               /* as.function */                                      \
-    ROW(EXTERN, "extern")       /* as.function, body empty */                          \
-    ROW(MODULE, "module")       /* as.declaration */                                   \
-    ROW(OPTIMIZER, "optimizer") /* as.declaration */                                   \
-    ROW(METRIC, "metric")       /* as.declaration */                                   \
-    ROW(SCHEDULE, "schedule")   /* as.declaration */                                   \
-    ROW(INIT, "init")           /* as.function: a body that sees fan_in and fan_out */ \
-    ROW(DATASET, "dataset")     /* as.declaration, no parameters */                    \
+#define AST_ITEM_TABLE(ROW)                                                                        \
+    ROW(IMPORT, "import")       /* as.import */                                                    \
+    ROW(CONST, "const")         /* as.constant */                                                  \
+    ROW(FN, "fn")               /* as.function */                                                  \
+    ROW(EXTERN, "extern")       /* as.function, body empty */                                      \
+    ROW(MODULE, "module")       /* as.declaration */                                               \
+    ROW(OPTIMIZER, "optimizer") /* as.declaration */                                               \
+    ROW(METRIC, "metric")       /* as.declaration */                                               \
+    ROW(SCHEDULE, "schedule")   /* as.declaration */                                               \
+    ROW(INIT, "init")           /* as.function: a body that sees fan_in and fan_out */             \
+    ROW(DATASET, "dataset")     /* as.declaration, no parameters */                                \
     ROW(TRAIN, "train")         /* as.declaration, no parameters; `on` is set */
 
 typedef enum {
 #define ROW(e, text) AST_ITEM_##e,
     AST_ITEM_TABLE(ROW)
 #undef ROW
-    AST_ITEM_COUNT
+        AST_ITEM_COUNT
 } AstItemKind;
 
 typedef struct {
@@ -392,7 +396,7 @@ typedef struct {
     const char *doc; /* the ## comment before it, NULL if none */
     AstName name;    /* absent for an import */
     union {
-        struct { /* from a.b import x as y, z   or   import a.b as c */
+        struct {                    /* from a.b import x as y, z   or   import a.b as c */
             AstNames path;          /* empty when `file` is set */
             AstExpr *file;          /* from "other/file.nn" import x; else NULL */
             AstImportedNames names; /* empty: the module itself is imported */
@@ -417,9 +421,9 @@ typedef VEC(AstItem *) AstItems;
 
 /* Every comment of the file in order, so that a formatter can put it back. */
 typedef struct {
-    Span span;       /* with the #, without the newline */
-    bool doc;        /* begins with ## */
-    bool own_line;   /* nothing but blanks before it */
+    Span span;     /* with the #, without the newline */
+    bool doc;      /* begins with ## */
+    bool own_line; /* nothing but blanks before it */
 } AstComment;
 
 typedef struct {

@@ -1,12 +1,13 @@
-/* Makes the nodes of the tree for the actions of the grammar. Key idea: every node knows the height of the tree below
- * it, and one that would be higher than AST_MAX_DEPTH is reported and replaced by a leaf AST_EXPR_ERROR. So everything
- * that walks the tree may recurse. */
+/* Makes the nodes of the tree for the actions of the grammar. Key idea: every node knows the height
+ * of the tree below it, and one that would be higher than AST_MAX_DEPTH is reported and replaced by
+ * a leaf AST_EXPR_ERROR. So everything that walks the tree may recurse. */
 #include "compiler/ast/parse.h"
 #include "compiler/ast/parser.h"
 
 #include <string.h>
 
-static uint16_t height_above(AstParser *parser, uint32_t below, Span span, bool *too_high) {
+static uint16_t height_above(AstParser *parser, uint32_t below, Span span, bool *too_high)
+{
     *too_high = below >= AST_MAX_DEPTH;
     if (*too_high) {
         ast_report_depth(parser, span);
@@ -15,7 +16,8 @@ static uint16_t height_above(AstParser *parser, uint32_t below, Span span, bool 
     return (uint16_t)(below + 1);
 }
 
-AstExpr *ast_new_expr(AstParser *parser, AstExprKind kind, Span span, uint32_t height_below) {
+AstExpr *ast_new_expr(AstParser *parser, AstExprKind kind, Span span, uint32_t height_below)
+{
     AstExpr *expr = ARENA_NEW(parser->arena, AstExpr);
     bool too_high;
     expr->height = height_above(parser, height_below, span, &too_high);
@@ -24,7 +26,8 @@ AstExpr *ast_new_expr(AstParser *parser, AstExprKind kind, Span span, uint32_t h
     return expr;
 }
 
-uint32_t ast_height_of_exprs(const AstExprs *list) {
+uint32_t ast_height_of_exprs(const AstExprs *list)
+{
     uint32_t height = 0;
     for (uint32_t i = 0; i < list->count; i++) {
         height = ast_max_height(height, list->data[i]->height);
@@ -32,7 +35,8 @@ uint32_t ast_height_of_exprs(const AstExprs *list) {
     return height;
 }
 
-uint32_t ast_height_of_arguments(const AstArguments *list) {
+uint32_t ast_height_of_arguments(const AstArguments *list)
+{
     uint32_t height = 0;
     for (uint32_t i = 0; i < list->count; i++) {
         height = ast_max_height(height, list->data[i].value->height);
@@ -40,7 +44,8 @@ uint32_t ast_height_of_arguments(const AstArguments *list) {
     return height;
 }
 
-uint32_t ast_height_of_bindings(const AstBindings *list) {
+uint32_t ast_height_of_bindings(const AstBindings *list)
+{
     uint32_t height = 0;
     for (uint32_t i = 0; i < list->count; i++) {
         height = ast_max_height(height, list->data[i].value->height);
@@ -48,14 +53,17 @@ uint32_t ast_height_of_bindings(const AstBindings *list) {
     return height;
 }
 
-AstExpr *ast_new_string(AstParser *parser, AstText text, Span span) {
+AstExpr *ast_new_string(AstParser *parser, AstText text, Span span)
+{
     AstExpr *expr = ast_new_expr(parser, AST_EXPR_STRING, span, 0);
     expr->as.string.text = text.text;
     expr->as.string.length = text.length;
     return expr;
 }
 
-AstExpr *ast_new_binary(AstParser *parser, AstBinary op, AstExpr *left, AstExpr *right, Span op_span, Span span) {
+AstExpr *ast_new_binary(AstParser *parser, AstBinary op, AstExpr *left, AstExpr *right,
+                        Span op_span, Span span)
+{
     AstExprKind kind = op == AST_BINARY_COUNT ? AST_EXPR_PIPE : AST_EXPR_BINARY;
     AstExpr *expr = ast_new_expr(parser, kind, span, ast_max_height(left->height, right->height));
     expr->as.binary.op = kind == AST_EXPR_PIPE ? 0 : op;
@@ -65,19 +73,22 @@ AstExpr *ast_new_binary(AstParser *parser, AstBinary op, AstExpr *left, AstExpr 
     return expr;
 }
 
-AstExpr *ast_new_unary(AstParser *parser, AstExprKind kind, AstExpr *operand, Span span) {
+AstExpr *ast_new_unary(AstParser *parser, AstExprKind kind, AstExpr *operand, Span span)
+{
     AstExpr *expr = ast_new_expr(parser, kind, span, operand->height);
     expr->as.operand = operand;
     return expr;
 }
 
-AstExpr *ast_new_list(AstParser *parser, AstExprKind kind, AstExprs list, Span span) {
+AstExpr *ast_new_list(AstParser *parser, AstExprKind kind, AstExprs list, Span span)
+{
     AstExpr *expr = ast_new_expr(parser, kind, span, ast_height_of_exprs(&list));
     expr->as.list = list;
     return expr;
 }
 
-AstExpr *ast_new_call(AstParser *parser, AstExpr *callee, AstArguments arguments, Span span) {
+AstExpr *ast_new_call(AstParser *parser, AstExpr *callee, AstArguments arguments, Span span)
+{
     uint32_t height = ast_max_height(callee->height, ast_height_of_arguments(&arguments));
     AstExpr *expr = ast_new_expr(parser, AST_EXPR_CALL, span, height);
     expr->as.call.callee = callee;
@@ -85,7 +96,8 @@ AstExpr *ast_new_call(AstParser *parser, AstExpr *callee, AstArguments arguments
     return expr;
 }
 
-AstExpr *ast_new_index(AstParser *parser, AstExpr *base, AstExprs items, Span span) {
+AstExpr *ast_new_index(AstParser *parser, AstExpr *base, AstExprs items, Span span)
+{
     uint32_t height = ast_max_height(base->height, ast_height_of_exprs(&items));
     AstExpr *expr = ast_new_expr(parser, AST_EXPR_INDEX, span, height);
     expr->as.index.base = base;
@@ -93,7 +105,8 @@ AstExpr *ast_new_index(AstParser *parser, AstExpr *base, AstExprs items, Span sp
     return expr;
 }
 
-AstExpr *ast_new_range(AstParser *parser, AstExpr *low, AstExpr *high, Span span) {
+AstExpr *ast_new_range(AstParser *parser, AstExpr *low, AstExpr *high, Span span)
+{
     uint32_t height = ast_max_height(low ? low->height : 0, high ? high->height : 0);
     AstExpr *expr = ast_new_expr(parser, AST_EXPR_RANGE, span, height);
     expr->as.range.low = low;
@@ -101,8 +114,9 @@ AstExpr *ast_new_range(AstParser *parser, AstExpr *low, AstExpr *high, Span span
     return expr;
 }
 
-AstExpr *ast_new_branch(AstParser *parser, AstExprKind kind, AstExpr *condition, AstBlock then, const AstBlock *otherwise,
-                        Span span) {
+AstExpr *ast_new_branch(AstParser *parser, AstExprKind kind, AstExpr *condition, AstBlock then,
+                        const AstBlock *otherwise, Span span)
+{
     uint32_t height = ast_max_height(condition->height, then.height);
     height = ast_max_height(height, otherwise ? otherwise->height : 0);
     AstExpr *expr = ast_new_expr(parser, kind, span, height);
@@ -115,7 +129,8 @@ AstExpr *ast_new_branch(AstParser *parser, AstExprKind kind, AstExpr *condition,
     return expr;
 }
 
-AstType *ast_new_type(AstParser *parser, AstTypeKind kind, Span span, uint32_t height_below) {
+AstType *ast_new_type(AstParser *parser, AstTypeKind kind, Span span, uint32_t height_below)
+{
     AstType *type = ARENA_NEW(parser->arena, AstType);
     bool too_high;
     type->height = height_above(parser, height_below, span, &too_high);
@@ -124,7 +139,8 @@ AstType *ast_new_type(AstParser *parser, AstTypeKind kind, Span span, uint32_t h
     return type;
 }
 
-AstStmt *ast_new_stmt(AstParser *parser, AstStmtKind kind, Span span, uint32_t height_below) {
+AstStmt *ast_new_stmt(AstParser *parser, AstStmtKind kind, Span span, uint32_t height_below)
+{
     AstStmt *stmt = ARENA_NEW(parser->arena, AstStmt);
     bool too_high;
     stmt->height = height_above(parser, height_below, span, &too_high);
@@ -133,10 +149,14 @@ AstStmt *ast_new_stmt(AstParser *parser, AstStmtKind kind, Span span, uint32_t h
     return stmt;
 }
 
-static void report_target(AstParser *parser, const AstExpr *target, AstAssign op) {
-    DiagItem *item = diag_error(parser->diag, ERR_E0106, target->span, NULL, "only a name can be assigned to");
+static void report_target(AstParser *parser, const AstExpr *target, AstAssign op)
+{
+    DiagItem *item =
+        diag_error(parser->diag, ERR_E0106, target->span, NULL, "only a name can be assigned to");
     if (target->kind == AST_EXPR_INDEX) {
-        diag_help(item, "tensors have no elements that change; build the new tensor and give it the name");
+        diag_help(
+            item,
+            "tensors have no elements that change; build the new tensor and give it the name");
     } else if (op != AST_ASSIGN_SET && target->kind == AST_EXPR_TUPLE) {
         diag_help(item, "write one assignment for each name");
     } else if (target->kind == AST_EXPR_BINARY) {
@@ -144,7 +164,8 @@ static void report_target(AstParser *parser, const AstExpr *target, AstAssign op
     }
 }
 
-static bool add_target(AstParser *parser, AstNames *targets, const AstExpr *expr) {
+static bool add_target(AstParser *parser, AstNames *targets, const AstExpr *expr)
+{
     if (expr->kind != AST_EXPR_NAME || expr->parenthesised) {
         return false;
     }
@@ -152,7 +173,8 @@ static bool add_target(AstParser *parser, AstNames *targets, const AstExpr *expr
     return true;
 }
 
-AstStmt *ast_new_assign(AstParser *parser, AstExpr *target, AstAssign op, AstExpr *value, Span span) {
+AstStmt *ast_new_assign(AstParser *parser, AstExpr *target, AstAssign op, AstExpr *value, Span span)
+{
     AstNames targets = {0};
     bool good = add_target(parser, &targets, target);
     if (target->kind == AST_EXPR_TUPLE && op == AST_ASSIGN_SET) {
@@ -174,12 +196,14 @@ AstStmt *ast_new_assign(AstParser *parser, AstExpr *target, AstAssign op, AstExp
     return stmt;
 }
 
-void ast_block_add(AstParser *parser, AstBlock *block, AstStmt *stmt) {
+void ast_block_add(AstParser *parser, AstBlock *block, AstStmt *stmt)
+{
     vec_push(parser->arena, &block->stmts, stmt);
     block->height = (uint16_t)ast_max_height(block->height, stmt->height);
 }
 
-AstBlock ast_block_of(AstParser *parser, AstExpr *expr) {
+AstBlock ast_block_of(AstParser *parser, AstExpr *expr)
+{
     AstBlock block = {.span = expr->span};
     AstStmt *stmt = ast_new_stmt(parser, AST_STMT_EXPR, expr->span, expr->height);
     stmt->as.expr = expr;
@@ -187,14 +211,16 @@ AstBlock ast_block_of(AstParser *parser, AstExpr *expr) {
     return block;
 }
 
-AstPattern *ast_new_pattern(AstParser *parser, AstName name) {
+AstPattern *ast_new_pattern(AstParser *parser, AstName name)
+{
     AstPattern *pattern = ARENA_NEW(parser->arena, AstPattern);
     pattern->span = name.span;
     pattern->name = name;
     return pattern;
 }
 
-AstPattern *ast_new_pattern_list(AstParser *parser, AstPatterns entries, Span span) {
+AstPattern *ast_new_pattern_list(AstParser *parser, AstPatterns entries, Span span)
+{
     AstPattern *pattern = ARENA_NEW(parser->arena, AstPattern);
     pattern->span = span;
     pattern->is_tuple = true;
@@ -202,7 +228,8 @@ AstPattern *ast_new_pattern_list(AstParser *parser, AstPatterns entries, Span sp
     return pattern;
 }
 
-AstMember *ast_new_member(AstParser *parser, AstMemberKind kind, Span span) {
+AstMember *ast_new_member(AstParser *parser, AstMemberKind kind, Span span)
+{
     AstMember *member = ARENA_NEW(parser->arena, AstMember);
     member->kind = kind;
     member->span = span;
@@ -210,7 +237,8 @@ AstMember *ast_new_member(AstParser *parser, AstMemberKind kind, Span span) {
     return member;
 }
 
-AstItem *ast_new_item(AstParser *parser, AstItemKind kind, AstName name, Span span) {
+AstItem *ast_new_item(AstParser *parser, AstItemKind kind, AstName name, Span span)
+{
     AstItem *item = ARENA_NEW(parser->arena, AstItem);
     item->kind = kind;
     item->name = name;
@@ -219,8 +247,9 @@ AstItem *ast_new_item(AstParser *parser, AstItemKind kind, AstName name, Span sp
     return item;
 }
 
-AstMember *ast_new_variable(AstParser *parser, AstMemberKind kind, AstName name, AstExpr *computed, AstType *type,
-                            AstExpr *value, Span span) {
+AstMember *ast_new_variable(AstParser *parser, AstMemberKind kind, AstName name, AstExpr *computed,
+                            AstType *type, AstExpr *value, Span span)
+{
     AstMember *member = ast_new_member(parser, kind, span);
     member->as.variable.name = name;
     member->as.variable.computed = computed;
@@ -229,8 +258,10 @@ AstMember *ast_new_variable(AstParser *parser, AstMemberKind kind, AstName name,
     return member;
 }
 
-AstItem *ast_new_declaration(AstParser *parser, AstItemKind kind, AstName name, const AstParameters *parameters,
-                             AstMembers members, Span header, Span span) {
+AstItem *ast_new_declaration(AstParser *parser, AstItemKind kind, AstName name,
+                             const AstParameters *parameters, AstMembers members, Span header,
+                             Span span)
+{
     AstItem *item = ast_new_item(parser, kind, name, span);
     ast_check_members(parser, kind, &members);
     item->as.declaration.has_parameters = parameters != NULL;
@@ -242,14 +273,16 @@ AstItem *ast_new_declaration(AstParser *parser, AstItemKind kind, AstName name, 
     return item;
 }
 
-static void report_member(AstParser *parser, AstItemKind kind, const AstMember *member) {
+static void report_member(AstParser *parser, AstItemKind kind, const AstMember *member)
+{
     const char *what = member->kind == AST_MEMBER_KEY     ? "key = value"
                        : member->kind == AST_MEMBER_BLOCK ? "name { ... }"
                                                           : ast_member_kind_text(member->kind);
     const char *where = ast_item_kind_text(kind);
-    DiagItem *item = diag_error(parser->diag, ERR_E0403, member->span, NULL, "`%s` cannot stand in %s %s%s", what,
-                                strchr("aeiou", where[0]) ? "an" : "a", where,
-                                kind == AST_ITEM_DATASET || kind == AST_ITEM_TRAIN ? " block" : "");
+    DiagItem *item =
+        diag_error(parser->diag, ERR_E0403, member->span, NULL, "`%s` cannot stand in %s %s%s",
+                   what, strchr("aeiou", where[0]) ? "an" : "a", where,
+                   kind == AST_ITEM_DATASET || kind == AST_ITEM_TRAIN ? " block" : "");
     if (member->kind == AST_MEMBER_KEY) {
         diag_help(item, "a value with a name is written `let %s = ...`", member->as.key.name.text);
     } else if (member->kind == AST_MEMBER_PARAM) {
@@ -257,7 +290,8 @@ static void report_member(AstParser *parser, AstItemKind kind, const AstMember *
     }
 }
 
-void ast_check_members(AstParser *parser, AstItemKind kind, AstMembers *members) {
+void ast_check_members(AstParser *parser, AstItemKind kind, AstMembers *members)
+{
     uint32_t kept = 0;
     for (uint32_t i = 0; i < members->count; i++) {
         AstMember *member = members->data[i];
@@ -273,7 +307,8 @@ void ast_check_members(AstParser *parser, AstItemKind kind, AstMembers *members)
     members->count = kept;
 }
 
-const char *ast_doc_at(const AstParser *parser, uint32_t begin) {
+const char *ast_doc_at(const AstParser *parser, uint32_t begin)
+{
     uint32_t low = 0, high = parser->docs.count;
     while (low < high) {
         uint32_t middle = (low + high) / 2;

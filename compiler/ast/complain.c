@@ -3,8 +3,9 @@
  *   a.nn:3:11: error[E0001]: unexpected `=`, expected `{` or the end of the line
  *    help: `==` compares
  *
- * The grammar gives the exact set of tokens that could follow (bison's LAC). A reader does not want twenty operators, so
- * the set is told by classes: an expression, a name, and the signs; operators only when nothing else is left. */
+ * The grammar gives the exact set of tokens that could follow (bison's LAC). A reader does not want
+ * twenty operators, so the set is told by classes: an expression, a name, and the signs; operators
+ * only when nothing else is left. */
 #include "compiler/ast/parse.h"
 #include "compiler/ast/parser.h"
 #include "grammar/nn.tab.h"
@@ -13,7 +14,8 @@
 
 enum { MAX_LISTED = 6 };
 
-static bool contains(const int *tokens, int count, int token) {
+static bool contains(const int *tokens, int count, int token)
+{
     for (int i = 0; i < count; i++) {
         if (tokens[i] == token) {
             return true;
@@ -23,23 +25,29 @@ static bool contains(const int *tokens, int count, int token) {
 }
 
 /* A token that only goes on with a complete expression: never the most helpful thing to suggest. */
-static bool is_operator(int token) {
-    static const int operators[] = {TOK_PIPE, TOK_OR, TOK_AND,      TOK_EQ,     TOK_NE,      TOK_LE,      TOK_GE,
-                                    TOK_POW,  '<',    '>',          '+',        '-',         '*',         '/',
-                                    '%',      '@',    TOK_FLOORDIV, TOK_DOTDOT, TOK_ADD_SET, TOK_SUB_SET, TOK_MUL_SET,
-                                    TOK_DIV_SET};
+static bool is_operator(int token)
+{
+    static const int operators[] = {TOK_PIPE,    TOK_OR,       TOK_AND,    TOK_EQ,      TOK_NE,
+                                    TOK_LE,      TOK_GE,       TOK_POW,    '<',         '>',
+                                    '+',         '-',          '*',        '/',         '%',
+                                    '@',         TOK_FLOORDIV, TOK_DOTDOT, TOK_ADD_SET, TOK_SUB_SET,
+                                    TOK_MUL_SET, TOK_DIV_SET};
     return contains(operators, sizeof operators / sizeof *operators, token);
 }
 
-static bool begins_expression(int token) {
-    static const int starts[] = {TOK_NAME, TOK_INT, TOK_FLOAT, TOK_STRING, TOK_TRUE, TOK_FALSE, TOK_NOT,  TOK_IF,
-                                 TOK_COND, TOK_FN,  TOK_SCAN,  TOK_WHILE,  '(',      '[',       '-'};
+static bool begins_expression(int token)
+{
+    static const int starts[] = {TOK_NAME,  TOK_INT,   TOK_FLOAT, TOK_STRING, TOK_TRUE,
+                                 TOK_FALSE, TOK_NOT,   TOK_IF,    TOK_COND,   TOK_FN,
+                                 TOK_SCAN,  TOK_WHILE, '(',       '[',        '-'};
     return contains(starts, sizeof starts / sizeof *starts, token) || ast_is_soft_keyword(token);
 }
 
-static bool begins_item(int token) {
-    static const int starts[] = {TOK_IMPORT, TOK_FROM,     TOK_CONST, TOK_FN,      TOK_EXTERN, TOK_MODULE, TOK_OPTIMIZER,
-                                 TOK_METRIC, TOK_SCHEDULE, TOK_INIT,  TOK_DATASET, TOK_TRAIN};
+static bool begins_item(int token)
+{
+    static const int starts[] = {TOK_IMPORT,   TOK_FROM,   TOK_CONST,     TOK_FN,
+                                 TOK_EXTERN,   TOK_MODULE, TOK_OPTIMIZER, TOK_METRIC,
+                                 TOK_SCHEDULE, TOK_INIT,   TOK_DATASET,   TOK_TRAIN};
     return contains(starts, sizeof starts / sizeof *starts, token);
 }
 
@@ -49,7 +57,8 @@ typedef struct {
     bool overflow;
 } Listed;
 
-static void list(Listed *listed, const char *words) {
+static void list(Listed *listed, const char *words)
+{
     for (int i = 0; i < listed->count; i++) {
         if (strcmp(listed->words[i], words) == 0) {
             return;
@@ -62,11 +71,13 @@ static void list(Listed *listed, const char *words) {
     listed->words[listed->count++] = words;
 }
 
-static Listed list_expected(const int *expected, int count) {
+static Listed list_expected(const int *expected, int count)
+{
     Listed listed = {0};
     bool expression = contains(expected, count, TOK_INT) && contains(expected, count, '(');
     bool named = contains(expected, count, TOK_NAME);
-    bool item = contains(expected, count, TOK_DATASET) && contains(expected, count, TOK_CONST) && !named;
+    bool item =
+        contains(expected, count, TOK_DATASET) && contains(expected, count, TOK_CONST) && !named;
     bool statement = expression && contains(expected, count, TOK_LET);
     bool suffix = contains(expected, count, '.') && contains(expected, count, '(') && !expression;
     if (item) {
@@ -82,10 +93,12 @@ static Listed list_expected(const int *expected, int count) {
     for (int pass = 0; pass < 2 && (pass == 0 || listed.count == 0); pass++) {
         for (int i = 0; i < count; i++) {
             int token = expected[i];
-            bool covered = (expression && begins_expression(token)) || (item && begins_item(token)) ||
-                           (named && ast_is_soft_keyword(token)) || (named && token == TOK_NAME) ||
+            bool covered = (expression && begins_expression(token)) ||
+                           (item && begins_item(token)) || (named && ast_is_soft_keyword(token)) ||
+                           (named && token == TOK_NAME) ||
                            (statement && contains(in_statements, 5, token)) ||
-                           (token == ';' && contains(expected, count, TOK_NEWLINE)) || (item && token == TOK_END) ||
+                           (token == ';' && contains(expected, count, TOK_NEWLINE)) ||
+                           (item && token == TOK_END) ||
                            (suffix && pass == 0 && (token == '.' || token == '(' || token == '['));
             if (!covered && is_operator(token) == (pass == 1)) {
                 list(&listed, ast_token_words(token));
@@ -95,14 +108,16 @@ static Listed list_expected(const int *expected, int count) {
     return listed;
 }
 
-static void add_listed(StrBuf *out, const Listed *listed) {
+static void add_listed(StrBuf *out, const Listed *listed)
+{
     for (int i = 0; i < listed->count && !listed->overflow; i++) {
         strbuf_add(out, i == 0 ? ", expected " : i + 1 == listed->count ? " or " : ", ");
         strbuf_add(out, listed->words[i]);
     }
 }
 
-static void add_token(AstParser *parser, StrBuf *out, const AstToken *token) {
+static void add_token(AstParser *parser, StrBuf *out, const AstToken *token)
+{
     uint32_t length = token->span.end - token->span.begin;
     if (token->kind == TOK_NEWLINE || token->kind == TOK_END || length == 0) {
         const char *words = ast_token_words(token->kind);
@@ -116,7 +131,8 @@ static void add_token(AstParser *parser, StrBuf *out, const AstToken *token) {
 
 /* ---- likely slips ---- */
 
-static const char *foreign_word(const AstToken *token) {
+static const char *foreign_word(const AstToken *token)
+{
     static const struct {
         const char *word, *help;
     } table[] = {
@@ -143,11 +159,14 @@ static const char *foreign_word(const AstToken *token) {
     return NULL;
 }
 
-static bool is_binary_sign(int token) {
+static bool is_binary_sign(int token)
+{
     return is_operator(token) && token != '-' && token != TOK_PIPE;
 }
 
-static const char *likely_slip(AstParser *parser, const AstToken *token, const int *expected, int count) {
+static const char *likely_slip(AstParser *parser, const AstToken *token, const int *expected,
+                               int count)
+{
     const AstToken *last = &parser->before_last;
     const char *help = foreign_word(last);
     if (help == NULL) {
@@ -167,11 +186,13 @@ static const char *likely_slip(AstParser *parser, const AstToken *token, const i
     if (token->kind == TOK_LET && at_item) {
         return "at the top of a file a value is written `const NAME = ...`";
     }
-    if (token->kind == TOK_NEWLINE && contains(expected, count, '{') && ast_filter_peek(parser).kind == '{') {
+    if (token->kind == TOK_NEWLINE && contains(expected, count, '{') &&
+        ast_filter_peek(parser).kind == '{') {
         return "the `{` belongs at the end of the line before";
     }
     if (is_binary_sign(token->kind) && last->kind == TOK_NEWLINE) {
-        return "a statement ends with its line: put the operator at the end of the line before, or use parentheses";
+        return "a statement ends with its line: put the operator at the end of the line before, or "
+               "use parentheses";
     }
     if (token->kind == TOK_EQ && contains(expected, count, '=')) {
         return "`=` gives a value, `==` compares";
@@ -185,7 +206,8 @@ static const char *likely_slip(AstParser *parser, const AstToken *token, const i
     return NULL;
 }
 
-void ast_report_unexpected(AstParser *parser, const AstToken *token, const int *expected, int count) {
+void ast_report_unexpected(AstParser *parser, const AstToken *token, const int *expected, int count)
+{
     StrBuf words = {0};
     strbuf_add(&words, "unexpected ");
     add_token(parser, &words, token);
@@ -199,10 +221,11 @@ void ast_report_unexpected(AstParser *parser, const AstToken *token, const int *
     strbuf_free(&words);
 }
 
-void ast_report_depth(AstParser *parser, Span span) {
+void ast_report_depth(AstParser *parser, Span span)
+{
     if (!parser->depth_reported) {
-        DiagItem *item = diag_error(parser->diag, ERR_E0005, span, NULL, "this is nested more than %d levels deep",
-                                    AST_MAX_DEPTH);
+        DiagItem *item = diag_error(parser->diag, ERR_E0005, span, NULL,
+                                    "this is nested more than %d levels deep", AST_MAX_DEPTH);
         diag_help(item, "give the parts names with `let`");
     }
     parser->depth_reported = true;

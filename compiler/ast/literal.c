@@ -1,5 +1,6 @@
-/* Numbers and strings as they are written, to their values. `1_000` is 1000, `0xFF` is 255, "\u{e9}" is two bytes of
- * UTF-8. What does not fit is reported and replaced by something usable, so that reading goes on. */
+/* Numbers and strings as they are written, to their values. `1_000` is 1000, `0xFF` is 255,
+ * "\u{e9}" is two bytes of UTF-8. What does not fit is reported and replaced by something usable,
+ * so that reading goes on. */
 #include "compiler/ast/parser.h"
 
 #include <errno.h>
@@ -8,7 +9,8 @@
 #include <string.h>
 
 /* The digits without underscores; the caller's arena holds them. */
-static char *plain_digits(AstParser *parser, const char *text, size_t length) {
+static char *plain_digits(AstParser *parser, const char *text, size_t length)
+{
     char *digits = arena_alloc(parser->arena, length + 1);
     size_t count = 0;
     for (size_t i = 0; i < length; i++) {
@@ -19,7 +21,8 @@ static char *plain_digits(AstParser *parser, const char *text, size_t length) {
     return digits;
 }
 
-int64_t ast_read_integer(AstParser *parser, const char *text, size_t length, Span span) {
+int64_t ast_read_integer(AstParser *parser, const char *text, size_t length, Span span)
+{
     char *digits = plain_digits(parser, text, length);
     bool hex = digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'X');
     char *end = NULL;
@@ -30,24 +33,30 @@ int64_t ast_read_integer(AstParser *parser, const char *text, size_t length, Spa
         return 0;
     }
     if (errno == ERANGE) {
-        DiagItem *item = diag_error(parser->diag, ERR_E0003, span, NULL, "this integer does not fit into 64 bits");
-        diag_help(item, "the largest is 9223372036854775807; with a point, as in 1e30, it is a decimal number");
+        DiagItem *item = diag_error(parser->diag, ERR_E0003, span, NULL,
+                                    "this integer does not fit into 64 bits");
+        diag_help(
+            item,
+            "the largest is 9223372036854775807; with a point, as in 1e30, it is a decimal number");
         return INT64_MAX;
     }
     return value;
 }
 
-double ast_read_real(AstParser *parser, const char *text, size_t length, Span span) {
+double ast_read_real(AstParser *parser, const char *text, size_t length, Span span)
+{
     double value = strtod(plain_digits(parser, text, length), NULL);
     if (isinf(value)) {
-        DiagItem *item = diag_error(parser->diag, ERR_E0003, span, NULL, "this number is too large for f64");
+        DiagItem *item =
+            diag_error(parser->diag, ERR_E0003, span, NULL, "this number is too large for f64");
         diag_help(item, "the largest is about 1.79e308; infinity is written inf");
         return 1;
     }
     return value;
 }
 
-static int hex_value(char c) {
+static int hex_value(char c)
+{
     if (c >= '0' && c <= '9') {
         return c - '0';
     }
@@ -55,7 +64,8 @@ static int hex_value(char c) {
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static uint32_t put_utf8(char *out, uint32_t code) {
+static uint32_t put_utf8(char *out, uint32_t code)
+{
     if (code < 0x80) {
         out[0] = (char)code;
         return 1;
@@ -71,7 +81,8 @@ static uint32_t put_utf8(char *out, uint32_t code) {
 }
 
 /* text[0] is what follows the backslash. Returns how many bytes it read, 0 if it is no escape. */
-static size_t read_escape(const char *text, size_t length, char *out, uint32_t *written) {
+static size_t read_escape(const char *text, size_t length, char *out, uint32_t *written)
+{
     static const char from[] = "nt\\\"r", to[] = "\n\t\\\"\r";
     const char *simple = text[0] != '\0' ? strchr(from, text[0]) : NULL;
     if (simple != NULL) {
@@ -95,7 +106,8 @@ static size_t read_escape(const char *text, size_t length, char *out, uint32_t *
     return i + 1;
 }
 
-AstText ast_read_string(AstParser *parser, const char *text, size_t length, Span span) {
+AstText ast_read_string(AstParser *parser, const char *text, size_t length, Span span)
+{
     const char *end = text + length - 1; /* the closing quote */
     char *out = arena_alloc(parser->arena, length);
     uint32_t count = 0;
@@ -108,9 +120,10 @@ AstText ast_read_string(AstParser *parser, const char *text, size_t length, Span
         size_t used = read_escape(p + 1, (size_t)(end - p - 1), out + count, &written);
         if (used == 0) {
             uint32_t at = span.begin + (uint32_t)(p - text);
-            DiagItem *item = diag_error(parser->diag, ERR_E0004, (Span){span.file, at, at + 2}, NULL,
-                                        "unknown escape in a string");
-            diag_help(item, "the escapes are \\n \\t \\r \\\\ \\\" and \\u{e9}; a backslash itself is written \\\\");
+            DiagItem *item = diag_error(parser->diag, ERR_E0004, (Span){span.file, at, at + 2},
+                                        NULL, "unknown escape in a string");
+            diag_help(item, "the escapes are \\n \\t \\r \\\\ \\\" and \\u{e9}; a backslash itself "
+                            "is written \\\\");
             used = 1;
         }
         count += written;

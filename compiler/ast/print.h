@@ -1,5 +1,5 @@
-/* The text form of a tree for --dump=ast and for golden tests: one s-expression per item, spans and comments left out.
- * ast_print after ast_read gives the same bytes back. */
+/* The text form of a tree for --dump=ast and for golden tests: one s-expression per item, spans and
+ * comments left out. ast_print after ast_read gives the same bytes back. */
 #ifndef NNC_AST_PRINT_H
 #define NNC_AST_PRINT_H
 #include "compiler/ast/ast.h"

@@ -1,4 +1,5 @@
-/* The actions of the scanner's rules (grammar/nn.l), and the scanner as the filter calls it. Private to compiler/ast. */
+/* The actions of the scanner's rules (grammar/nn.l), and the scanner as the filter calls it.
+ * Private to compiler/ast. */
 #ifndef NNC_AST_SCAN_H
 #define NNC_AST_SCAN_H
 #include "compiler/ast/parser.h"

@@ -1,8 +1,9 @@
-/* The words of the language: which are keywords, which of them may be names all the same, and how a token is called in
- * an error.
+/* The words of the language: which are keywords, which of them may be names all the same, and how a
+ * token is called in an error.
  *
- * One table, one row per keyword. A soft keyword is a name wherever the grammar cannot take it for the keyword, so that
- * `train`, `state` or `from` stay usable as keys, arguments and variables (rule 14 of the language). */
+ * One table, one row per keyword. A soft keyword is a name wherever the grammar cannot take it for
+ * the keyword, so that `train`, `state` or `from` stay usable as keys, arguments and variables
+ * (rule 14 of the language). */
 #include "compiler/ast/parser.h"
 #include "grammar/nn.tab.h"
 
@@ -16,47 +17,30 @@ typedef struct {
 } Word;
 
 static const Word words[] = {
-    {"and", TOK_AND, false, false},
-    {"as", TOK_AS, true, true},
-    {"cond", TOK_COND, false, false},
-    {"const", TOK_CONST, true, true},
-    {"dataset", TOK_DATASET, true, true},
-    {"else", TOK_ELSE, false, false},
-    {"extern", TOK_EXTERN, true, true},
-    {"false", TOK_FALSE, false, true},
-    {"fn", TOK_FN, false, false},
-    {"for", TOK_FOR, false, false},
-    {"from", TOK_FROM, true, true},
-    {"if", TOK_IF, false, false},
-    {"import", TOK_IMPORT, true, false},
-    {"in", TOK_IN, true, true},
-    {"init", TOK_INIT, true, true},
-    {"let", TOK_LET, false, false},
-    {"metric", TOK_METRIC, true, true},
-    {"minimize", TOK_MINIMIZE, false, false},
-    {"module", TOK_MODULE, true, true},
-    {"not", TOK_NOT, false, false},
-    {"on", TOK_ON, true, true},
-    {"optimizer", TOK_OPTIMIZER, true, true},
-    {"or", TOK_OR, false, false},
-    {"over", TOK_OVER, true, true},
-    {"param", TOK_PARAM, true, true},
-    {"return", TOK_RETURN, false, true},
-    {"scan", TOK_SCAN, false, false},
-    {"schedule", TOK_SCHEDULE, true, true},
-    {"state", TOK_STATE, true, true},
-    {"train", TOK_TRAIN, true, true},
-    {"true", TOK_TRUE, false, true},
-    {"using", TOK_USING, true, true},
-    {"while", TOK_WHILE, false, false},
-    {"with", TOK_WITH, true, true},
-    {"wrt", TOK_WRT, true, true},
-    {"yield", TOK_YIELD, false, false},
+    {"and", TOK_AND, false, false},       {"as", TOK_AS, true, true},
+    {"cond", TOK_COND, false, false},     {"const", TOK_CONST, true, true},
+    {"dataset", TOK_DATASET, true, true}, {"else", TOK_ELSE, false, false},
+    {"extern", TOK_EXTERN, true, true},   {"false", TOK_FALSE, false, true},
+    {"fn", TOK_FN, false, false},         {"for", TOK_FOR, false, false},
+    {"from", TOK_FROM, true, true},       {"if", TOK_IF, false, false},
+    {"import", TOK_IMPORT, true, false},  {"in", TOK_IN, true, true},
+    {"init", TOK_INIT, true, true},       {"let", TOK_LET, false, false},
+    {"metric", TOK_METRIC, true, true},   {"minimize", TOK_MINIMIZE, false, false},
+    {"module", TOK_MODULE, true, true},   {"not", TOK_NOT, false, false},
+    {"on", TOK_ON, true, true},           {"optimizer", TOK_OPTIMIZER, true, true},
+    {"or", TOK_OR, false, false},         {"over", TOK_OVER, true, true},
+    {"param", TOK_PARAM, true, true},     {"return", TOK_RETURN, false, true},
+    {"scan", TOK_SCAN, false, false},     {"schedule", TOK_SCHEDULE, true, true},
+    {"state", TOK_STATE, true, true},     {"train", TOK_TRAIN, true, true},
+    {"true", TOK_TRUE, false, true},      {"using", TOK_USING, true, true},
+    {"while", TOK_WHILE, false, false},   {"with", TOK_WITH, true, true},
+    {"wrt", TOK_WRT, true, true},         {"yield", TOK_YIELD, false, false},
 };
 
 enum { WORD_COUNT = sizeof words / sizeof *words };
 
-static const Word *find_token(int token) {
+static const Word *find_token(int token)
+{
     for (int i = 0; i < WORD_COUNT; i++) {
         if (words[i].token == token) {
             return &words[i];
@@ -65,7 +49,8 @@ static const Word *find_token(int token) {
     return NULL;
 }
 
-int ast_keyword(const char *text, size_t length) {
+int ast_keyword(const char *text, size_t length)
+{
     int low = 0, high = WORD_COUNT;
     while (low < high) {
         int middle = (low + high) / 2;
@@ -85,12 +70,14 @@ int ast_keyword(const char *text, size_t length) {
     return TOK_NAME;
 }
 
-bool ast_is_soft_keyword(int token) {
+bool ast_is_soft_keyword(int token)
+{
     const Word *word = find_token(token);
     return word != NULL && word->soft;
 }
 
-bool ast_ends_statement(int token) {
+bool ast_ends_statement(int token)
+{
     switch (token) {
     case TOK_NAME:
     case TOK_INT:
@@ -107,21 +94,51 @@ bool ast_ends_statement(int token) {
     }
 }
 
-const char *ast_token_words(int token) {
+const char *ast_token_words(int token)
+{
     static const struct {
         int token;
         const char *words;
     } table[] = {
-        {TOK_NAME, "a name"},       {TOK_INT, "a number"},     {TOK_FLOAT, "a number"},   {TOK_STRING, "a string"},
-        {TOK_NEWLINE, "the end of the line"}, {TOK_END, "the end of the file"}, {TOK_PIPE, "`|>`"},
-        {TOK_ARROW, "`->`"},        {TOK_DOTDOT, "`..`"},      {TOK_ELLIPSIS, "`...`"},   {TOK_EQ, "`==`"},
-        {TOK_NE, "`!=`"},           {TOK_LE, "`<=`"},          {TOK_GE, "`>=`"},          {TOK_ADD_SET, "`+=`"},
-        {TOK_SUB_SET, "`-=`"},      {TOK_MUL_SET, "`*=`"},     {TOK_DIV_SET, "`/=`"},     {TOK_FLOORDIV, "`//`"},
-        {TOK_POW, "`**`"},          {'+', "`+`"},              {'-', "`-`"},              {'*', "`*`"},
-        {'/', "`/`"},               {'%', "`%`"},              {'@', "`@`"},              {'<', "`<`"},
-        {'>', "`>`"},               {'=', "`=`"},              {'.', "`.`"},              {',', "`,`"},
-        {':', "`:`"},               {';', "`;`"},              {'(', "`(`"},              {')', "`)`"},
-        {'{', "`{`"},               {'}', "`}`"},              {'[', "`[`"},              {']', "`]`"},
+        {TOK_NAME, "a name"},
+        {TOK_INT, "a number"},
+        {TOK_FLOAT, "a number"},
+        {TOK_STRING, "a string"},
+        {TOK_NEWLINE, "the end of the line"},
+        {TOK_END, "the end of the file"},
+        {TOK_PIPE, "`|>`"},
+        {TOK_ARROW, "`->`"},
+        {TOK_DOTDOT, "`..`"},
+        {TOK_ELLIPSIS, "`...`"},
+        {TOK_EQ, "`==`"},
+        {TOK_NE, "`!=`"},
+        {TOK_LE, "`<=`"},
+        {TOK_GE, "`>=`"},
+        {TOK_ADD_SET, "`+=`"},
+        {TOK_SUB_SET, "`-=`"},
+        {TOK_MUL_SET, "`*=`"},
+        {TOK_DIV_SET, "`/=`"},
+        {TOK_FLOORDIV, "`//`"},
+        {TOK_POW, "`**`"},
+        {'+', "`+`"},
+        {'-', "`-`"},
+        {'*', "`*`"},
+        {'/', "`/`"},
+        {'%', "`%`"},
+        {'@', "`@`"},
+        {'<', "`<`"},
+        {'>', "`>`"},
+        {'=', "`=`"},
+        {'.', "`.`"},
+        {',', "`,`"},
+        {':', "`:`"},
+        {';', "`;`"},
+        {'(', "`(`"},
+        {')', "`)`"},
+        {'{', "`{`"},
+        {'}', "`}`"},
+        {'[', "`[`"},
+        {']', "`]`"},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (table[i].token == token) {

@@ -1,5 +1,5 @@
-/* The texts of the library (compiler/std/NAME.nn), compiled into the binary. The build makes std_sources.c from the files
- * (cmake/std.cmake); the array is sorted by name. */
+/* The texts of the library (compiler/std/NAME.nn), compiled into the binary. The build makes
+ * std_sources.c from the files (cmake/std.cmake); the array is sorted by name. */
 #ifndef NNC_STD_STD_H
 #define NNC_STD_STD_H
 #include <stddef.h>

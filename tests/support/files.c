@@ -1,89 +1,90 @@
-/* Reading test files and comparing golden ones. A wrong golden text is shown by its first differing line. */
 #include "tests/support/files.h"
 
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-char *test_read_file(const char *path, size_t *length) {
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) {
-        return NULL;
+char *files_folder(void)
+{
+    char *folder = strdup("/tmp/nnc-test-XXXXXX");
+    if (!mkdtemp(folder)) {
+        abort();
     }
-    fseek(file, 0, SEEK_END);
-    long size = ftell(file);
-    rewind(file);
-    char *text = malloc((size_t)size + 1);
-    size_t got = fread(text, 1, (size_t)size, file);
-    fclose(file);
-    text[got] = '\0';
-    if (length != NULL) {
-        *length = got;
-    }
-    return text;
+    return folder;
 }
 
-static int by_name(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+char *files_path(const char *folder, const char *name)
+{
+    size_t length = strlen(folder) + strlen(name) + 2;
+    char *path = malloc(length);
+    snprintf(path, length, "%s/%s", folder, name);
+    return path;
 }
 
-char **test_list_files(const char *folder, const char *suffix, size_t *count) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", NNC_SOURCE_DIR, folder);
-    *count = 0;
-    DIR *dir = opendir(path);
-    char **list = NULL;
-    for (struct dirent *entry = dir ? readdir(dir) : NULL; entry != NULL; entry = readdir(dir)) {
-        size_t length = strlen(entry->d_name), tail = strlen(suffix);
-        if (length < tail || strcmp(entry->d_name + length - tail, suffix) != 0) {
-            continue;
+void files_remove(char *folder)
+{
+    DIR *dir = opendir(folder);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        char *path = files_path(folder, entry->d_name);
+        if (entry->d_name[0] != '.') {
+            unlink(path);
         }
-        list = realloc(list, (*count + 1) * sizeof *list);
-        size_t room = strlen(path) + length + 2;
-        list[*count] = malloc(room);
-        snprintf(list[(*count)++], room, "%s/%s", path, entry->d_name);
+        free(path);
     }
-    if (dir != NULL) {
+    if (dir) {
         closedir(dir);
     }
-    if (*count != 0) {
-        qsort(list, *count, sizeof *list, by_name);
-    }
-    return list;
+    rmdir(folder);
+    free(folder);
 }
 
-void test_free_list(char **paths, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        free(paths[i]);
+void files_write(const char *path, const void *data, size_t length)
+{
+    FILE *file = fopen(path, "wb");
+    if (!file || fwrite(data, 1, length, file) != length || fclose(file) != 0) {
+        abort();
     }
-    free(paths);
 }
 
-static void show_difference(const char *path, const char *want, const char *got) {
-    int line = 1;
-    size_t begin = 0;
-    for (size_t i = 0; want[i] != '\0' && want[i] == got[i]; i++) {
-        if (want[i] == '\n') {
-            line++;
-            begin = i + 1;
+char *files_read(const char *path, size_t *length)
+{
+    FILE *file = fopen(path, "rb");
+    if (!file || fseek(file, 0, SEEK_END) != 0) {
+        abort();
+    }
+    *length = (size_t)ftell(file);
+    rewind(file);
+    char *data = malloc(*length + 1);
+    if (fread(data, 1, *length, file) != *length) {
+        abort();
+    }
+    data[*length] = '\0';
+    fclose(file);
+    return data;
+}
+
+void files_damage(const char *path, int edits, void (*check)(const char *path, void *user),
+                  void *user)
+{
+    size_t length;
+    char *whole = files_read(path, &length), *copy = malloc(length + 1);
+    for (size_t cut = 0; cut < length; cut++) {
+        files_write(path, whole, cut);
+        check(path, user);
+    }
+    uint64_t state = 1;
+    for (int edit = 0; edit < edits; edit++) {
+        memcpy(copy, whole, length);
+        for (int i = 0; i <= edit % 3; i++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            copy[(state >> 33) % length] = (char)(state >> 24);
         }
+        files_write(path, copy, length);
+        check(path, user);
     }
-    fprintf(stderr, "%s:%d: wanted `%.*s`\n", path, line, (int)strcspn(want + begin, "\n"), want + begin);
-    fprintf(stderr, "%s:%d:    got `%.*s`\n", path, line, (int)strcspn(got + begin, "\n"), got + begin);
-}
-
-bool test_golden(const char *path, const char *text) {
-    if (getenv("NNC_UPDATE_GOLDEN") != NULL) {
-        FILE *file = fopen(path, "wb");
-        bool written = file != NULL && fputs(text, file) >= 0;
-        return file != NULL && fclose(file) == 0 && written;
-    }
-    char *want = test_read_file(path, NULL);
-    bool same = want != NULL && strcmp(want, text) == 0;
-    if (!same) {
-        show_difference(path, want ? want : "", text);
-    }
-    free(want);
-    return same;
+    files_write(path, whole, length);
+    free(whole);
+    free(copy);
 }

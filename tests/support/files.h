@@ -1,17 +1,22 @@
-/* Files of the tests: reading, listing, and golden texts. */
+/* Temporary files for tests, and damage done to them. */
 #ifndef NNC_TESTS_FILES_H
 #define NNC_TESTS_FILES_H
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-/* The whole file, NUL-terminated, to be freed; NULL if it cannot be read. */
-char *test_read_file(const char *path, size_t *length);
-/* Paths under the source folder's `folder` whose name ends in `suffix`, sorted, not descending; *count of them. Free each
- * and the array. */
-char **test_list_files(const char *folder, const char *suffix, size_t *count);
-void test_free_list(char **paths, size_t count);
-/* Is `text` the contents of the golden file? With NNC_UPDATE_GOLDEN in the environment it is written instead. A difference is
- * printed to stderr. */
-bool test_golden(const char *path, const char *text);
+/* A folder of its own for the running test; each call makes one. files_remove deletes it with what
+ * is in it. */
+char *files_folder(void);
+void files_remove(char *folder);
+char *files_path(const char *folder, const char *name); /* malloc'ed */
+void files_write(const char *path, const void *data, size_t length);
+char *files_read(const char *path, size_t *length); /* malloc'ed, NUL after the end */
+
+/* Calls check(path, user) for the file cut off at every length, and then `edits` times with one to
+ * three bytes changed at random (a function of the edit's number). The file is whole again
+ * afterwards. */
+void files_damage(const char *path, int edits, void (*check)(const char *path, void *user),
+                  void *user);
 
 #endif

@@ -1,5 +1,6 @@
-/* Mutant i of a text of n bytes: i < n truncates it to i bytes; after that there are eight mutants for each byte. The five
- * other characters are drawn from those that matter to scanners: brackets, quotes, line ends, zero and broken UTF-8. */
+/* Mutant i of a text of n bytes: i < n truncates it to i bytes; after that there are eight mutants
+ * for each byte. The five other characters are drawn from those that matter to scanners: brackets,
+ * quotes, line ends, zero and broken UTF-8. */
 #include "tests/support/fuzz_text.h"
 
 #include "runtime/base/rng.h"
@@ -11,11 +12,13 @@
 
 enum { EDITS_PER_BYTE = 8 };
 
-uint64_t fuzz_text_count(size_t length) {
+uint64_t fuzz_text_count(size_t length)
+{
     return (uint64_t)length * (1 + EDITS_PER_BYTE);
 }
 
-static char other_character(uint64_t index, uint64_t seed, char old) {
+static char other_character(uint64_t index, uint64_t seed, char old)
+{
     static const char set[] = "{}()[]\"'#:=.,;\n \t0159eExa_BZ+-*/@|><!%&\\\0\xFF\xC3\xA9\x80";
     uint64_t key[2] = {index, seed};
     uint64_t draw = rng_hash(key, sizeof key, 7);
@@ -23,7 +26,8 @@ static char other_character(uint64_t index, uint64_t seed, char old) {
     return c == old ? (char)(c ^ 1) : c;
 }
 
-size_t fuzz_text_mutant(const char *text, size_t length, uint64_t index, uint64_t seed, char *out) {
+size_t fuzz_text_mutant(const char *text, size_t length, uint64_t index, uint64_t seed, char *out)
+{
     if (index < length) {
         memcpy(out, text, (size_t)index);
         return (size_t)index;
@@ -48,7 +52,8 @@ size_t fuzz_text_mutant(const char *text, size_t length, uint64_t index, uint64_
     return length;
 }
 
-static void keep(const char *text, size_t length) {
+static void keep(const char *text, size_t length)
+{
     const char *name = getenv("NNC_FUZZ_KEEP");
     FILE *file = name ? fopen(name, "wb") : NULL;
     if (file != NULL) {
@@ -57,13 +62,16 @@ static void keep(const char *text, size_t length) {
     }
 }
 
-static double seconds(void) {
+static double seconds(void)
+{
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-FuzzReport fuzz_text(const char *text, size_t length, uint64_t seed, uint64_t sample, FuzzTry *try, void *user) {
+FuzzReport fuzz_text(const char *text, size_t length, uint64_t seed, uint64_t sample, FuzzTry *try,
+                     void *user)
+{
     FuzzReport report = {0};
     uint64_t count = fuzz_text_count(length);
     uint64_t tries = sample == 0 || sample > count ? count : sample;
@@ -88,6 +96,7 @@ FuzzReport fuzz_text(const char *text, size_t length, uint64_t seed, uint64_t sa
     return report;
 }
 
-uint64_t fuzz_text_sample(uint64_t usual) {
+uint64_t fuzz_text_sample(uint64_t usual)
+{
     return getenv("NNC_FUZZ_ALL") ? 0 : usual;
 }

@@ -1,5 +1,6 @@
-/* Scanner, filter, grammar, errors, and the text form of trees. Golden files: tests/golden/ast/NAME.nn with its tree NAME.ast,
- * tests/golden/ast/errors/NAME.nn with what is reported about it, NAME.txt. NNC_UPDATE_GOLDEN=1 writes them anew. */
+/* Scanner, filter, grammar, errors, and the text form of trees. Golden files:
+ * tests/golden/ast/NAME.nn with its tree NAME.ast, tests/golden/ast/errors/NAME.nn with what is
+ * reported about it, NAME.txt. NNC_UPDATE_GOLDEN=1 writes them anew. */
 #include "compiler/ast/parse.h"
 #include "compiler/ast/print.h"
 #include "tests/support/files.h"
@@ -17,36 +18,42 @@ typedef struct {
     AstFile *tree;
 } Parsed;
 
-static Parsed begin(void) {
+static Parsed begin(void)
+{
     Parsed p = {.arena = arena_new(), .map = source_map_new()};
     p.diag = diag_new(p.map);
     return p;
 }
 
-static Parsed parse_bytes(const char *name, const char *text, size_t length) {
+static Parsed parse_bytes(const char *name, const char *text, size_t length)
+{
     Parsed p = begin();
     p.tree = ast_parse(p.arena, p.map, source_add(p.map, name, text, length), p.diag);
     return p;
 }
 
-static Parsed parse(const char *text) {
+static Parsed parse(const char *text)
+{
     return parse_bytes("test.nn", text, strlen(text));
 }
 
-static void end(Parsed *p) {
+static void end(Parsed *p)
+{
     diag_free(p->diag);
     source_map_free(p->map);
     arena_free(p->arena);
 }
 
-static char *errors_of(const Parsed *p) {
+static char *errors_of(const Parsed *p)
+{
     StrBuf out = {0};
     strbuf_add(&out, "");
     diag_render_text(p->diag, &out, false);
     return out.text;
 }
 
-static char *text_of(const AstFile *tree) {
+static char *text_of(const AstFile *tree)
+{
     StrBuf out = {0};
     strbuf_add(&out, "");
     ast_print(tree, &out);
@@ -54,7 +61,8 @@ static char *text_of(const AstFile *tree) {
 }
 
 /* Every run of blanks becomes one space, and none is left at the end. */
-static void join_lines(char *text) {
+static void join_lines(char *text)
+{
     size_t out = 0;
     for (const char *p = text; *p != '\0'; p++) {
         bool blank = *p == ' ' || *p == '\n';
@@ -69,7 +77,8 @@ static void join_lines(char *text) {
 }
 
 /* The tree of `fn f() { TEXT }` without its wrapping, or the errors. */
-static void expect_body(const char *body, const char *want) {
+static void expect_body(const char *body, const char *want)
+{
     char *program = malloc(strlen(body) + 20);
     sprintf(program, "fn f() { %s\n}\n", body);
     Parsed p = parse(program);
@@ -79,7 +88,8 @@ static void expect_body(const char *body, const char *want) {
     }
     static const char prefix[] = "(fn f (params) - (block ";
     size_t length = strlen(want);
-    bool same = strncmp(got, prefix, strlen(prefix)) == 0 && strncmp(got + strlen(prefix), want, length) == 0 &&
+    bool same = strncmp(got, prefix, strlen(prefix)) == 0 &&
+                strncmp(got + strlen(prefix), want, length) == 0 &&
                 strcmp(got + strlen(prefix) + length, "))") == 0;
     cr_expect(same, "%s\nwant %s\ngot  %s", body, want, got);
     free(got);
@@ -87,7 +97,8 @@ static void expect_body(const char *body, const char *want) {
     end(&p);
 }
 
-static void expect_error(const char *text, const char *want) {
+static void expect_error(const char *text, const char *want)
+{
     Parsed p = parse(text);
     char *got = errors_of(&p);
     cr_expect(strstr(got, want) != NULL, "in\n%s\nwant %s\ngot  %s", text, want, got);
@@ -95,33 +106,40 @@ static void expect_error(const char *text, const char *want) {
     end(&p);
 }
 
-static void expect_error_count(const char *text, uint32_t want) {
+static void expect_error_count(const char *text, uint32_t want)
+{
     Parsed p = parse(text);
     char *got = errors_of(&p);
-    cr_expect_eq(diag_error_count(p.diag), want, "in\n%s\nwant %u errors, got\n%s", text, want, got);
+    cr_expect_eq(diag_error_count(p.diag), want, "in\n%s\nwant %u errors, got\n%s", text, want,
+                 got);
     free(got);
     end(&p);
 }
 
-Test(ast, precedence) {
+Test(ast, precedence)
+{
     expect_body("a + b * c", "(expr (+ (name a) (* (name b) (name c))))");
     expect_body("-x ** 2", "(expr (neg (** (name x) (int 2))))");
     expect_body("2 ** -x ** y", "(expr (** (int 2) (neg (** (name x) (name y)))))");
     expect_body("a - b - c", "(expr (- (- (name a) (name b)) (name c)))");
     expect_body("not a == b and c", "(expr (and (not (== (name a) (name b))) (name c)))");
     expect_body("a or b and c", "(expr (or (name a) (and (name b) (name c))))");
-    expect_body("x / 2 |> f(1) |> g", "(expr (pipe (pipe (/ (name x) (int 2)) (call (name f) (int 1))) (name g)))");
+    expect_body("x / 2 |> f(1) |> g",
+                "(expr (pipe (pipe (/ (name x) (int 2)) (call (name f) (int 1))) (name g)))");
     expect_body("0..n - 1", "(expr (range (int 0) (- (name n) (int 1))))");
     expect_body("a // b % c @ d", "(expr (@ (% (// (name a) (name b)) (name c)) (name d)))");
     expect_body("fn (x) -> x |> f", "(expr (lambda (x) (pipe (name x) (name f))))");
-    expect_body("grad(f)(x)[0].y", "(expr (member (index (call (call (name grad) (name f)) (name x)) (int 0)) y))");
+    expect_body("grad(f)(x)[0].y",
+                "(expr (member (index (call (call (name grad) (name f)) (name x)) (int 0)) y))");
 }
 
-Test(ast, comparisons_do_not_chain) {
+Test(ast, comparisons_do_not_chain)
+{
     expect_error("fn f() { a < b < c }", "unexpected `<`");
 }
 
-Test(ast, literals) {
+Test(ast, literals)
+{
     expect_body("1_000", "(expr (int 1000))");
     expect_body("0xFF", "(expr (int 255))");
     expect_body("9223372036854775807", "(expr (int 9223372036854775807))");
@@ -132,15 +150,17 @@ Test(ast, literals) {
     expect_body("\"# no comment\" # comment", "(expr (string \"# no comment\"))");
 }
 
-Test(ast, indexing) {
+Test(ast, indexing)
+{
     expect_body("x[0..T]", "(expr (index (name x) (range (int 0) (name T))))");
     expect_body("x[:, 1]", "(expr (index (name x) (range - -) (int 1)))");
-    expect_body("x[.., 0..n, 2.., ..k]",
-                "(expr (index (name x) (range - -) (range (int 0) (name n)) (range (int 2) -) (range - (name k))))");
+    expect_body("x[.., 0..n, 2.., ..k]", "(expr (index (name x) (range - -) (range (int 0) (name "
+                                         "n)) (range (int 2) -) (range - (name k))))");
     expect_body("x[..., -1]", "(expr (index (name x) (ellipsis) (neg (int 1))))");
 }
 
-Test(ast, statements) {
+Test(ast, statements)
+{
     expect_body("let a, (b, c) = f(x)", "(let (a (b c)) - (call (name f) (name x)))");
     expect_body("let a: f32[B] = x", "(let a (type f32 (dims (name B))) (name x))");
     expect_body("let s[b, t] = q[b, t]", "(let-index s (b t) (index (name q) (name b) (name t)))");
@@ -148,12 +168,14 @@ Test(ast, statements) {
     expect_body("n += B; m -= 1", "(assign += (n) (name B)) (assign -= (m) (int 1))");
     expect_body("return", "(return -)");
     expect_body("return (a, b)", "(return (tuple (name a) (name b)))");
-    expect_body("minimize a + b wrt D, G using o", "(minimize (+ (name a) (name b)) (wrt (name D) (name G)) (name o))");
+    expect_body("minimize a + b wrt D, G using o",
+                "(minimize (+ (name a) (name b)) (wrt (name D) (name G)) (name o))");
     expect_body("for i in 0..3 { x = f(x) }",
                 "(for i (range (int 0) (int 3)) (block (assign = (x) (call (name f) (name x)))))");
 }
 
-Test(ast, branches) {
+Test(ast, branches)
+{
     expect_body("let y = if a { b } else if c { d } else { e }",
                 "(let y - (if (name a) (block (expr (name b))) (block (expr (if (name c)"
                 " (block (expr (name d))) (block (expr (name e)))))))"
@@ -163,7 +185,8 @@ Test(ast, branches) {
                 "(block (expr (name c)))) (int 2)))");
 }
 
-Test(ast, lines_end_statements) {
+Test(ast, lines_end_statements)
+{
     expect_body("a\n  |> f\n  |> g", "(expr (pipe (pipe (name a) (name f)) (name g)))");
     expect_body("a.\nb", "(expr (member (name a) b))");
     expect_body("a\n.b", "(expr (member (name a) b))");
@@ -172,24 +195,32 @@ Test(ast, lines_end_statements) {
     expect_body("a\n\n# comment\n\n |> f", "(expr (pipe (name a) (name f)))");
     expect_body("a\n-b", "(expr (name a)) (expr (neg (name b)))");
     expect_body("if a { b }\nelse { c }", "(expr (if (name a) (block (expr (name b))) (block "
-                "(expr (name c)))))");
+                                          "(expr (name c)))))");
     expect_body("f(if a {\n b\n c } else { d })",
                 "(expr (call (name f) (if (name a) (block (expr (name b)) (expr (name c))) "
                 "(block (expr (name d))))))");
 }
 
-Test(ast, soft_keywords_are_names) {
-    expect_body("train + from.state(on=1, in=2)",
-                "(expr (+ (name train) (call (member (name from) state) (= on (int 1)) (= in (int 2)))))");
+Test(ast, soft_keywords_are_names)
+{
+    expect_body(
+        "train + from.state(on=1, in=2)",
+        "(expr (+ (name train) (call (member (name from) state) (= on (int 1)) (= in (int 2)))))");
     expect_body("let metric = sqrt(in)", "(let metric - (call (name sqrt) (name in)))");
     expect_body("for in in in { init }", "(for in (name in) (block (expr (name init))))");
     expect_error_count("train t on d {\n model = M()\n train = 1\n on { in = 3 }\n}\n", 0);
-    expect_error_count("module M(in: int, init: init) { param state: f32[in] = init\n state param: f32 = 0 }\n", 0);
-    expect_error_count("from init import zeros\nfrom train import (state, on as metric,)\nimport dataset as d\n", 0);
+    expect_error_count(
+        "module M(in: int, init: init) { param state: f32[in] = init\n state param: f32 = 0 }\n",
+        0);
+    expect_error_count(
+        "from init import zeros\nfrom train import (state, on as metric,)\nimport dataset as d\n",
+        0);
 }
 
-Test(ast, comments_and_docs) {
-    Parsed p = parse("## About the file.\n\n## Doubles.\n## Twice.\nfn f() { 1 } # end\n\n## lost\n\nmodule M {\n ## The weight.\n"
+Test(ast, comments_and_docs)
+{
+    Parsed p = parse("## About the file.\n\n## Doubles.\n## Twice.\nfn f() { 1 } # end\n\n## "
+                     "lost\n\nmodule M {\n ## The weight.\n"
                      " param w: f32[3] = 0\n}\n");
     cr_assert_eq(diag_error_count(p.diag), 0);
     cr_expect_str_eq(p.tree->doc, "About the file.");
@@ -202,12 +233,14 @@ Test(ast, comments_and_docs) {
     end(&p);
 }
 
-Test(ast, spans_cover_their_text) {
+Test(ast, spans_cover_their_text)
+{
     const char *text = "fn f(x: f32[B]) { let y = g(x) + 1 }\n";
     Parsed p = parse(text);
     const AstFunction *function = &p.tree->items.data[0]->as.function;
     const AstStmt *stmt = function->body.stmts.data[0];
-    Span value = stmt->as.let.value->span, header = function->header, type = function->parameters.data[0].type->span;
+    Span value = stmt->as.let.value->span, header = function->header,
+         type = function->parameters.data[0].type->span;
     cr_expect_arr_eq(text + value.begin, "g(x) + 1", value.end - value.begin);
     cr_expect_eq(value.end - value.begin, 8);
     cr_expect_eq(header.end - header.begin, 15);
@@ -215,13 +248,17 @@ Test(ast, spans_cover_their_text) {
     end(&p);
 }
 
-Test(ast, several_errors_each_in_its_statement) {
-    expect_error_count("fn f() {\n let = 1\n let a = 2\n x y\n return (3 +)\n}\nfn g() { 4 5 }\n", 4);
-    expect_error_count("module M {\n let a 3\n param w f32\n fn (x) { x + }\n let b = 4\n}\nconst c = \n", 4);
+Test(ast, several_errors_each_in_its_statement)
+{
+    expect_error_count("fn f() {\n let = 1\n let a = 2\n x y\n return (3 +)\n}\nfn g() { 4 5 }\n",
+                       4);
+    expect_error_count(
+        "module M {\n let a 3\n param w f32\n fn (x) { x + }\n let b = 4\n}\nconst c = \n", 4);
     expect_error_count("modul X() {\n let a = 1\n let b = 2\n}\nconst a = 3\nconts b = 4\n", 2);
 }
 
-Test(ast, brackets_are_mended) {
+Test(ast, brackets_are_mended)
+{
     expect_error_count("fn f() { g(1, 2 }\nfn h() { 3 }\n", 1);
     expect_error_count("fn f() {\n let a = g(1, 2\n let b = 3\n}\nfn h() { 3 }\n", 1);
     expect_error_count("module M {\n let a = 1\n\ntrain t on d {\n batch = 3\n}\n", 1);
@@ -231,9 +268,11 @@ Test(ast, brackets_are_mended) {
     expect_error("const a = (1]\n", "is not closed");
 }
 
-Test(ast, limits) {
+Test(ast, limits)
+{
     size_t depth = 5000;
-    static const char *const open[] = {"(", "[", "-", "not ", "f(", "{ a = 1 } a {", "a + ", "fn (x) -> "};
+    static const char *const open[] = {"(",    "[",         "-", "not ", "f(", "{ a = 1 } a {",
+                                       "a + ", "fn (x) -> "};
     for (size_t kind = 0; kind < sizeof open / sizeof *open; kind++) {
         size_t each = strlen(open[kind]);
         char *deep = malloc(depth * each + 100);
@@ -249,7 +288,8 @@ Test(ast, limits) {
     expect_error("const a = 1e999\n", "too large for f64");
 }
 
-Test(ast, chains_are_flat_up_to_the_limit) {
+Test(ast, chains_are_flat_up_to_the_limit)
+{
     StrBuf text = {0};
     strbuf_add(&text, "const a = 0");
     for (int i = 0; i < AST_MAX_DEPTH - 2; i++) {
@@ -267,7 +307,8 @@ Test(ast, chains_are_flat_up_to_the_limit) {
     strbuf_free(&text);
 }
 
-Test(ast, sizes) {
+Test(ast, sizes)
+{
     size_t length = AST_MAX_SOURCE + 1;
     char *text = malloc(length);
     memset(text, ' ', length);
@@ -287,17 +328,21 @@ Test(ast, sizes) {
     free(text);
 }
 
-Test(ast, bytes_that_are_no_text) {
+Test(ast, bytes_that_are_no_text)
+{
     expect_error_count("const a = 1 \xFF\xFE\n", 2);
     expect_error_count("const a = \"\xC3\"\n", 1);
     expect_error_count("const a = 1 \xC3\xA9 $ \x01\n", 3);
-    expect_error_count("\xEF\xBB\xBF" "const a = 1\n", 0);
+    expect_error_count("\xEF\xBB\xBF"
+                       "const a = 1\n",
+                       0);
     Parsed p = parse_bytes("zero.nn", "const a\0 = 1\n", 13);
     cr_expect_eq(diag_error_count(p.diag), 1);
     end(&p);
 }
 
-Test(ast, empty_files) {
+Test(ast, empty_files)
+{
     expect_error_count("", 0);
     expect_error_count("\n\n# nothing\n", 0);
     expect_error_count("## only a comment", 0);
@@ -306,7 +351,8 @@ Test(ast, empty_files) {
 
 /* ---- golden files ---- */
 
-static char *beside(const char *path, const char *suffix) {
+static char *beside(const char *path, const char *suffix)
+{
     size_t stem = strlen(path) - 3;
     char *out = malloc(stem + strlen(suffix) + 1);
     memcpy(out, path, stem);
@@ -314,7 +360,8 @@ static char *beside(const char *path, const char *suffix) {
     return out;
 }
 
-static Parsed parse_file(const char *path) {
+static Parsed parse_file(const char *path)
+{
     size_t length = 0;
     char *text = test_read_file(path, &length);
     cr_assert_not_null(text, "%s", path);
@@ -324,7 +371,8 @@ static Parsed parse_file(const char *path) {
     return p;
 }
 
-Test(ast, golden_trees) {
+Test(ast, golden_trees)
+{
     size_t count;
     char **paths = test_list_files("tests/golden/ast", ".nn", &count);
     cr_assert_geq(count, 5);
@@ -341,7 +389,8 @@ Test(ast, golden_trees) {
     test_free_list(paths, count);
 }
 
-Test(ast, golden_errors) {
+Test(ast, golden_errors)
+{
     size_t count;
     char **paths = test_list_files("tests/golden/ast/errors", ".nn", &count);
     cr_assert_gt(count, 0);
@@ -360,7 +409,8 @@ Test(ast, golden_errors) {
 /* ---- the text form ---- */
 
 /* print(read(print(tree))) is print(tree). */
-static bool round_trip(const AstFile *tree) {
+static bool round_trip(const AstFile *tree)
+{
     char *first = text_of(tree);
     Parsed p = begin();
     uint32_t file = source_add(p.map, "tree.ast", first, strlen(first));
@@ -376,9 +426,11 @@ static bool round_trip(const AstFile *tree) {
     return same;
 }
 
-static const char *const program_folders[] = {"tests/golden/ast", "compiler/std", "examples", "examples/mnist"};
+static const char *const program_folders[] = {"tests/golden/ast", "compiler/std", "examples",
+                                              "examples/mnist"};
 
-Test(ast, round_trip_of_all_programs) {
+Test(ast, round_trip_of_all_programs)
+{
     for (size_t f = 0; f < sizeof program_folders / sizeof *program_folders; f++) {
         size_t count;
         char **paths = test_list_files(program_folders[f], ".nn", &count);
@@ -394,7 +446,8 @@ Test(ast, round_trip_of_all_programs) {
     }
 }
 
-static bool try_parse(void *user, const char *text, size_t length) {
+static bool try_parse(void *user, const char *text, size_t length)
+{
     (void)user;
     Parsed p = parse_bytes("mutant.nn", text, length);
     char *errors = errors_of(&p);
@@ -404,7 +457,8 @@ static bool try_parse(void *user, const char *text, size_t length) {
     return good;
 }
 
-Test(ast, damaged_programs, .timeout = 600) {
+Test(ast, damaged_programs, .timeout = 600)
+{
     for (size_t f = 0; f < sizeof program_folders / sizeof *program_folders; f++) {
         size_t count;
         char **paths = test_list_files(program_folders[f], ".nn", &count);
@@ -412,7 +466,8 @@ Test(ast, damaged_programs, .timeout = 600) {
             size_t length;
             char *text = test_read_file(paths[i], &length);
             FuzzReport report = fuzz_text(text, length, 1, fuzz_text_sample(300), try_parse, NULL);
-            cr_expect(!report.failed, "%s: mutant %llu", paths[i], (unsigned long long)report.failed_mutant);
+            cr_expect(!report.failed, "%s: mutant %llu", paths[i],
+                      (unsigned long long)report.failed_mutant);
             cr_expect_lt(report.slowest_seconds, 1.0, "%s: mutant %llu took %.3f s", paths[i],
                          (unsigned long long)report.slowest_mutant, report.slowest_seconds);
             free(text);
@@ -421,7 +476,8 @@ Test(ast, damaged_programs, .timeout = 600) {
     }
 }
 
-static bool try_read(void *user, const char *text, size_t length) {
+static bool try_read(void *user, const char *text, size_t length)
+{
     (void)user;
     Parsed p = begin();
     AstFile *tree = ast_read(p.arena, p.map, source_add(p.map, "mutant.ast", text, length), p.diag);
@@ -430,14 +486,16 @@ static bool try_read(void *user, const char *text, size_t length) {
     return good;
 }
 
-Test(ast, damaged_trees, .timeout = 600) {
+Test(ast, damaged_trees, .timeout = 600)
+{
     size_t count;
     char **paths = test_list_files("tests/golden/ast", ".ast", &count);
     for (size_t i = 0; i < count; i++) {
         size_t length;
         char *text = test_read_file(paths[i], &length);
         FuzzReport report = fuzz_text(text, length, 2, fuzz_text_sample(300), try_read, NULL);
-        cr_expect(!report.failed, "%s: mutant %llu", paths[i], (unsigned long long)report.failed_mutant);
+        cr_expect(!report.failed, "%s: mutant %llu", paths[i],
+                  (unsigned long long)report.failed_mutant);
         free(text);
     }
     test_free_list(paths, count);
