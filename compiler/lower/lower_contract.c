@@ -1,0 +1,516 @@
+/* Dots and convolutions: the walk over the tiles of the result, and the epilogue.
+ *
+ *   for item = begin .. end                 item = (axes of y, block of panels, other axes, rows)
+ *     for panel in block                    y: rows of `vectors` vectors, in place or packed
+ *       for row = .. step `rows`            full tiles, then smaller ones for the rest
+ *         sums of the tile                  lower_contract_tile.c
+ *         outputs                           the group's elementwise nodes, with a sum as the value of the dot
+ *
+ * An item depends on the shape alone, so threads share items as they like. Edges are tiles of other shapes: fewer rows,
+ * fewer vectors, a masked last vector; every shape computes the same chains. What this file cannot do well falls back to
+ * lower_naive.c: leaves over the taps of a padded window. */
+#include "compiler/lower/lower_contract.h"
+#include "runtime/base/bug.h"
+
+typedef struct {
+    LowerContext *c;
+    const Group *group;
+    const Contraction *of;
+    const TilePlan *plan;
+    Tile tile;                     /* what all tiles share */
+    KInst *stride[SIDES][MAX_RANK]; /* per out axis */
+    KInst *at[MAX_RANK];           /* position on every out axis that is not in the tile */
+    KInst *panel_stride;           /* packed: elements of a panel */
+    KInst *panel_low, *panel_high; /* of the item */
+} Walk;
+
+typedef struct {
+    KInst *panel, *column; /* which panel, and the first position on the vector axis */
+    int vectors;
+    KInst *mask;
+    KInst *base[SIDES];
+} Panel;
+
+static KInst *constant(Walk *w, int64_t value) {
+    return kir_index(&w->c->b, value);
+}
+
+static KInst *op(Walk *w, KOp code, KInst *x, KInst *y) {
+    return kir_binary(&w->c->b, code, x, y);
+}
+
+static KInst *plus_scaled(Walk *w, KInst *x, KInst *by, KInst *stride) {
+    return op(w, K_ADD, x, op(w, K_MUL, by, stride));
+}
+
+static KInst *open_loop(Walk *w, KInst *low, KInst *high, int64_t step, KInst *const *inits, int count) {
+    KInst *loop = kir_for(&w->c->b, low, high, step, inits, count);
+    lower_scope_open(w->c);
+    return loop;
+}
+
+static void close_loop(Walk *w, KInst *loop, KInst *const *values) {
+    lower_scope_close(w->c);
+    kir_end_for(&w->c->b, loop, values);
+}
+
+/* ---- one tile ---- */
+
+typedef struct {
+    KInst *origin;     /* first position on the row axis; NULL: there is none */
+    int64_t constant;  /* the same when it is known */
+    bool known, inner; /* inner: every tap of every row exists */
+    int rows;
+} RowSpan;
+
+/* Positions of row `index` of the tile on the covered axes; the rest of the index is along the row axis. */
+static int split_row(const Walk *w, int index, int64_t *covered) {
+    for (int i = w->plan->covered_count - 1; i >= 0; i--) {
+        int count = (int)w->of->out[w->plan->covered[i]].count;
+        covered[i] = index % count;
+        index /= count;
+    }
+    return index;
+}
+
+static void place_rows(Walk *w, Tile *tile) {
+    for (int index = 0; index < tile->rows; index++) {
+        int64_t covered[MAX_RANK];
+        int row = split_row(w, index, covered);
+        for (int side = 0; side < SIDES; side++) {
+            KInst *offset = constant(w, 0);
+            if (w->plan->row != NO_AXIS) {
+                offset = plus_scaled(w, offset, constant(w, row), w->stride[side][w->plan->row]);
+            }
+            for (int i = 0; i < w->plan->covered_count; i++) {
+                offset = plus_scaled(w, offset, constant(w, covered[i]), w->stride[side][w->plan->covered[i]]);
+            }
+            tile->row_offset[side][index] = offset;
+        }
+    }
+}
+
+/* Row positions of checked windows; called once the tile's rows are known. */
+static void place_windows(Walk *w, const RowSpan *span, Tile *tile) {
+    for (int a = 0; a < w->of->outs; a++) {
+        int window = w->of->out[a].window;
+        if (window == NO_WINDOW || !axis_in_tile(w->plan, a)) {
+            continue;
+        }
+        WindowState state = {.all = a == w->plan->row && span->inner};
+        for (int index = 0; index < tile->rows; index++) {
+            int64_t covered[MAX_RANK];
+            int row = split_row(w, index, covered);
+            state.row_position[index] = span->constant + row;
+            for (int i = 0; i < w->plan->covered_count; i++) {
+                if (w->plan->covered[i] == a) {
+                    state.row_position[index] = covered[i];
+                }
+            }
+        }
+        tile->windows[window] = state;
+    }
+}
+
+/* The place of a row of the tile in the result, at a vector. */
+static const Place *result_place(Walk *w, const RowSpan *span, const Panel *panel, int index, int vector) {
+    Segment segments[MAX_RANK] = {0};
+    int64_t covered[MAX_RANK];
+    int row = split_row(w, index, covered);
+    for (int a = 0; a < w->of->outs; a++) {
+        KInst *at = w->at[a];
+        if (a == w->plan->row) {
+            at = op(w, K_ADD, span->origin, constant(w, row));
+        }
+        for (int i = 0; i < w->plan->covered_count; i++) {
+            at = w->plan->covered[i] == a ? constant(w, covered[i]) : at;
+        }
+        Index position = index_scalar(at);
+        if (a == w->plan->vector) {
+            at = op(w, K_ADD, panel->column, constant(w, (int64_t)vector * w->plan->lanes));
+            position = w->plan->lanes > 1 ? index_lanes(at, 1) : index_scalar(at);
+        }
+        segments[a] = (Segment){w->of->out[a].first, w->of->out[a].axes, 0, 0, position};
+    }
+    const Type *type = &w->group->node->type;
+    return place_segments(w->c, type->rank, type->dims, segments, w->of->outs);
+}
+
+static void store_tile(Walk *w, const RowSpan *span, const Panel *panel, const Tile *tile, KInst *const *sums) {
+    LowerContext *c = w->c;
+    c->lanes = w->plan->lanes;
+    for (int index = 0; index < tile->rows; index++) {
+        for (int v = 0; v < tile->vectors; v++) {
+            c->mask = v == tile->vectors - 1 ? tile->mask : NULL;
+            const Place *place = result_place(w, span, panel, index, v);
+            lower_known(c, w->group->node, place, sums[index * tile->vectors + v]);
+            lower_outputs(c, w->group, place);
+        }
+    }
+    c->lanes = 1;
+    c->mask = NULL;
+}
+
+static void lower_tile(Walk *w, const Panel *panel, RowSpan span) {
+    Tile tile = w->tile;
+    tile.rows = span.rows * w->plan->covered_rows;
+    tile.vectors = panel->vectors;
+    tile.mask = panel->mask;
+    for (int side = 0; side < SIDES; side++) {
+        tile.base[side] = panel->base[side];
+        if (span.origin) {
+            tile.base[side] = plus_scaled(w, tile.base[side], span.origin, w->stride[side][w->plan->row]);
+        }
+    }
+    place_rows(w, &tile);
+    place_windows(w, &span, &tile);
+    KInst *sums[MAX_TILE_ROWS * MAX_PANEL_VECTORS];
+    tile_sum(&tile, sums);
+    store_tile(w, &span, panel, &tile, sums);
+}
+
+/* ---- the rows of an item ---- */
+
+static RowSpan span_at(Walk *w, int64_t origin, int64_t rows) {
+    return (RowSpan){constant(w, origin), origin, true, false, (int)rows};
+}
+
+/* Full and part tiles at run-time positions: from .. to by tiles of `rows`; returns where it stopped. */
+static KInst *walk_run(Walk *w, const Panel *panel, KInst *from, KInst *to, int rows) {
+    KInst *loop = open_loop(w, from, op(w, K_SUB, to, constant(w, rows - 1)), rows, &from, 1);
+    RowSpan span = {.origin = kir_loop_arg(loop, 0), .inner = true, .rows = rows};
+    lower_tile(w, panel, span);
+    KInst *next = op(w, K_ADD, span.origin, constant(w, rows));
+    close_loop(w, loop, &next);
+    return kir_result(&w->c->b, loop, 0);
+}
+
+static void walk_rest(Walk *w, const Panel *panel, KInst *from, KInst *to) {
+    for (int rows = (w->plan->rows + 1) / 2, done = 0; !done; rows = (rows + 1) / 2) {
+        from = walk_run(w, panel, from, to, rows);
+        done = rows == 1;
+    }
+}
+
+/* Rows of a run-time count: full tiles, then halves, so that a lone row costs one row. */
+static void walk_free_rows(Walk *w, const Panel *panel, KInst *from, KInst *to) {
+    int rows = w->plan->rows;
+    if (rows == 1) {
+        walk_run(w, panel, from, to, 1);
+    } else if (w->plan->rows_inside) {
+        walk_rest(w, panel, walk_run(w, panel, from, to, rows), to);
+    } else {
+        KInst *full = op(w, K_EQ, op(w, K_SUB, to, from), constant(w, rows));
+        KInst *branch = kir_if(&w->c->b, full);
+        lower_scope_open(w->c);
+        lower_tile(w, panel, (RowSpan){.origin = from, .inner = true, .rows = rows});
+        lower_scope_close(w->c);
+        kir_else(&w->c->b, branch, NULL, 0);
+        lower_scope_open(w->c);
+        walk_rest(w, panel, from, to);
+        lower_scope_close(w->c);
+        kir_end_if(&w->c->b, branch, NULL, 0);
+    }
+}
+
+/* One tile of a constant count of rows, at a run-time position. */
+static void walk_row_item(Walk *w, const Panel *panel, KInst *from, KInst *to, int64_t count) {
+    int64_t rows = w->plan->rows, rest = count % rows;
+    if (rest == 0) {
+        lower_tile(w, panel, (RowSpan){.origin = from, .inner = true, .rows = (int)rows});
+        return;
+    }
+    KInst *full = op(w, K_EQ, op(w, K_SUB, to, from), constant(w, rows));
+    KInst *branch = kir_if(&w->c->b, full);
+    for (int part = 0; part < 2; part++) {
+        lower_scope_open(w->c);
+        lower_tile(w, panel, (RowSpan){.origin = from, .inner = true, .rows = (int)(part ? rest : rows)});
+        lower_scope_close(w->c);
+        if (part == 0) {
+            kir_else(&w->c->b, branch, NULL, 0);
+        }
+    }
+    kir_end_if(&w->c->b, branch, NULL, 0);
+}
+
+/* Is every tap inside of x for positions origin .. origin + rows? */
+static bool span_is_inner(const Walk *w, int64_t origin, int64_t rows) {
+    const ContractAxis *axis = &w->of->out[w->plan->row];
+    if (axis->window == NO_WINDOW) {
+        return true;
+    }
+    const Window *window = &w->of->windows[axis->window];
+    int64_t extent = 0, pad = 0, taps = 0;
+    dim_is_const(window->extent, &extent);
+    dim_is_const(window->pad, &pad);
+    for (int i = 0; i < w->of->ks; i++) {
+        taps = w->of->k[i].window == axis->window ? w->of->k[i].count : taps;
+    }
+    int64_t low = origin * window->stride - pad;
+    int64_t high = (origin + rows - 1) * window->stride + (taps - 1) * window->dilate_y - pad;
+    return low >= 0 && high < extent;
+}
+
+/* All rows, of a constant count: runs of inner tiles are loops, tiles at the edge of a window are written out. */
+static void walk_known_rows(Walk *w, const Panel *panel, int64_t count) {
+    int64_t rows = w->plan->rows;
+    for (int64_t from = 0, next; from < count; from = next) {
+        int64_t here = count - from < rows ? count - from : rows;
+        next = from + here;
+        RowSpan span = span_at(w, from, here);
+        span.inner = span_is_inner(w, from, here);
+        while (span.inner && here == rows && next + rows <= count && span_is_inner(w, next, rows)) {
+            next += rows;
+        }
+        if (next > from + here) {
+            walk_run(w, panel, constant(w, from), constant(w, next), (int)rows);
+        } else {
+            lower_tile(w, panel, span);
+        }
+    }
+}
+
+static void walk_rows(Walk *w, const Panel *panel) {
+    if (w->plan->row == NO_AXIS) {
+        lower_tile(w, panel, (RowSpan){.inner = false, .rows = 1});
+        return;
+    }
+    const ContractAxis *axis = &w->of->out[w->plan->row];
+    KInst *from = constant(w, 0), *to = lower_dim(w->c, axis->size);
+    if (!w->plan->rows_inside) {
+        from = w->at[w->plan->row];
+        to = op(w, K_IMIN, to, op(w, K_ADD, from, constant(w, w->plan->rows)));
+    }
+    if (axis->count < 0) {
+        walk_free_rows(w, panel, from, to);
+    } else if (w->plan->rows_inside) {
+        walk_known_rows(w, panel, axis->count);
+    } else {
+        walk_row_item(w, panel, from, to, axis->count);
+    }
+}
+
+/* ---- the panels of an item ---- */
+
+static void walk_panel(Walk *w, Panel panel) {
+    int vector = w->plan->vector;
+    for (int side = 0; side < SIDES; side++) {
+        panel.base[side] = w->tile.base[side];
+        if (side == SIDE_Y && w->plan->packed) {
+            KInst *first = op(w, K_MUL, panel.panel, constant(w, panel_width(w->plan)));
+            panel.base[side] = plus_scaled(w, panel.base[side], panel.panel, w->panel_stride);
+            panel.base[side] = op(w, K_ADD, panel.base[side], op(w, K_SUB, panel.column, first));
+        } else if (vector != NO_AXIS) {
+            panel.base[side] = plus_scaled(w, panel.base[side], panel.column, w->stride[side][vector]);
+        }
+    }
+    walk_rows(w, &panel);
+}
+
+/* Lanes below the size of the vector axis, from column. */
+static KInst *mask_from(Walk *w, KInst *column, KInst *size) {
+    KBuilder *b = &w->c->b;
+    KInst *left = kir_splat(b, op(w, K_SUB, size, column), w->plan->lanes);
+    return kir_binary(b, K_LT, kir_iota(b, DT_I64, w->plan->lanes), left);
+}
+
+/* The last panel of a constant width: fewer vectors, the last one masked. */
+static void walk_last_panel(Walk *w, int64_t size) {
+    int64_t width = panel_width(w->plan), rest = size % width, lanes = w->plan->lanes;
+    KInst *total = constant(w, size / width + 1);
+    KInst *mine = op(w, K_EQ, w->panel_high, total);
+    int64_t known;
+    bool always = kir_constant(mine, &known);
+    KInst *branch = always ? NULL : kir_if(&w->c->b, mine);
+    lower_scope_open(w->c);
+    Panel panel = {.panel = constant(w, size / width), .column = constant(w, size - rest)};
+    panel.vectors = (int)((rest + lanes - 1) / lanes);
+    KInst *last = constant(w, size - rest + (panel.vectors - 1) * lanes);
+    panel.mask = rest % lanes ? mask_from(w, last, constant(w, size)) : NULL;
+    walk_panel(w, panel);
+    lower_scope_close(w->c);
+    if (branch) {
+        kir_else(&w->c->b, branch, NULL, 0);
+        kir_end_if(&w->c->b, branch, NULL, 0);
+    }
+}
+
+/* The columns after the full panels of a free width: one masked vector at a time. */
+static void walk_last_columns(Walk *w, KInst *full) {
+    LowerContext *c = w->c;
+    KInst *size = lower_dim(c, w->of->out[w->plan->vector].size), *width = constant(w, panel_width(w->plan));
+    KInst *from = op(w, K_MUL, op(w, K_IMAX, full, w->panel_low), width);
+    KInst *to = op(w, K_IMIN, size, op(w, K_MUL, w->panel_high, width));
+    KInst *loop = open_loop(w, from, to, w->plan->lanes, NULL, 0);
+    Panel panel = {.panel = full, .column = kir_loop_arg(loop, 0), .vectors = 1};
+    panel.mask = w->plan->lanes > 1 ? mask_from(w, panel.column, size) : NULL;
+    walk_panel(w, panel);
+    close_loop(w, loop, NULL);
+}
+
+static void walk_panels(Walk *w) {
+    if (w->plan->vector == NO_AXIS) {
+        walk_panel(w, (Panel){.panel = constant(w, 0), .column = constant(w, 0), .vectors = 1});
+        return;
+    }
+    const ContractAxis *axis = &w->of->out[w->plan->vector];
+    KInst *width = constant(w, panel_width(w->plan));
+    KInst *full = op(w, K_IDIV, lower_dim(w->c, axis->size), width);
+    KInst *high = op(w, K_IMIN, w->panel_high, full);
+    int64_t first, last;
+    bool known = kir_constant(w->panel_low, &first) & kir_constant(high, &last);
+    if (known && last - first == 1) {
+        walk_panel(w, (Panel){.panel = w->panel_low, .column = op(w, K_MUL, w->panel_low, width),
+                              .vectors = w->plan->vectors});
+    } else if (!known || last > first) {
+        KInst *loop = open_loop(w, w->panel_low, high, 1, NULL, 0);
+        KInst *panel = kir_loop_arg(loop, 0);
+        walk_panel(w, (Panel){.panel = panel, .column = op(w, K_MUL, panel, width), .vectors = w->plan->vectors});
+        close_loop(w, loop, NULL);
+    }
+    if (axis->count < 0) {
+        walk_last_columns(w, full);
+    } else if (axis->count % panel_width(w->plan)) {
+        walk_last_panel(w, axis->count);
+    }
+}
+
+/* ---- items ---- */
+
+typedef struct {
+    int axis; /* out axis; NO_AXIS: the block of panels */
+    const Dim *count;
+} Digit;
+
+/* What an item index is made of, slowest first. */
+static int item_digits(DimTable *dims, const Contraction *of, const TilePlan *plan, Digit *digits) {
+    int count = 0;
+    for (int of_y = 1; of_y >= 0; of_y--) {
+        for (int a = 0; a < of->outs; a++) {
+            bool along_y = !dim_is(of->out[a].stride[SIDE_Y], 0);
+            if (!axis_in_tile(plan, a) && along_y == of_y) {
+                digits[count++] = (Digit){a, of->out[a].size};
+            }
+        }
+        if (of_y && plan->block > 0) {
+            const Dim *block = dim_const(dims, plan->block);
+            digits[count++] = (Digit){NO_AXIS, dim_ceildiv(dims, panel_total(dims, of, plan), block)};
+        }
+    }
+    if (plan->row != NO_AXIS && !plan->rows_inside) {
+        const Dim *rows = dim_const(dims, plan->rows);
+        digits[count++] = (Digit){plan->row, dim_ceildiv(dims, of->out[plan->row].size, rows)};
+    }
+    return count;
+}
+
+static const Dim *item_total(DimTable *dims, const Digit *digits, int count) {
+    const Dim *total = dim_const(dims, 1);
+    for (int i = 0; i < count; i++) {
+        total = dim_mul(dims, total, digits[i].count);
+    }
+    return total;
+}
+
+/* Sets positions and bases of an item from its index. */
+static void enter_item(Walk *w, KInst *item, const Digit *digits, int count) {
+    LowerContext *c = w->c;
+    KInst *block = constant(w, 0);
+    for (int i = count - 1; i >= 0; i--) {
+        KInst *size = lower_dim(c, digits[i].count);
+        KInst *digit = i > 0 ? op(w, K_IMOD, item, size) : item;
+        item = i > 0 ? op(w, K_IDIV, item, size) : item;
+        if (digits[i].axis == NO_AXIS) {
+            block = digit;
+        } else if (digits[i].axis == w->plan->row) {
+            w->at[w->plan->row] = op(w, K_MUL, digit, constant(w, w->plan->rows));
+        } else {
+            w->at[digits[i].axis] = digit;
+        }
+    }
+    for (int a = 0; a < w->of->outs; a++) {
+        if (axis_in_tile(w->plan, a)) {
+            continue;
+        }
+        for (int side = 0; side < SIDES; side++) {
+            w->tile.base[side] = plus_scaled(w, w->tile.base[side], w->at[a], w->stride[side][a]);
+        }
+        if (w->of->out[a].window != NO_WINDOW) {
+            tile_window_at(&w->tile, w->of->out[a].window, w->at[a]);
+        }
+    }
+    if (w->plan->vector != NO_AXIS) {
+        KInst *total = lower_dim(c, panel_total(c->schedule->graph->dims, w->of, w->plan));
+        KInst *per_item = constant(w, w->plan->block);
+        w->panel_low = op(w, K_MUL, block, per_item);
+        w->panel_high = w->plan->block == 0 ? total : op(w, K_IMIN, total, op(w, K_ADD, w->panel_low, per_item));
+    }
+}
+
+/* Values that every item uses, made before the loop over items. */
+static void enter_kernel(Walk *w) {
+    LowerContext *c = w->c;
+    DimTable *dims = c->schedule->graph->dims;
+    PackedStrides strides = {.panel = dim_const(dims, 0)};
+    if (w->plan->packed) {
+        strides = packed_strides(dims, w->of, w->plan);
+    }
+    w->panel_stride = lower_dim(c, strides.panel);
+    w->tile = (Tile){.c = c, .of = w->of, .plan = w->plan};
+    for (int side = 0; side < SIDES; side++) {
+        bool packed = side == SIDE_Y && w->plan->packed;
+        w->tile.buffer[side] = lower_buffer(c, packed ? w->group->scratch : w->of->buffer[side], ACCESS_READ);
+        w->tile.base[side] = packed ? constant(w, 0) : lower_dim(c, w->of->offset[side]);
+        for (int a = 0; a < w->of->outs; a++) {
+            w->stride[side][a] = lower_dim(c, packed ? strides.out[a] : w->of->out[a].stride[side]);
+        }
+        for (int i = 0; i < w->of->ks; i++) {
+            w->tile.k_stride[side][i] = lower_dim(c, packed ? strides.k[i] : w->of->k[i].stride[side]);
+        }
+        int vector = w->plan->vector;
+        w->tile.vector_stride[side] = vector == NO_AXIS ? constant(w, 0) : w->stride[side][vector];
+    }
+}
+
+static bool too_hard(const Contraction *of) {
+    return of->leaf > 0 && of->k[0].window != NO_WINDOW;
+}
+
+void lower_contract(LowerContext *c, const Group *group) {
+    Contraction of = contraction_of(c->schedule, group);
+    if (c->options->naive_contract || too_hard(&of)) {
+        lower_contract_naive(c, group);
+        return;
+    }
+    TilePlan plan = tile_plan(c->schedule, &of, c->options);
+    if (plan.packed) {
+        contract_pack(c, &of, &plan, group);
+    }
+    Walk w = {.c = c, .group = group, .of = &of, .plan = &plan};
+    Digit digits[MAX_RANK + 2];
+    DimTable *dims = c->schedule->graph->dims;
+    int count = item_digits(dims, &of, &plan, digits);
+    lower_kernel_begin(c, group->node->op == OP_DOT ? "dot" : "conv");
+    enter_kernel(&w);
+    KInst *loop = open_loop(&w, lower_begin(c), lower_end(c), 1, NULL, 0);
+    enter_item(&w, kir_loop_arg(loop, 0), digits, count);
+    walk_panels(&w);
+    close_loop(&w, loop, NULL);
+    lower_kernel_end(c, item_total(dims, digits, count), plan.grain);
+}
+
+const Dim *lower_contract_scratch(void *user, const Schedule *schedule, const Group *group) {
+    const LowerOptions *options = user;
+    Contraction of = contraction_of(schedule, group);
+    if (options->naive_contract || too_hard(&of)) {
+        return NULL;
+    }
+    TilePlan plan = tile_plan(schedule, &of, options);
+    if (!plan.packed) {
+        return NULL;
+    }
+    DimTable *dims = schedule->graph->dims;
+    const Dim *elements = packed_strides(dims, &of, &plan).total;
+    const Dim *line = dim_const(dims, 64 / (int64_t)dtype_bytes(of.dtype));
+    return dim_mul(dims, dim_ceildiv(dims, elements, line), dim_const(dims, 64));
+}

@@ -1,0 +1,224 @@
+/* Packing y into panels, where the lanes of a vector are not neighbours in memory: a weight stored [out, in], the keys of an
+ * attention. One item is one panel.
+ *
+ *   y[n, k] as [64, 512], panels of 32   ->   scratch [2][512][32]:  scratch[p][k][j] = y[32 p + j, k]
+ *
+ * Blocks of lanes x lanes elements are transposed in registers: log2(lanes) rounds of exchanges between vectors whose numbers
+ * differ in one bit. Lanes beyond the end of the axis hold anything: the tile that reads them masks its result. */
+#include "compiler/lower/lower_contract.h"
+#include "runtime/base/bug.h"
+
+enum { MAX_LANES = 64, MIN_GRAIN_ELEMENTS = 16384 };
+
+int64_t panel_width(const TilePlan *plan) {
+    return (int64_t)plan->lanes * plan->vectors;
+}
+
+const Dim *panel_total(DimTable *dims, const Contraction *of, const TilePlan *plan) {
+    return dim_ceildiv(dims, of->out[plan->vector].size, dim_const(dims, panel_width(plan)));
+}
+
+PackedStrides packed_strides(DimTable *dims, const Contraction *of, const TilePlan *plan) {
+    PackedStrides strides;
+    const Dim *stride = dim_const(dims, panel_width(plan));
+    for (int i = of->ks - 1; i >= 0; i--) {
+        strides.k[i] = stride;
+        stride = dim_mul(dims, stride, of->k[i].size);
+    }
+    strides.panel = stride;
+    stride = dim_mul(dims, stride, panel_total(dims, of, plan));
+    for (int a = of->outs - 1; a >= 0; a--) {
+        strides.out[a] = dim_const(dims, a == plan->vector ? 1 : 0);
+        if (a != plan->vector && !dim_is(of->out[a].stride[SIDE_Y], 0)) {
+            strides.out[a] = stride;
+            stride = dim_mul(dims, stride, of->out[a].size);
+        }
+    }
+    strides.total = stride;
+    return strides;
+}
+
+typedef struct {
+    LowerContext *c;
+    const Contraction *of;
+    const TilePlan *plan;
+    uint32_t from, to;
+    KInst *from_stride[MAX_RANK], *to_stride[MAX_RANK]; /* per k axis */
+    KInst *lane_stride, *size, *last;                   /* of the vector axis in y; its size; size - 1 */
+    KInst *column;                                      /* first lane of the panel */
+} Pack;
+
+typedef struct {
+    KInst *from, *to; /* element indices of the panel's first lane */
+} Place2;
+
+static KInst *op(Pack *p, KOp code, KInst *x, KInst *y) {
+    return kir_binary(&p->c->b, code, x, y);
+}
+
+static KInst *constant(Pack *p, int64_t value) {
+    return kir_index(&p->c->b, value);
+}
+
+static Place2 moved(Pack *p, Place2 at, int level, KInst *by) {
+    at.from = op(p, K_ADD, at.from, op(p, K_MUL, by, p->from_stride[level]));
+    at.to = op(p, K_ADD, at.to, op(p, K_MUL, by, p->to_stride[level]));
+    return at;
+}
+
+static KInst *open_loop(Pack *p, KInst *low, KInst *high, int64_t step) {
+    KInst *loop = kir_for(&p->c->b, low, high, step, NULL, 0);
+    lower_scope_open(p->c);
+    return loop;
+}
+
+static void close_loop(Pack *p, KInst *loop) {
+    lower_scope_close(p->c);
+    kir_end_for(&p->c->b, loop, NULL);
+}
+
+/* Does every panel lie wholly inside the axis? */
+static bool panels_are_full(const Pack *p) {
+    int64_t count = p->of->out[p->plan->vector].count;
+    return count >= 0 && count % panel_width(p->plan) == 0;
+}
+
+/* Position of a lane on the vector axis relative to the panel, kept inside of it. */
+static KInst *lane_offset(Pack *p, int64_t lane) {
+    KInst *offset = constant(p, lane);
+    if (!panels_are_full(p)) {
+        offset = op(p, K_IMIN, offset, op(p, K_SUB, p->last, p->column));
+    }
+    return op(p, K_MUL, offset, p->lane_stride);
+}
+
+/* One k at a time: gathers, or loads where the lanes are neighbours. */
+static void copy_column(Pack *p, Place2 at) {
+    KBuilder *b = &p->c->b;
+    int lanes = p->plan->lanes;
+    int64_t stride = 0;
+    bool neighbours = kir_constant(p->lane_stride, &stride) && stride == 1;
+    for (int v = 0; v < p->plan->vectors; v++) {
+        KInst *lane = kir_binary(b, K_ADD, kir_iota(b, DT_I64, lanes), constant(p, (int64_t)v * lanes));
+        KInst *left = op(p, K_SUB, p->size, p->column), *mask = NULL;
+        if (!panels_are_full(p)) {
+            mask = kir_binary(b, K_LT, lane, kir_splat(b, left, lanes));
+        }
+        KInst *index = op(p, K_ADD, at.from, constant(p, (int64_t)v * lanes));
+        if (!neighbours) {
+            index = kir_binary(b, K_ADD, kir_splat(b, at.from, lanes), kir_binary(b, K_MUL, lane, p->lane_stride));
+        }
+        KInst *value = kir_load(b, p->from, index, lanes, mask);
+        kir_store(b, p->to, op(p, K_ADD, at.to, constant(p, (int64_t)v * lanes)), value, NULL);
+    }
+}
+
+/* lanes vectors of lanes elements: element j of vector i goes to element i of vector j. */
+static void transpose(KBuilder *b, KInst **rows, int lanes) {
+    int32_t low[MAX_LANES], high[MAX_LANES];
+    for (int bit = 1; bit < lanes; bit *= 2) {
+        for (int lane = 0; lane < lanes; lane++) {
+            low[lane] = lane & bit ? lanes + lane - bit : lane;
+            high[lane] = lane & bit ? lanes + lane : lane + bit;
+        }
+        for (int i = 0; i < lanes; i++) {
+            if (!(i & bit)) {
+                KInst *x = rows[i], *y = rows[i + bit];
+                rows[i] = kir_shuffle(b, x, y, low, lanes);
+                rows[i + bit] = kir_shuffle(b, x, y, high, lanes);
+            }
+        }
+    }
+}
+
+/* `lanes` neighbouring k of every vector of the panel. */
+static void copy_block(Pack *p, Place2 at) {
+    KBuilder *b = &p->c->b;
+    int lanes = p->plan->lanes;
+    KInst *rows[MAX_LANES];
+    for (int v = 0; v < p->plan->vectors; v++) {
+        for (int i = 0; i < lanes; i++) {
+            KInst *from = op(p, K_ADD, at.from, lane_offset(p, (int64_t)v * lanes + i));
+            rows[i] = kir_load(b, p->from, from, lanes, NULL);
+        }
+        transpose(b, rows, lanes);
+        for (int i = 0; i < lanes; i++) {
+            KInst *to = op(p, K_ADD, at.to, constant(p, i * panel_width(p->plan) + (int64_t)v * lanes));
+            kir_store(b, p->to, to, rows[i], NULL);
+        }
+    }
+}
+
+static void copy_level(Pack *p, int level, Place2 at) {
+    if (level == p->of->ks) {
+        copy_column(p, at);
+        return;
+    }
+    KInst *size = lower_dim(p->c, p->of->k[level].size), *from = constant(p, 0);
+    int64_t stride, lanes = p->plan->lanes;
+    bool blocks = level == p->of->ks - 1 && kir_constant(p->from_stride[level], &stride) && stride == 1;
+    if (blocks && lanes > 1) {
+        KInst *loop = open_loop(p, from, op(p, K_SUB, size, constant(p, lanes - 1)), lanes);
+        copy_block(p, moved(p, at, level, kir_loop_arg(loop, 0)));
+        close_loop(p, loop);
+        from = op(p, K_MUL, op(p, K_IDIV, size, constant(p, lanes)), constant(p, lanes));
+    }
+    KInst *loop = open_loop(p, from, size, 1);
+    copy_level(p, level + 1, moved(p, at, level, kir_loop_arg(loop, 0)));
+    close_loop(p, loop);
+}
+
+/* Sets the column and the places of the panel of an item: (out axes of y, panel), the panel fastest. */
+static Place2 enter_panel(Pack *p, KInst *item, const PackedStrides *strides) {
+    LowerContext *c = p->c;
+    DimTable *dims = c->schedule->graph->dims;
+    KInst *panels = lower_dim(c, panel_total(dims, p->of, p->plan));
+    Place2 at = {lower_dim(c, p->of->offset[SIDE_Y]), op(p, K_MUL, item, lower_dim(c, strides->panel))};
+    p->column = op(p, K_MUL, op(p, K_IMOD, item, panels), constant(p, panel_width(p->plan)));
+    item = op(p, K_IDIV, item, panels);
+    for (int a = p->of->outs - 1; a >= 0; a--) {
+        const ContractAxis *axis = &p->of->out[a];
+        if (a == p->plan->vector || dim_is(axis->stride[SIDE_Y], 0)) {
+            continue;
+        }
+        KInst *size = lower_dim(c, axis->size), *digit = op(p, K_IMOD, item, size);
+        at.from = op(p, K_ADD, at.from, op(p, K_MUL, digit, lower_dim(c, axis->stride[SIDE_Y])));
+        item = op(p, K_IDIV, item, size);
+    }
+    at.from = op(p, K_ADD, at.from, op(p, K_MUL, p->column, p->lane_stride));
+    return at;
+}
+
+static int64_t pack_grain(const LowerContext *c, const PackedStrides *strides) {
+    int64_t elements = dim_hint(c->schedule, strides->panel);
+    return elements > 0 && elements < MIN_GRAIN_ELEMENTS ? MIN_GRAIN_ELEMENTS / elements : 1;
+}
+
+void contract_pack(LowerContext *c, const Contraction *of, const TilePlan *plan, const Group *group) {
+    NNC_ASSERT(plan->lanes <= MAX_LANES);
+    DimTable *dims = c->schedule->graph->dims;
+    PackedStrides strides = packed_strides(dims, of, plan);
+    lower_kernel_begin(c, "pack");
+    Pack p = {.c = c, .of = of, .plan = plan};
+    p.from = lower_buffer(c, of->buffer[SIDE_Y], ACCESS_READ);
+    p.to = lower_buffer(c, group->scratch, ACCESS_WRITE);
+    p.lane_stride = lower_dim(c, of->out[plan->vector].stride[SIDE_Y]);
+    p.size = lower_dim(c, of->out[plan->vector].size);
+    p.last = op(&p, K_SUB, p.size, constant(&p, 1));
+    const Dim *panels = panel_total(dims, of, plan);
+    for (int i = 0; i < of->ks; i++) {
+        p.from_stride[i] = lower_dim(c, of->k[i].stride[SIDE_Y]);
+        p.to_stride[i] = lower_dim(c, strides.k[i]);
+    }
+    KInst *loop = open_loop(&p, lower_begin(c), lower_end(c), 1);
+    Place2 at = enter_panel(&p, kir_loop_arg(loop, 0), &strides);
+    copy_level(&p, 0, at);
+    close_loop(&p, loop);
+    const Dim *items = panels;
+    for (int a = 0; a < of->outs; a++) {
+        if (a != plan->vector && !dim_is(of->out[a].stride[SIDE_Y], 0)) {
+            items = dim_mul(dims, items, of->out[a].size);
+        }
+    }
+    lower_kernel_end(c, items, pack_grain(c, &strides));
+}

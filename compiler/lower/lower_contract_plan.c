@@ -1,0 +1,320 @@
+/* Which axis runs over the lanes, which over the rows of a tile, how large tiles and items are.
+ *
+ * Tiles come from the register file: rows * vectors accumulators, one panel row of y and one repeated element of x must fit, so 32
+ * registers give 6x4, 8x3, 14x2, and 16 give 6x2. Among those the cheapest for the whole result is taken, by a model of
+ * two multiply-adds and two loads a cycle with a latency of four; half empty tiles at the edges count in full.
+ *
+ *   f32 dot, result [B, 100], 16 lanes: 7 vectors.  14x2: panels of 2 2 2 1   8x3: 3 3 1   6x4: 4 3   -> 6x4
+ *
+ * The plan changes time only: every accumulator is the same chain in every plan. */
+#include "compiler/lower/lower_contract.h"
+
+enum { SMALL_AXIS = 4, MAX_COVERED_ROWS = 12, MIN_ITEMS = 16, PACK_FROM_ROWS = 8, MAX_BORDER_CODE = 1500 };
+
+#define MIN_GRAIN_FLOPS 5e5
+
+typedef struct {
+    const Schedule *schedule;
+    const Contraction *of;
+    LowerOptions options;
+    TilePlan plan;
+} Planner;
+
+int64_t dim_hint(const Schedule *schedule, const Dim *dim) {
+    int64_t value = dim_eval(dim, schedule->hints);
+    return value > 0 ? value : 0;
+}
+
+bool axis_in_tile(const TilePlan *plan, int out) {
+    for (int i = 0; i < plan->covered_count; i++) {
+        if (plan->covered[i] == out) {
+            return true;
+        }
+    }
+    return out == plan->vector || out == plan->row;
+}
+
+static int64_t hint(const Planner *p, const ContractAxis *axis) {
+    return axis->count >= 0 ? axis->count : dim_hint(p->schedule, axis->size);
+}
+
+static int64_t at_least_one(int64_t x) {
+    return x > 0 ? x : 1;
+}
+
+static int64_t ceil_divide(int64_t x, int64_t y) {
+    return (x + y - 1) / y;
+}
+
+static double product(const Planner *p, const ContractAxis *axes, int count) {
+    double all = 1;
+    for (int i = 0; i < count; i++) {
+        all *= (double)at_least_one(hint(p, &axes[i]));
+    }
+    return all;
+}
+
+/* ---- the vector axis ---- */
+
+typedef enum { STRIDE_NONE, STRIDE_UNIT, STRIDE_OTHER } StrideKind;
+
+static StrideKind stride_kind(const Dim *stride) {
+    return dim_is(stride, 0) ? STRIDE_NONE : dim_is(stride, 1) ? STRIDE_UNIT : STRIDE_OTHER;
+}
+
+static int64_t lanes_for(const Planner *p, const ContractAxis *axis) {
+    int64_t bytes = p->options.vector_bytes, width = bytes / (int64_t)dtype_bytes(p->of->dtype), lanes = width;
+    while (axis->count >= 0 && lanes / 2 >= axis->count && lanes > 1) {
+        lanes /= 2;
+    }
+    return lanes;
+}
+
+/* Is there enough use of an element of y to pay for packing it first? */
+static bool pays_to_pack(const Planner *p, int out) {
+    double rows = 1;
+    for (int i = 0; i < p->of->outs; i++) {
+        if (i != out && dim_is(p->of->out[i].stride[SIDE_Y], 0)) {
+            rows *= (double)at_least_one(hint(p, &p->of->out[i]));
+        }
+    }
+    return rows >= PACK_FROM_ROWS;
+}
+
+/* About how many lanes do useful work in a term when the axis is the vector axis; 0: it cannot be. */
+static double vector_worth(const Planner *p, int out) {
+    const ContractAxis *axis = &p->of->out[out];
+    if (axis->window != NO_WINDOW || axis->count == 0) {
+        return 0;
+    }
+    StrideKind x = stride_kind(axis->stride[SIDE_X]), y = stride_kind(axis->stride[SIDE_Y]);
+    int64_t lanes = lanes_for(p, axis), size = at_least_one(hint(p, axis));
+    double worth = (double)size / (double)ceil_divide(size, lanes);
+    bool packs = y == STRIDE_OTHER && x == STRIDE_NONE && pays_to_pack(p, out);
+    if (x == STRIDE_OTHER || (y == STRIDE_OTHER && !packs)) {
+        worth *= 0.05;
+    }
+    return out == p->of->outs - 1 ? worth : worth * 0.6;
+}
+
+static void choose_vector(Planner *p) {
+    double best = 1; /* scalars */
+    p->plan.vector = NO_AXIS;
+    p->plan.lanes = p->plan.vectors = 1;
+    for (int i = p->of->outs - 1; i >= 0; i--) {
+        double worth = vector_worth(p, i);
+        if (worth > best) {
+            best = worth;
+            p->plan.vector = i;
+            p->plan.lanes = (int)lanes_for(p, &p->of->out[i]);
+        }
+    }
+}
+
+/* ---- rows ---- */
+
+/* Positions of a checked window can be rows only where the tile may be cut by constants. */
+static bool may_be_row(const Planner *p, int out) {
+    const ContractAxis *axis = &p->of->out[out];
+    if (out == p->plan.vector || axis->count == 0 || axis->count == 1) {
+        return false;
+    }
+    if (p->plan.vector != NO_AXIS && !dim_is(axis->stride[SIDE_Y], 0)) {
+        return false; /* rows share the vectors of y */
+    }
+    if (axis->window == NO_WINDOW) {
+        return true;
+    }
+    const Window *window = &p->of->windows[axis->window];
+    int64_t taps = -1;
+    for (int i = 0; i < p->of->ks; i++) {
+        if (p->of->k[i].window == axis->window) {
+            taps = p->of->k[i].count;
+        }
+    }
+    return axis->count > 0 && taps >= 0 && window->dilate_x == 1 && dim_is_const(window->extent, NULL) &&
+           dim_is_const(window->pad, NULL);
+}
+
+/* Code for tiles at the edges of a checked window: taps that differ times tiles that they touch. */
+static bool border_is_short(const Planner *p, int out) {
+    const ContractAxis *axis = &p->of->out[out];
+    if (axis->window == NO_WINDOW) {
+        return true;
+    }
+    const Window *window = &p->of->windows[axis->window];
+    int64_t pad = 0;
+    dim_is_const(window->pad, &pad);
+    int64_t tiles = 2 * ceil_divide(at_least_one(pad), 6 * window->stride), runs = 2 * at_least_one(pad) + 1;
+    return tiles * runs * 24 <= MAX_BORDER_CODE;
+}
+
+static int64_t stride_hint(const Planner *p, int out) {
+    int64_t stride = dim_eval(p->of->out[out].stride[SIDE_X], p->schedule->hints);
+    return stride < 0 ? -stride : stride;
+}
+
+/* The candidate with the smallest stride on x that is not taken yet, NO_AXIS: none. */
+static int next_row_axis(const Planner *p) {
+    int best = NO_AXIS;
+    for (int i = p->of->outs - 1; i >= 0; i--) {
+        if (may_be_row(p, i) && border_is_short(p, i) && !axis_in_tile(&p->plan, i) &&
+            (best == NO_AXIS || stride_hint(p, i) < stride_hint(p, best))) {
+            best = i;
+        }
+    }
+    return best;
+}
+
+/* Small axes are covered whole; the first larger one is the row axis. */
+static void choose_rows(Planner *p) {
+    TilePlan *plan = &p->plan;
+    plan->row = NO_AXIS;
+    plan->rows = plan->covered_rows = 1;
+    for (int axis; (axis = next_row_axis(p)) != NO_AXIS;) {
+        int64_t count = p->of->out[axis].count;
+        bool small = count >= 0 && count <= SMALL_AXIS && count * plan->covered_rows <= MAX_COVERED_ROWS;
+        bool checked = p->of->out[axis].window != NO_WINDOW;
+        if (!small) {
+            plan->row = checked && plan->covered_rows > 1 ? NO_AXIS : axis;
+            return;
+        }
+        plan->covered[plan->covered_count++] = axis;
+        plan->covered_rows *= (int)count;
+    }
+}
+
+/* ---- the size of a tile ---- */
+
+static double tile_cost(const Planner *p, int64_t rows, int64_t vectors) {
+    bool x_varies = p->plan.vector != NO_AXIS && !dim_is(p->of->out[p->plan.vector].stride[SIDE_X], 0);
+    double sums = (double)(rows * vectors), loads = (double)vectors + (x_varies ? sums : (double)rows);
+    double cost = sums > loads ? sums / 2 : loads / 2;
+    return (cost > 4 ? cost : 4) + 0.02 * loads + 0.4;
+}
+
+/* Of all tiles of `rows` rows and `vectors` vectors that the result needs, tails included, per position of other axes. */
+static double cost_of(const Planner *p, int64_t rows, int64_t vectors) {
+    const TilePlan *plan = &p->plan;
+    int64_t row_count = plan->row == NO_AXIS ? 1 : p->of->out[plan->row].count;
+    int64_t columns = plan->vector == NO_AXIS ? 1 : at_least_one(hint(p, &p->of->out[plan->vector]));
+    int64_t wide = ceil_divide(columns, plan->lanes), covered = plan->covered_rows;
+    double total = 0;
+    for (int tail = 0; tail < 2; tail++) {
+        double panels = tail ? wide % vectors != 0 : (double)(wide / vectors);
+        int64_t width = tail ? wide % vectors : vectors;
+        double full = row_count < 0 ? 1000.0 / (double)rows : (double)(row_count / rows);
+        double cost = panels > 0 ? full * tile_cost(p, rows * covered, width) : 0;
+        if (panels > 0 && row_count > 0 && row_count % rows) {
+            cost += tile_cost(p, row_count % rows * covered, width);
+        }
+        total += panels * cost;
+    }
+    return total;
+}
+
+static void choose_tile(Planner *p) {
+    TilePlan *plan = &p->plan;
+    int64_t registers = p->options.vector_registers, covered = plan->covered_rows;
+    int64_t most_rows = plan->row == NO_AXIS ? 1 : p->of->out[plan->row].count;
+    int64_t most_vectors = 1;
+    if (plan->vector != NO_AXIS) {
+        int64_t count = p->of->out[plan->vector].count;
+        most_vectors = count < 0 ? 4 : ceil_divide(count, plan->lanes);
+    }
+    double best = -1;
+    for (int64_t vectors = 1; vectors <= most_vectors && vectors <= MAX_PANEL_VECTORS; vectors++) {
+        for (int64_t rows = 1; most_rows < 0 || rows <= most_rows; rows++) {
+            int64_t all = rows * covered;
+            bool fits = all * vectors + vectors + 1 <= registers && all <= MAX_TILE_ROWS;
+            if (!fits && rows * vectors > 1) {
+                break;
+            }
+            double cost = cost_of(p, rows, vectors);
+            if (best < 0 || cost < best) {
+                best = cost;
+                plan->rows = (int)rows;
+                plan->vectors = (int)vectors;
+            }
+        }
+    }
+}
+
+/* ---- packing and items ---- */
+
+static bool any_empty(const ContractAxis *axes, int count) {
+    for (int i = 0; i < count; i++) {
+        if (axes[i].count == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void choose_packing(Planner *p) {
+    TilePlan *plan = &p->plan;
+    if (plan->vector == NO_AXIS || any_empty(p->of->k, p->of->ks) || any_empty(p->of->out, p->of->outs)) {
+        return; /* nothing to pack */
+    }
+    const ContractAxis *axis = &p->of->out[plan->vector];
+    plan->packed = stride_kind(axis->stride[SIDE_Y]) == STRIDE_OTHER && pays_to_pack(p, plan->vector);
+}
+
+static double panel_count(const Planner *p) {
+    if (p->plan.vector == NO_AXIS) {
+        return 1;
+    }
+    int64_t columns = at_least_one(hint(p, &p->of->out[p->plan.vector]));
+    return (double)ceil_divide(columns, (int64_t)p->plan.lanes * p->plan.vectors);
+}
+
+/* Items at the hints when each does all panels. */
+static double item_count(const Planner *p) {
+    double items = 1;
+    for (int i = 0; i < p->of->outs; i++) {
+        if (!axis_in_tile(&p->plan, i)) {
+            items *= (double)at_least_one(hint(p, &p->of->out[i]));
+        }
+    }
+    if (p->plan.row != NO_AXIS && !p->plan.rows_inside) {
+        items *= (double)ceil_divide(at_least_one(hint(p, &p->of->out[p->plan.row])), p->plan.rows);
+    }
+    return items;
+}
+
+static void choose_items(Planner *p) {
+    TilePlan *plan = &p->plan;
+    double flops = 2 * product(p, p->of->k, p->of->ks) * product(p, p->of->out, p->of->outs);
+    for (int i = 0; plan->row != NO_AXIS && i < p->of->outs; i++) {
+        bool other = !axis_in_tile(plan, i) && dim_is(p->of->out[i].stride[SIDE_Y], 0);
+        plan->rows_inside |= (other || p->of->out[plan->row].window != NO_WINDOW) && p->of->out[plan->row].count > 0;
+    }
+    double panels = panel_count(p), items = item_count(p), block = panels;
+    double bytes = product(p, p->of->k, p->of->ks) * plan->lanes * plan->vectors * (double)dtype_bytes(p->of->dtype);
+    double fitting = (double)p->options.l2_bytes / 2 / bytes;
+    block = fitting < block ? fitting : block;
+    if (items * panels / block < MIN_ITEMS && flops > 4 * MIN_GRAIN_FLOPS) {
+        block = items * panels / MIN_ITEMS < block ? items * panels / MIN_ITEMS : block;
+    }
+    block = block < 1 ? 1 : block;
+    if (block < panels) {
+        plan->block = (int64_t)block;
+        items *= (double)ceil_divide((int64_t)panels, plan->block);
+    }
+    double grain = MIN_GRAIN_FLOPS / (flops / items + 1);
+    plan->grain = grain < 1 ? 1 : grain > 1e9 ? (int64_t)1e9 : (int64_t)grain;
+}
+
+TilePlan tile_plan(const Schedule *schedule, const Contraction *contraction, const LowerOptions *options) {
+    Planner p = {schedule, contraction, *options, {.row = NO_AXIS}};
+    LowerOptions *target = &p.options;
+    target->vector_bytes = target->vector_bytes ? target->vector_bytes : 64;
+    target->vector_registers = target->vector_registers ? target->vector_registers : 32;
+    target->l2_bytes = target->l2_bytes ? target->l2_bytes : 1 << 20;
+    choose_vector(&p);
+    choose_rows(&p);
+    choose_tile(&p);
+    choose_packing(&p);
+    choose_items(&p);
+    return p.plan;
+}
