@@ -3,7 +3,7 @@
  * reported about it, NAME.txt. NNC_UPDATE_GOLDEN=1 writes them anew. */
 #include "compiler/ast/parse.h"
 #include "compiler/ast/print.h"
-#include "tests/support/files.h"
+#include "tests/support/golden.h"
 #include "tests/support/fuzz_text.h"
 
 #include <criterion/criterion.h>
