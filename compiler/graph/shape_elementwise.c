@@ -202,11 +202,13 @@ const char *shape_const(Graph *graph, const Node *n, Type *out)
 
 const char *shape_literal(Graph *graph, const Node *n, Type *out)
 {
-    int64_t elements;
+    int64_t elements = 0;
     *out = n->attr.literal.type;
-    const Dim *product = type_elements(graph->dims, out);
-    if (!dim_is_const(product, &elements))
-        return shape_refuse(graph, "a literal has constant sizes, not %s", shape_type_text(graph, out));
+    for (int i = 0; i < out->rank; i++)
+        if (!dim_is_const(out->dims[i], NULL))
+            return shape_refuse(graph, "a literal has constant sizes, not %s", shape_type_text(graph, out));
+    if (!dim_is_const(type_elements(graph->dims, out), &elements))
+        return shape_overflow(graph);
     if ((size_t)elements * dtype_bytes(out->dtype) != n->attr.literal.bytes)
         return shape_refuse(graph, "%s is not the type of %zu values", shape_type_text(graph, out),
                             n->attr.literal.bytes / dtype_bytes(out->dtype));
