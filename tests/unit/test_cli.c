@@ -1,0 +1,135 @@
+/* The command as its users meet it: pages, exit codes, refused arguments, a run, evaluation, prediction, dumps. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef struct {
+    int code;
+    char out[262144];
+} Result;
+
+static Result *run(const char *arguments)
+{
+    char command[4096];
+    Result *result = calloc(1, sizeof *result);
+    snprintf(command, sizeof command, "cd \"$NNC_TEST_FOLDER\" && " NNC_BINARY_DIR "/nnc %s 2>&1", arguments);
+    FILE *pipe = popen(command, "r");
+    cr_assert_not_null(pipe);
+    size_t length = fread(result->out, 1, sizeof result->out - 1, pipe);
+    result->out[length] = 0;
+    int status = pclose(pipe);
+    result->code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return result;
+}
+
+static void expect(const char *arguments, int code, const char *part)
+{
+    Result *result = run(arguments);
+    cr_expect_eq(result->code, code, "nnc %s ended with %d: %s", arguments, result->code, result->out);
+    cr_expect(strstr(result->out, part) != NULL, "nnc %s does not say \"%s\": %s", arguments, part, result->out);
+    free(result);
+}
+
+static void make_folder(void)
+{
+    static char folder[64];
+    strcpy(folder, "/tmp/nnc-cli-XXXXXX");
+    cr_assert_not_null(mkdtemp(folder));
+    setenv("NNC_TEST_FOLDER", folder, 1);
+}
+
+static void remove_folder(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", getenv("NNC_TEST_FOLDER"));
+    cr_expect_eq(system(command), 0);
+}
+
+TestSuite(cli, .init = make_folder, .fini = remove_folder);
+
+#define SIMPLE NNC_SOURCE_DIR "/examples/simple.nn"
+
+Test(cli, pages)
+{
+    expect("--version", 0, "nnc 0.1.0");
+    expect("--help", 0, "train");
+    expect("run --help", 0, "--run-dir");
+    expect("explain E0312", 0, "shape");
+    expect("explain E9999", 1, "no error code");
+}
+
+Test(cli, refuses_what_it_does_not_know)
+{
+    expect("", 1, "Commands");
+    expect("rnu x.nn", 1, "did you mean run");
+    expect("run " SIMPLE " --sede 3", 1, "did you mean --seed");
+    expect("run " SIMPLE " --seed x", 1, "whole number");
+    expect("run " SIMPLE " --float=f16", 1, "f16 is not one of");
+    expect("check " SIMPLE " --weights x", 1, "takes no option --weights");
+    expect("run nothing.nn", 2, "cannot read nothing.nn");
+    expect("run " SIMPLE " nosuchblock", 1, "no train block named nosuchblock");
+    expect("run " SIMPLE " --set train.epoch=3", 1, "epochs");
+    expect("eval " SIMPLE, 2, "no weights");
+}
+
+Test(cli, runs_evaluates_and_predicts)
+{
+    expect("run " SIMPLE " --set train.epochs=3 --run-dir runs/simple-simple-1", 0, "weights: runs/simple-simple-1/weights.safetensors");
+    expect("eval " SIMPLE, 0, "loss");
+    Result *result = run("predict " SIMPLE " - 2>/dev/null <<'E'\nx0,x1,x2\n0.5,0.25,-1\n1 2 3\nE");
+    cr_expect_eq(result->code, 0, "%s", result->out);
+    double a[2], b[2];
+    cr_expect_eq(sscanf(result->out, "%lf,%lf %lf,%lf", &a[0], &a[1], &b[0], &b[1]), 4, "%s", result->out);
+    free(result);
+    expect("predict " SIMPLE " - <<'E'\n1,2\nE", 2, "too few numbers");
+    expect("predict " SIMPLE " - <<'E'\n1,2,x\nE", 2, "not a number: x");
+}
+
+Test(cli, writes_a_stream_of_objects)
+{
+    Result *result = run("run " SIMPLE " --json=steps --set train.epochs=2 2>/dev/null");
+    cr_expect_eq(result->code, 0, "%s", result->out);
+    for (char *line = strtok(result->out, "\n"); line; line = strtok(NULL, "\n"))
+        cr_expect(strncmp(line, "{\"event\":\"", 10) == 0 && line[strlen(line) - 1] == '}', "%s", line);
+    free(result);
+}
+
+Test(cli, dumps_every_stage)
+{
+    static const char *const stages[] = {"ast",      "graph", "after:simplify", "final", "schedule", "plan",
+                                         "kernel",   "llvm",  "asm",            "graph.predict"};
+    char arguments[512];
+    for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
+        snprintf(arguments, sizeof arguments, "run " SIMPLE " --dump=%s", stages[i]);
+        Result *result = run(arguments);
+        cr_expect_eq(result->code, 0, "%s: %s", stages[i], result->out);
+        cr_expect_gt(strlen(result->out), 100, "%s: %s", stages[i], result->out);
+        free(result);
+    }
+    expect("run " SIMPLE " --dump=grahp", 1, "did you mean graph");
+    expect("run " SIMPLE " --dump=after:nosuch", 1, "nosuch");
+}
+
+Test(cli, draws_the_model)
+{
+    expect("graph " SIMPLE, 0, "</svg>");
+    expect("graph " SIMPLE " -o model.dot", 0, "");
+    expect("summary " SIMPLE, 0, "total");
+    expect("check " SIMPLE, 0, "no errors");
+    expect("check " SIMPLE " --dims", 0, "");
+}
+
+Test(cli, page_of_options_is_current)
+{
+    static char page[65536];
+    FILE *file = fopen(NNC_SOURCE_DIR "/docs/cli.md", "r");
+    cr_assert_not_null(file);
+    page[fread(page, 1, sizeof page - 1, file)] = 0;
+    fclose(file);
+    Result *result = run("--help-markdown");
+    cr_expect(strstr(page, result->out) != NULL, "docs/cli.md is not what nnc --help-markdown prints");
+    free(result);
+}
