@@ -111,7 +111,8 @@ Node *simplify_abs_abs(Graph *g, Node *n) {
     Node *x = n->src[0];
     if (x->op == OP_ABS)
         return x;
-    return x->op == OP_NEG ? build_unary(g, OP_ABS, x->src[0]) : NULL;
+    bool is_signed = n->type.dtype != DT_U8; /* -x wraps in u8, and |x| is x */
+    return x->op == OP_NEG && is_signed ? build_unary(g, OP_ABS, x->src[0]) : NULL;
 }
 
 Node *simplify_not_not(Graph *g, Node *n) {
@@ -170,6 +171,31 @@ Node *simplify_select_same(Graph *g, Node *n) {
 
 Node *simplify_select_not(Graph *g, Node *n) {
     return n->src[0]->op == OP_NOT ? build_select(g, n->src[0]->src[0], n->src[2], n->src[1]) : NULL;
+}
+
+/* The node select(condition, bound, x) below n, if the graph has it. */
+static Node *find_clamp(const Graph *g, const Node *n, const Node *condition, const Node *bound, const Node *x) {
+    for (uint32_t id = condition->id + 1; id < n->id; id++) {
+        Node *y = g->nodes.data[id];
+        if (y->op == OP_SELECT && y->src[0] == condition && y->src[1] == bound && y->src[2] == x)
+            return y;
+    }
+    return NULL;
+}
+
+/* relu is y = select(x <= 0, 0, x), its gradient select(x <= 0, 0, dy). y <= 0 exactly where x <= 0, so the gradient may ask y,
+ * which the next layer keeps anyway. The same for an upper bound. */
+Node *simplify_select_clamped(Graph *g, Node *n) {
+    const Node *condition = n->src[0];
+    if (condition->op != OP_LE)
+        return NULL;
+    for (int i = 0; i < 2; i++) {
+        Node *bound = condition->src[i], *x = condition->src[1 - i];
+        Node *y = bound->op == OP_CONST ? find_clamp(g, n, condition, bound, x) : NULL;
+        if (y && y->type.dtype == bound->type.dtype)
+            return build_select(g, build_binary(g, OP_LE, i ? y : bound, i ? bound : y), n->src[1], n->src[2]);
+    }
+    return NULL;
 }
 
 Node *simplify_same_operands(Graph *g, Node *n) {

@@ -51,33 +51,53 @@ Node *simplify_expand_expand(Graph *g, Node *n) {
     return n->src[0]->op == OP_EXPAND ? build_expand(g, n->src[0]->src[0], n->type.rank, n->type.dims) : NULL;
 }
 
+static bool takes_all(const Node *slice, int axis) {
+    return dim_is(slice->attr.slice.start[axis], 0) && slice->attr.slice.step[axis] == 1 &&
+           slice->attr.slice.limit[axis] == slice->src[0]->type.dims[axis];
+}
+
 Node *simplify_slice_all(Graph *g, Node *n) {
     (void)g;
     for (int i = 0; i < n->type.rank; i++)
-        if (!dim_is(n->attr.slice.start[i], 0) || n->attr.slice.limit[i] != n->src[0]->type.dims[i] ||
-            n->attr.slice.step[i] != 1)
+        if (!takes_all(n, i))
             return NULL;
     return n->src[0];
 }
 
-/* Element i of the outer is start + i*step of the inner one; the limit is just after the last element. */
+/* One axis of outer(inner(x)): element i of the outer one is start + i*step of the inner one. A stride over a free number of
+ * elements is left alone: its limit, the place after the last of them, has no polynomial that is right for none, too. */
+static bool merge_slices(Graph *g, const Node *inner, const Node *outer, int axis, Attr *merged) {
+    const int64_t step = inner->attr.slice.step[axis];
+    const Dim *start = outer->attr.slice.start[axis], *limit = outer->attr.slice.limit[axis];
+    if (takes_all(outer, axis)) {
+        merged->slice.start[axis] = inner->attr.slice.start[axis];
+        merged->slice.limit[axis] = inner->attr.slice.limit[axis];
+        merged->slice.step[axis] = step;
+        return true;
+    }
+    if (step != 1) {
+        int64_t first, end;
+        if (!dim_is_const(start, &first) || !dim_is_const(limit, &end) || end <= first || step > INT32_MAX ||
+            outer->attr.slice.step[axis] > INT32_MAX)
+            return false;
+        start = dim_const(g->dims, first * step);
+        limit = dim_const(g->dims, (end - 1) * step + 1);
+    }
+    merged->slice.step[axis] = outer->attr.slice.step[axis] * step;
+    merged->slice.start[axis] = dim_add(g->dims, inner->attr.slice.start[axis], start);
+    merged->slice.limit[axis] = dim_add(g->dims, inner->attr.slice.start[axis], limit);
+    return true;
+}
+
 Node *simplify_slice_slice(Graph *g, Node *n) {
     Node *inner = n->src[0];
     if (inner->op != OP_SLICE)
         return NULL;
-    Attr attr = n->attr;
-    for (int i = 0; i < n->type.rank; i++) {
-        const int64_t step = inner->attr.slice.step[i];
-        const Dim *stride = dim_const(g->dims, step);
-        if (step != 1 && (n->attr.slice.step[i] > INT32_MAX || step > INT32_MAX))
+    Attr merged = n->attr;
+    for (int i = 0; i < n->type.rank; i++)
+        if (!merge_slices(g, inner, n, i, &merged))
             return NULL;
-        attr.slice.step[i] = n->attr.slice.step[i] * step;
-        attr.slice.start[i] = dim_add(g->dims, inner->attr.slice.start[i], dim_mul(g->dims, n->attr.slice.start[i], stride));
-        attr.slice.limit[i] = dim_add(g->dims, inner->attr.slice.start[i], dim_mul(g->dims, n->attr.slice.limit[i], stride));
-        if (step != 1) /* the inner limit may cut the last stride short */
-            attr.slice.limit[i] = dim_sub(g->dims, attr.slice.limit[i], dim_const(g->dims, step - 1));
-    }
-    Node *slice = graph_node(g, OP_SLICE, &inner->src[0], 1, &attr);
+    Node *slice = graph_node(g, OP_SLICE, &inner->src[0], 1, &merged);
     return slice && type_equal(&slice->type, &n->type) ? slice : NULL;
 }
 
