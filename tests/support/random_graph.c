@@ -170,7 +170,8 @@ static bool wanted(DType dtype, Want want)
 static Node *operand(Maker *m, Want want, int rank)
 {
     for (int tries = 0; tries < 10; tries++) {
-        Node *node = m->pool.data[draw(m, m->pool.count)];
+        uint32_t recent = m->pool.count > 6 && chance(m, 50) ? m->pool.count - 6 : 0; /* for depth */
+        Node *node = m->pool.data[recent + draw(m, m->pool.count - recent)];
         if (wanted(node->type.dtype, want) && node->type.rank >= rank)
             return node;
     }
@@ -627,4 +628,34 @@ const void *random_leaf(void *random_data, const Node *leaf)
         memcpy(values + (size_t)i * dtype_bytes(dtype), from, dtype_bytes(dtype));
     }
     return values;
+}
+
+static bool both_nan(DType dtype, const char *a, const char *b)
+{
+    float x, y;
+    double wide_x, wide_y;
+    if (dtype == DT_F32) {
+        memcpy(&x, a, sizeof x);
+        memcpy(&y, b, sizeof y);
+        return isnan(x) && isnan(y);
+    }
+    if (dtype != DT_F64)
+        return false;
+    memcpy(&wide_x, a, sizeof wide_x);
+    memcpy(&wide_y, b, sizeof wide_y);
+    return isnan(wide_x) && isnan(wide_y);
+}
+
+bool random_same(DType dtype, const void *a, const void *b, int64_t count, int64_t *where)
+{
+    size_t bytes = dtype_bytes(dtype);
+    for (int64_t i = 0; i < count; i++) {
+        const char *x = (const char *)a + (size_t)i * bytes, *y = (const char *)b + (size_t)i * bytes;
+        if (memcmp(x, y, bytes) != 0 && !both_nan(dtype, x, y)) {
+            if (where != NULL)
+                *where = i;
+            return false;
+        }
+    }
+    return true;
 }

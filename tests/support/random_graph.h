@@ -27,6 +27,8 @@ typedef struct {
 } RandomData;
 
 const void *random_leaf(void *random_data, const Node *leaf); /* fits RefRun.leaf */
+/* Equal to the bit, but any NaN equals any NaN (payloads are not part of the contract). *where: the first that differs. */
+bool random_same(DType dtype, const void *a, const void *b, int64_t count, int64_t *where);
 int64_t random_elements(const Type *type, const int64_t *symbols);
 
 #endif
