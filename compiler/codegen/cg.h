@@ -63,11 +63,32 @@ LLVMValueRef cg_value(const Cg *cg, const KInst *inst);
 void cg_emit_block(Cg *cg, const KBlock *block);
 CgEmit cg_emit_load, cg_emit_store, cg_emit_prefetch, cg_emit_fail, cg_emit_for, cg_emit_if, cg_emit_result;
 
-/* cg_kernel.c: the function of a kernel, of type nnc_kernel, internal */
-LLVMValueRef cg_kernel(Cg *cg, const Kernel *kernel, const char *prefix);
+/* cg_kernel.c: the function of a kernel, of type nnc_kernel; a module that only calls it declares it */
+LLVMValueRef cg_kernel(Cg *cg, const Kernel *kernel, const char *name, bool internal);
+LLVMValueRef cg_declare_kernel(Cg *cg, const char *name);
 
 /* cg_entry.c: NAME_plan and NAME_step; functions[i] is the code of program->kernels.data[i] */
 void cg_program(Cg *cg, const KProgram *program, LLVMValueRef *functions, LLVMValueRef plan);
+
+/* cg_module.c: checks the module, runs the passes, gives the dumps that were asked for and the object */
+bool cg_finish(Cg *cg, ObjectCode *object, char **error);
+
+/* cg_list.c: which kernel is compiled where. Equal kernels of all programs are one item. */
+typedef struct {
+    const Kernel *kernel;
+    const char *name; /* of its function */
+    uint64_t hash;
+    int part;
+} CgItem;
+
+typedef struct {
+    Arena *arena;
+    VEC(CgItem) items;
+    uint32_t **of_program; /* by program: items of its kernels, then of its plan */
+    int parts;
+} CgList;
+
+void cg_list_init(CgList *list, Arena *arena, KProgram *const *programs, int count, int parts);
 
 /* cg_target.c */
 LLVMTargetMachineRef cg_machine(const CodegenOptions *options, bool *wide_vectors, char **error);

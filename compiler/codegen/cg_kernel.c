@@ -76,13 +76,16 @@ static void emit_shell(Cg *cg, const Kernel *kernel, LLVMValueRef shell, LLVMVal
     LLVMBuildRetVoid(cg->builder);
 }
 
-LLVMValueRef cg_kernel(Cg *cg, const Kernel *kernel, const char *prefix) {
-    const char *name = arena_format(cg->scratch, "%s.%s", prefix, kernel->name);
-    LLVMValueRef shell = cg_add_function(cg, name, cg->kernel_type, true);
+LLVMValueRef cg_kernel(Cg *cg, const Kernel *kernel, const char *name, bool internal) {
+    LLVMValueRef shell = cg_add_function(cg, name, cg->kernel_type, internal);
     LLVMValueRef body = declare_body(cg, kernel, name);
     emit_body(cg, kernel, body);
     emit_shell(cg, kernel, shell, body);
     cg->kernel = NULL;
     arena_reset(cg->scratch);
     return shell;
+}
+
+LLVMValueRef cg_declare_kernel(Cg *cg, const char *name) {
+    return LLVMAddFunction(cg->module, name, cg->kernel_type);
 }

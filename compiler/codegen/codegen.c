@@ -1,127 +1,142 @@
-/* From programs of kernels to one relocatable object: translate every kernel once (cg_*.c), check, run a short list of
- * LLVM's passes, and let LLVM select instructions. Vectors, tiles and unrolling are in the kernels already, so the long
- * pipelines of a C compiler would cost twenty times as much and find nothing. */
+/* From programs of kernels to relocatable objects. Every kernel is translated once (cg_*.c); with several threads the kernels are
+ * dealt out to as many modules, each with an LLVM context and a target machine of its own, for LLVM shares neither. The entries are
+ * in the first module and call the kernels of the others by name. */
 #include "compiler/codegen/codegen.h"
 
 #include "compiler/codegen/cg.h"
 #include "runtime/base/bug.h"
 
-#include <llvm-c/Analysis.h>
-#include <llvm-c/Error.h>
-#include <llvm-c/Transforms/PassBuilder.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const passes = "function(early-cse,simplifycfg)";
+typedef struct {
+    const CgList *list;
+    KProgram *const *programs;
+    int count, part;
+    const CodegenOptions *options;
+    ObjectCode object;
+    char *error;
+    bool done;
+} Part;
 
-static bool fail_with(char **error, char *message) {
-    *error = strdup(message ? message : "LLVM gave no reason");
-    LLVMDisposeMessage(message);
-    return false;
-}
-
-static bool check_module(Cg *cg, char **error) {
-#ifdef NDEBUG
-    if (!cg->options->verify) {
-        return true;
-    }
-#endif
-    char *message = NULL;
-    if (LLVMVerifyModule(cg->module, LLVMReturnStatusAction, &message)) {
-        return fail_with(error, message);
-    }
-    LLVMDisposeMessage(message);
-    return true;
-}
-
-static bool run_passes(Cg *cg, char **error) {
-    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef failure = LLVMRunPasses(cg->module, passes, cg->machine, options);
-    LLVMDisposePassBuilderOptions(options);
-    if (!failure) {
-        return true;
-    }
-    char *message = LLVMGetErrorMessage(failure);
-    *error = strdup(message);
-    LLVMDisposeErrorMessage(message);
-    return false;
-}
-
-static void dump_llvm(Cg *cg) {
-    if (cg->options->llvm) {
-        char *text = LLVMPrintModuleToString(cg->module);
-        strbuf_add(cg->options->llvm, text);
-        LLVMDisposeMessage(text);
-    }
-}
-
-/* Emission changes the module, so the text is made from a copy. */
-static void dump_assembly(Cg *cg) {
-    if (!cg->options->assembly) {
-        return;
-    }
-    LLVMModuleRef copy = LLVMCloneModule(cg->module);
-    LLVMMemoryBufferRef text;
-    char *message = NULL;
-    if (LLVMTargetMachineEmitToMemoryBuffer(cg->machine, copy, LLVMAssemblyFile, &message, &text)) {
-        strbuf_add(cg->options->assembly, message);
-        LLVMDisposeMessage(message);
-    } else {
-        strbuf_add_bytes(cg->options->assembly, LLVMGetBufferStart(text), LLVMGetBufferSize(text));
-        LLVMDisposeMemoryBuffer(text);
-    }
-    LLVMDisposeModule(copy);
-}
-
-static bool emit_object(Cg *cg, ObjectCode *object, char **error) {
-    LLVMMemoryBufferRef buffer;
-    char *message = NULL;
-    if (LLVMTargetMachineEmitToMemoryBuffer(cg->machine, cg->module, LLVMObjectFile, &message, &buffer)) {
-        return fail_with(error, message);
-    }
-    object->size = LLVMGetBufferSize(buffer);
-    object->data = malloc(object->size);
-    if (!object->data) {
-        NNC_BUG("out of memory");
-    }
-    memcpy(object->data, LLVMGetBufferStart(buffer), object->size);
-    LLVMDisposeMemoryBuffer(buffer);
-    return true;
-}
-
-static void translate_program(Cg *cg, const KProgram *program) {
-    uint32_t count = program->kernels.count;
-    LLVMValueRef *functions = calloc(count + 1, sizeof *functions);
+/* The functions of all items as this module sees them: defined here, declared, or not needed. */
+static LLVMValueRef *translate_kernels(Cg *cg, const Part *part) {
+    const CgList *list = part->list;
+    LLVMValueRef *functions = calloc(list->items.count + 1, sizeof *functions);
     if (!functions) {
         NNC_BUG("out of memory");
     }
-    for (uint32_t i = 0; i < count; i++) {
-        functions[i] = cg_kernel(cg, program->kernels.data[i], program->name);
+    for (uint32_t i = 0; i < list->items.count; i++) {
+        const CgItem *item = &list->items.data[i];
+        if (item->part == part->part) {
+            functions[i] = cg_kernel(cg, item->kernel, item->name, list->parts == 1);
+        } else if (part->part == 0) {
+            functions[i] = cg_declare_kernel(cg, item->name);
+        }
     }
-    LLVMValueRef plan = cg_kernel(cg, program->plan, program->name);
-    cg_program(cg, program, functions, plan);
+    return functions;
+}
+
+static void translate_entries(Cg *cg, const Part *part, LLVMValueRef *functions) {
+    for (int p = 0; p < part->count; p++) {
+        const KProgram *program = part->programs[p];
+        const uint32_t *items = part->list->of_program[p];
+        uint32_t kernels = program->kernels.count;
+        LLVMValueRef *own = calloc(kernels + 1, sizeof *own);
+        if (!own) {
+            NNC_BUG("out of memory");
+        }
+        for (uint32_t i = 0; i <= kernels; i++) {
+            own[i] = functions[items[i]];
+        }
+        cg_program(cg, program, own, own[kernels]);
+        free(own);
+    }
+}
+
+static void *compile_part(void *data) {
+    Part *part = data;
+    Cg cg = {0};
+    LLVMTargetMachineRef machine = cg_machine(part->options, &cg.wide_vectors, &part->error);
+    if (!machine) {
+        return NULL;
+    }
+    cg_init(&cg, machine, part->count ? part->programs[0]->name : "nnc", part->options);
+    LLVMValueRef *functions = translate_kernels(&cg, part);
+    if (part->part == 0) {
+        translate_entries(&cg, part, functions);
+    }
     free(functions);
+    part->done = cg_finish(&cg, &part->object, &part->error);
+    cg_free(&cg);
+    LLVMDisposeTargetMachine(machine);
+    return NULL;
+}
+
+/* The first part on this thread, the others on their own; a thread that cannot be had is done without. */
+static void compile_parts(Part *parts, int count) {
+    pthread_t *threads = calloc((size_t)count, sizeof *threads);
+    bool *started = calloc((size_t)count, sizeof *started);
+    if (!threads || !started) {
+        NNC_BUG("out of memory");
+    }
+    for (int i = 1; i < count; i++) {
+        started[i] = pthread_create(&threads[i], NULL, compile_part, &parts[i]) == 0;
+    }
+    compile_part(&parts[0]);
+    for (int i = 1; i < count; i++) {
+        if (started[i]) {
+            pthread_join(threads[i], NULL);
+        } else {
+            compile_part(&parts[i]);
+        }
+    }
+    free(threads);
+    free(started);
+}
+
+/* All objects, or the first error and none. */
+static bool collect(Part *parts, int count, ObjectCode *objects, char **error) {
+    bool done = true;
+    for (int i = 0; i < count; i++) {
+        if (done && !parts[i].done) {
+            *error = parts[i].error;
+            done = false;
+        } else if (!parts[i].done) {
+            free(parts[i].error);
+        }
+    }
+    for (int i = 0; i < count; i++) {
+        if (done) {
+            objects[i] = parts[i].object;
+        } else if (parts[i].done) {
+            codegen_object_free(&parts[i].object);
+        }
+    }
+    return done;
+}
+
+bool codegen_objects(KProgram *const *programs, int count, const CodegenOptions *options, int threads, ObjectCode *objects,
+                     int *made, char **error) {
+    Arena *arena = arena_new();
+    CgList list;
+    bool dumps = options->llvm || options->assembly;
+    cg_list_init(&list, arena, programs, count, dumps ? 1 : threads);
+    Part *parts = ARENA_ARRAY(arena, Part, list.parts);
+    for (int i = 0; i < list.parts; i++) {
+        parts[i] = (Part){.list = &list, .programs = programs, .count = count, .part = i, .options = options};
+    }
+    compile_parts(parts, list.parts);
+    *made = list.parts;
+    bool done = collect(parts, list.parts, objects, error);
+    arena_free(arena);
+    return done;
 }
 
 bool codegen_object(KProgram *const *programs, int count, const CodegenOptions *options, ObjectCode *object, char **error) {
-    Cg cg = {0};
-    LLVMTargetMachineRef machine = cg_machine(options, &cg.wide_vectors, error);
-    if (!machine) {
-        return false;
-    }
-    cg_init(&cg, machine, count ? programs[0]->name : "nnc", options);
-    for (int i = 0; i < count; i++) {
-        translate_program(&cg, programs[i]);
-    }
-    bool done = check_module(&cg, error) && run_passes(&cg, error);
-    if (done) {
-        dump_llvm(&cg);
-        dump_assembly(&cg);
-        done = emit_object(&cg, object, error);
-    }
-    cg_free(&cg);
-    LLVMDisposeTargetMachine(machine);
-    return done;
+    int made;
+    return codegen_objects(programs, count, options, 1, object, &made, error);
 }
 
 void codegen_object_free(ObjectCode *object) {

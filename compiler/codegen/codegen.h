@@ -23,6 +23,10 @@ typedef struct {
  * False: *error (malloc'd, the caller frees it) says why. */
 bool codegen_object(KProgram *const *programs, int count, const CodegenOptions *options, ObjectCode *object, char **error);
 void codegen_object_free(ObjectCode *object);
+/* The same over several threads: at most `threads` objects that refer to each other, made at the same time; *made says how many
+ * there are. Few kernels make few objects. They belong into one unit (jit_add_all). */
+bool codegen_objects(KProgram *const *programs, int count, const CodegenOptions *options, int threads, ObjectCode *objects,
+                     int *made, char **error);
 
 /* What the generated code may use: vector width in bytes and register count, cache sizes; known without LLVM types. */
 typedef struct {

@@ -157,21 +157,32 @@ static JitUnit *take_unit(Jit *jit, char **error) {
     return unit;
 }
 
-JitUnit *jit_add(Jit *jit, ObjectCode *object, char **error) {
+static LLVMErrorRef add_object(JitUnit *unit, ObjectCode *object) {
     LLVMMemoryBufferRef buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(object->data, object->size, "nnc");
     codegen_object_free(object);
+    return LLVMOrcLLJITAddObjectFileWithRT(unit->jit->engine, unit->tracker, buffer);
+}
+
+JitUnit *jit_add_all(Jit *jit, ObjectCode *objects, int count, char **error) {
     JitUnit *unit = take_unit(jit, error);
-    if (!unit) {
-        LLVMDisposeMemoryBuffer(buffer);
-        return NULL;
+    LLVMErrorRef failure = LLVMErrorSuccess;
+    for (int i = 0; i < count; i++) {
+        if (unit && !failure) {
+            failure = add_object(unit, &objects[i]);
+        } else {
+            codegen_object_free(&objects[i]);
+        }
     }
-    LLVMErrorRef failure = LLVMOrcLLJITAddObjectFileWithRT(jit->engine, unit->tracker, buffer);
     if (failure) {
         *error = take_message(failure);
         jit_remove(unit);
         return NULL;
     }
     return unit;
+}
+
+JitUnit *jit_add(Jit *jit, ObjectCode *object, char **error) {
+    return jit_add_all(jit, object, 1, error);
 }
 
 typedef struct {

@@ -272,6 +272,60 @@ Test(jit, threads_compile_at_the_same_time) {
     }
 }
 
+/* ---- several objects ---- */
+
+/* One program with many kernels, compiled in `threads` parts: the memory after one step. */
+static int parts_of(Arena *arena, int threads, char memory[DT_COUNT][512]) {
+    KProgram *program = ARENA_NEW(arena, KProgram);
+    program->name = "many";
+    program->externals = DT_COUNT;
+    program->plan = constant_plan(arena, (int64_t[]){0, 1}, 2);
+    for (uint32_t i = 0; i < DT_COUNT; i++) {
+        ProgramBuffer buffer = {.kind = BUFFER_STATE, .name = "b", .dtype = (DType)i};
+        vec_push(arena, &program->buffers, buffer);
+    }
+    for (uint32_t k = 0; k < 12; k++) {
+        Launch launch = {.kernel = k, .count_slot = 1};
+        Kernel *kernel = kernel_random(arena, 900 + k % 9, 40); /* the last three equal the first */
+        kernel->name = arena_format(arena, "random%u", k);
+        vec_push(arena, &program->kernels, kernel);
+        for (uint32_t i = 0; i < DT_COUNT; i++) {
+            vec_push(arena, &launch.args, i);
+        }
+        vec_push(arena, &program->launches, launch);
+    }
+    ObjectCode objects[8];
+    int made = 0;
+    char *error = NULL;
+    cr_assert(codegen_objects(&program, 1, &(CodegenOptions){0}, threads, objects, &made, &error), "%s", error);
+    Jit *jit = jit_new(&error);
+    JitUnit *unit = jit_add_all(jit, objects, made, &error);
+    cr_assert(unit, "%s", error);
+    void (*step)(const nnc_call *) = NULL;
+    void *address = jit_symbol(unit, "many_step"), *buffers[DT_COUNT];
+    cr_assert(address, "%s", jit_error(unit));
+    memcpy(&step, &address, sizeof step);
+    for (int i = 0; i < DT_COUNT; i++) {
+        memset(memory[i], 1, 512);
+        buffers[i] = memory[i];
+    }
+    int64_t failures[8], dims[4] = {3, 4, 5, 6}, table[2] = {0, 1};
+    memset(failures, -1, sizeof failures);
+    nnc_call call = {.dims = dims, .table = table, .buffers = buffers, .failures = failures};
+    step(&call);
+    jit_free(jit);
+    return made;
+}
+
+Test(jit, several_objects_make_one_unit) {
+    Arena *arena = arena_new();
+    char one[DT_COUNT][512], many[DT_COUNT][512];
+    cr_assert_eq(parts_of(arena, 1, one), 1);
+    cr_assert_eq(parts_of(arena, 3, many), 3);
+    cr_assert(memcmp(one, many, sizeof one) == 0);
+    arena_free(arena);
+}
+
 /* ---- targets ---- */
 
 Test(jit, unknown_machines_are_refused) {
