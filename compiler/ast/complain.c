@@ -164,6 +164,12 @@ static bool is_binary_sign(int token)
     return is_operator(token) && token != '-' && token != TOK_PIPE;
 }
 
+static bool is_comparison(int token)
+{
+    static const int signs[] = {TOK_EQ, TOK_NE, TOK_LE, TOK_GE, '<', '>'};
+    return contains(signs, sizeof signs / sizeof *signs, token);
+}
+
 static const char *likely_slip(AstParser *parser, const AstToken *token, const int *expected,
                                int count)
 {
@@ -186,9 +192,11 @@ static const char *likely_slip(AstParser *parser, const AstToken *token, const i
     if (token->kind == TOK_LET && at_item) {
         return "at the top of a file a value is written `const NAME = ...`";
     }
-    if (token->kind == TOK_NEWLINE && contains(expected, count, '{') &&
-        ast_filter_peek(parser).kind == '{') {
-        return "the `{` belongs at the end of the line before";
+    if (token->kind == ',' && contains(expected, count, ';')) {
+        return "the entries of a block are separated by `;` or a new line";
+    }
+    if (is_comparison(token->kind) && contains(expected, count, '+')) {
+        return "comparisons do not chain: write a < b and b < c";
     }
     if (is_binary_sign(token->kind) && last->kind == TOK_NEWLINE) {
         return "a statement ends with its line: put the operator at the end of the line before, or "
@@ -208,6 +216,11 @@ static const char *likely_slip(AstParser *parser, const AstToken *token, const i
 
 void ast_report_unexpected(AstParser *parser, const AstToken *token, const int *expected, int count)
 {
+    bool excused =
+        parser->unknown_end > parser->statement_begin && parser->unknown_end <= token->span.begin;
+    if (parser->stopped || excused) {
+        return; /* what is wrong was said already */
+    }
     StrBuf words = {0};
     strbuf_add(&words, "unexpected ");
     add_token(parser, &words, token);

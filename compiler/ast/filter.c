@@ -196,6 +196,24 @@ static void open_bracket(AstParser *parser, const AstToken *token)
     }
 }
 
+/* No statement begins with a brace, so a brace on a line of its own was meant to go on. */
+static bool brace_on_new_line(AstParser *parser)
+{
+    AstToken next = ast_filter_peek(parser);
+    if (next.kind != '{' || (parser->last.kind != ')' && parser->last.kind != TOK_NAME)) {
+        return false;
+    }
+    diag_error(parser->diag, ERR_E0001, next.span, NULL,
+               "the `{` belongs at the end of the line before");
+    return true;
+}
+
+/* A ) where a ] is due, or the other way round. */
+static bool closes_wrongly(const AstParser *parser)
+{
+    return innermost(parser) == ')' || innermost(parser) == ']';
+}
+
 /* The next token with brackets mended and line ends decided; nothing is skipped for recovery. */
 static AstToken next_balanced(AstParser *parser)
 {
@@ -205,7 +223,8 @@ static AstToken next_balanced(AstParser *parser)
         }
         AstToken token = take(parser);
         if (token.kind == TOK_NEWLINE) {
-            if (newline_counts(parser) && !continues_line(ast_filter_peek(parser).kind)) {
+            if (newline_counts(parser) && !continues_line(ast_filter_peek(parser).kind) &&
+                !brace_on_new_line(parser)) {
                 return token;
             }
             continue;
@@ -214,7 +233,10 @@ static AstToken next_balanced(AstParser *parser)
             return mend(parser, token);
         }
         if (is_closer(token.kind)) {
-            if (innermost(parser) != token.kind) {
+            if (innermost(parser) != token.kind && token.kind != '}' && closes_wrongly(parser)) {
+                report_unclosed(parser, &token);
+                token.kind = innermost(parser);
+            } else if (innermost(parser) != token.kind) {
                 diag_error(parser->diag, ERR_E0006, token.span, NULL, "`%c` closes nothing",
                            token.kind);
                 continue;
@@ -237,6 +259,9 @@ static AstToken next_balanced(AstParser *parser)
 static AstToken advance(AstParser *parser)
 {
     parser->height_before = parser->brackets.count;
+    if (parser->last.kind == TOK_NEWLINE) {
+        parser->statement_begin = parser->last.span.end;
+    }
     AstToken token = next_balanced(parser);
     parser->before_last = parser->last;
     parser->last = token;

@@ -106,6 +106,12 @@ static size_t read_escape(const char *text, size_t length, char *out, uint32_t *
     return i + 1;
 }
 
+static void report_control(AstParser *parser, uint32_t at, uint32_t file, char c)
+{
+    diag_error(parser->diag, ERR_E0002, (Span){file, at, at + 1}, NULL,
+               "an unprintable character (byte 0x%02X) in a string", (unsigned char)c);
+}
+
 AstText ast_read_string(AstParser *parser, const char *text, size_t length, Span span)
 {
     const char *end = text + length - 1; /* the closing quote */
@@ -113,7 +119,12 @@ AstText ast_read_string(AstParser *parser, const char *text, size_t length, Span
     uint32_t count = 0;
     for (const char *p = text + 1; p < end;) {
         if (*p != '\\') {
-            out[count++] = *p++;
+            if ((unsigned char)*p < 0x20 && *p != '\t') {
+                report_control(parser, span.begin + (uint32_t)(p - text), span.file, *p);
+            } else {
+                out[count++] = *p;
+            }
+            p++;
             continue;
         }
         uint32_t written = 0;

@@ -66,6 +66,8 @@ typedef struct AstParser {
     uint32_t recover_height;
     bool stopped; /* nothing more is read */
     bool depth_reported;
+    uint32_t statement_begin; /* about where the statement of `last` begins */
+    uint32_t unknown_end;     /* of the last unknown character; 0: none */
 } AstParser;
 
 /* filter.c */

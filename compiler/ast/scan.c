@@ -85,13 +85,27 @@ int ast_scan_bare_fraction(AstParser *parser, AstToken *token, const char *text,
     return TOK_FLOAT;
 }
 
+int ast_scan_open_fraction(AstParser *parser, AstToken *token)
+{
+    DiagItem *item = diag_error(parser->diag, ERR_E0003, token->span, NULL,
+                                "a number needs a digit after its point");
+    diag_help(item, "write 1.0, or 1 where an integer is meant");
+    token->value.real = 1;
+    return TOK_FLOAT;
+}
+
 int ast_scan_bad_number(AstParser *parser, AstToken *token, const char *text, size_t length)
 {
     size_t digits = strspn(text, "0123456789_.");
+    bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
     DiagItem *item = diag_error(parser->diag, ERR_E0003, token->span, NULL,
                                 "`%.*s` is neither a number nor a name", (int)length, text);
-    diag_help(item, "a product is written %.*s*%.*s", (int)digits, text, (int)(length - digits),
-              text + digits);
+    if (hex) {
+        diag_help(item, "0x is followed by the digits 0-9 and A-F");
+    } else {
+        diag_help(item, "a product is written %.*s*%.*s", (int)digits, text, (int)(length - digits),
+                  text + digits);
+    }
     token->value.integer = 0;
     return TOK_INT;
 }
@@ -135,15 +149,29 @@ int ast_scan_foreign(AstParser *parser, AstToken *token, const char *text, size_
     return TOK_NEWLINE;
 }
 
+/* A name with letters outside ASCII, or signs such as curly quotes: one error for the run of them.
+ */
+int ast_scan_foreign_word(AstParser *parser, AstToken *token, const char *text, size_t length)
+{
+    DiagItem *item = diag_error(parser->diag, ERR_E0002, token->span, NULL,
+                                "`%.*s` may stand in strings and comments only", (int)length, text);
+    if (length > 2 && (unsigned char)text[0] == 0xE2 && (unsigned char)text[1] == 0x80) {
+        diag_help(item, "quotes are written \" and a minus is written -");
+    } else {
+        diag_help(item, "names are made of a-z, A-Z, 0-9 and _");
+    }
+    token->value.text = (AstText){arena_substring(parser->arena, text, length), (uint32_t)length};
+    return TOK_NAME;
+}
+
 void ast_scan_unknown(AstParser *parser, Span span, const char *text, size_t length)
 {
     unsigned char first = (unsigned char)text[0];
+    (void)length;
+    parser->unknown_end = span.end;
     if (first >= 0x20 && first < 0x7F) {
         diag_error(parser->diag, ERR_E0002, span, NULL, "`%c` has no meaning in the language",
                    first);
-    } else if (length > 1) {
-        diag_error(parser->diag, ERR_E0002, span, NULL,
-                   "`%.*s` may stand in strings and comments only", (int)length, text);
     } else if (first < 0x80) {
         diag_error(parser->diag, ERR_E0002, span, NULL, "an unprintable character (byte 0x%02X)",
                    first);

@@ -12,6 +12,8 @@ void ast_scan_newline(AstParser *parser);
 void ast_scan_comment(AstParser *parser, Span span, const char *text, size_t length);
 int ast_scan_word(AstParser *parser, AstToken *token, const char *text, size_t length);
 int ast_scan_bare_fraction(AstParser *parser, AstToken *token, const char *text, size_t length);
+int ast_scan_open_fraction(AstParser *parser, AstToken *token);
+int ast_scan_foreign_word(AstParser *parser, AstToken *token, const char *text, size_t length);
 int ast_scan_bad_number(AstParser *parser, AstToken *token, const char *text, size_t length);
 int ast_scan_open_string(AstParser *parser, AstToken *token, const char *text, size_t length);
 int ast_scan_quoted(AstParser *parser, AstToken *token, const char *text, size_t length);

@@ -10,31 +10,49 @@
 #include <string.h>
 
 typedef struct {
-    const char *text;
+    const char *text, *quoted;
     int token;
     bool soft;
     bool ends; /* may end a statement, as a name or by itself */
 } Word;
 
 static const Word words[] = {
-    {"and", TOK_AND, false, false},       {"as", TOK_AS, true, true},
-    {"cond", TOK_COND, false, false},     {"const", TOK_CONST, true, true},
-    {"dataset", TOK_DATASET, true, true}, {"else", TOK_ELSE, false, false},
-    {"extern", TOK_EXTERN, true, true},   {"false", TOK_FALSE, false, true},
-    {"fn", TOK_FN, false, false},         {"for", TOK_FOR, false, false},
-    {"from", TOK_FROM, true, true},       {"if", TOK_IF, false, false},
-    {"import", TOK_IMPORT, true, false},  {"in", TOK_IN, true, true},
-    {"init", TOK_INIT, true, true},       {"let", TOK_LET, false, false},
-    {"metric", TOK_METRIC, true, true},   {"minimize", TOK_MINIMIZE, false, false},
-    {"module", TOK_MODULE, true, true},   {"not", TOK_NOT, false, false},
-    {"on", TOK_ON, true, true},           {"optimizer", TOK_OPTIMIZER, true, true},
-    {"or", TOK_OR, false, false},         {"over", TOK_OVER, true, true},
-    {"param", TOK_PARAM, true, true},     {"return", TOK_RETURN, false, true},
-    {"scan", TOK_SCAN, false, false},     {"schedule", TOK_SCHEDULE, true, true},
-    {"state", TOK_STATE, true, true},     {"train", TOK_TRAIN, true, true},
-    {"true", TOK_TRUE, false, true},      {"using", TOK_USING, true, true},
-    {"while", TOK_WHILE, false, false},   {"with", TOK_WITH, true, true},
-    {"wrt", TOK_WRT, true, true},         {"yield", TOK_YIELD, false, false},
+    {"and", "`and`", TOK_AND, false, false},
+    {"as", "`as`", TOK_AS, true, true},
+    {"cond", "`cond`", TOK_COND, false, false},
+    {"const", "`const`", TOK_CONST, true, true},
+    {"dataset", "`dataset`", TOK_DATASET, true, true},
+    {"else", "`else`", TOK_ELSE, false, false},
+    {"extern", "`extern`", TOK_EXTERN, true, true},
+    {"false", "`false`", TOK_FALSE, false, true},
+    {"fn", "`fn`", TOK_FN, false, false},
+    {"for", "`for`", TOK_FOR, false, false},
+    {"from", "`from`", TOK_FROM, true, true},
+    {"if", "`if`", TOK_IF, false, false},
+    {"import", "`import`", TOK_IMPORT, true, false},
+    {"in", "`in`", TOK_IN, true, true},
+    {"init", "`init`", TOK_INIT, true, true},
+    {"let", "`let`", TOK_LET, false, false},
+    {"metric", "`metric`", TOK_METRIC, true, true},
+    {"minimize", "`minimize`", TOK_MINIMIZE, false, false},
+    {"module", "`module`", TOK_MODULE, true, true},
+    {"not", "`not`", TOK_NOT, false, false},
+    {"on", "`on`", TOK_ON, true, true},
+    {"optimizer", "`optimizer`", TOK_OPTIMIZER, true, true},
+    {"or", "`or`", TOK_OR, false, false},
+    {"over", "`over`", TOK_OVER, true, true},
+    {"param", "`param`", TOK_PARAM, true, true},
+    {"return", "`return`", TOK_RETURN, false, true},
+    {"scan", "`scan`", TOK_SCAN, false, false},
+    {"schedule", "`schedule`", TOK_SCHEDULE, true, true},
+    {"state", "`state`", TOK_STATE, true, true},
+    {"train", "`train`", TOK_TRAIN, true, true},
+    {"true", "`true`", TOK_TRUE, false, true},
+    {"using", "`using`", TOK_USING, true, true},
+    {"while", "`while`", TOK_WHILE, false, false},
+    {"with", "`with`", TOK_WITH, true, true},
+    {"wrt", "`wrt`", TOK_WRT, true, true},
+    {"yield", "`yield`", TOK_YIELD, false, false},
 };
 
 enum { WORD_COUNT = sizeof words / sizeof *words };
@@ -146,5 +164,5 @@ const char *ast_token_words(int token)
         }
     }
     const Word *word = find_token(token);
-    return word != NULL ? word->text : "something else";
+    return word != NULL ? word->quoted : "something else";
 }
