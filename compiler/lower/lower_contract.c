@@ -12,11 +12,23 @@
 #include "compiler/lower/lower_contract.h"
 #include "runtime/base/bug.h"
 
+/* What a kernel does with its tiles. */
+typedef enum {
+    DO_ALL,    /* sums, then outputs */
+    DO_PART,   /* sums of a leaf or block, into scratch */
+    DO_OUTPUTS /* sums from scratch, then outputs */
+} Action;
+
 typedef struct {
     LowerContext *c;
     const Group *group;
     const Contraction *of;
     const TilePlan *plan;
+    Action action;
+    uint32_t parts;                /* kernel buffer of the scratch memory */
+    KInst *parts_base;             /* element of the first part */
+    KInst *part;                   /* which leaf or block */
+    KInst *result_stride[MAX_RANK], *part_stride; /* of out axes in a part; from part to part */
     Tile tile;                     /* what all tiles share */
     KInst *stride[SIDES][MAX_RANK]; /* per out axis */
     KInst *at[MAX_RANK];           /* position on every out axis that is not in the tile */
@@ -52,6 +64,11 @@ static KInst *open_loop(Walk *w, KInst *low, KInst *high, int64_t step, KInst *c
 static void close_loop(Walk *w, KInst *loop, KInst *const *values) {
     lower_scope_close(w->c);
     kir_end_for(&w->c->b, loop, values);
+}
+
+/* How many leaves or blocks there are. */
+static const Dim *part_total(DimTable *dims, const Contraction *of, const TilePlan *plan) {
+    return dim_ceildiv(dims, of->k[0].size, dim_const(dims, plan->k_block));
 }
 
 /* ---- one tile ---- */
@@ -112,43 +129,124 @@ static void place_windows(Walk *w, const RowSpan *span, Tile *tile) {
     }
 }
 
-/* The place of a row of the tile in the result, at a vector. */
-static const Place *result_place(Walk *w, const RowSpan *span, const Panel *panel, int index, int vector) {
-    Segment segments[MAX_RANK] = {0};
+/* Positions on all out axes of a row and a vector (its first lane). */
+static void result_position(Walk *w, const RowSpan *span, const Panel *panel, int index, int vector, KInst **at) {
     int64_t covered[MAX_RANK];
     int row = split_row(w, index, covered);
     for (int a = 0; a < w->of->outs; a++) {
-        KInst *at = w->at[a];
+        at[a] = w->at[a];
         if (a == w->plan->row) {
-            at = op(w, K_ADD, span->origin, constant(w, row));
+            at[a] = op(w, K_ADD, span->origin, constant(w, row));
+        } else if (a == w->plan->vector) {
+            at[a] = op(w, K_ADD, panel->column, constant(w, (int64_t)vector * w->plan->lanes));
         }
-        for (int i = 0; i < w->plan->covered_count; i++) {
-            at = w->plan->covered[i] == a ? constant(w, covered[i]) : at;
-        }
-        Index position = index_scalar(at);
-        if (a == w->plan->vector) {
-            at = op(w, K_ADD, panel->column, constant(w, (int64_t)vector * w->plan->lanes));
-            position = w->plan->lanes > 1 ? index_lanes(at, 1) : index_scalar(at);
-        }
+    }
+    for (int i = 0; i < w->plan->covered_count; i++) {
+        at[w->plan->covered[i]] = constant(w, covered[i]);
+    }
+}
+
+static const Place *result_place(Walk *w, KInst *const *at) {
+    Segment segments[MAX_RANK] = {0};
+    for (int a = 0; a < w->of->outs; a++) {
+        bool wide = a == w->plan->vector && w->plan->lanes > 1;
+        Index position = wide ? index_lanes(at[a], 1) : index_scalar(at[a]);
         segments[a] = (Segment){w->of->out[a].first, w->of->out[a].axes, 0, 0, position};
     }
     const Type *type = &w->group->node->type;
     return place_segments(w->c, type->rank, type->dims, segments, w->of->outs);
 }
 
-static void store_tile(Walk *w, const RowSpan *span, const Panel *panel, const Tile *tile, KInst *const *sums) {
+static KInst *tile_mask(const Tile *tile, int vector) {
+    return vector == tile->vectors - 1 ? tile->mask : NULL;
+}
+
+/* Index in scratch of sums at a position of the result; with lanes that are apart, a vector of them. */
+static KInst *part_index(Walk *w, KInst *part, KInst *const *at) {
+    KBuilder *b = &w->c->b;
+    KInst *index = plus_scaled(w, w->parts_base, part, w->part_stride);
+    for (int a = 0; a < w->of->outs; a++) {
+        index = plus_scaled(w, index, at[a], w->result_stride[a]);
+    }
+    int64_t stride = 1;
+    if (w->plan->vector == NO_AXIS || (kir_constant(w->result_stride[w->plan->vector], &stride) && stride == 1)) {
+        return index;
+    }
+    KInst *steps = kir_binary(b, K_MUL, kir_iota(b, DT_I64, w->plan->lanes), w->result_stride[w->plan->vector]);
+    return kir_binary(b, K_ADD, kir_splat(b, index, w->plan->lanes), steps);
+}
+
+static void store_outputs(Walk *w, const RowSpan *span, const Panel *panel, const Tile *tile, KInst *const *sums) {
     LowerContext *c = w->c;
     c->lanes = w->plan->lanes;
-    for (int index = 0; index < tile->rows; index++) {
-        for (int v = 0; v < tile->vectors; v++) {
-            c->mask = v == tile->vectors - 1 ? tile->mask : NULL;
-            const Place *place = result_place(w, span, panel, index, v);
-            lower_known(c, w->group->node, place, sums[index * tile->vectors + v]);
-            lower_outputs(c, w->group, place);
-        }
+    for (int i = 0; i < tile->rows * tile->vectors; i++) {
+        KInst *at[MAX_RANK];
+        result_position(w, span, panel, i / tile->vectors, i % tile->vectors, at);
+        c->mask = tile_mask(tile, i % tile->vectors);
+        const Place *place = result_place(w, at);
+        lower_scope_open(c);
+        lower_known(c, w->group->node, sums[i]);
+        lower_outputs(c, w->group, place);
+        lower_scope_close(c);
     }
     c->lanes = 1;
     c->mask = NULL;
+}
+
+/* Loads or stores the sums of a part. */
+static void move_part(Walk *w, const RowSpan *span, const Panel *panel, const Tile *tile, KInst *part, bool load,
+                      KInst **sums) {
+    KBuilder *b = &w->c->b;
+    for (int i = 0; i < tile->rows * tile->vectors; i++) {
+        KInst *at[MAX_RANK], *mask = tile_mask(tile, i % tile->vectors);
+        result_position(w, span, panel, i / tile->vectors, i % tile->vectors, at);
+        KInst *index = part_index(w, part, at);
+        if (load) {
+            sums[i] = kir_load(b, w->parts, index, w->plan->lanes, mask);
+        } else {
+            kir_store(b, w->parts, index, sums[i], mask);
+        }
+    }
+}
+
+/* The sums of a leaf, or of the blocks up to this one. */
+static void sum_part(Walk *w, const RowSpan *span, const Panel *panel, Tile *tile) {
+    KBuilder *b = &w->c->b;
+    KInst *sums[MAX_TILE_ROWS * MAX_PANEL_VECTORS], *before[MAX_TILE_ROWS * MAX_PANEL_VECTORS];
+    bool blocks = w->plan->split == SPLIT_BLOCKS;
+    KInst *part = blocks ? constant(w, 0) : w->part;
+    tile_zero(tile, sums);
+    if (blocks) {
+        KInst *first = kir_binary(b, K_EQ, w->part, constant(w, 0));
+        move_part(w, span, panel, tile, part, true, before);
+        for (int i = 0; i < tile->rows * tile->vectors; i++) {
+            sums[i] = kir_select(b, first, sums[i], before[i]);
+        }
+    }
+    tile_add(tile, sums);
+    move_part(w, span, panel, tile, part, false, sums);
+}
+
+/* Sums of a finished tile from scratch: leaves are added in ascending order. */
+static void collect_parts(Walk *w, const RowSpan *span, const Panel *panel, Tile *tile, KInst **sums) {
+    KBuilder *b = &w->c->b;
+    int count = tile->rows * tile->vectors;
+    if (w->plan->split == SPLIT_BLOCKS) {
+        move_part(w, span, panel, tile, constant(w, 0), true, sums);
+        return;
+    }
+    const Dim *leaves = part_total(w->c->schedule->graph->dims, w->of, w->plan);
+    KInst *totals[MAX_TILE_ROWS * MAX_PANEL_VECTORS];
+    tile_zero(tile, totals);
+    KInst *loop = open_loop(w, constant(w, 0), lower_dim(w->c, leaves), 1, totals, count);
+    move_part(w, span, panel, tile, kir_loop_arg(loop, 0), true, sums);
+    for (int i = 0; i < count; i++) {
+        sums[i] = kir_binary(b, K_ADD, kir_loop_arg(loop, 1 + i), sums[i]);
+    }
+    close_loop(w, loop, sums);
+    for (int i = 0; i < count; i++) {
+        sums[i] = kir_result(b, loop, i);
+    }
 }
 
 static void lower_tile(Walk *w, const Panel *panel, RowSpan span) {
@@ -164,9 +262,17 @@ static void lower_tile(Walk *w, const Panel *panel, RowSpan span) {
     }
     place_rows(w, &tile);
     place_windows(w, &span, &tile);
+    if (w->action == DO_PART) {
+        sum_part(w, &span, panel, &tile);
+        return;
+    }
     KInst *sums[MAX_TILE_ROWS * MAX_PANEL_VECTORS];
-    tile_sum(&tile, sums);
-    store_tile(w, &span, panel, &tile, sums);
+    if (w->action == DO_OUTPUTS) {
+        collect_parts(w, &span, panel, &tile, sums);
+    } else {
+        tile_sum(&tile, sums);
+    }
+    store_outputs(w, &span, panel, &tile, sums);
 }
 
 /* ---- the rows of an item ---- */
@@ -378,13 +484,18 @@ static void walk_panels(Walk *w) {
 /* ---- items ---- */
 
 typedef struct {
-    int axis; /* out axis; NO_AXIS: the block of panels */
+    int axis; /* out axis; NO_AXIS: the block of panels; PART_DIGIT: the leaf */
     const Dim *count;
 } Digit;
 
+enum { PART_DIGIT = -2 };
+
 /* What an item index is made of, slowest first. */
-static int item_digits(DimTable *dims, const Contraction *of, const TilePlan *plan, Digit *digits) {
+static int item_digits(DimTable *dims, const Contraction *of, const TilePlan *plan, Action action, Digit *digits) {
     int count = 0;
+    if (plan->split == SPLIT_LEAVES && action == DO_PART) {
+        digits[count++] = (Digit){PART_DIGIT, part_total(dims, of, plan)};
+    }
     for (int of_y = 1; of_y >= 0; of_y--) {
         for (int a = 0; a < of->outs; a++) {
             bool along_y = !dim_is(of->out[a].stride[SIDE_Y], 0);
@@ -412,6 +523,23 @@ static const Dim *item_total(DimTable *dims, const Digit *digits, int count) {
     return total;
 }
 
+/* The terms of a leaf or block. */
+static void enter_part(Walk *w, KInst *part) {
+    KInst *size = lower_dim(w->c, w->of->k[0].size), *length = constant(w, w->plan->k_block);
+    KInst *low = op(w, K_MUL, part, length);
+    w->part = part;
+    if (w->of->k[0].count > 0 && w->of->k[0].count % w->plan->k_block == 0) {
+        w->tile.k_low = constant(w, 0); /* counted from the block, so that the trip count is a constant */
+        w->tile.k_high = length;
+        for (int side = 0; side < SIDES; side++) {
+            w->tile.base[side] = plus_scaled(w, w->tile.base[side], low, w->tile.k_stride[side][0]);
+        }
+    } else {
+        w->tile.k_low = low;
+        w->tile.k_high = op(w, K_IMIN, size, op(w, K_ADD, low, length));
+    }
+}
+
 /* Sets positions and bases of an item from its index. */
 static void enter_item(Walk *w, KInst *item, const Digit *digits, int count) {
     LowerContext *c = w->c;
@@ -422,6 +550,8 @@ static void enter_item(Walk *w, KInst *item, const Digit *digits, int count) {
         item = i > 0 ? op(w, K_IDIV, item, size) : item;
         if (digits[i].axis == NO_AXIS) {
             block = digit;
+        } else if (digits[i].axis == PART_DIGIT) {
+            enter_part(w, digit);
         } else if (digits[i].axis == w->plan->row) {
             w->at[w->plan->row] = op(w, K_MUL, digit, constant(w, w->plan->rows));
         } else {
@@ -472,6 +602,56 @@ static void enter_kernel(Walk *w) {
     }
 }
 
+/* Where sums lie in the scratch memory: after the panels of y. */
+static void enter_parts(Walk *w) {
+    LowerContext *c = w->c;
+    DimTable *dims = c->schedule->graph->dims;
+    const Dim *stride = dim_const(dims, 1), *base = dim_const(dims, 0);
+    for (int a = w->of->outs - 1; a >= 0; a--) {
+        w->result_stride[a] = lower_dim(c, stride);
+        stride = dim_mul(dims, stride, w->of->out[a].size);
+    }
+    if (w->plan->packed) {
+        base = packed_strides(dims, w->of, w->plan).total;
+    }
+    w->part_stride = lower_dim(c, stride);
+    w->parts_base = lower_dim(c, base);
+    w->parts = lower_buffer(c, w->group->scratch, w->action == DO_PART ? ACCESS_READ | ACCESS_WRITE : ACCESS_READ);
+}
+
+static void walk_blocks(Walk *w) {
+    KInst *parts = lower_dim(w->c, part_total(w->c->schedule->graph->dims, w->of, w->plan));
+    KInst *base[SIDES] = {w->tile.base[SIDE_X], w->tile.base[SIDE_Y]};
+    KInst *loop = open_loop(w, constant(w, 0), parts, 1, NULL, 0);
+    enter_part(w, kir_loop_arg(loop, 0));
+    walk_panels(w);
+    close_loop(w, loop, NULL);
+    w->tile.base[SIDE_X] = base[SIDE_X];
+    w->tile.base[SIDE_Y] = base[SIDE_Y];
+}
+
+static void lower_walk(LowerContext *c, const Group *group, const Contraction *of, const TilePlan *plan, Action action) {
+    static const char *const names[] = {[DO_ALL] = "", [DO_PART] = "part_", [DO_OUTPUTS] = "sum_"};
+    Walk w = {.c = c, .group = group, .of = of, .plan = plan, .action = action};
+    Digit digits[MAX_RANK + 3];
+    DimTable *dims = c->schedule->graph->dims;
+    int count = item_digits(dims, of, plan, action, digits);
+    lower_kernel_begin(c, arena_format(c->arena, "%s%s", names[action], group->node->op == OP_DOT ? "dot" : "conv"));
+    enter_kernel(&w);
+    if (action != DO_ALL) {
+        enter_parts(&w);
+    }
+    KInst *loop = open_loop(&w, lower_begin(c), lower_end(c), 1, NULL, 0);
+    enter_item(&w, kir_loop_arg(loop, 0), digits, count);
+    if (action == DO_PART && plan->split == SPLIT_BLOCKS) {
+        walk_blocks(&w);
+    } else {
+        walk_panels(&w);
+    }
+    close_loop(&w, loop, NULL);
+    lower_kernel_end(c, item_total(dims, digits, count), plan->grain);
+}
+
 static bool too_hard(const Contraction *of) {
     return of->leaf > 0 && of->k[0].window != NO_WINDOW;
 }
@@ -486,17 +666,10 @@ void lower_contract(LowerContext *c, const Group *group) {
     if (plan.packed) {
         contract_pack(c, &of, &plan, group);
     }
-    Walk w = {.c = c, .group = group, .of = &of, .plan = &plan};
-    Digit digits[MAX_RANK + 2];
-    DimTable *dims = c->schedule->graph->dims;
-    int count = item_digits(dims, &of, &plan, digits);
-    lower_kernel_begin(c, group->node->op == OP_DOT ? "dot" : "conv");
-    enter_kernel(&w);
-    KInst *loop = open_loop(&w, lower_begin(c), lower_end(c), 1, NULL, 0);
-    enter_item(&w, kir_loop_arg(loop, 0), digits, count);
-    walk_panels(&w);
-    close_loop(&w, loop, NULL);
-    lower_kernel_end(c, item_total(dims, digits, count), plan.grain);
+    if (plan.split != SPLIT_NONE) {
+        lower_walk(c, group, &of, &plan, DO_PART);
+    }
+    lower_walk(c, group, &of, &plan, plan.split == SPLIT_NONE ? DO_ALL : DO_OUTPUTS);
 }
 
 const Dim *lower_contract_scratch(void *user, const Schedule *schedule, const Group *group) {
@@ -506,11 +679,15 @@ const Dim *lower_contract_scratch(void *user, const Schedule *schedule, const Gr
         return NULL;
     }
     TilePlan plan = tile_plan(schedule, &of, options);
-    if (!plan.packed) {
+    DimTable *dims = schedule->graph->dims;
+    const Dim *elements = plan.packed ? packed_strides(dims, &of, &plan).total : dim_const(dims, 0);
+    if (plan.split != SPLIT_NONE) {
+        const Dim *parts = plan.split == SPLIT_LEAVES ? part_total(dims, &of, &plan) : dim_const(dims, 1);
+        elements = dim_add(dims, elements, dim_mul(dims, parts, result_elements(dims, &of)));
+    }
+    if (dim_is(elements, 0)) {
         return NULL;
     }
-    DimTable *dims = schedule->graph->dims;
-    const Dim *elements = packed_strides(dims, &of, &plan).total;
     const Dim *line = dim_const(dims, 64 / (int64_t)dtype_bytes(of.dtype));
     return dim_mul(dims, dim_ceildiv(dims, elements, line), dim_const(dims, 64));
 }

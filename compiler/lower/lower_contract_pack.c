@@ -38,6 +38,14 @@ PackedStrides packed_strides(DimTable *dims, const Contraction *of, const TilePl
     return strides;
 }
 
+const Dim *result_elements(DimTable *dims, const Contraction *of) {
+    const Dim *elements = dim_const(dims, 1);
+    for (int a = 0; a < of->outs; a++) {
+        elements = dim_mul(dims, elements, of->out[a].size);
+    }
+    return elements;
+}
+
 typedef struct {
     LowerContext *c;
     const Contraction *of;

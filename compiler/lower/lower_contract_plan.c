@@ -1,7 +1,7 @@
 /* Which axis runs over the lanes, which over the rows of a tile, how large tiles and items are.
  *
  * Tiles come from the register file: rows * vectors accumulators, one panel row of y and one repeated element of x must fit, so 32
- * registers give 6x4, 8x3, 14x2, and 16 give 6x2. Among those the cheapest for the whole result is taken, by a model of
+ * registers give 6x4, 8x3, 13x2, and 16 give 6x2. Among those the cheapest for the whole result is taken, by a model of
  * two multiply-adds and two loads a cycle with a latency of four; half empty tiles at the edges count in full.
  *
  *   f32 dot, result [B, 100], 16 lanes: 7 vectors.  14x2: panels of 2 2 2 1   8x3: 3 3 1   6x4: 4 3   -> 6x4
@@ -184,7 +184,8 @@ static void choose_rows(Planner *p) {
     }
 }
 
-/* ---- the size of a tile ---- */
+/* ---- the size of a tile ----
+ * Of every 16 registers one is left to the register allocator: at the very limit it was seen to spill all accumulators. */
 
 static double tile_cost(const Planner *p, int64_t rows, int64_t vectors) {
     bool x_varies = p->plan.vector != NO_AXIS && !dim_is(p->of->out[p->plan.vector].stride[SIDE_X], 0);
@@ -215,7 +216,7 @@ static double cost_of(const Planner *p, int64_t rows, int64_t vectors) {
 
 static void choose_tile(Planner *p) {
     TilePlan *plan = &p->plan;
-    int64_t registers = p->options.vector_registers, covered = plan->covered_rows;
+    int64_t registers = p->options.vector_registers - p->options.vector_registers / 16, covered = plan->covered_rows;
     int64_t most_rows = plan->row == NO_AXIS ? 1 : p->of->out[plan->row].count;
     int64_t most_vectors = 1;
     if (plan->vector != NO_AXIS) {
@@ -258,6 +259,36 @@ static void choose_packing(Planner *p) {
     }
     const ContractAxis *axis = &p->of->out[plan->vector];
     plan->packed = stride_kind(axis->stride[SIDE_Y]) == STRIDE_OTHER && pays_to_pack(p, plan->vector);
+}
+
+/* Leaves become items where there are several. Blocks of k pay when the panels of y that the tiles of an item read again
+ * and again do not fit in the cache. */
+static void choose_split(Planner *p) {
+    TilePlan *plan = &p->plan;
+    const Contraction *of = p->of;
+    if (of->ks == 0 || of->k[0].window != NO_WINDOW || any_empty(of->out, of->outs) || any_empty(of->k, of->ks)) {
+        return;
+    }
+    int64_t length = at_least_one(hint(p, &of->k[0]));
+    if (of->leaf > 0) {
+        plan->split = length > of->leaf ? SPLIT_LEAVES : SPLIT_NONE;
+        plan->k_block = of->leaf;
+        return;
+    }
+    double panel = product(p, of->k, of->ks) * (double)(plan->lanes * plan->vectors) * (double)dtype_bytes(of->dtype);
+    double fitting = (double)p->options.l2_bytes / 4 * (double)length / panel;
+    bool several = plan->row != NO_AXIS && hint(p, &of->out[plan->row]) > 2 * plan->rows;
+    if (panel > (double)p->options.l2_bytes / 2 && several && length > 1) {
+        plan->split = SPLIT_BLOCKS;
+        plan->k_block = fitting < 1 ? 1 : (int64_t)fitting;
+        for (int64_t near = plan->k_block; of->k[0].count > 0 && near > plan->k_block / 2; near--) {
+            if (of->k[0].count % near == 0) {
+                plan->k_block = near;
+                break;
+            }
+        }
+        plan->rows_inside = true;
+    }
 }
 
 static double panel_count(const Planner *p) {
@@ -315,6 +346,7 @@ TilePlan tile_plan(const Schedule *schedule, const Contraction *contraction, con
     choose_rows(&p);
     choose_tile(&p);
     choose_packing(&p);
+    choose_split(&p);
     choose_items(&p);
     return p.plan;
 }

@@ -243,11 +243,13 @@ static void sum_level(Tile *tile, int level, Position position, KInst **sums) {
     } else if (state && !state->all) {
         sum_runs(tile, level, step, position, sums);
     } else {
-        sum_range(tile, level, kir_index(&c->b, 0), lower_dim(c, axis->size), step, position, sums);
+        bool part = level == 0 && tile->k_low;
+        KInst *low = part ? tile->k_low : kir_index(&c->b, 0);
+        sum_range(tile, level, low, part ? tile->k_high : lower_dim(c, axis->size), step, position, sums);
     }
 }
 
-static void set_zero(Tile *tile, KInst **sums) {
+void tile_zero(Tile *tile, KInst **sums) {
     KBuilder *b = &tile->c->b;
     DType dtype = tile->of->dtype;
     KInst *zero = dtype_is_float(dtype) ? kir_float(b, dtype, 0) : kir_int(b, dtype, 0);
@@ -266,7 +268,7 @@ static void sum_leaves(Tile *tile, Position position, KInst **totals) {
     KInst *sums[MAX_SUMS];
     KInst *loop = kir_for(&c->b, kir_index(&c->b, 0), size, tile->of->leaf, totals, count);
     lower_scope_open(c);
-    set_zero(tile, sums);
+    tile_zero(tile, sums);
     KInst *low = kir_loop_arg(loop, 0);
     KInst *high = kir_binary(&c->b, K_IMIN, size, kir_binary(&c->b, K_ADD, low, kir_index(&c->b, tile->of->leaf)));
     sum_range(tile, 0, low, high, step, position, sums);
@@ -280,13 +282,20 @@ static void sum_leaves(Tile *tile, Position position, KInst **totals) {
     }
 }
 
+static Position first_term(const Tile *tile) {
+    return (Position){{tile->base[SIDE_X], tile->base[SIDE_Y]}, (uint32_t)((1ull << tile->rows) - 1)};
+}
+
+void tile_add(Tile *tile, KInst **sums) {
+    sum_level(tile, 0, first_term(tile), sums);
+}
+
 void tile_sum(Tile *tile, KInst **sums) {
-    Position position = {{tile->base[SIDE_X], tile->base[SIDE_Y]}, (uint32_t)((1ull << tile->rows) - 1)};
-    set_zero(tile, sums);
+    tile_zero(tile, sums);
     if (tile->of->leaf > 0) {
-        sum_leaves(tile, position, sums);
+        sum_leaves(tile, first_term(tile), sums);
     } else {
-        sum_level(tile, 0, position, sums);
+        tile_add(tile, sums);
     }
 }
 

@@ -1,0 +1,299 @@
+/* lower_program: from a schedule to a kernel program. In: groups in order. Out: kernels, launches, buffers, the plan kernel.
+ *
+ * Buffers of the program have the numbers of the schedule's buffers, so a launch's arguments are those a kernel touched.
+ * table[0] is the arena's size, then one offset per stretch of arena memory, then one trip count per different count. A kernel
+ * that equals an earlier one (up to names) is dropped and the earlier one launched again: twelve equal layers share code. */
+#include "compiler/lower/tables.h"
+
+#include "runtime/base/bug.h"
+
+#include <string.h>
+
+/* ---- the program's buffers ---- */
+
+static BufferKind program_kind(StorageKind kind) {
+    static const BufferKind kinds[] = {
+        [STORAGE_INPUT] = BUFFER_INPUT,   [STORAGE_PARAM] = BUFFER_PARAM,       [STORAGE_STATE] = BUFFER_STATE,
+        [STORAGE_OUTPUT] = BUFFER_OUTPUT, [STORAGE_CONSTANT] = BUFFER_CONSTANT, [STORAGE_ARENA] = BUFFER_ARENA,
+    };
+    return kinds[kind];
+}
+
+static const char *type_text(LowerContext *c, const Type *type) {
+    StrBuf text = {0};
+    type_print(c->schedule->graph->dims, type, &text);
+    const char *kept = arena_string(c->arena, text.text);
+    strbuf_free(&text);
+    return kept;
+}
+
+static uint32_t arena_slot(const Schedule *s, uint32_t buffer) {
+    while (s->buffers.data[buffer].in_place_of != NO_BUFFER) {
+        buffer = (uint32_t)s->buffers.data[buffer].in_place_of;
+    }
+    for (uint32_t i = 0; i < s->placement.count; i++) {
+        if (s->placement.data[i] == buffer) {
+            return 1 + i;
+        }
+    }
+    NNC_BUG("buffer %u has no place in the arena", buffer);
+}
+
+static void add_buffers(LowerContext *c) {
+    const Schedule *s = c->schedule;
+    for (uint32_t i = 0; i < s->buffers.count; i++) {
+        const Buffer *from = &s->buffers.data[i];
+        ProgramBuffer to = {.kind = program_kind(from->kind), .name = from->name, .dtype = from->type.dtype,
+                            .rank = from->type.rank, .data = from->data, .bytes = from->data_bytes};
+        for (int k = 0; k < from->type.rank; k++) {
+            if (!dim_is_const(from->type.dims[k], &to.dims[k])) {
+                to.dims[k] = -1;
+            }
+        }
+        to.shape = type_text(c, &from->type);
+        to.slot = from->kind == STORAGE_ARENA ? arena_slot(s, i) : 0;
+        vec_push(c->arena, &c->program->buffers, to);
+    }
+    c->program->externals = s->externals;
+}
+
+static void add_dims(LowerContext *c) {
+    const Schedule *s = c->schedule;
+    uint32_t count = dim_symbol_count(s->graph->dims);
+    c->tables->symbol_position = ARENA_ARRAY(c->arena, int32_t, count + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        c->tables->symbol_position[i] = -1;
+    }
+    for (uint32_t i = 0; i < s->symbol_count; i++) {
+        c->tables->symbol_position[s->symbols[i]] = (int32_t)i;
+        vec_push(c->arena, &c->program->dims, dim_symbol_name(s->graph->dims, s->symbols[i]));
+    }
+}
+
+/* ---- dims as values ---- */
+
+static KInst *lower_atom(LowerContext *c, const DimAtom *atom) {
+    if (atom->kind == DIM_SYMBOL) {
+        int32_t position = c->tables->symbol_position[atom->symbol];
+        NNC_ASSERT(position >= 0);
+        return kir_dim(&c->b, (uint32_t)position);
+    }
+    KInst *left = lower_dim(c, atom->left), *right = lower_dim(c, atom->right);
+    return kir_binary(&c->b, atom->kind == DIM_MAX ? K_IMAX : K_IDIV, left, right);
+}
+
+KInst *lower_dim(LowerContext *c, const Dim *dim) {
+    KInst *sum = kir_index(&c->b, 0);
+    for (uint32_t t = 0; t < dim->count; t++) {
+        KInst *product = kir_index(&c->b, 1);
+        for (uint32_t f = 0; f < dim->terms[t].count; f++) {
+            product = kir_binary(&c->b, K_MUL, product, lower_atom(c, dim->terms[t].factors[f]));
+        }
+        product = kir_binary(&c->b, K_MUL, product, kir_index(&c->b, dim->terms[t].coefficient));
+        sum = kir_binary(&c->b, K_ADD, sum, product);
+    }
+    return sum;
+}
+
+const Dim *lower_product(LowerContext *c, const Dim *const *dims, int first, int count) {
+    const Dim *product = dim_product(c->schedule->graph->dims, dims + first, count);
+    NNC_ASSERT(product != NULL);
+    return product;
+}
+
+/* ---- kernels ---- */
+
+static void forget_kernel(LowerContext *c) {
+    LowerTables *t = c->tables;
+    t->memo.count = t->scopes.count = t->places.count = t->args.count = t->stored.count = 0;
+    c->mask = c->guard = NULL;
+    c->lanes = 1;
+}
+
+void lower_kernel_begin(LowerContext *c, const char *what) {
+    const char *name = arena_format(c->arena, "%s_%s_%u", c->program->name, what, c->tables->kernel_number++);
+    forget_kernel(c);
+    c->kernel = kernel_new(c->arena, name);
+    c->b = kernel_builder(c->kernel);
+}
+
+void lower_kernel_drop(LowerContext *c) {
+    c->tables->kernel_number--;
+    forget_kernel(c);
+    c->kernel = NULL;
+}
+
+KInst *lower_begin(const LowerContext *c) {
+    return c->kernel->body->args.data[0];
+}
+
+KInst *lower_end(const LowerContext *c) {
+    return c->kernel->body->args.data[1];
+}
+
+uint32_t lower_buffer(LowerContext *c, int32_t schedule_buffer, Access access) {
+    NNC_ASSERT(schedule_buffer >= 0 && (uint32_t)schedule_buffer < c->schedule->buffers.count);
+    LowerTables *t = c->tables;
+    uint32_t at = 0;
+    while (at < t->args.count && t->args.data[at].buffer != schedule_buffer) {
+        at++;
+    }
+    if (at == t->args.count) {
+        const Buffer *buffer = &c->schedule->buffers.data[schedule_buffer];
+        const char *name = arena_format(c->arena, "b%u", at);
+        vec_push(c->arena, &t->args, (KernelArg){schedule_buffer});
+        kernel_buffer(c->kernel, name, buffer->type.dtype, false, false);
+    }
+    KBuffer *buffer = &c->kernel->buffers.data[at];
+    buffer->read |= (access & ACCESS_READ) != 0;
+    buffer->written |= (access & ACCESS_WRITE) != 0;
+    return at;
+}
+
+/* Buffers of one stretch of arena memory, in place of each other. */
+static void mark_shared(LowerContext *c) {
+    const LowerTables *t = c->tables;
+    for (uint32_t i = 0; i < t->args.count; i++) {
+        for (uint32_t k = 0; k < i; k++) {
+            const ProgramBuffer *x = &c->program->buffers.data[t->args.data[i].buffer];
+            const ProgramBuffer *y = &c->program->buffers.data[t->args.data[k].buffer];
+            if (x->kind == BUFFER_ARENA && y->kind == BUFFER_ARENA && x->slot == y->slot) {
+                c->kernel->buffers.data[i].shares = c->kernel->buffers.data[k].shares = true;
+            }
+        }
+    }
+}
+
+static uint32_t count_slot(LowerContext *c, const Dim *count) {
+    LowerTables *t = c->tables;
+    for (uint32_t i = 0; i < t->counts.count; i++) {
+        if (t->counts.data[i] == count) {
+            return t->first_count_slot + i;
+        }
+    }
+    vec_push(c->arena, &t->counts, count);
+    return t->first_count_slot + t->counts.count - 1;
+}
+
+static uint32_t share_kernel(LowerContext *c) {
+    for (uint32_t i = 0; i < c->program->kernels.count; i++) {
+        if (kernel_equal(c->program->kernels.data[i], c->kernel)) {
+            return i;
+        }
+    }
+    vec_push(c->arena, &c->program->kernels, c->kernel);
+    return c->program->kernels.count - 1;
+}
+
+static void check_kernel(const Kernel *kernel) {
+#ifndef NDEBUG
+    StrBuf faults = {0};
+    if (!kernel_verify(kernel, &faults)) {
+        kernel_print(kernel, &faults);
+        NNC_BUG("kernel %s: %s", kernel->name, faults.text);
+    }
+    strbuf_free(&faults);
+#else
+    (void)kernel;
+#endif
+}
+
+void lower_kernel_end(LowerContext *c, const Dim *count, int64_t grain) {
+    mark_shared(c);
+    check_kernel(c->kernel);
+    Launch launch = {.kernel = share_kernel(c), .count_slot = count_slot(c, count), .grain = grain};
+    for (uint32_t i = 0; i < c->tables->args.count; i++) {
+        vec_push(c->arena, &launch.args, (uint32_t)c->tables->args.data[i].buffer);
+    }
+    vec_push(c->arena, &c->program->launches, launch);
+    forget_kernel(c);
+}
+
+uint32_t lower_site(LowerContext *c, const Node *node) {
+    LowerTables *t = c->tables;
+    for (uint32_t i = 0; i < t->sites.count; i++) {
+        if (t->sites.data[i] == node) {
+            return i;
+        }
+    }
+    vec_push(c->arena, &t->sites, node);
+    return t->sites.count - 1;
+}
+
+/* ---- host functions ---- */
+
+static uint32_t extern_index(LowerContext *c, const char *name) {
+    for (uint32_t i = 0; i < c->program->externs.count; i++) {
+        if (strcmp(c->program->externs.data[i], name) == 0) {
+            return i;
+        }
+    }
+    vec_push(c->arena, &c->program->externs, name);
+    return c->program->externs.count - 1;
+}
+
+void lower_call(LowerContext *c, const Group *group) {
+    const Node *node = group->node;
+    DimTable *dims = c->schedule->graph->dims;
+    Launch launch = {.is_extern = true, .kernel = extern_index(c, node->attr.call.name)};
+    launch.count_slot = count_slot(c, dim_const(dims, 1));
+    for (int i = 0; i < node->nsrc; i++) {
+        vec_push(c->arena, &launch.args, (uint32_t)c->schedule->buffer_of[node->src[i]->id]);
+    }
+    vec_push(c->arena, &launch.args, (uint32_t)group->outputs.data[0].buffer);
+    /* Sizes in one run of slots: they may repeat, so they are not looked up. */
+    launch.dims_slot = c->tables->first_count_slot + c->tables->counts.count;
+    for (int i = 0; i <= node->nsrc; i++) {
+        const Type *type = i < node->nsrc ? &node->src[i]->type : &node->type;
+        for (int k = 0; k < type->rank; k++) {
+            vec_push(c->arena, &c->tables->counts, type->dims[k]);
+            launch.dims_count++;
+        }
+    }
+    vec_push(c->arena, &c->program->launches, launch);
+}
+
+/* ---- the program ---- */
+
+static LowerOptions settle_options(const LowerOptions *given) {
+    LowerOptions o = *given;
+    o.vector_bytes = o.vector_bytes ? o.vector_bytes : 64;
+    o.vector_registers = o.vector_registers ? o.vector_registers : 32;
+    o.l1_bytes = o.l1_bytes ? o.l1_bytes : 32 << 10;
+    o.l2_bytes = o.l2_bytes ? o.l2_bytes : 1 << 20;
+    o.l3_bytes = o.l3_bytes ? o.l3_bytes : 8 << 20;
+    return o;
+}
+
+static void lower_contraction(LowerContext *c, const Group *group) {
+    (c->options->naive_contract ? lower_contract_naive : lower_contract)(c, group);
+}
+
+static void lower_group(LowerContext *c, const Group *group) {
+    typedef void LowerGroup(LowerContext *c, const Group *group);
+    static LowerGroup *const by_kind[GROUP_KINDS] = {
+        [GROUP_LOOP] = lower_loop,     [GROUP_REDUCE] = lower_reduce,   [GROUP_CONTRACT] = lower_contraction,
+        [GROUP_CUMSUM] = lower_cumsum, [GROUP_SCATTER] = lower_scatter, [GROUP_CALL] = lower_call,
+    };
+    c->group = group;
+    c->cuts = NULL;
+    by_kind[group->kind](c, group);
+}
+
+LowerResult lower_program(Arena *arena, const Schedule *schedule, const LowerOptions *options, const char *name) {
+    LowerOptions settled = settle_options(options);
+    LowerContext c = {.arena = arena, .schedule = schedule, .options = &settled};
+    c.program = ARENA_NEW(arena, KProgram);
+    c.program->name = arena_string(arena, name);
+    c.program->arena = arena;
+    c.tables = ARENA_NEW(arena, LowerTables);
+    c.tables->first_count_slot = 1 + schedule->placement.count;
+    add_buffers(&c);
+    add_dims(&c);
+    for (uint32_t g = 0; g < schedule->groups.count; g++) {
+        lower_group(&c, schedule->groups.data[g]);
+    }
+    lower_plan(&c);
+    c.program->failure_sites = c.tables->sites.count;
+    return (LowerResult){c.program, c.tables->sites.data};
+}
