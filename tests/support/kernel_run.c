@@ -5,6 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* gcc and clang say it in two ways. */
+#if defined __SANITIZE_THREAD__
+enum { UNDER_TSAN = 1 };
+#elif defined __has_feature
+enum { UNDER_TSAN = __has_feature(thread_sanitizer) };
+#else
+enum { UNDER_TSAN = 0 };
+#endif
+
 Kernel *constant_plan(Arena *arena, const int64_t *values, int count) {
     Kernel *plan = kernel_new(arena, "plan");
     uint32_t table = kernel_buffer(plan, "table", DT_I64, false, true);
@@ -26,7 +35,7 @@ void kernel_run_program(KernelRun *run, Arena *arena) {
     char *error = NULL;
     ObjectCode object;
     KProgram *program = &run->program;
-    CodegenOptions options = {.verify = true, .cpu = run->cpu};
+    CodegenOptions options = {.verify = true, .cpu = run->cpu, .announce_ranges = UNDER_TSAN};
     require(codegen_object(&program, 1, &options, &object, &error), error);
     run->arena = arena;
     run->jit = jit_new(&error);

@@ -620,6 +620,45 @@ Test(codegen, loops_run_while_the_counter_is_below_the_limit) {
     }
 }
 
+/* ---- announcing to the race detector ---- */
+
+static int count_of(const char *text, const char *part) {
+    int count = 0;
+    for (const char *at = strstr(text, part); at; at = strstr(at + 1, part)) {
+        count++;
+    }
+    return count;
+}
+
+Test(codegen, accesses_are_announced_when_asked) {
+    Arena *arena = arena_new();
+    Kernel *kernel = kernel_new(arena, "announced");
+    uint32_t x = kernel_buffer(kernel, "x", DT_F32, true, true);
+    KBuilder b = kernel_builder(kernel);
+    KInst *zero = kir_index(&b, 0), *lanes = kir_iota(&b, DT_I64, 4);
+    KInst *v = kir_load(&b, x, zero, 16, NULL);
+    kir_store(&b, x, kir_index(&b, 16), v, NULL);
+    kir_store(&b, x, lanes, kir_load(&b, x, lanes, 4, kir_binary(&b, K_LT, lanes, kir_index(&b, 2))), NULL);
+    KProgram *program = ARENA_NEW(arena, KProgram);
+    program->name = "t";
+    program->plan = constant_plan(arena, (int64_t[]){0}, 1);
+    vec_push(arena, &program->kernels, kernel);
+    for (int announce = 0; announce < 2; announce++) {
+        StrBuf text = {0}, assembly = {0};
+        CodegenOptions options = {.announce_ranges = announce, .llvm = &text, .assembly = &assembly};
+        ObjectCode object;
+        char *error = NULL;
+        cr_assert(codegen_object(&program, 1, &options, &object, &error), "%s", error);
+        cr_assert_eq(count_of(text.text, "call void @__tsan_read_range"), announce ? 5 : 0);
+        cr_assert_eq(count_of(text.text, "call void @__tsan_write_range"), announce ? 6 : 0);
+        cr_assert(count_of(text.text, ", i64 64)") == (announce ? 2 : 0) && strstr(assembly.text, "t.announced.body:"));
+        codegen_object_free(&object);
+        strbuf_free(&text);
+        strbuf_free(&assembly);
+    }
+    arena_free(arena);
+}
+
 /* ---- random kernels on three processors ---- */
 
 typedef struct { char data[DT_COUNT][64 * 8]; } Memory;
