@@ -1,14 +1,16 @@
-/* Reverse mode on graphs. In: a graph with a float scalar. Out: the same graph with nodes for its derivatives.
+/* Reverse mode on graphs. In: a graph with a float scalar. Out: the same graph with nodes for its
+ * derivatives.
  *
- * Creation order is a topological order, so one walk over the forward nodes from the scalar down to the first node visits
- * every node after all its users: the sum of their parts is complete, and the rule of its op hands parts to its operands.
+ * Creation order is a topological order, so one walk over the forward nodes from the scalar down to
+ * the first node visits every node after all its users: the sum of their parts is complete, and the
+ * rule of its op hands parts to its operands.
  *
  *   %0 = param {w} : f32[3]              total[%2] = 1
  *   %1 = mul %0 %0 : f32[3]      =>      total[%1] = expand(reshape(1))       (rule of sum)
- *   %2 = sum %1 {axes = 0} : f32         total[%0] = t1*w + t1*w              (rule of mul, once per operand)
+ *   %2 = sum %1 {axes = 0} : f32         total[%0] = t1*w + t1*w              (rule of mul, twice)
  *
- * A first walk upwards marks the nodes that lead to a wrt; the others cost nothing. Parts are added in the order of the
- * walk, so the same graph always gives the same derivative graph. */
+ * A first walk upwards marks the nodes that lead to a wrt; the others cost nothing. Parts are added
+ * in the order of the walk, so the same graph always gives the same derivative graph. */
 #include "compiler/passes/grad_rules.h"
 #include "runtime/base/bug.h"
 
@@ -28,9 +30,11 @@ void grad_zero(Grad *grad, Node *node, Node *dy) {
 void grad_none(Grad *grad, Node *node, Node *dy) {
     (void)dy;
     grad->failed = node;
-    grad->text = node->op == OP_CALL
-                     ? arena_format(grad->graph->arena, "host function %s has no gradient", node->attr.call.name)
-                     : arena_format(grad->graph->arena, "%s has no gradient", op_info[node->op].text);
+    grad->text =
+        node->op == OP_CALL
+            ? arena_format(grad->graph->arena, "host function %s has no gradient",
+                           node->attr.call.name)
+            : arena_format(grad->graph->arena, "%s has no gradient", op_info[node->op].text);
 }
 
 bool grad_wants(const Grad *grad, const Node *operand) {
@@ -78,7 +82,8 @@ static void walk_back(Grad *grad) {
     }
 }
 
-bool grad_build(Graph *g, Node *scalar, Node *const *wrt, int count, Node **gradients, GradError *error) {
+bool grad_build(Graph *g, Node *scalar, Node *const *wrt, int count, Node **gradients,
+                GradError *error) {
     if (scalar->type.rank != 0 || !dtype_is_float(scalar->type.dtype)) {
         *error = (GradError){scalar, "only a float scalar can be differentiated"};
         return false;

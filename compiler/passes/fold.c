@@ -1,11 +1,13 @@
-/* fold: constants are computed now. In: any graph. Out: an equal one, bit for bit, since the interpreter does the computing.
+/* fold: constants are computed now. In: any graph. Out: an equal one, bit for bit, since the
+ * interpreter does the computing.
  *
  *   %0 = const 3 : f32[B, 4]
- *   %1 = exp %0 : f32[B, 4]         => const 20.085537 : f32[B, 4]    one element stands for all, so B may be free
+ *   %1 = exp %0 : f32[B, 4]       => const 20.085537 : f32[B, 4]    one element stands for all
  *   %2 = dim {B} : i64
- *   %3 = mul %2 %2 : i64            => dim {B*B}                      arithmetic on dimensions stays symbolic
+ *   %3 = mul %2 %2 : i64          => dim {B*B}                      dimensions stay symbolic
  *
- * Other nodes are evaluated when their operands are constant and small. What would fail at run time is left to fail there. */
+ * Other nodes are evaluated when their operands are constant and small. What would fail at run time
+ * is left to fail there. */
 #include "compiler/graph/build.h"
 #include "compiler/passes/pass_list.h"
 #include "compiler/ref/ref.h"
@@ -16,7 +18,8 @@
 enum { MAX_READ = 65536, MAX_KEPT = 1024 }; /* elements of an operand, of a literal that results */
 
 static bool has_elements_up_to(Graph *g, const Type *type, int64_t most, int64_t *elements) {
-    return dim_is_const(type_elements(g->dims, type), elements) && *elements > 0 && *elements <= most;
+    return dim_is_const(type_elements(g->dims, type), elements) && *elements > 0 &&
+           *elements <= most;
 }
 
 static bool is_constant(const Node *node) {
@@ -107,7 +110,11 @@ static Node *fold_dims(Graph *g, const Node *n) {
     static const struct {
         OpCode op;
         DimFunction *function;
-    } rules[] = {{OP_ADD, dim_add}, {OP_SUB, dim_sub}, {OP_MUL, dim_mul}, {OP_MAX, dim_max}, {OP_FLOORDIV, dim_floordiv}};
+    } rules[] = {{OP_ADD, dim_add},
+                 {OP_SUB, dim_sub},
+                 {OP_MUL, dim_mul},
+                 {OP_MAX, dim_max},
+                 {OP_FLOORDIV, dim_floordiv}};
     int64_t divisor;
     const Dim *x = n->nsrc == 2 ? dim_of(g, n->src[0]) : NULL, *y = x ? dim_of(g, n->src[1]) : NULL;
     if (!y || (n->op == OP_FLOORDIV && !(dim_is_const(y, &divisor) && divisor > 0)))

@@ -1,20 +1,26 @@
 /* Gradients of contractions are contractions.
  *
- * dot: y[B, M, N] = sum_k x[B, M, K] z[B, N, K]. dx contracts dy with z over N, dz contracts dy with x over M; a permute
- * puts the axes where the operand has them. Of the two operand orders the one that needs no permute is taken.
+ * dot: y[B, M, N] = sum_k x[B, M, K] z[B, N, K]. dx contracts dy with z over N, dz contracts dy
+ * with x over M; a permute puts the axes where the operand has them. Of the two operand orders the
+ * one that needs no permute is taken.
  *
- * conv, one spatial axis (s over x, k over the filter w, r over y; p = pad_low, u = stride, a = dilate_x, b = dilate_y):
+ * conv, one spatial axis (s over x, k over the filter w, r over y; p = pad_low, u = stride, a =
+ * dilate_x, b = dilate_y):
  *
  *   y[r] = sum of x[s] w[k] where  r*u + k*b = p + s*a
  *
- *   dx[s]: dy is what slides: dilated by u, filter reversed in k, window stride a:     s*a + (K-1-k)*b = (K-1)*b - p + r*u
- *   dw[k]: x slides, dy is the filter: window stride b, filter dilated by u, x by a:   k*b + r*u = p + s*a
+ *   dx[s]: dy slides, dilated by u; window stride a; the filter reversed in k:
+ *          s*a + (K-1-k)*b = (K-1)*b - p + r*u
+ *   dw[k]: x slides, dilated by a; window stride b; dy is the filter, dilated by u:
+ *          k*b + r*u = p + s*a
  *
- * so only the widths of the far side remain to be solved from the size of the result; they are negative where the stride
- * left rows of x over. Channels: dx sums over O (w as [G,K,O,C]), dw over N (x as [G,C,S,N], dy as [G,R,N,O]). */
+ * so only the widths of the far side remain to be solved from the size of the result; they are
+ * negative where the stride left rows of x over. Channels: dx sums over O (w as [G,K,O,C]), dw over
+ * N (x as [G,C,S,N], dy as [G,R,N,O]). */
 #include "compiler/passes/grad_rules.h"
 
-enum { CONV_FIRST = 2 }; /* the spatial axes of x and y begin here: [G, N, S.., C]; those of w at 1: [G, K.., C, O] */
+/* The spatial axes of x and y begin here: [G, N, S.., C]; those of w at 1: [G, K.., C, O]. */
+enum { CONV_FIRST = 2 };
 
 static bool axes_have(const Axes *axes, int axis) {
     for (int i = 0; i < axes->count; i++)
@@ -46,10 +52,10 @@ static bool is_identity(const uint8_t *perm, int rank) {
     return true;
 }
 
-/* The operand `mine` of a dot, with what its gradient needs to know of it and of the `other` one. */
+/* The operand `mine` of a dot, with what its gradient needs to know of it and of the other. */
 typedef struct {
     Node *mine, *other, *dy;
-    Axes batch, contract, rest;    /* of mine */
+    Axes batch, contract, rest; /* of mine */
     Axes other_batch, other_contract, other_rest;
     Axes dy_batch, dy_mine, dy_other; /* axes of dy: batch, rest of mine, rest of other */
 } DotSide;
@@ -71,8 +77,9 @@ static DotSide dot_side(Node *node, int i, Node *dy) {
     return side;
 }
 
-/* perm: where each axis of mine is in the result of the gradient's dot. dy first: [batch, rest, contract]; else
- * [batch, contract, rest]. The contracted axes come in the order they have in the other operand. */
+/* perm: where each axis of mine is in the result of the gradient's dot. dy first: [batch, rest,
+ * contract]; else [batch, contract, rest]. The contracted axes come in the order they have in the
+ * other operand. */
 static void dot_places(const DotSide *side, bool dy_first, uint8_t *perm) {
     const int batch = side->batch.count;
     const int rest_at = batch + (dy_first ? 0 : side->contract.count);
@@ -83,7 +90,8 @@ static void dot_places(const DotSide *side, bool dy_first, uint8_t *perm) {
         perm[side->rest.axis[i]] = (uint8_t)(rest_at + i);
     for (int i = 0; i < side->contract.count; i++)
         perm[side->contract.axis[i]] =
-            (uint8_t)(contract_at + axes_below(&side->other_contract, side->other_contract.axis[i]));
+            (uint8_t)(contract_at +
+                      axes_below(&side->other_contract, side->other_contract.axis[i]));
 }
 
 static Node *dot_part(Graph *g, const DotSide *side) {
@@ -92,10 +100,10 @@ static Node *dot_part(Graph *g, const DotSide *side) {
     dot_places(side, false, perm);
     const bool dy_first = !is_identity(perm, rank);
     dot_places(side, dy_first, perm);
-    Node *dot = dy_first ? build_dot(g, side->dy, side->other, side->dy_batch, side->other_batch, side->dy_other,
-                                     side->other_rest)
-                         : build_dot(g, side->other, side->dy, side->other_batch, side->dy_batch, side->other_rest,
-                                     side->dy_other);
+    Node *dot = dy_first ? build_dot(g, side->dy, side->other, side->dy_batch, side->other_batch,
+                                     side->dy_other, side->other_rest)
+                         : build_dot(g, side->other, side->dy, side->other_batch, side->dy_batch,
+                                     side->other_rest, side->dy_other);
     return dot && !is_identity(perm, rank) ? build_permute(g, dot, perm) : dot;
 }
 
@@ -120,7 +128,8 @@ static Node *conv_by_x(Graph *g, Node *node, Node *dy) {
     Attr back = {.kind = AT_CONV, .conv.spatial = a->conv.spatial};
     for (int i = 0; i < a->conv.spatial; i++) {
         const Dim *size = x->type.dims[CONV_FIRST + i], *rows = dy->type.dims[CONV_FIRST + i];
-        const Dim *reach = dim_add(g->dims, grad_reach(g, size, a->conv.dilate_x[i]), dim_const(g->dims, 1));
+        const Dim *reach =
+            dim_add(g->dims, grad_reach(g, size, a->conv.dilate_x[i]), dim_const(g->dims, 1));
         const Dim *slid = grad_length(g, rows, a->conv.stride[i]);
         const Dim *filter = grad_reach(g, w->type.dims[1 + i], a->conv.dilate_y[i]);
         back.conv.stride[i] = a->conv.dilate_x[i];
@@ -158,14 +167,15 @@ static Node *conv_by_filter(Graph *g, Node *node, Node *dy) {
     for (int i = 0; i < a->conv.spatial; i++) {
         const Dim *size = x->type.dims[CONV_FIRST + i], *rows = dy->type.dims[CONV_FIRST + i];
         const Dim *length = grad_length(g, size, a->conv.dilate_x[i]);
-        const Dim *slid = dim_add(g->dims, grad_reach(g, rows, a->conv.stride[i]), dim_const(g->dims, 1));
+        const Dim *slid =
+            dim_add(g->dims, grad_reach(g, rows, a->conv.stride[i]), dim_const(g->dims, 1));
         const Dim *filter = grad_reach(g, w->type.dims[1 + i], a->conv.dilate_y[i]);
         back.conv.stride[i] = a->conv.dilate_y[i];
         back.conv.dilate_x[i] = a->conv.dilate_x[i];
         back.conv.dilate_y[i] = a->conv.stride[i];
         back.conv.pad_low[i] = a->conv.pad_low[i];
-        back.conv.pad_high[i] =
-            dim_sub(g->dims, dim_add(g->dims, filter, slid), dim_add(g->dims, a->conv.pad_low[i], length));
+        back.conv.pad_high[i] = dim_sub(g->dims, dim_add(g->dims, filter, slid),
+                                        dim_add(g->dims, a->conv.pad_low[i], length));
     }
     Node *slides = swap_batch_and_channels(g, x), *filter = second_axis_inside(g, dy);
     if (!slides || !filter)

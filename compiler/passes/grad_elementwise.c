@@ -1,9 +1,11 @@
-/* Gradients of elementwise operations: ordinary elementwise nodes of the operands, the result y and dy.
+/* Gradients of elementwise operations: ordinary elementwise nodes of the operands, the result y and
+ * dy.
  *
- * At the edges they do as PyTorch does: sqrt at 0 is dy/(2*0); pow has exact zeros where the exponent is 0 and, for the
- * gradient of the exponent, where the base is 0; max and min share between equal operands. Where one operand of max or min
- * is a constant the other is clamped (relu is max(x, 0)): at the bound its gradient is 0. The clamp is decided on the
- * result, which the next layer keeps anyway, so that x need not be kept. */
+ * At the edges they do as PyTorch does: sqrt at 0 is dy/(2*0); pow has exact zeros where the
+ * exponent is 0 and, for the gradient of the exponent, where the base is 0; max and min share
+ * between equal operands. Where one operand of max or min is a constant the other is clamped (relu
+ * is max(x, 0)): at the bound its gradient is 0. The clamp is decided on the result, which the next
+ * layer keeps anyway, so that x need not be kept. */
 #include "compiler/passes/grad_rules.h"
 
 static Node *number(Grad *grad, const Node *like, double value) {
@@ -69,7 +71,8 @@ void grad_erf(Grad *grad, Node *node, Node *dy) {
     Node *x = node->src[0];
     Node *bell = unary(grad, OP_EXP, unary(grad, OP_NEG, binary(grad, OP_MUL, x, x)));
     double factor = x->type.dtype == DT_F32 ? (double)(float)two_over_root_pi : two_over_root_pi;
-    grad_give(grad, x, binary(grad, OP_MUL, dy, binary(grad, OP_MUL, number(grad, x, factor), bell)));
+    grad_give(grad, x,
+              binary(grad, OP_MUL, dy, binary(grad, OP_MUL, number(grad, x, factor), bell)));
 }
 
 void grad_convert(Grad *grad, Node *node, Node *dy) {
@@ -106,7 +109,8 @@ void grad_mod(Grad *grad, Node *node, Node *dy) {
     Node *x = node->src[0], *y = node->src[1];
     grad_give(grad, x, dy);
     if (grad_wants(grad, y))
-        grad_give(grad, y, unary(grad, OP_NEG, binary(grad, OP_MUL, dy, binary(grad, OP_FLOORDIV, x, y))));
+        grad_give(grad, y,
+                  unary(grad, OP_NEG, binary(grad, OP_MUL, dy, binary(grad, OP_FLOORDIV, x, y))));
 }
 
 /* x^y by x is y * x^(y-1), and exactly 0 where y is 0 (0 * 0^-1 would be NaN). */
@@ -121,7 +125,8 @@ static Node *pow_by_base(Grad *grad, Node *x, Node *y, Node *dy) {
     }
     Node *lower = binary(grad, OP_POW, x, binary(grad, OP_SUB, y, number(grad, y, 1)));
     Node *slope = binary(grad, OP_MUL, dy, binary(grad, OP_MUL, y, lower));
-    return y->op == OP_CONST ? slope : build_select(grad->graph, binary(grad, OP_EQ, y, zero), zero, slope);
+    return y->op == OP_CONST ? slope
+                             : build_select(grad->graph, binary(grad, OP_EQ, y, zero), zero, slope);
 }
 
 /* x^y by y is x^y * log x, and 0 where x is 0 and y >= 0. */

@@ -1,5 +1,5 @@
-/* Gradients of gather and scatter_add: each is the other. Indices carry no gradient; an index out of range is reported by
- * the forward node, the gradient's own check names the same line. */
+/* Gradients of gather and scatter_add: each is the other. Indices carry no gradient; an index out
+ * of range is reported by the forward node, the gradient's own check names the same line. */
 #include "compiler/passes/grad_rules.h"
 
 void grad_gather(Grad *grad, Node *node, Node *dy) {

@@ -1,5 +1,5 @@
-/* Gradients of moves: the elements of dy go back to where they came from. reshape, permute and reverse undo themselves,
- * slice and pad undo each other, concat becomes slices and expand a sum.
+/* Gradients of moves: the elements of dy go back to where they came from. reshape, permute and
+ * reverse undo themselves, slice and pad undo each other, concat becomes slices and expand a sum.
  *
  *   y = slice x {start = 1, limit = 6, step = 2}    x: f32[7], y: f32[3]
  *   dx = pad dy 0 {low = 1, high = 1, interior = 1}     low + 3 + 2*interior + high = 7
@@ -58,7 +58,8 @@ Node *grad_spread(Graph *g, Node *x, Axes axes, const Node *like) {
         kept[i] = like->type.dims[i];
     for (int i = 0; i < axes.count; i++)
         kept[axes.axis[i]] = dim_const(g->dims, 1);
-    return build_expand(g, build_reshape(g, x, like->type.rank, kept), like->type.rank, like->type.dims);
+    return build_expand(g, build_reshape(g, x, like->type.rank, kept), like->type.rank,
+                        like->type.dims);
 }
 
 Node *grad_sum_all(Graph *g, Node *x) {
@@ -102,14 +103,16 @@ void grad_slice(Grad *grad, Node *node, Node *dy) {
     grad_give(grad, node->src[0], grad_pad_zero(g, dy, &pad));
 }
 
-/* dy at the places that x took: widths are taken off (and cropped elements get 0), then steps pick every element. The far
- * side keeps `interior` more, so that n elements are n*step long and the result provably has n. */
+/* dy at the places that x took: widths are taken off (and cropped elements get 0), then steps pick
+ * every element. The far side keeps `interior` more, so that n elements are n*step long and the
+ * result provably has n. */
 static Node *unpadded(Graph *g, Node *node, Node *dy) {
     Attr crop = grad_same_pad(g, &node->type);
     bool spaced = false;
     for (int i = 0; i < node->type.rank; i++) {
         crop.pad.low[i] = dim_sub(g->dims, dim_const(g->dims, 0), node->attr.pad.low[i]);
-        crop.pad.high[i] = dim_sub(g->dims, dim_const(g->dims, node->attr.pad.interior[i]), node->attr.pad.high[i]);
+        crop.pad.high[i] = dim_sub(g->dims, dim_const(g->dims, node->attr.pad.interior[i]),
+                                   node->attr.pad.high[i]);
         spaced |= node->attr.pad.interior[i] != 0;
     }
     Node *inner = grad_pad_zero(g, dy, &crop);
@@ -119,7 +122,8 @@ static Node *unpadded(Graph *g, Node *node, Node *dy) {
     for (int i = 0; i < node->type.rank; i++) {
         const int64_t step = node->attr.pad.interior[i] + 1;
         pick.slice.step[i] = step;
-        pick.slice.limit[i] = dim_mul(g->dims, node->src[0]->type.dims[i], dim_const(g->dims, step));
+        pick.slice.limit[i] =
+            dim_mul(g->dims, node->src[0]->type.dims[i], dim_const(g->dims, step));
     }
     return graph_node(g, OP_SLICE, &inner, 1, &pick);
 }
@@ -133,7 +137,9 @@ void grad_pad(Grad *grad, Node *node, Node *dy) {
         return;
     Type flag = x->type;
     flag.dtype = DT_BOOL;
-    Node *inside = graph_node(g, OP_PAD, (Node *[]){build_const(g, flag, 1), build_scalar(g, DT_BOOL, 0)}, 2, &node->attr);
+    Node *inside =
+        graph_node(g, OP_PAD, (Node *[]){build_const(g, flag, 1), build_scalar(g, DT_BOOL, 0)}, 2,
+                   &node->attr);
     grad_give(grad, value, grad_sum_all(g, build_select(g, inside, grad_zeros_like(g, dy), dy)));
 }
 

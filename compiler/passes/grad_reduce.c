@@ -1,8 +1,9 @@
 /* Gradients of reductions: dy is spread over the axes that left, times the slope of each element.
  *
- * amax and amin share dy equally among the elements that are the extreme. prod multiplies dy by the product of the OTHER
- * elements, so zeros are exact: over an axis of constant size by doubling (the product of all elements before i, in
- * log2(n) shifted products, times the same from the other end),
+ * amax and amin share dy equally among the elements that are the extreme. prod multiplies dy by the
+ * product of the OTHER elements, so zeros are exact: over an axis of constant size by doubling (the
+ * product of all elements before i, in log2(n) shifted products, times the same from the other
+ * end),
  *
  *   x = a b c d   shifted: 1 a b c   by 1: 1 a ab bc   by 2: 1 a ab abc
  *
@@ -31,7 +32,8 @@ static Node *running_product(Graph *g, Node *x, int axis, int64_t n, bool forwar
     return product;
 }
 
-/* The product of the other elements by division: of all others when none is zero, of the rest at the only zero. */
+/* The product of the other elements by division: of all others when none is zero, of the rest at
+ * the only zero. */
 static Node *others_by_division(Graph *g, Node *x, int axis) {
     Node *zero = build_const_like(g, x, 0), *one = build_const_like(g, x, 1);
     Node *is_zero = build_binary(g, OP_EQ, x, zero);
@@ -43,7 +45,8 @@ static Node *others_by_division(Graph *g, Node *x, int axis) {
     rest = build_expand(g, rest, x->type.rank, x->type.dims);
     count = build_expand(g, count, x->type.rank, x->type.dims);
     Node *others_zero = build_select(g, is_zero, build_binary(g, OP_SUB, count, one), count);
-    return build_select(g, build_binary(g, OP_EQ, others_zero, zero), build_binary(g, OP_DIV, rest, safe), zero);
+    return build_select(g, build_binary(g, OP_EQ, others_zero, zero),
+                        build_binary(g, OP_DIV, rest, safe), zero);
 }
 
 static Node *product_of_others(Graph *g, Node *x, int axis) {
@@ -54,17 +57,21 @@ static Node *product_of_others(Graph *g, Node *x, int axis) {
         return others_by_division(g, x, axis);
     if (n < 2)
         return build_const_like(g, x, 1);
-    Node *before = running_product(g, x, axis, n, true), *after = running_product(g, x, axis, n, false);
+    Node *before = running_product(g, x, axis, n, true),
+         *after = running_product(g, x, axis, n, false);
     return build_binary(g, OP_MUL, before, after);
 }
 
-/* One axis after another, the last one first: dx = dy * others(x, last) and so on from the outside in. */
+/* One axis after another, the last one first: dx = dy * others(x, last) and so on from the outside
+ * in. */
 void grad_prod(Grad *grad, Node *node, Node *dy) {
     Graph *g = grad->graph;
     const Axes axes = node->attr.axes;
     Node *stage[MAX_RANK + 1] = {node->src[0]};
     for (int i = 0; i < axes.count; i++)
-        stage[i + 1] = stage[i] ? build_reduce_keep(g, OP_PROD, stage[i], axes_one(axes.axis[axes.count - 1 - i])) : NULL;
+        stage[i + 1] = stage[i] ? build_reduce_keep(g, OP_PROD, stage[i],
+                                                    axes_one(axes.axis[axes.count - 1 - i]))
+                                : NULL;
     if (!stage[axes.count]) {
         grad_give(grad, node->src[0], NULL);
         return;
@@ -72,7 +79,8 @@ void grad_prod(Grad *grad, Node *node, Node *dy) {
     Node *part = build_reshape(g, dy, node->src[0]->type.rank, stage[axes.count]->type.dims);
     for (int i = axes.count - 1; i >= 0; i--) {
         part = build_expand(g, part, stage[i]->type.rank, stage[i]->type.dims);
-        part = build_binary(g, OP_MUL, part, product_of_others(g, stage[i], axes.axis[axes.count - 1 - i]));
+        part = build_binary(g, OP_MUL, part,
+                            product_of_others(g, stage[i], axes.axis[axes.count - 1 - i]));
     }
     grad_give(grad, node->src[0], part);
 }

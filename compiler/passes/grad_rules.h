@@ -1,5 +1,6 @@
-/* What the gradient rules share. A rule of row R of ops.def is grad_NAME(grad, node, dy): it knows dy, the derivative of
- * the scalar by node, and adds to each operand that is wanted its part. Rules are in grad_<class>.c. */
+/* What the gradient rules share. A rule of row R of ops.def is grad_NAME(grad, node, dy): it knows
+ * dy, the derivative of the scalar by node, and adds to each operand that is wanted its part. Rules
+ * are in grad_<class>.c. */
 #ifndef NNC_PASSES_GRAD_RULES_H
 #define NNC_PASSES_GRAD_RULES_H
 #include "compiler/graph/build.h"
@@ -20,7 +21,8 @@ typedef void GradRule(Grad *grad, Node *node, Node *dy);
 #include "compiler/graph/ops.def"
 
 bool grad_wants(const Grad *grad, const Node *operand);
-/* Adds part (of operand's type) to what operand has. A NULL part is a refused node: the run fails with graph->error. */
+/* Adds part (of operand's type) to what operand has. A NULL part is a refused node: the run fails
+ * with graph->error. */
 void grad_give(Grad *grad, Node *operand, Node *part);
 
 /* Zeros of the type of like. */

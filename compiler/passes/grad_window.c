@@ -1,12 +1,13 @@
 /* Gradients of windows. Per axis: tap t of window r reads x at r*stride + t*dilate - pad_low.
  *
- * Windows that do not overlap (pooling: stride >= size, no dilation) give each element at most one window, so dy is read
- * once: repeated over the taps, kept where the tap is the first maximum, and laid out flat again,
+ * Windows that do not overlap (pooling: stride >= size, no dilation) give each element at most one
+ * window, so dy is read once: repeated over the taps, kept where the tap is the first maximum, and
+ * laid out flat again,
  *
- *   dy[R] -> [R, k] -> select(argmax == tap) -> pad to [R, stride] -> [R*stride] -> crop or pad to x
+ *   dy[R] -> [R, k] -> select(argmax == tap) -> pad to [R, stride] -> [R*stride] -> crop or pad
  *
- * Other windows of maxima sum one padded copy of dy per tap, in ascending order of taps; other windows of sums are a
- * window_sum of dy spaced by the stride. */
+ * Other windows of maxima sum one padded copy of dy per tap, in ascending order of taps; other
+ * windows of sums are a window_sum of dy spaced by the stride. */
 #include "compiler/passes/grad_rules.h"
 
 static bool slides(const Attr *a, int axis) {
@@ -26,8 +27,9 @@ static bool is_tiling(const Attr *a) {
     return rank <= MAX_RANK;
 }
 
-/* What must follow low and the rows, which are stride apart, to make the axis as long as that of x. */
-static const Dim *far_side(Graph *g, const Dim *size, const Dim *rows, int64_t stride, const Dim *low) {
+/* What must follow low and the rows, stride apart, to make the axis as long as that of x. */
+static const Dim *far_side(Graph *g, const Dim *size, const Dim *rows, int64_t stride,
+                           const Dim *low) {
     return dim_sub(g->dims, size, dim_add(g->dims, low, grad_length(g, rows, stride)));
 }
 
@@ -53,7 +55,8 @@ static Split split_axes(Graph *g, const Node *node) {
 }
 
 static Node *repeat_taps(Graph *g, const Split *split, Node *x) {
-    return build_expand(g, build_reshape(g, x, split->rank, split->once), split->rank, split->repeated);
+    return build_expand(g, build_reshape(g, x, split->rank, split->once), split->rank,
+                        split->repeated);
 }
 
 /* Row-major index of the tap at every place of the split form. */
@@ -86,7 +89,8 @@ static Node *flatten_taps(Graph *g, Node *node, const Split *split, Node *spread
     for (int i = 0; i < a->window.rank; i++) {
         const Dim *stride = dim_const(g->dims, a->window.stride[i]);
         if (slides(a, i))
-            fill.pad.high[split->at[i] + 1] = dim_const(g->dims, a->window.stride[i] - a->window.size[i]);
+            fill.pad.high[split->at[i] + 1] =
+                dim_const(g->dims, a->window.stride[i] - a->window.size[i]);
         flat[i] = dim_mul(g->dims, node->type.dims[i], stride);
         fit.pad.low[i] = dim_sub(g->dims, dim_const(g->dims, 0), a->window.pad_low[i]);
         fit.pad.high[i] = dim_sub(g->dims, x->dims[i], dim_add(g->dims, flat[i], fit.pad.low[i]));
@@ -99,7 +103,8 @@ static Node *tiling_part(Graph *g, Node *node, Node *argmax, Node *dy) {
     Split split = split_axes(g, node);
     Node *spread = repeat_taps(g, &split, dy);
     if (argmax) {
-        Node *chosen = build_binary(g, OP_EQ, repeat_taps(g, &split, argmax), tap_index(g, &node->attr, &split));
+        Node *chosen = build_binary(g, OP_EQ, repeat_taps(g, &split, argmax),
+                                    tap_index(g, &node->attr, &split));
         spread = spread ? build_select(g, chosen, spread, grad_zeros_like(g, spread)) : NULL;
     }
     return flatten_taps(g, node, &split, spread);
@@ -140,8 +145,8 @@ static Node *tap_part(Graph *g, Node *node, Node *chosen, const int64_t *tap) {
         const Dim *at = dim_const(g->dims, tap[i] * a->window.dilate[i]);
         place.pad.low[i] = dim_sub(g->dims, at, a->window.pad_low[i]);
         place.pad.interior[i] = a->window.stride[i] - 1;
-        place.pad.high[i] = far_side(g, node->src[0]->type.dims[i], node->type.dims[i], a->window.stride[i],
-                                     place.pad.low[i]);
+        place.pad.high[i] = far_side(g, node->src[0]->type.dims[i], node->type.dims[i],
+                                     a->window.stride[i], place.pad.low[i]);
     }
     return grad_pad_zero(g, chosen, &place);
 }
@@ -174,6 +179,7 @@ void grad_window_max(Grad *grad, Node *node, Node *dy) {
     if (!argmax)
         grad_give(grad, x, NULL);
     else
-        grad_give(grad, x, is_tiling(&node->attr) ? tiling_part(g, node, argmax, dy)
-                                                  : sliding_max_part(g, node, argmax, dy));
+        grad_give(grad, x,
+                  is_tiling(&node->attr) ? tiling_part(g, node, argmax, dy)
+                                         : sliding_max_part(g, node, argmax, dy));
 }

@@ -1,10 +1,10 @@
-/* layout: permutes sink. In: a graph whose convolutions are written channels-first (permute, conv, permute back, as the
- * library does). Out: an equal one in which images stay channels-last between convolutions, so that those permutes meet
- * their inverses. Elementwise values keep their bits; a reduction may sum in another order, since numbers.md defines the
- * order on the final graph.
+/* layout: permutes sink. In: a graph whose convolutions are written channels-first (permute, conv,
+ * permute back, as the library does). Out: an equal one in which images stay channels-last between
+ * convolutions, so that those permutes meet their inverses. Elementwise values keep their bits; a
+ * reduction may sum in another order, since numbers.md defines the order on the final graph.
  *
- * Every value gets a stored form, a permutation of itself. A permute is then only a note that the value is stored in another
- * order, and each op works on stored operands where it can:
+ * Every value gets a stored form, a permutation of itself. A permute is then only a note that the
+ * value is stored in another order, and each op works on stored operands where it can:
  *
  *   %2 = conv ..           : [1, B, R, S, O]            stored as is
  *   %3 = reshape %2        : [B, R, S, O]
@@ -12,9 +12,10 @@
  *   %5 = max %4 0                                       max on %3, order 0 2 3 1
  *   %6 = permute {0,2,3,1} : [B, R, S, O]               the same, order 0 1 2 3: no permute is left
  *
- * Where operands of an elementwise op disagree, the order is taken that moves the fewest elements (free sizes count as 32).
- * The walk is made twice, breaking ties for moved and for logical orders; the better graph is kept if fewer elements are
- * permuted in it than before, so the pass never makes a graph worse. */
+ * Where operands of an elementwise op disagree, the order is taken that moves the fewest elements
+ * (free sizes count as 32). The walk is made twice, breaking ties for moved and for logical orders;
+ * the better graph is kept if fewer elements are permuted in it than before, so the pass never
+ * makes a graph worse. */
 #include "compiler/passes/layout.h"
 #include "compiler/passes/pass_list.h"
 #include "runtime/base/bug.h"
@@ -52,7 +53,8 @@ static int64_t count_elements(const int64_t *hint, const Type *type) {
     return product;
 }
 
-/* Whether two orders of a type differ only in where axes of size 1 are: a reshape goes between them. */
+/* Whether two orders of a type differ only in where axes of size 1 are: a reshape goes between
+ * them. */
 static bool differ_by_units(const Type *type, const Order *a, const Order *b) {
     int j = 0;
     for (int i = 0; i < type->rank; i++) {
@@ -67,12 +69,13 @@ static bool differ_by_units(const Type *type, const Order *a, const Order *b) {
 }
 
 static bool is_cheap_elementwise(const Node *node) {
-    return op_info[node->op].op_class == CLASS_ELEMENTWISE && !(op_info[node->op].flags & FLAG_FAILS);
+    return op_info[node->op].op_class == CLASS_ELEMENTWISE &&
+           !(op_info[node->op].flags & FLAG_FAILS);
 }
 
 static int64_t cost_at(const Layout *layout, const Node *old, const Order *order, int depth) {
-    if (order_is(order, &layout->order[old->id], old->type.rank) || old->op == OP_CONST || old->op == OP_IOTA ||
-        differ_by_units(&old->type, order, &layout->order[old->id]))
+    if (order_is(order, &layout->order[old->id], old->type.rank) || old->op == OP_CONST ||
+        old->op == OP_IOTA || differ_by_units(&old->type, order, &layout->order[old->id]))
         return 0;
     if (old->op == OP_EXPAND)
         return cost_at(layout, old->src[0], order, depth + 1);
@@ -114,7 +117,8 @@ static Node *stored_at(Layout *layout, const Node *old, const Order *order, int 
         const Dim *dims[MAX_RANK];
         for (int i = 0; i < old->type.rank; i++)
             dims[i] = old->type.dims[order->axis[i]];
-        return build_expand(layout->g, stored_at(layout, old->src[0], order, depth + 1), old->type.rank, dims);
+        return build_expand(layout->g, stored_at(layout, old->src[0], order, depth + 1),
+                            old->type.rank, dims);
     }
     bool again = is_cheap_elementwise(old) && depth < MAX_DEPTH &&
                  cost_at(layout, old, order, depth) < count_elements(layout->hint, &old->type) &&
@@ -146,14 +150,16 @@ static void keep_logical(Layout *layout, const Node *old) {
     layout->stored[old->id] = graph_node(layout->g, old->op, src, old->nsrc, &old->attr);
 }
 
-/* Axis k of the stored operand is axis order[k] of the operand, hence axis j of the result where perm[j] is that. */
+/* Axis k of the stored operand is axis order[k] of the operand, hence axis j of the result where
+ * perm[j] is that. */
 static void note_permute(Layout *layout, const Node *old) {
     const Node *x = old->src[0];
     const int rank = old->type.rank;
     Order perm = {{0}};
     memcpy(perm.axis, old->attr.perm.axis, (size_t)rank);
     for (int k = 0; k < rank; k++)
-        layout->order[old->id].axis[k] = (uint8_t)order_place(&perm, rank, layout->order[x->id].axis[k]);
+        layout->order[old->id].axis[k] =
+            (uint8_t)order_place(&perm, rank, layout->order[x->id].axis[k]);
     layout->stored[old->id] = layout->stored[x->id];
 }
 
@@ -199,12 +205,16 @@ static void layout_elementwise(Layout *layout, const Node *old) {
 
 static LayoutRule *rule_of(const Node *old) {
     static LayoutRule *const by_class[] = {
-        [CLASS_ELEMENTWISE] = layout_elementwise, [CLASS_MOVE] = layout_same_rank, [CLASS_REDUCE] = layout_reduce,
-        [CLASS_WINDOW] = layout_window,           [CLASS_CALL] = keep_logical,
+        [CLASS_ELEMENTWISE] = layout_elementwise,
+        [CLASS_MOVE] = layout_same_rank,
+        [CLASS_REDUCE] = layout_reduce,
+        [CLASS_WINDOW] = layout_window,
+        [CLASS_CALL] = keep_logical,
     };
     static LayoutRule *const by_op[OP_COUNT] = {
-        [OP_PERMUTE] = note_permute, [OP_CONCAT] = layout_elementwise, [OP_RESHAPE] = layout_reshape,
-        [OP_ARGMAX] = layout_axis,   [OP_ARGMIN] = layout_axis,        [OP_CUMSUM] = layout_axis,
+        [OP_PERMUTE] = note_permute,   [OP_CONCAT] = layout_elementwise,
+        [OP_RESHAPE] = layout_reshape, [OP_ARGMAX] = layout_axis,
+        [OP_ARGMIN] = layout_axis,     [OP_CUMSUM] = layout_axis,
         [OP_DOT] = layout_dot,
     };
     LayoutRule *rule = by_op[old->op] ? by_op[old->op] : by_class[op_info[old->op].op_class];

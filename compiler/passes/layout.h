@@ -4,7 +4,8 @@
 #include "compiler/graph/build.h"
 #include "compiler/passes/pass.h"
 
-/* A value is stored as permute(value, order): axis i of the stored tensor is axis order[i] of the value. */
+/* A value is stored as permute(value, order): axis i of the stored tensor is axis order[i] of the
+ * value. */
 typedef struct {
     uint8_t axis[MAX_RANK];
 } Order;
@@ -22,8 +23,8 @@ Order order_identity(void);
 bool order_is(const Order *a, const Order *b, int rank);
 int order_place(const Order *order, int rank, int axis); /* i with order->axis[i] == axis */
 
-/* The value of an old node in g, stored in that order: free if it is so already, or constant, or repeated from something
- * small; else a permute. */
+/* The value of an old node in g, stored in that order: free if it is so already, or constant, or
+ * repeated from something small; else a permute. */
 Node *layout_stored_as(Layout *layout, const Node *old, const Order *order);
 Node *layout_logical(Layout *layout, const Node *old);
 /* Elements that layout_stored_as would have to move. */

@@ -1,9 +1,11 @@
-/* How ops act on stored operands (layout.h): attributes follow their axes, reshapes pass where they split or merge axes that
- * are neighbours in storage. What cannot be done on the stored form is done on the logical one.
+/* How ops act on stored operands (layout.h): attributes follow their axes, reshapes pass where they
+ * split or merge axes that are neighbours in storage. What cannot be done on the stored form is
+ * done on the logical one.
  *
- *   x: [B, C, H, W] stored [B, H, W, C]        reduce {axes = 0, 2, 3}  ->  reduce {axes = 0, 1, 2} of the stored form
- *                                              reshape [B, C, H/2, 2, W/2, 2]  ->  stored [B, H/2, 2, W/2, 2, C]
- *                                              reshape [B, C*H*W]  ->  C, H, W are not in order: a real permute first */
+ *   x: [B, C, H, W] stored as [B, H, W, C]
+ *   reduce {0, 2, 3}                      ->  reduce {0, 1, 2} of the stored form
+ *   reshape to [B, C, H/2, 2, W/2, 2]     ->  stored as [B, H/2, 2, W/2, 2, C]
+ *   reshape to [B, C*H*W]                 ->  C, H, W are not in order: a real permute first */
 #include "compiler/passes/layout.h"
 #include "runtime/base/bug.h"
 
@@ -132,7 +134,8 @@ void layout_window(Layout *layout, const Node *old) {
     finish(layout, old, stored, &attr, &order);
 }
 
-/* ---- dot: the attribute names axes, so any storage will do; the rest axes come out as they are stored ---- */
+/* ---- dot: the attribute names axes, so any storage will do; the rest axes come out as they are
+ * stored ---- */
 
 static Axes places(const Axes *axes, const Order *order, int rank) {
     Axes result = *axes;
@@ -141,9 +144,10 @@ static Axes places(const Axes *axes, const Order *order, int rank) {
     return result;
 }
 
-/* Appends the order of the rest axes of an operand; `base`: the first of them in the logical result. Returns their count. */
-static int append_rest(Order *result, int at, int base, const Order *order, int rank, const Axes *batch,
-                       const Axes *contract) {
+/* Appends the order of the rest axes of an operand; `base`: the first of them in the logical
+ * result. Returns their count. */
+static int append_rest(Order *result, int at, int base, const Order *order, int rank,
+                       const Axes *batch, const Axes *contract) {
     Axes used = *batch;
     for (int i = 0; i < contract->count; i++)
         used.axis[used.count++] = contract->axis[i];
@@ -159,7 +163,8 @@ void layout_dot(Layout *layout, const Node *old) {
     const Order *order_x = &layout->order[x->id], *order_y = &layout->order[y->id];
     const Attr *a = &old->attr;
     Attr attr = {.kind = AT_DOT,
-                 .dot = {places(&a->dot.batch_x, order_x, x->type.rank), places(&a->dot.batch_y, order_y, y->type.rank),
+                 .dot = {places(&a->dot.batch_x, order_x, x->type.rank),
+                         places(&a->dot.batch_y, order_y, y->type.rank),
                          places(&a->dot.contract_x, order_x, x->type.rank),
                          places(&a->dot.contract_y, order_y, y->type.rank)}};
     Order order = order_identity();
@@ -167,8 +172,8 @@ void layout_dot(Layout *layout, const Node *old) {
     at += append_rest(&order, at, at, order_x, x->type.rank, &a->dot.batch_x, &a->dot.contract_x);
     append_rest(&order, at, at, order_y, y->type.rank, &a->dot.batch_y, &a->dot.contract_y);
     layout->order[old->id] = order;
-    layout->stored[old->id] =
-        graph_node(layout->g, OP_DOT, (Node *[]){layout->stored[x->id], layout->stored[y->id]}, 2, &attr);
+    layout->stored[old->id] = graph_node(
+        layout->g, OP_DOT, (Node *[]){layout->stored[x->id], layout->stored[y->id]}, 2, &attr);
 }
 
 /* ---- reshape ---- */
@@ -182,16 +187,19 @@ static Axes long_axes(const Type *type) {
     return axes;
 }
 
-/* Axes [from, from_end) of long_axes(x) become axes [to, to_end) of long_axes(y): the smallest such runs. */
+/* Axes [from, from_end) of long_axes(x) become axes [to, to_end) of long_axes(y): the smallest such
+ * runs. */
 typedef struct {
     int from, from_end, to, to_end;
 } Run;
 
-static Run next_run(DimTable *dims, const Type *x, const Axes *xs, int from, const Type *y, const Axes *ys, int to) {
+static Run next_run(DimTable *dims, const Type *x, const Axes *xs, int from, const Type *y,
+                    const Axes *ys, int to) {
     Run run = {from, from, to, to};
     const Dim *left = dim_const(dims, 1), *right = left;
     do {
-        bool take_left = run.from_end < xs->count && (run.to_end == ys->count || dim_divides_exactly(dims, right, left, NULL));
+        bool take_left = run.from_end < xs->count &&
+                         (run.to_end == ys->count || dim_divides_exactly(dims, right, left, NULL));
         if (!take_left && run.to_end == ys->count)
             break;
         if (take_left)
@@ -202,8 +210,10 @@ static Run next_run(DimTable *dims, const Type *x, const Axes *xs, int from, con
     return run;
 }
 
-/* Whether the axes of a run lie side by side in storage (axes of size 1 aside). *place: the first one's. */
-static bool is_adjacent(const Order *order, const Type *x, const Axes *xs, const Run *run, int *place) {
+/* Whether the axes of a run lie side by side in storage (axes of size 1 aside). *place: the first
+ * one's. */
+static bool is_adjacent(const Order *order, const Type *x, const Axes *xs, const Run *run,
+                        int *place) {
     *place = order_place(order, x->rank, xs->axis[run->from]);
     int at = *place;
     for (int i = run->from + 1; i < run->from_end; i++) {
@@ -222,12 +232,14 @@ typedef struct {
 } PlacedRun;
 
 /* The runs in the order of storage; returns their count, 0: some run is scattered. */
-static int place_runs(DimTable *dims, const Type *x, const Order *order, const Type *y, PlacedRun *runs) {
+static int place_runs(DimTable *dims, const Type *x, const Order *order, const Type *y,
+                      PlacedRun *runs) {
     const Axes xs = long_axes(x), ys = long_axes(y);
     int count = 0, from = 0, to = 0;
     while (from < xs.count || to < ys.count) {
         PlacedRun placed = {.run = next_run(dims, x, &xs, from, y, &ys, to)};
-        if (placed.run.from == placed.run.from_end || !is_adjacent(order, x, &xs, &placed.run, &placed.place))
+        if (placed.run.from == placed.run.from_end ||
+            !is_adjacent(order, x, &xs, &placed.run, &placed.place))
             return 0;
         int at = count++;
         for (; at > 0 && runs[at - 1].place > placed.place; at--)

@@ -1,7 +1,9 @@
-/* The driver of the pipeline: rounds, verification, dumps, times. In: the graph of a step as sema and grad_build left it.
- * Out: the final graph, whose arithmetic lowering and the interpreter obey to the bit.
+/* The driver of the pipeline: rounds, verification, dumps, times. In: the graph of a step as sema
+ * and grad_build left it. Out: the final graph, whose arithmetic lowering and the interpreter obey
+ * to the bit.
  *
- * A FIXPOINT pass runs until a round counts no rewrite; MAX_ROUNDS only guards against rules that undo each other. */
+ * A FIXPOINT pass runs until a round counts no rewrite; MAX_ROUNDS only guards against rules that
+ * undo each other. */
 #include "compiler/passes/pass.h"
 #include "compiler/passes/pass_list.h"
 #include "runtime/base/bug.h"
@@ -70,7 +72,8 @@ static bool wants_verification(const PassOptions *options) {
 #endif
 }
 
-static bool is_sound(const PassInfo *pass, const Graph *graph, const PassOptions *options, StrBuf *error) {
+static bool is_sound(const PassInfo *pass, const Graph *graph, const PassOptions *options,
+                     StrBuf *error) {
     StrBuf faults = {0};
     bool sound = !wants_verification(options) || graph_verify(graph, &faults);
     if (!sound)
@@ -80,8 +83,8 @@ static bool is_sound(const PassInfo *pass, const Graph *graph, const PassOptions
 }
 
 /* The rounds of a pass; graphs in between are freed. NULL: a round made an invalid graph. */
-static Graph *run_rounds(const PassInfo *pass, PassContext *context, PassReport *report, const Graph *graph,
-                         const PassOptions *options, StrBuf *error) {
+static Graph *run_rounds(const PassInfo *pass, PassContext *context, PassReport *report,
+                         const Graph *graph, const PassOptions *options, StrBuf *error) {
     const Graph *current = graph;
     Graph *next = NULL;
     do {
@@ -101,7 +104,8 @@ static Graph *run_rounds(const PassInfo *pass, PassContext *context, PassReport 
     return next;
 }
 
-Graph *pass_run_one(const PassInfo *pass, const Graph *graph, const PassOptions *options, StrBuf *error) {
+Graph *pass_run_one(const PassInfo *pass, const Graph *graph, const PassOptions *options,
+                    StrBuf *error) {
     PassContext context = {.scratch = arena_new(), .counts_arena = arena_new()};
     PassReport report = {.pass = pass->text};
     const double start = now_ms();

@@ -1,7 +1,9 @@
-/* simplify: exact rewrites. In: any graph. Out: an equal one, bit for bit, with fewer and cheaper nodes.
+/* simplify: exact rewrites. In: any graph. Out: an equal one, bit for bit, with fewer and cheaper
+ * nodes.
  *
- * Nodes are copied in order; a node whose operands are simple is offered to the rules of its op (simplify.def) until none
- * fires, so what the next node sees is simple already. The pass runs to a fixpoint for what rules build on the way.
+ * Nodes are copied in order; a node whose operands are simple is offered to the rules of its op
+ * (simplify.def) until none fires, so what the next node sees is simple already. The pass runs to a
+ * fixpoint for what rules build on the way.
  *
  *   %1 = const 1 : f32[B, 3]
  *   %2 = mul %0 %1 : f32[B, 3]        mul_one

@@ -1,5 +1,6 @@
-/* Rules of simplify for elementwise operations, reductions and dot. A rule is right only if every bit agrees for every
- * operand: x + 0.0 is not x (x may be -0.0), x * 0 is not 0 (x may be NaN), but x * -1 is -x. */
+/* Rules of simplify for elementwise operations, reductions and dot. A rule is right only if every
+ * bit agrees for every operand: x + 0.0 is not x (x may be -0.0), x * 0 is not 0 (x may be NaN),
+ * but x * -1 is -x. */
 #include "compiler/passes/simplify.h"
 
 #include <math.h>
@@ -84,7 +85,8 @@ Node *simplify_div_one(Graph *g, Node *n) {
 Node *simplify_div_power(Graph *g, Node *n) {
     double value;
     int exponent;
-    if (!is_const_number(n->src[1], &value) || !isfinite(value) || fabs(frexp(value, &exponent)) != 0.5)
+    if (!is_const_number(n->src[1], &value) || !isfinite(value) ||
+        fabs(frexp(value, &exponent)) != 0.5)
         return NULL;
     const int limit = n->type.dtype == DT_F32 ? 120 : 1000;
     if (exponent > limit || exponent < -limit)
@@ -123,7 +125,8 @@ Node *simplify_not_not(Graph *g, Node *n) {
 /* Whether every value of `narrow` is one of `wide`. */
 static bool holds_all(DType wide, DType narrow) {
     static const uint8_t held_by[DT_COUNT] = {
-        [DT_BOOL] = 1 << DT_BOOL | 1 << DT_U8 | 1 << DT_I32 | 1 << DT_I64 | 1 << DT_F32 | 1 << DT_F64,
+        [DT_BOOL] =
+            1 << DT_BOOL | 1 << DT_U8 | 1 << DT_I32 | 1 << DT_I64 | 1 << DT_F32 | 1 << DT_F64,
         [DT_U8] = 1 << DT_U8 | 1 << DT_I32 | 1 << DT_I64 | 1 << DT_F32 | 1 << DT_F64,
         [DT_I32] = 1 << DT_I32 | 1 << DT_I64 | 1 << DT_F64,
         [DT_I64] = 1 << DT_I64,
@@ -133,7 +136,8 @@ static bool holds_all(DType wide, DType narrow) {
     return held_by[narrow] >> wide & 1;
 }
 
-/* Integers to a narrower integer wrap but floats saturate, so the step is skipped only when it keeps the kind. */
+/* Integers to a narrower integer wrap but floats saturate, so the step is skipped only when it
+ * keeps the kind. */
 Node *simplify_convert_convert(Graph *g, Node *n) {
     Node *step = n->src[0];
     if (step->op != OP_CONVERT)
@@ -170,11 +174,13 @@ Node *simplify_select_same(Graph *g, Node *n) {
 }
 
 Node *simplify_select_not(Graph *g, Node *n) {
-    return n->src[0]->op == OP_NOT ? build_select(g, n->src[0]->src[0], n->src[2], n->src[1]) : NULL;
+    return n->src[0]->op == OP_NOT ? build_select(g, n->src[0]->src[0], n->src[2], n->src[1])
+                                   : NULL;
 }
 
 /* The node select(condition, bound, x) below n, if the graph has it. */
-static Node *find_clamp(const Graph *g, const Node *n, const Node *condition, const Node *bound, const Node *x) {
+static Node *find_clamp(const Graph *g, const Node *n, const Node *condition, const Node *bound,
+                        const Node *x) {
     for (uint32_t id = condition->id + 1; id < n->id; id++) {
         Node *y = g->nodes.data[id];
         if (y->op == OP_SELECT && y->src[0] == condition && y->src[1] == bound && y->src[2] == x)
@@ -183,8 +189,8 @@ static Node *find_clamp(const Graph *g, const Node *n, const Node *condition, co
     return NULL;
 }
 
-/* relu is y = select(x <= 0, 0, x), its gradient select(x <= 0, 0, dy). y <= 0 exactly where x <= 0, so the gradient may ask y,
- * which the next layer keeps anyway. The same for an upper bound. */
+/* relu is y = select(x <= 0, 0, x), its gradient select(x <= 0, 0, dy). y <= 0 exactly where x <=
+ * 0, so the gradient may ask y, which the next layer keeps anyway. The same for an upper bound. */
 Node *simplify_select_clamped(Graph *g, Node *n) {
     const Node *condition = n->src[0];
     if (condition->op != OP_LE)
@@ -193,7 +199,8 @@ Node *simplify_select_clamped(Graph *g, Node *n) {
         Node *bound = condition->src[i], *x = condition->src[1 - i];
         Node *y = bound->op == OP_CONST ? find_clamp(g, n, condition, bound, x) : NULL;
         if (y && y->type.dtype == bound->type.dtype)
-            return build_select(g, build_binary(g, OP_LE, i ? y : bound, i ? bound : y), n->src[1], n->src[2]);
+            return build_select(g, build_binary(g, OP_LE, i ? y : bound, i ? bound : y), n->src[1],
+                                n->src[2]);
     }
     return NULL;
 }
@@ -247,8 +254,8 @@ Node *simplify_iota_one(Graph *g, Node *n) {
 Node *simplify_window_one(Graph *g, Node *n) {
     (void)g;
     for (int i = 0; i < n->attr.window.rank; i++)
-        if (n->attr.window.size[i] != 1 || n->attr.window.stride[i] != 1 || !dim_is(n->attr.window.pad_low[i], 0) ||
-            !dim_is(n->attr.window.pad_high[i], 0))
+        if (n->attr.window.size[i] != 1 || n->attr.window.stride[i] != 1 ||
+            !dim_is(n->attr.window.pad_low[i], 0) || !dim_is(n->attr.window.pad_high[i], 0))
             return NULL;
     return n->src[0];
 }
@@ -263,7 +270,7 @@ static Axes unpermuted(const Axes *axes, const Axes *perm) {
     return result;
 }
 
-/* The axes that are neither batch nor contracted must keep their order, for they make the result. */
+/* The axes neither batch nor contracted must keep their order, for they make the result. */
 static bool rest_keeps_order(const Axes *perm, const Axes *batch, const Axes *contract) {
     int last = -1;
     for (int i = 0; i < perm->count; i++) {

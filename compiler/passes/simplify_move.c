@@ -1,4 +1,5 @@
-/* Rules of simplify for moves: what goes there and back, twice in a row, nowhere, or moves a constant. */
+/* Rules of simplify for moves: what goes there and back, twice in a row, nowhere, or moves a
+ * constant. */
 #include "compiler/passes/simplify.h"
 
 #include <string.h>
@@ -9,7 +10,9 @@ Node *simplify_reshape_same(Graph *g, Node *n) {
 }
 
 Node *simplify_reshape_reshape(Graph *g, Node *n) {
-    return n->src[0]->op == OP_RESHAPE ? build_reshape(g, n->src[0]->src[0], n->type.rank, n->type.dims) : NULL;
+    return n->src[0]->op == OP_RESHAPE
+               ? build_reshape(g, n->src[0]->src[0], n->type.rank, n->type.dims)
+               : NULL;
 }
 
 Node *simplify_permute_same(Graph *g, Node *n) {
@@ -48,7 +51,9 @@ Node *simplify_expand_same(Graph *g, Node *n) {
 }
 
 Node *simplify_expand_expand(Graph *g, Node *n) {
-    return n->src[0]->op == OP_EXPAND ? build_expand(g, n->src[0]->src[0], n->type.rank, n->type.dims) : NULL;
+    return n->src[0]->op == OP_EXPAND
+               ? build_expand(g, n->src[0]->src[0], n->type.rank, n->type.dims)
+               : NULL;
 }
 
 static bool takes_all(const Node *slice, int axis) {
@@ -64,8 +69,9 @@ Node *simplify_slice_all(Graph *g, Node *n) {
     return n->src[0];
 }
 
-/* One axis of outer(inner(x)): element i of the outer one is start + i*step of the inner one. A stride over a free number of
- * elements is left alone: its limit, the place after the last of them, has no polynomial that is right for none, too. */
+/* One axis of outer(inner(x)): element i of the outer one is start + i*step of the inner one. A
+ * stride over a free number of elements is left alone: its limit, the place after the last of them,
+ * has no polynomial that is right for none, too. */
 static bool merge_slices(Graph *g, const Node *inner, const Node *outer, int axis, Attr *merged) {
     const int64_t step = inner->attr.slice.step[axis];
     const Dim *start = outer->attr.slice.start[axis], *limit = outer->attr.slice.limit[axis];
@@ -77,8 +83,8 @@ static bool merge_slices(Graph *g, const Node *inner, const Node *outer, int axi
     }
     if (step != 1) {
         int64_t first, end;
-        if (!dim_is_const(start, &first) || !dim_is_const(limit, &end) || end <= first || step > INT32_MAX ||
-            outer->attr.slice.step[axis] > INT32_MAX)
+        if (!dim_is_const(start, &first) || !dim_is_const(limit, &end) || end <= first ||
+            step > INT32_MAX || outer->attr.slice.step[axis] > INT32_MAX)
             return false;
         start = dim_const(g->dims, first * step);
         limit = dim_const(g->dims, (end - 1) * step + 1);
@@ -110,7 +116,8 @@ Node *simplify_slice_concat(Graph *g, Node *n) {
     const Dim *start = dim_const(g->dims, 0);
     for (int i = 0; i < n->type.rank; i++)
         if (n->attr.slice.step[i] != 1 ||
-            (i != axis && (!dim_is(n->attr.slice.start[i], 0) || n->attr.slice.limit[i] != concat->type.dims[i])))
+            (i != axis && (!dim_is(n->attr.slice.start[i], 0) ||
+                           n->attr.slice.limit[i] != concat->type.dims[i])))
             return NULL;
     for (int i = 0; i < concat->nsrc; i++) {
         const Dim *limit = dim_add(g->dims, start, concat->src[i]->type.dims[axis]);
@@ -172,7 +179,9 @@ Node *simplify_concat_empty(Graph *g, Node *n) {
 Node *simplify_concat_flat(Graph *g, Node *n) {
     int total = 0, count = 0;
     for (int i = 0; i < n->nsrc; i++)
-        total += n->src[i]->op == OP_CONCAT && n->src[i]->attr.axis == n->attr.axis ? n->src[i]->nsrc : 1;
+        total += n->src[i]->op == OP_CONCAT && n->src[i]->attr.axis == n->attr.axis
+                     ? n->src[i]->nsrc
+                     : 1;
     if (total == n->nsrc || total > UINT16_MAX)
         return NULL;
     Node **flat = ARENA_ARRAY(g->arena, Node *, total);
@@ -227,7 +236,7 @@ Node *simplify_move_const(Graph *g, Node *n) {
     return graph_node(g, OP_CONST, NULL, 0, &attr);
 }
 
-/* op(expand a, expand b) is expand(op(a, b)) when a and b have one shape. Constants take any shape. */
+/* op(expand a, expand b) is expand(op(a, b)) when a and b have one shape; constants take any. */
 Node *simplify_expand_last(Graph *g, Node *n) {
     const Type *small = NULL;
     Node *src[3];
