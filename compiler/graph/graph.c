@@ -100,7 +100,27 @@ static void sort_by_id(Node **src, int count)
     }
 }
 
-/* The attribute with the one spelling of its value: f32 constants are what f32 keeps of them. */
+static void settle_constant(Attr *attr)
+{
+    switch (attr->constant.type.dtype) {
+    case DT_F32:
+        attr->constant.value.f = (double)(float)attr->constant.value.f;
+        break;
+    case DT_I32:
+        attr->constant.value.i = (int32_t)attr->constant.value.i;
+        break;
+    case DT_U8:
+        attr->constant.value.i = (uint8_t)attr->constant.value.i;
+        break;
+    case DT_BOOL:
+        attr->constant.value.i = attr->constant.value.i != 0;
+        break;
+    default:
+        break;
+    }
+}
+
+/* The attribute with the one spelling of its value: constants are what their type keeps of them. */
 static Attr settle_attr(OpCode op, const Attr *attr)
 {
     Attr settled = {.kind = AT_NONE};
@@ -109,8 +129,8 @@ static Attr settle_attr(OpCode op, const Attr *attr)
         settled = *attr;
         NNC_ASSERT(attr->kind == op_info[op].attr);
     }
-    if (settled.kind == AT_CONST && settled.constant.type.dtype == DT_F32)
-        settled.constant.value.f = (double)(float)settled.constant.value.f;
+    if (settled.kind == AT_CONST)
+        settle_constant(&settled);
     return settled;
 }
 

@@ -9,7 +9,9 @@
  * row-major, then channels fastest; if the channel axis is not constant: channels slowest, then taps, in leaves.
  * Leaves: the chain over the outermost summed axis is cut every `leaf` indices of it; each leaf starts at the identity, and leaf
  * totals are added in ascending order to an accumulator that starts at the identity. leaf = 0: no cut.
- * Prefix sums are sequential. window_sum: taps row-major, ascending chain. scatter_add: ascending updates. */
+ * Prefix sums are sequential from the identity. Windows: an ascending chain over the taps, row-major, from the identity.
+ * scatter_add: ascending updates, starting from the element of x. A step of a chain is op(accumulator, element) and of lanes
+ * op(lane l, lane l + half), which decides between +0 and -0 in amax, amin and window_max. */
 #ifndef NNC_GRAPH_ORDER_H
 #define NNC_GRAPH_ORDER_H
 #include "compiler/graph/graph.h"

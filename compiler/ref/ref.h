@@ -15,7 +15,7 @@ typedef struct {
     /* Host functions by name, NULL: none. */
     nnc_extern *(*find_extern)(void *user, const char *name, void **extern_user);
     const Node *failed;          /* out: first check, division or index that failed, NULL: none */
-    int64_t failed_element;
+    int64_t failed_element;      /* of its result, row-major; of scatter_add: of the index; the lowest that fails */
 } RefRun;
 
 /* Evaluates all live nodes; values[i] gets the address of root i (in arena, row-major). False: run->failed says where

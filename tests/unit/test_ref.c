@@ -325,6 +325,69 @@ Test(ref, products_over_a_free_axis_have_leaves)
             cr_assert_eq(z[i * N + j], dot_chain(x + i, M, y + j, N, B, 64));
 }
 
+Test(ref, products_over_two_axes_count_leaves_in_rows)
+{
+    enum { B = 37, T = 100, M = 3, N = 17 };
+    float *x = wild_floats(B * T * M, 13), *y = wild_floats(B * T * N, 14);
+    leaves[0] = x;
+    leaves[1] = y;
+    symbols[0] = B;
+    const float *z = evaluate("%0 = input {a} : f32[B, 100, 3]\n%1 = input {b} : f32[B, 100, 17]\n"
+                              "%2 = dot %0 %1 {contract = 0:0 1:1} : f32[3, 17]\noutput y = %2");
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N; j++) /* 4096 / 100 rows of 100 terms */
+            cr_assert_eq(z[i * N + j], dot_chain(x + i, M, y + j, N, B * T, 40 * T > B * T ? B * T : 40 * T));
+    symbols[0] = 15;
+    leaves[0] = x = wild_floats(15 * 2048 * M, 15);
+    leaves[1] = y = wild_floats(15 * 2048 * N, 16);
+    z = evaluate("%0 = input {a} : f32[B, 2048, 3]\n%1 = input {b} : f32[B, 2048, 17]\n"
+                 "%2 = dot %0 %1 {contract = 0:0 1:1} : f32[3, 17]\noutput y = %2");
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N; j++)
+            cr_assert_eq(z[i * N + j], dot_chain(x + i, M, y + j, N, 15 * 2048, 4 * 2048));
+}
+
+Test(ref, sums_of_f64_and_of_middle_axes)
+{
+    double *x = ARENA_ARRAY(arena, double, 6 * 5 * 70);
+    for (int i = 0; i < 6 * 5 * 70; i++)
+        x[i] = ldexp((double)((i * 7919) % 1000) - 500, (i * 31) % 60);
+    leaves[0] = x;
+    const double *y = evaluate("%0 = input {a} : f64[6, 5, 70]\n%1 = sum %0 {1, 2} : f64[6]\noutput y = %1");
+    for (int i = 0; i < 6; i++) {
+        double want = 0;
+        for (int j = 0; j < 5; j++) {
+            double lanes[SUM_LANES] = {0};
+            for (int k = 0; k < 70; k++)
+                lanes[k % SUM_LANES] += x[(i * 5 + j) * 70 + k];
+            for (int half = SUM_LANES / 2; half > 0; half /= 2)
+                for (int k = 0; k < half; k++)
+                    lanes[k] += lanes[k + half];
+            want += lanes[0];
+        }
+        cr_expect_eq(y[i], want);
+    }
+    y = evaluate("%0 = input {a} : f64[6, 5, 70]\n%1 = sum %0 {1} : f64[6, 70]\noutput y = %1");
+    for (int i = 0; i < 6; i++)
+        for (int k = 0; k < 70; k++) {
+            double want = 0;
+            for (int j = 0; j < 5; j++)
+                want += x[(i * 5 + j) * 70 + k];
+            cr_expect_eq(y[i * 70 + k], want);
+        }
+}
+
+/* Equal operands of max give the second one: of zeros the last counts. */
+Test(ref, zeros_in_amax)
+{
+    leaves[0] = FLOATS(0.0f, -0.0f, -0.0f, 0.0f);
+    const float *y = evaluate("%0 = input {a} : f32[2, 2]\n%1 = amax %0 {0} : f32[2]\noutput y = %1");
+    cr_expect(signbit(y[0]) && !signbit(y[1]));
+    leaves[0] = FLOATS(-0.0f, -0.0f);
+    y = evaluate("%0 = input {a} : f32[2]\n%1 = cumsum %0 {0} : f32[2]\noutput y = %1");
+    cr_expect(!signbit(y[0]) && !signbit(y[1]));
+}
+
 Test(ref, integer_products_wrap)
 {
     const int32_t x[] = {INT32_MAX, 2}, y[] = {2, 3};
