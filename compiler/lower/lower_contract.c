@@ -589,7 +589,8 @@ static void enter_kernel(Walk *w) {
     w->tile = (Tile){.c = c, .of = w->of, .plan = w->plan};
     for (int side = 0; side < SIDES; side++) {
         bool packed = side == SIDE_Y && w->plan->packed;
-        w->tile.buffer[side] = lower_buffer(c, packed ? w->group->scratch : w->of->buffer[side], ACCESS_READ);
+        w->tile.buffer[side] = packed ? scratch_buffer(c, w->group, w->of->dtype, ACCESS_READ)
+                                      : lower_buffer(c, w->of->buffer[side], ACCESS_READ);
         w->tile.base[side] = packed ? constant(w, 0) : lower_dim(c, w->of->offset[side]);
         for (int a = 0; a < w->of->outs; a++) {
             w->stride[side][a] = lower_dim(c, packed ? strides.out[a] : w->of->out[a].stride[side]);
@@ -616,7 +617,8 @@ static void enter_parts(Walk *w) {
     }
     w->part_stride = lower_dim(c, stride);
     w->parts_base = lower_dim(c, base);
-    w->parts = lower_buffer(c, w->group->scratch, w->action == DO_PART ? ACCESS_READ | ACCESS_WRITE : ACCESS_READ);
+    Access access = w->action == DO_PART ? ACCESS_READ | ACCESS_WRITE : ACCESS_READ;
+    w->parts = scratch_buffer(c, w->group, w->of->dtype, access);
 }
 
 static void walk_blocks(Walk *w) {

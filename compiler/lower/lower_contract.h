@@ -44,6 +44,10 @@ typedef struct {
     int64_t leaf; /* of k[0], 0: one chain */
 } Contraction;
 
+/* Long sums may pass through scratch memory, [parts of k[0]][result]: leaves become items of their own, added up by a second
+ * kernel; or one item does all of its tiles for a block of k[0] at a time, while that part of y stays in the cache. */
+typedef enum { SPLIT_NONE, SPLIT_LEAVES, SPLIT_BLOCKS } Split;
+
 /* How the loops run. A panel is `vectors` vectors of `lanes` lanes along the vector axis; a tile is a panel by `rows`
  * positions of the row axis by all positions of the covered axes. */
 typedef struct {
@@ -54,6 +58,8 @@ typedef struct {
     bool rows_inside;           /* one item does all positions of the row axis */
     bool packed;                /* y is read from scratch, panel by panel: [y's out axes][panel][k][vectors * lanes] */
     int64_t block;              /* panels per item, 0: all */
+    Split split;
+    int64_t k_block;            /* SPLIT_BLOCKS: indices of k[0] at a time; SPLIT_LEAVES: per leaf */
     int64_t grain;
 } TilePlan;
 
@@ -72,6 +78,9 @@ typedef struct {
 } PackedStrides;
 
 PackedStrides packed_strides(DimTable *dims, const Contraction *contraction, const TilePlan *plan);
+const Dim *result_elements(DimTable *dims, const Contraction *contraction);
+/* The kernel's buffer for the scratch memory of the group, as elements of dtype. */
+uint32_t scratch_buffer(LowerContext *c, const Group *group, DType dtype, Access access);
 /* The kernel that fills the scratch buffer of the group with panels of y. */
 void contract_pack(LowerContext *c, const Contraction *contraction, const TilePlan *plan, const Group *group);
 
@@ -94,10 +103,13 @@ typedef struct {
     KInst *row_offset[SIDES][MAX_TILE_ROWS];
     KInst *k_stride[SIDES][MAX_RANK];         /* per k axis */
     KInst *vector_stride[SIDES];              /* of one step along the vector axis */
+    KInst *k_low, *k_high;                    /* of k[0], NULL: all of it */
     WindowState windows[MAX_SPATIAL];
 } Tile;
 
-/* The sums of the tile, sums[row * vectors + vector]. */
+/* sums[row * vectors + vector]: +0 everywhere; then the terms of the tile are added, without leaves; or all of it. */
+void tile_zero(Tile *tile, KInst **sums);
+void tile_add(Tile *tile, KInst **sums);
 void tile_sum(Tile *tile, KInst **sums);
 /* Sets bounds and starting points of a window whose position is one scalar; k_stride must be set. */
 void tile_window_at(Tile *tile, int window, KInst *position);

@@ -38,6 +38,12 @@ PackedStrides packed_strides(DimTable *dims, const Contraction *of, const TilePl
     return strides;
 }
 
+uint32_t scratch_buffer(LowerContext *c, const Group *group, DType dtype, Access access) {
+    uint32_t buffer = lower_buffer(c, group->scratch, access);
+    c->kernel->buffers.data[buffer].dtype = dtype;
+    return buffer;
+}
+
 const Dim *result_elements(DimTable *dims, const Contraction *of) {
     const Dim *elements = dim_const(dims, 1);
     for (int a = 0; a < of->outs; a++) {
@@ -92,8 +98,8 @@ static bool panels_are_full(const Pack *p) {
 }
 
 /* Position of a lane on the vector axis relative to the panel, kept inside of it. */
-static KInst *lane_offset(Pack *p, int64_t lane) {
-    KInst *offset = constant(p, lane);
+static KInst *lane_offset(Pack *p, KInst *first, int64_t lane) {
+    KInst *offset = op(p, K_ADD, first, constant(p, lane));
     if (!panels_are_full(p)) {
         offset = op(p, K_IMIN, offset, op(p, K_SUB, p->last, p->column));
     }
@@ -144,17 +150,17 @@ static void copy_block(Pack *p, Place2 at) {
     KBuilder *b = &p->c->b;
     int lanes = p->plan->lanes;
     KInst *rows[MAX_LANES];
-    for (int v = 0; v < p->plan->vectors; v++) {
-        for (int i = 0; i < lanes; i++) {
-            KInst *from = op(p, K_ADD, at.from, lane_offset(p, (int64_t)v * lanes + i));
-            rows[i] = kir_load(b, p->from, from, lanes, NULL);
-        }
-        transpose(b, rows, lanes);
-        for (int i = 0; i < lanes; i++) {
-            KInst *to = op(p, K_ADD, at.to, constant(p, i * panel_width(p->plan) + (int64_t)v * lanes));
-            kir_store(b, p->to, to, rows[i], NULL);
-        }
+    KInst *loop = open_loop(p, constant(p, 0), constant(p, panel_width(p->plan)), lanes);
+    KInst *first = kir_loop_arg(loop, 0);
+    for (int i = 0; i < lanes; i++) {
+        rows[i] = kir_load(b, p->from, op(p, K_ADD, at.from, lane_offset(p, first, i)), lanes, NULL);
     }
+    transpose(b, rows, lanes);
+    for (int i = 0; i < lanes; i++) {
+        KInst *to = op(p, K_ADD, op(p, K_ADD, at.to, first), constant(p, i * panel_width(p->plan)));
+        kir_store(b, p->to, to, rows[i], NULL);
+    }
+    close_loop(p, loop);
 }
 
 static void copy_level(Pack *p, int level, Place2 at) {
@@ -209,7 +215,7 @@ void contract_pack(LowerContext *c, const Contraction *of, const TilePlan *plan,
     lower_kernel_begin(c, "pack");
     Pack p = {.c = c, .of = of, .plan = plan};
     p.from = lower_buffer(c, of->buffer[SIDE_Y], ACCESS_READ);
-    p.to = lower_buffer(c, group->scratch, ACCESS_WRITE);
+    p.to = scratch_buffer(c, group, of->dtype, ACCESS_WRITE);
     p.lane_stride = lower_dim(c, of->out[plan->vector].stride[SIDE_Y]);
     p.size = lower_dim(c, of->out[plan->vector].size);
     p.last = op(&p, K_SUB, p.size, constant(&p, 1));

@@ -9,7 +9,7 @@
  * The plan changes time only: every accumulator is the same chain in every plan. */
 #include "compiler/lower/lower_contract.h"
 
-enum { SMALL_AXIS = 4, MAX_COVERED_ROWS = 12, MIN_ITEMS = 16, PACK_FROM_ROWS = 8, MAX_BORDER_CODE = 1500 };
+enum { SMALL_AXIS = 4, MAX_COVERED_ROWS = 12, MIN_ITEMS = 16, PACK_FROM_ROWS = 8, PACK_LARGE_FROM_ROWS = 48, FAR_BYTES = 1024, MAX_BORDER_CODE = 1500 };
 
 #define MIN_GRAIN_FLOPS 5e5
 
@@ -70,15 +70,20 @@ static int64_t lanes_for(const Planner *p, const ContractAxis *axis) {
     return lanes;
 }
 
-/* Is there enough use of an element of y to pay for packing it first? */
-static bool pays_to_pack(const Planner *p, int out) {
+/* How often an element of y is used: positions of the out axes that it does not have. */
+static double uses_of_y(const Planner *p, int out) {
     double rows = 1;
     for (int i = 0; i < p->of->outs; i++) {
         if (i != out && dim_is(p->of->out[i].stride[SIDE_Y], 0)) {
             rows *= (double)at_least_one(hint(p, &p->of->out[i]));
         }
     }
-    return rows >= PACK_FROM_ROWS;
+    return rows;
+}
+
+/* Is there enough use of an element of y to pay for packing it first? */
+static bool pays_to_pack(const Planner *p, int out) {
+    return uses_of_y(p, out) >= PACK_FROM_ROWS;
 }
 
 /* About how many lanes do useful work in a term when the axis is the vector axis; 0: it cannot be. */
@@ -252,13 +257,28 @@ static bool any_empty(const ContractAxis *axes, int count) {
     return false;
 }
 
+/* Rows of a panel that lie far apart touch a new page each; worth a copy when y is large and used often. */
+static bool rows_of_y_are_apart(const Planner *p) {
+    const Contraction *of = p->of;
+    if (of->ks == 0) {
+        return false;
+    }
+    double bytes = (double)dtype_bytes(of->dtype), width = p->plan.lanes * p->plan.vectors;
+    int64_t row = dim_eval(of->k[of->ks - 1].stride[SIDE_Y], p->schedule->hints);
+    double panels = (double)hint(p, &of->out[p->plan.vector]) / width;
+    double all = product(p, of->k, of->ks) * width * panels * bytes;
+    return (double)row * bytes >= FAR_BYTES && row > 2 * (int64_t)width && all >= (double)p->options.l2_bytes / 2 &&
+           uses_of_y(p, p->plan.vector) >= PACK_LARGE_FROM_ROWS;
+}
+
 static void choose_packing(Planner *p) {
     TilePlan *plan = &p->plan;
     if (plan->vector == NO_AXIS || any_empty(p->of->k, p->of->ks) || any_empty(p->of->out, p->of->outs)) {
         return; /* nothing to pack */
     }
-    const ContractAxis *axis = &p->of->out[plan->vector];
-    plan->packed = stride_kind(axis->stride[SIDE_Y]) == STRIDE_OTHER && pays_to_pack(p, plan->vector);
+    StrideKind lanes = stride_kind(p->of->out[plan->vector].stride[SIDE_Y]);
+    plan->packed = (lanes == STRIDE_OTHER && pays_to_pack(p, plan->vector)) ||
+                   (lanes == STRIDE_UNIT && rows_of_y_are_apart(p));
 }
 
 /* Leaves become items where there are several. Blocks of k pay when the panels of y that the tiles of an item read again
