@@ -371,10 +371,10 @@ void drop_unread(Builder *b) {
             bool stored = census.elsewhere[n->id] || b->is_root[n->id] || keeps_stage(b, draft->group, n, &census);
             bool dropped = !stored && kind_of(n) == GROUP_LOOP && census.readers[n->id] > 0;
             if (is_reduction(n) && draft->group->kind == GROUP_REDUCE) {
-                vec_push(b->arena, &draft->group->reductions, n);
+                vec_push(b->schedule->arena, &draft->group->reductions, n);
             }
             if (stored) {
-                vec_push(b->arena, &draft->group->outputs, (GroupOutput){n, NO_BUFFER});
+                vec_push(b->schedule->arena, &draft->group->outputs, (GroupOutput){n, NO_BUFFER});
             }
             if (dropped) {
                 b->made[n->id] = 0;
