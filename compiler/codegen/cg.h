@@ -1,5 +1,5 @@
-/* The state of one translation from kernel IR to LLVM IR, and the helpers that the files of this folder share. Internal:
- * the only header of nnc, with jit's, that shows LLVM types. */
+/* The state of one translation from kernel IR to LLVM IR, and the helpers that the files of this
+ * folder share. Internal: the only header of nnc, with jit's, that shows LLVM types. */
 #ifndef NNC_CODEGEN_CG_H
 #define NNC_CODEGEN_CG_H
 #include "compiler/codegen/codegen.h"
@@ -21,25 +21,36 @@ typedef struct {
     /* The kernel in hand. */
     const Kernel *kernel;
     LLVMValueRef function, call;
-    LLVMBasicBlockRef entry;  /* loads of dimensions go here; branches to the body at the end */
-    LLVMValueRef *buffers;    /* base addresses */
-    LLVMValueRef *values;     /* by id of the instruction */
-    LLVMValueRef **results;   /* by id of a for or if */
-    Arena *scratch;           /* reset after each kernel */
-    LLVMValueRef nowhere;     /* announce_ranges: what masked lanes pretend to touch */
+    LLVMBasicBlockRef entry; /* loads of dimensions go here; branches to the body at the end */
+    LLVMValueRef *buffers;   /* base addresses */
+    LLVMValueRef *values;    /* by id of the instruction */
+    LLVMValueRef **results;  /* by id of a for or if */
+    Arena *scratch;          /* reset after each kernel */
+    LLVMValueRef nowhere;    /* announce_ranges: what masked lanes pretend to touch */
 } Cg;
 
 /* Fields of struct nnc_call, in order (cg_entry.c asserts it). */
 typedef enum {
-    CALL_DIMS, CALL_TABLE, CALL_BUFFERS, CALL_ARENA, CALL_SEED, CALL_STEP, CALL_PARALLEL, CALL_POOL, CALL_FAILURES,
-    CALL_EXTERNS, CALL_EXTERN_USERS, CALL_FIELDS
+    CALL_DIMS,
+    CALL_TABLE,
+    CALL_BUFFERS,
+    CALL_ARENA,
+    CALL_SEED,
+    CALL_STEP,
+    CALL_PARALLEL,
+    CALL_POOL,
+    CALL_FAILURES,
+    CALL_EXTERNS,
+    CALL_EXTERN_USERS,
+    CALL_FIELDS
 } CallField;
 
 /* cg.c: types and small builders */
-void cg_init(Cg *cg, LLVMTargetMachineRef machine, const char *module_name, const CodegenOptions *options);
+void cg_init(Cg *cg, LLVMTargetMachineRef machine, const char *module_name,
+             const CodegenOptions *options);
 void cg_free(Cg *cg);
-LLVMTypeRef cg_type(const Cg *cg, KType type);          /* in a register: bool is i1 */
-LLVMTypeRef cg_memory_type(const Cg *cg, KType type);   /* in memory: bool is i8 */
+LLVMTypeRef cg_type(const Cg *cg, KType type);            /* in a register: bool is i1 */
+LLVMTypeRef cg_memory_type(const Cg *cg, KType type);     /* in memory: bool is i8 */
 LLVMTypeRef cg_vector_of(LLVMTypeRef element, int lanes); /* the element itself for 1 lane */
 LLVMValueRef cg_index(const Cg *cg, int64_t value);
 LLVMValueRef cg_int32(const Cg *cg, int64_t value);
@@ -47,8 +58,8 @@ LLVMValueRef cg_int_splat(const Cg *cg, KType type, int64_t value);
 LLVMValueRef cg_float_splat(const Cg *cg, KType type, double value);
 LLVMValueRef cg_splat(Cg *cg, LLVMValueRef scalar, int lanes);
 LLVMValueRef cg_shuffle(Cg *cg, LLVMValueRef x, LLVMValueRef y, const int32_t *mask, int lanes);
-LLVMValueRef cg_intrinsic(Cg *cg, const char *name, LLVMTypeRef *overloads, int overload_count, LLVMValueRef *args,
-                          int arg_count);
+LLVMValueRef cg_intrinsic(Cg *cg, const char *name, LLVMTypeRef *overloads, int overload_count,
+                          LLVMValueRef *args, int arg_count);
 LLVMValueRef cg_element(Cg *cg, LLVMTypeRef element, LLVMValueRef base, LLVMValueRef index);
 LLVMValueRef cg_field(Cg *cg, LLVMValueRef call, CallField field); /* loads it */
 LLVMValueRef cg_load_slot(Cg *cg, LLVMTypeRef type, LLVMValueRef base, int64_t index);
@@ -57,20 +68,24 @@ void cg_function_attribute(Cg *cg, LLVMValueRef function, const char *name);
 void cg_param_attribute(Cg *cg, LLVMValueRef function, unsigned param, const char *name);
 LLVMValueRef cg_add_function(Cg *cg, const char *name, LLVMTypeRef type, bool internal);
 
-/* cg_inst.c, cg_memory.c, cg_loop.c: one small function per class of instruction, found through a table */
+/* cg_inst.c, cg_memory.c, cg_loop.c: one small function per class of instruction, found through a
+ * table */
 typedef LLVMValueRef CgEmit(Cg *cg, const KInst *inst);
 LLVMValueRef cg_value(const Cg *cg, const KInst *inst);
 void cg_emit_block(Cg *cg, const KBlock *block);
-CgEmit cg_emit_load, cg_emit_store, cg_emit_prefetch, cg_emit_fail, cg_emit_for, cg_emit_if, cg_emit_result;
+CgEmit cg_emit_load, cg_emit_store, cg_emit_prefetch, cg_emit_fail, cg_emit_for, cg_emit_if,
+    cg_emit_result;
 
-/* cg_kernel.c: the function of a kernel, of type nnc_kernel; a module that only calls it declares it */
+/* cg_kernel.c: the function of a kernel, of type nnc_kernel; a module that only calls it declares
+ * it */
 LLVMValueRef cg_kernel(Cg *cg, const Kernel *kernel, const char *name, bool internal);
 LLVMValueRef cg_declare_kernel(Cg *cg, const char *name);
 
 /* cg_entry.c: NAME_plan and NAME_step; functions[i] is the code of program->kernels.data[i] */
 void cg_program(Cg *cg, const KProgram *program, LLVMValueRef *functions, LLVMValueRef plan);
 
-/* cg_module.c: checks the module, runs the passes, gives the dumps that were asked for and the object */
+/* cg_module.c: checks the module, runs the passes, gives the dumps that were asked for and the
+ * object */
 bool cg_finish(Cg *cg, ObjectCode *object, char **error);
 
 /* cg_list.c: which kernel is compiled where. Equal kernels of all programs are one item. */

@@ -1,8 +1,9 @@
 /* The entries of a program, as include/nnc/abi.h promises them:
  *
- *   NAME_plan(dims, table)   runs the plan kernel on the table and returns its first entry, the bytes of the arena
- *   NAME_step(call)          for every launch: gathers the addresses of its buffers, reads its trip count, and hands both to
- *                            an internal function that skips, splits over threads or runs the kernel
+ *   NAME_plan(dims, table)   runs the plan kernel on the table, returns table[0], the arena's bytes
+ *   NAME_step(call)          for every launch: gathers the addresses of its buffers, reads its trip
+ *                            count, and hands both to an internal function that skips, splits over
+ *                            threads or runs the kernel
  *
  * The addresses live in one array on the stack: a launch is over before the next one begins. */
 #include "compiler/codegen/cg.h"
@@ -11,7 +12,8 @@
 
 #include <stddef.h>
 
-#define SAME_PLACE(field, index) _Static_assert(offsetof(nnc_call, field) == 8 * (index), "the order of nnc_call")
+#define SAME_PLACE(field, index)                                                                   \
+    _Static_assert(offsetof(nnc_call, field) == 8 * (index), "the order of nnc_call")
 #if UINTPTR_MAX == UINT64_MAX
 SAME_PLACE(dims, CALL_DIMS);
 SAME_PLACE(table, CALL_TABLE);
@@ -28,37 +30,46 @@ SAME_PLACE(extern_users, CALL_EXTERN_USERS);
 
 /* ---- launching ---- */
 
-static LLVMTypeRef launcher_type(const Cg *cg) {
+static LLVMTypeRef launcher_type(const Cg *cg)
+{
     LLVMTypeRef params[5] = {cg->pointer, cg->pointer, cg->pointer, cg->i64, cg->i64};
     return LLVMFunctionType(cg->nothing, params, 5, false);
 }
 
-static LLVMTypeRef parallel_type(const Cg *cg) {
+static LLVMTypeRef parallel_type(const Cg *cg)
+{
     LLVMTypeRef params[6] = {cg->pointer, cg->pointer, cg->pointer, cg->pointer, cg->i64, cg->i64};
     return LLVMFunctionType(cg->nothing, params, 6, false);
 }
 
-static LLVMTypeRef extern_type(const Cg *cg) {
+static LLVMTypeRef extern_type(const Cg *cg)
+{
     LLVMTypeRef params[4] = {cg->pointer, cg->pointer, cg->pointer, cg->pointer};
     return LLVMFunctionType(cg->nothing, params, 4, false);
 }
 
 /* Goes on in `then` where condition holds; the builder is left in the other block. */
-static void leave_to(Cg *cg, LLVMValueRef condition, LLVMBasicBlockRef then, const char *otherwise) {
+static void leave_to(Cg *cg, LLVMValueRef condition, LLVMBasicBlockRef then, const char *otherwise)
+{
     LLVMBasicBlockRef other = cg_block(cg, otherwise);
     LLVMBuildCondBr(cg->builder, condition, then, other);
     LLVMPositionBuilderAtEnd(cg->builder, other);
 }
 
-static LLVMValueRef less_equal(Cg *cg, LLVMValueRef x, LLVMValueRef y) {
+static LLVMValueRef less_equal(Cg *cg, LLVMValueRef x, LLVMValueRef y)
+{
     return LLVMBuildICmp(cg->builder, LLVMIntSLE, x, y, "");
 }
 
-/* launch(call, kernel, args, count, grain): nothing for no items, one call for few, the host's threads for many. */
-static LLVMValueRef make_launcher(Cg *cg) {
+/* launch(call, kernel, args, count, grain): nothing for no items, one call for few, the host's
+ * threads for many. */
+static LLVMValueRef make_launcher(Cg *cg)
+{
     LLVMValueRef function = cg_add_function(cg, "nnc.launch", launcher_type(cg), true);
-    LLVMValueRef call = LLVMGetParam(function, 0), kernel = LLVMGetParam(function, 1), args = LLVMGetParam(function, 2);
-    LLVMValueRef count = LLVMGetParam(function, 3), grain = LLVMGetParam(function, 4), zero = cg_index(cg, 0);
+    LLVMValueRef call = LLVMGetParam(function, 0), kernel = LLVMGetParam(function, 1),
+                 args = LLVMGetParam(function, 2);
+    LLVMValueRef count = LLVMGetParam(function, 3), grain = LLVMGetParam(function, 4),
+                 zero = cg_index(cg, 0);
     cg->function = function;
     LLVMPositionBuilderAtEnd(cg->builder, cg_block(cg, "entry"));
     LLVMBasicBlockRef nothing = cg_block(cg, "nothing"), alone = cg_block(cg, "alone");
@@ -88,7 +99,8 @@ typedef struct {
     LLVMValueRef call, args, buffers, table, arena, externs, users;
 } Step;
 
-static LLVMValueRef constant_global(Cg *cg, const ProgramBuffer *buffer) {
+static LLVMValueRef constant_global(Cg *cg, const ProgramBuffer *buffer)
+{
     LLVMValueRef data = LLVMConstStringInContext2(cg->context, buffer->data, buffer->bytes, true);
     LLVMValueRef global = LLVMAddGlobal(cg->module, LLVMTypeOf(data), "nnc.constant");
     LLVMSetInitializer(global, data);
@@ -98,11 +110,13 @@ static LLVMValueRef constant_global(Cg *cg, const ProgramBuffer *buffer) {
     return global;
 }
 
-static LLVMValueRef table_entry(Cg *cg, const Step *step, uint32_t slot) {
+static LLVMValueRef table_entry(Cg *cg, const Step *step, uint32_t slot)
+{
     return cg_load_slot(cg, cg->i64, step->table, slot);
 }
 
-static LLVMValueRef buffer_address(Cg *cg, const Step *step, uint32_t index) {
+static LLVMValueRef buffer_address(Cg *cg, const Step *step, uint32_t index)
+{
     const ProgramBuffer *buffer = &step->program->buffers.data[index];
     if (buffer->kind == BUFFER_CONSTANT) {
         return step->constants[index];
@@ -114,7 +128,8 @@ static LLVMValueRef buffer_address(Cg *cg, const Step *step, uint32_t index) {
     return cg_load_slot(cg, cg->pointer, step->buffers, index);
 }
 
-static void store_args(Cg *cg, const Step *step, const Launch *launch) {
+static void store_args(Cg *cg, const Step *step, const Launch *launch)
+{
     for (uint32_t i = 0; i < launch->args.count; i++) {
         LLVMValueRef place = cg_element(cg, cg->pointer, step->args, cg_index(cg, i));
         LLVMBuildStore(cg->builder, buffer_address(cg, step, launch->args.data[i]), place);
@@ -122,41 +137,50 @@ static void store_args(Cg *cg, const Step *step, const Launch *launch) {
 }
 
 /* The last argument is the result, the others are operands. */
-static void emit_extern(Cg *cg, const Step *step, const Launch *launch) {
+static void emit_extern(Cg *cg, const Step *step, const Launch *launch)
+{
     LLVMValueRef function = cg_load_slot(cg, cg->pointer, step->externs, launch->kernel);
     LLVMValueRef user = cg_load_slot(cg, cg->pointer, step->users, launch->kernel);
-    LLVMValueRef out = cg_element(cg, cg->pointer, step->args, cg_index(cg, (int64_t)launch->args.count - 1));
+    LLVMValueRef out =
+        cg_element(cg, cg->pointer, step->args, cg_index(cg, (int64_t)launch->args.count - 1));
     LLVMValueRef dims = cg_element(cg, cg->i64, step->table, cg_index(cg, launch->dims_slot));
     LLVMValueRef args[4] = {user, step->args, out, dims};
     LLVMBuildCall2(cg->builder, extern_type(cg), function, args, 4, "");
 }
 
-static void emit_launch(Cg *cg, const Step *step, const Launch *launch) {
+static void emit_launch(Cg *cg, const Step *step, const Launch *launch)
+{
     store_args(cg, step, launch);
     if (launch->is_extern) {
         emit_extern(cg, step, launch);
         return;
     }
     LLVMValueRef count = table_entry(cg, step, launch->count_slot);
-    LLVMValueRef args[5] = {step->call, step->functions[launch->kernel], step->args, count, cg_index(cg, launch->grain)};
+    LLVMValueRef args[5] = {step->call, step->functions[launch->kernel], step->args, count,
+                            cg_index(cg, launch->grain)};
     LLVMBuildCall2(cg->builder, launcher_type(cg), cg->launcher, args, 5, "");
 }
 
-static uint32_t most_args(const KProgram *program) {
+static uint32_t most_args(const KProgram *program)
+{
     uint32_t most = 1;
     for (uint32_t i = 0; i < program->launches.count; i++) {
-        most = program->launches.data[i].args.count > most ? program->launches.data[i].args.count : most;
+        most = program->launches.data[i].args.count > most ? program->launches.data[i].args.count
+                                                           : most;
     }
     return most;
 }
 
-static void begin_step(Cg *cg, Step *step) {
+static void begin_step(Cg *cg, Step *step)
+{
     const KProgram *program = step->program;
     LLVMTypeRef type = LLVMFunctionType(cg->nothing, &cg->pointer, 1, false);
-    cg->function = cg_add_function(cg, arena_format(cg->scratch, "%s_step", program->name), type, false);
+    cg->function =
+        cg_add_function(cg, arena_format(cg->scratch, "%s_step", program->name), type, false);
     LLVMPositionBuilderAtEnd(cg->builder, cg_block(cg, "entry"));
     step->call = LLVMGetParam(cg->function, 0);
-    step->args = LLVMBuildArrayAlloca(cg->builder, cg->pointer, cg_int32(cg, most_args(program)), "args");
+    step->args =
+        LLVMBuildArrayAlloca(cg->builder, cg->pointer, cg_int32(cg, most_args(program)), "args");
     step->buffers = cg_field(cg, step->call, CALL_BUFFERS);
     step->table = cg_field(cg, step->call, CALL_TABLE);
     step->arena = cg_field(cg, step->call, CALL_ARENA);
@@ -171,7 +195,8 @@ static void begin_step(Cg *cg, Step *step) {
     }
 }
 
-static void emit_step(Cg *cg, const KProgram *program, LLVMValueRef *functions) {
+static void emit_step(Cg *cg, const KProgram *program, LLVMValueRef *functions)
+{
     Step step = {.program = program, .functions = functions};
     begin_step(cg, &step);
     for (uint32_t i = 0; i < program->launches.count; i++) {
@@ -182,23 +207,27 @@ static void emit_step(Cg *cg, const KProgram *program, LLVMValueRef *functions) 
 
 /* ---- plan ---- */
 
-static void emit_plan(Cg *cg, const KProgram *program, LLVMValueRef plan) {
+static void emit_plan(Cg *cg, const KProgram *program, LLVMValueRef plan)
+{
     LLVMTypeRef params[2] = {cg->pointer, cg->pointer};
     LLVMTypeRef type = LLVMFunctionType(cg->i64, params, 2, false);
-    cg->function = cg_add_function(cg, arena_format(cg->scratch, "%s_plan", program->name), type, false);
+    cg->function =
+        cg_add_function(cg, arena_format(cg->scratch, "%s_plan", program->name), type, false);
     LLVMValueRef dims = LLVMGetParam(cg->function, 0), table = LLVMGetParam(cg->function, 1);
     LLVMPositionBuilderAtEnd(cg->builder, cg_block(cg, "entry"));
     LLVMValueRef call = LLVMBuildAlloca(cg->builder, cg->call_type, "call");
     LLVMValueRef args = LLVMBuildAlloca(cg->builder, cg->pointer, "args");
     LLVMBuildStore(cg->builder, LLVMConstNull(cg->call_type), call);
-    LLVMBuildStore(cg->builder, dims, LLVMBuildStructGEP2(cg->builder, cg->call_type, call, CALL_DIMS, ""));
+    LLVMBuildStore(cg->builder, dims,
+                   LLVMBuildStructGEP2(cg->builder, cg->call_type, call, CALL_DIMS, ""));
     LLVMBuildStore(cg->builder, table, args);
     LLVMValueRef all[4] = {call, args, cg_index(cg, 0), cg_index(cg, 1)};
     LLVMBuildCall2(cg->builder, cg->kernel_type, plan, all, 4, "");
     LLVMBuildRet(cg->builder, cg_load_slot(cg, cg->i64, table, 0));
 }
 
-void cg_program(Cg *cg, const KProgram *program, LLVMValueRef *functions, LLVMValueRef plan) {
+void cg_program(Cg *cg, const KProgram *program, LLVMValueRef *functions, LLVMValueRef plan)
+{
     if (!cg->launcher) {
         cg->launcher = make_launcher(cg);
     }

@@ -1,16 +1,18 @@
 /* One kernel becomes two functions:
  *
- *   NAME(call, args, begin, end)               of type nnc_kernel: loads the addresses of the buffers, calls
- *   NAME.body(call, x, y, ..., begin, end)     the code, whose buffer parameters are noalias
+ *   NAME(call, args, begin, end)              an nnc_kernel: loads the buffers' addresses, calls
+ *   NAME.body(call, x, y, ..., begin, end)    the code, whose buffer parameters are noalias
  *
- * LLVM takes the promise that two buffers do not overlap from parameters only, hence the inner function, never inlined. A
- * kernel with a buffer that shares its memory makes no promise at all. */
+ * LLVM takes the promise that two buffers do not overlap from parameters only, hence the inner
+ * function, never inlined. A kernel with a buffer that shares its memory makes no promise at all.
+ */
 #include "compiler/codegen/cg.h"
 #include "runtime/base/bug.h"
 
 #include <string.h>
 
-static LLVMValueRef declare_body(Cg *cg, const Kernel *kernel, const char *name) {
+static LLVMValueRef declare_body(Cg *cg, const Kernel *kernel, const char *name)
+{
     uint32_t buffers = kernel->buffers.count;
     LLVMTypeRef *params = ARENA_ARRAY(cg->scratch, LLVMTypeRef, buffers + 3);
     bool shares = false;
@@ -20,19 +22,22 @@ static LLVMValueRef declare_body(Cg *cg, const Kernel *kernel, const char *name)
     }
     params[buffers + 1] = params[buffers + 2] = cg->i64;
     LLVMTypeRef type = LLVMFunctionType(cg->nothing, params, buffers + 3, false);
-    LLVMValueRef function = cg_add_function(cg, arena_format(cg->scratch, "%s.body", name), type, true);
+    LLVMValueRef function =
+        cg_add_function(cg, arena_format(cg->scratch, "%s.body", name), type, true);
     cg_function_attribute(cg, function, "noinline");
     cg_function_attribute(cg, function, "willreturn");
     for (uint32_t i = 0; i < buffers; i++) {
         if (!shares) {
             cg_param_attribute(cg, function, i + 1, "noalias");
         }
-        LLVMSetValueName2(LLVMGetParam(function, i + 1), kernel->buffers.data[i].name, strlen(kernel->buffers.data[i].name));
+        LLVMSetValueName2(LLVMGetParam(function, i + 1), kernel->buffers.data[i].name,
+                          strlen(kernel->buffers.data[i].name));
     }
     return function;
 }
 
-static void begin_function(Cg *cg, const Kernel *kernel, LLVMValueRef function) {
+static void begin_function(Cg *cg, const Kernel *kernel, LLVMValueRef function)
+{
     uint32_t buffers = kernel->buffers.count;
     cg->kernel = kernel;
     cg->function = function;
@@ -47,10 +52,12 @@ static void begin_function(Cg *cg, const Kernel *kernel, LLVMValueRef function) 
     cg->values[kernel->body->args.data[1]->id] = LLVMGetParam(function, buffers + 2);
     cg->entry = cg_block(cg, "entry");
     LLVMPositionBuilderAtEnd(cg->builder, cg->entry);
-    cg->nowhere = cg->options->announce_ranges ? LLVMBuildAlloca(cg->builder, cg->i64, "nowhere") : NULL;
+    cg->nowhere =
+        cg->options->announce_ranges ? LLVMBuildAlloca(cg->builder, cg->i64, "nowhere") : NULL;
 }
 
-static void emit_body(Cg *cg, const Kernel *kernel, LLVMValueRef function) {
+static void emit_body(Cg *cg, const Kernel *kernel, LLVMValueRef function)
+{
     begin_function(cg, kernel, function);
     LLVMBasicBlockRef body = cg_block(cg, "body");
     LLVMPositionBuilderAtEnd(cg->builder, body);
@@ -61,7 +68,8 @@ static void emit_body(Cg *cg, const Kernel *kernel, LLVMValueRef function) {
 }
 
 /* Loads the addresses and calls the body with them. */
-static void emit_shell(Cg *cg, const Kernel *kernel, LLVMValueRef shell, LLVMValueRef body) {
+static void emit_shell(Cg *cg, const Kernel *kernel, LLVMValueRef shell, LLVMValueRef body)
+{
     uint32_t buffers = kernel->buffers.count;
     cg->function = shell;
     LLVMPositionBuilderAtEnd(cg->builder, cg_block(cg, "entry"));
@@ -76,7 +84,8 @@ static void emit_shell(Cg *cg, const Kernel *kernel, LLVMValueRef shell, LLVMVal
     LLVMBuildRetVoid(cg->builder);
 }
 
-LLVMValueRef cg_kernel(Cg *cg, const Kernel *kernel, const char *name, bool internal) {
+LLVMValueRef cg_kernel(Cg *cg, const Kernel *kernel, const char *name, bool internal)
+{
     LLVMValueRef shell = cg_add_function(cg, name, cg->kernel_type, internal);
     LLVMValueRef body = declare_body(cg, kernel, name);
     emit_body(cg, kernel, body);
@@ -86,6 +95,7 @@ LLVMValueRef cg_kernel(Cg *cg, const Kernel *kernel, const char *name, bool inte
     return shell;
 }
 
-LLVMValueRef cg_declare_kernel(Cg *cg, const char *name) {
+LLVMValueRef cg_declare_kernel(Cg *cg, const char *name)
+{
     return LLVMAddFunction(cg->module, name, cg->kernel_type);
 }

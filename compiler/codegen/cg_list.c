@@ -1,10 +1,13 @@
-/* The kernels of all programs, each once. A training step, its evaluation and its prediction share most of theirs.
+/* The kernels of all programs, each once. A training step, its evaluation and its prediction share
+ * most of theirs.
  *
- * The list is dealt out over the parts that will be compiled at the same time: every kernel, in order, to the part with the fewest
- * instructions so far. The outcome depends on the programs and the number of parts only. */
+ * The list is dealt out over the parts that will be compiled at the same time: every kernel, in
+ * order, to the part with the fewest instructions so far. The outcome depends on the programs and
+ * the number of parts only. */
 #include "compiler/codegen/cg.h"
 
-static uint32_t find_or_add(CgList *list, const Kernel *kernel, const char *name) {
+static uint32_t find_or_add(CgList *list, const Kernel *kernel, const char *name)
+{
     uint64_t hash = kernel_hash(kernel);
     for (uint32_t i = 0; i < list->items.count; i++) {
         CgItem *item = &list->items.data[i];
@@ -17,8 +20,10 @@ static uint32_t find_or_add(CgList *list, const Kernel *kernel, const char *name
     return list->items.count - 1;
 }
 
-/* A kernel of no account is not worth a module of its own: one part for every few hundred instructions. */
-static int useful_parts(const CgList *list, int parts) {
+/* A kernel of no account is not worth a module of its own: one part for every few hundred
+ * instructions. */
+static int useful_parts(const CgList *list, int parts)
+{
     enum { WORTH_A_PART = 400 };
     uint64_t total = 0;
     for (uint32_t i = 0; i < list->items.count; i++) {
@@ -28,7 +33,8 @@ static int useful_parts(const CgList *list, int parts) {
     return useful < (uint64_t)parts ? (int)useful : parts;
 }
 
-static void deal_out(CgList *list) {
+static void deal_out(CgList *list)
+{
     uint64_t *load = ARENA_ARRAY(list->arena, uint64_t, list->parts);
     for (uint32_t i = 0; i < list->items.count; i++) {
         int least = 0;
@@ -40,7 +46,8 @@ static void deal_out(CgList *list) {
     }
 }
 
-void cg_list_init(CgList *list, Arena *arena, KProgram *const *programs, int count, int parts) {
+void cg_list_init(CgList *list, Arena *arena, KProgram *const *programs, int count, int parts)
+{
     *list = (CgList){.arena = arena};
     list->of_program = ARENA_ARRAY(arena, uint32_t *, count + 1);
     for (int p = 0; p < count; p++) {
@@ -49,9 +56,11 @@ void cg_list_init(CgList *list, Arena *arena, KProgram *const *programs, int cou
         list->of_program[p] = ARENA_ARRAY(arena, uint32_t, kernels + 1);
         for (uint32_t i = 0; i < kernels; i++) {
             const Kernel *kernel = program->kernels.data[i];
-            list->of_program[p][i] = find_or_add(list, kernel, arena_format(arena, "%s.%s", program->name, kernel->name));
+            list->of_program[p][i] = find_or_add(
+                list, kernel, arena_format(arena, "%s.%s", program->name, kernel->name));
         }
-        list->of_program[p][kernels] = find_or_add(list, program->plan, arena_format(arena, "%s..plan", program->name));
+        list->of_program[p][kernels] =
+            find_or_add(list, program->plan, arena_format(arena, "%s..plan", program->name));
     }
     list->parts = useful_parts(list, parts < 1 ? 1 : parts);
     deal_out(list);

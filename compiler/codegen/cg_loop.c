@@ -2,19 +2,24 @@
  *
  *   for %i = low .. high step s (%a = init) { ... yield v }
  *
- *     before:  br low < high, loop, done          the guard; folded when the limits are constants
- *     loop:    i = phi [low], [next]  a = phi [init], [v]  ...  next = i + s; br next < high, loop, done
+ *     before:  br low < high, loop, done       the guard; left out when the limits are constants
+ *     loop:    i = phi [low], [next]
+ *              a = phi [init], [v]
+ *              ...
+ *              next = i + s;  br next < high, loop, done
  *     done:    result = phi [init], [v]
  *
  * The test stands at the end, so no pass has to rotate the loop. */
 #include "compiler/codegen/cg.h"
 #include "compiler/kernel/kir_rules.h"
 
-static const KInst *yield_of(const KBlock *block) {
+static const KInst *yield_of(const KBlock *block)
+{
     return block->insts.data[block->insts.count - 1];
 }
 
-static LLVMValueRef *yielded(const Cg *cg, const KBlock *block) {
+static LLVMValueRef *yielded(const Cg *cg, const KBlock *block)
+{
     const KInst *yield = yield_of(block);
     LLVMValueRef *values = ARENA_ARRAY(cg->scratch, LLVMValueRef, yield->nsrc + 1);
     for (uint32_t i = 0; i < yield->nsrc; i++) {
@@ -23,8 +28,9 @@ static LLVMValueRef *yielded(const Cg *cg, const KBlock *block) {
     return values;
 }
 
-static LLVMValueRef phi(Cg *cg, LLVMTypeRef type, LLVMValueRef x, LLVMBasicBlockRef from_x, LLVMValueRef y,
-                        LLVMBasicBlockRef from_y) {
+static LLVMValueRef phi(Cg *cg, LLVMTypeRef type, LLVMValueRef x, LLVMBasicBlockRef from_x,
+                        LLVMValueRef y, LLVMBasicBlockRef from_y)
+{
     LLVMValueRef node = LLVMBuildPhi(cg->builder, type, "");
     LLVMAddIncoming(node, &x, &from_x, 1);
     if (y) {
@@ -34,7 +40,8 @@ static LLVMValueRef phi(Cg *cg, LLVMTypeRef type, LLVMValueRef x, LLVMBasicBlock
 }
 
 /* The parameters of the body; their values from the end of the body are added later. */
-static void begin_body(Cg *cg, const KInst *loop, LLVMBasicBlockRef before) {
+static void begin_body(Cg *cg, const KInst *loop, LLVMBasicBlockRef before)
+{
     const KBlock *body = loop->loop.body;
     for (uint32_t i = 0; i < body->args.count; i++) {
         const KInst *arg = body->args.data[i];
@@ -43,7 +50,9 @@ static void begin_body(Cg *cg, const KInst *loop, LLVMBasicBlockRef before) {
     }
 }
 
-static void close_body(Cg *cg, const KInst *loop, LLVMBasicBlockRef head, LLVMBasicBlockRef done, LLVMValueRef *values) {
+static void close_body(Cg *cg, const KInst *loop, LLVMBasicBlockRef head, LLVMBasicBlockRef done,
+                       LLVMValueRef *values)
+{
     const KBlock *body = loop->loop.body;
     LLVMBasicBlockRef latch = LLVMGetInsertBlock(cg->builder);
     LLVMValueRef counter = cg->values[body->args.data[0]->id];
@@ -52,12 +61,14 @@ static void close_body(Cg *cg, const KInst *loop, LLVMBasicBlockRef head, LLVMBa
     for (uint32_t i = 1; i < body->args.count; i++) {
         LLVMAddIncoming(cg->values[body->args.data[i]->id], &values[i - 1], &latch, 1);
     }
-    LLVMValueRef more = LLVMBuildICmp(cg->builder, LLVMIntSLT, next, cg_value(cg, loop->src[1]), "");
+    LLVMValueRef more =
+        LLVMBuildICmp(cg->builder, LLVMIntSLT, next, cg_value(cg, loop->src[1]), "");
     LLVMBuildCondBr(cg->builder, more, head, done);
 }
 
 /* How often a loop of constant limits runs: 0, 1, or 2 for more; -1: not known. */
-static int known_trips(const KInst *loop) {
+static int known_trips(const KInst *loop)
+{
     int64_t low, high;
     if (!kir_constant(loop->src[0], &low) || !kir_constant(loop->src[1], &high)) {
         return -1;
@@ -65,7 +76,8 @@ static int known_trips(const KInst *loop) {
     return low >= high ? 0 : (uint64_t)high - (uint64_t)low <= (uint64_t)loop->loop.step ? 1 : 2;
 }
 
-static LLVMValueRef *initial_values(const Cg *cg, const KInst *loop) {
+static LLVMValueRef *initial_values(const Cg *cg, const KInst *loop)
+{
     LLVMValueRef *values = ARENA_ARRAY(cg->scratch, LLVMValueRef, loop->nsrc);
     for (uint32_t i = 2; i < loop->nsrc; i++) {
         values[i - 2] = cg_value(cg, loop->src[i]);
@@ -73,7 +85,8 @@ static LLVMValueRef *initial_values(const Cg *cg, const KInst *loop) {
     return values;
 }
 
-static void emit_once(Cg *cg, const KInst *loop) {
+static void emit_once(Cg *cg, const KInst *loop)
+{
     const KBlock *body = loop->loop.body;
     for (uint32_t i = 0; i < body->args.count; i++) {
         cg->values[body->args.data[i]->id] = cg_value(cg, loop->src[i == 0 ? 0 : i + 1]);
@@ -82,13 +95,15 @@ static void emit_once(Cg *cg, const KInst *loop) {
     cg->results[loop->id] = yielded(cg, body);
 }
 
-static void emit_loop(Cg *cg, const KInst *loop, bool guarded) {
+static void emit_loop(Cg *cg, const KInst *loop, bool guarded)
+{
     LLVMValueRef *inits = initial_values(cg, loop);
     LLVMBasicBlockRef head = cg_block(cg, "loop"), done = cg_block(cg, "done");
     LLVMBasicBlockRef before = LLVMGetInsertBlock(cg->builder);
     if (guarded) {
         LLVMValueRef low = cg_value(cg, loop->src[0]), high = cg_value(cg, loop->src[1]);
-        LLVMBuildCondBr(cg->builder, LLVMBuildICmp(cg->builder, LLVMIntSLT, low, high, ""), head, done);
+        LLVMBuildCondBr(cg->builder, LLVMBuildICmp(cg->builder, LLVMIntSLT, low, high, ""), head,
+                        done);
     } else {
         LLVMBuildBr(cg->builder, head);
     }
@@ -108,7 +123,8 @@ static void emit_loop(Cg *cg, const KInst *loop, bool guarded) {
     cg->results[loop->id] = results;
 }
 
-LLVMValueRef cg_emit_for(Cg *cg, const KInst *loop) {
+LLVMValueRef cg_emit_for(Cg *cg, const KInst *loop)
+{
     int trips = known_trips(loop);
     if (trips == 0) {
         cg->results[loop->id] = initial_values(cg, loop);
@@ -120,7 +136,8 @@ LLVMValueRef cg_emit_for(Cg *cg, const KInst *loop) {
     return NULL;
 }
 
-LLVMValueRef cg_emit_if(Cg *cg, const KInst *inst) {
+LLVMValueRef cg_emit_if(Cg *cg, const KInst *inst)
+{
     LLVMBasicBlockRef blocks[2] = {cg_block(cg, "then"), cg_block(cg, "else")}, ends[2];
     const KBlock *bodies[2] = {inst->branch.then_block, inst->branch.else_block};
     LLVMBasicBlockRef joined = cg_block(cg, "joined");
@@ -138,12 +155,14 @@ LLVMValueRef cg_emit_if(Cg *cg, const KInst *inst) {
     uint32_t count = yield_of(bodies[0])->nsrc;
     LLVMValueRef *results = ARENA_ARRAY(cg->scratch, LLVMValueRef, count + 1);
     for (uint32_t i = 0; i < count; i++) {
-        results[i] = phi(cg, LLVMTypeOf(values[0][i]), values[0][i], ends[0], values[1][i], ends[1]);
+        results[i] =
+            phi(cg, LLVMTypeOf(values[0][i]), values[0][i], ends[0], values[1][i], ends[1]);
     }
     cg->results[inst->id] = results;
     return NULL;
 }
 
-LLVMValueRef cg_emit_result(Cg *cg, const KInst *inst) {
+LLVMValueRef cg_emit_result(Cg *cg, const KInst *inst)
+{
     return cg->results[inst->src[0]->id][inst->i];
 }

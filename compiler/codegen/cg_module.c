@@ -1,5 +1,6 @@
-/* A finished module to an object: check, run a short list of LLVM's passes, and let LLVM select instructions. Vectors, tiles and
- * unrolling are in the kernels already, so the long pipelines of a C compiler would cost twenty times as much and find nothing. */
+/* A finished module to an object: check, run a short list of LLVM's passes, and let LLVM select
+ * instructions. Vectors, tiles and unrolling are in the kernels already, so the long pipelines of a
+ * C compiler would cost twenty times as much and find nothing. */
 #include "compiler/codegen/cg.h"
 #include "runtime/base/bug.h"
 
@@ -11,13 +12,15 @@
 
 static const char *const passes = "function(early-cse,simplifycfg)";
 
-static bool fail_with(char **error, char *message) {
+static bool fail_with(char **error, char *message)
+{
     *error = strdup(message ? message : "LLVM gave no reason");
     LLVMDisposeMessage(message);
     return false;
 }
 
-static bool check_module(Cg *cg, char **error) {
+static bool check_module(Cg *cg, char **error)
+{
 #ifdef NDEBUG
     if (!cg->options->verify) {
         return true;
@@ -31,7 +34,8 @@ static bool check_module(Cg *cg, char **error) {
     return true;
 }
 
-static bool run_passes(Cg *cg, char **error) {
+static bool run_passes(Cg *cg, char **error)
+{
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
     LLVMErrorRef failure = LLVMRunPasses(cg->module, passes, cg->machine, options);
     LLVMDisposePassBuilderOptions(options);
@@ -44,7 +48,8 @@ static bool run_passes(Cg *cg, char **error) {
     return false;
 }
 
-static void dump_llvm(Cg *cg) {
+static void dump_llvm(Cg *cg)
+{
     if (cg->options->llvm) {
         char *text = LLVMPrintModuleToString(cg->module);
         strbuf_add(cg->options->llvm, text);
@@ -53,7 +58,8 @@ static void dump_llvm(Cg *cg) {
 }
 
 /* Emission changes the module, so the text is made from a copy. */
-static void dump_assembly(Cg *cg) {
+static void dump_assembly(Cg *cg)
+{
     if (!cg->options->assembly) {
         return;
     }
@@ -70,10 +76,12 @@ static void dump_assembly(Cg *cg) {
     LLVMDisposeModule(copy);
 }
 
-static bool emit_object(Cg *cg, ObjectCode *object, char **error) {
+static bool emit_object(Cg *cg, ObjectCode *object, char **error)
+{
     LLVMMemoryBufferRef buffer;
     char *message = NULL;
-    if (LLVMTargetMachineEmitToMemoryBuffer(cg->machine, cg->module, LLVMObjectFile, &message, &buffer)) {
+    if (LLVMTargetMachineEmitToMemoryBuffer(cg->machine, cg->module, LLVMObjectFile, &message,
+                                            &buffer)) {
         return fail_with(error, message);
     }
     object->size = LLVMGetBufferSize(buffer);
@@ -86,7 +94,8 @@ static bool emit_object(Cg *cg, ObjectCode *object, char **error) {
     return true;
 }
 
-bool cg_finish(Cg *cg, ObjectCode *object, char **error) {
+bool cg_finish(Cg *cg, ObjectCode *object, char **error)
+{
     if (!check_module(cg, error) || !run_passes(cg, error)) {
         return false;
     }

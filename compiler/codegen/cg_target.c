@@ -1,5 +1,6 @@
-/* Which machine: names of processors and features, checked, to LLVM's target machine and to the few facts that lowering
- * wants (how wide a vector is, how many registers there are, how large the caches).
+/* Which machine: names of processors and features, checked, to LLVM's target machine and to the few
+ * facts that lowering wants (how wide a vector is, how many registers there are, how large the
+ * caches).
  *
  *   cpu NULL                  this machine as detected
  *   cpu "znver4"              a row of processors.def
@@ -12,8 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* LLVM's table of targets is LLVM's own, and filling it is not safe from two threads at once; before main there is one. */
-__attribute__((constructor)) static void fill_target_table(void) {
+/* LLVM's table of targets is LLVM's own, and filling it is not safe from two threads at once;
+ * before main there is one. */
+__attribute__((constructor)) static void fill_target_table(void)
+{
     LLVMInitializeNativeTarget();
     LLVMInitializeNativeAsmPrinter();
 }
@@ -23,8 +26,15 @@ __attribute__((constructor)) static void fill_target_table(void) {
 typedef enum { FAMILY_OTHER, FAMILY_X86, FAMILY_AARCH64 } Family;
 typedef enum { LEVEL_SSE2, LEVEL_SSE4, LEVEL_AVX, LEVEL_AVX2_FMA, LEVEL_AVX512, LEVEL_NEON } Level;
 
-typedef struct { Family family; const char *name; Level level; } Processor;
-typedef struct { Family family; const char *name; } Feature;
+typedef struct {
+    Family family;
+    const char *name;
+    Level level;
+} Processor;
+typedef struct {
+    Family family;
+    const char *name;
+} Feature;
 
 static const Processor processors[] = {
 #define PROCESSOR(family, name, level) {FAMILY_##family, name, LEVEL_##level},
@@ -36,7 +46,9 @@ static const Feature known_features[] = {
 };
 
 /* What decides over vectors; a level says which of them a processor has. */
-typedef struct { bool avx, avx2, fma, avx512, short_evex, neon; } Vectors;
+typedef struct {
+    bool avx, avx2, fma, avx512, short_evex, neon;
+} Vectors;
 
 static const Vectors of_level[] = {
     [LEVEL_SSE2] = {0},
@@ -47,14 +59,17 @@ static const Vectors of_level[] = {
     [LEVEL_NEON] = {.neon = true, .fma = true},
 };
 
-static Family family_of(const char *triple) {
+static Family family_of(const char *triple)
+{
     if (strncmp(triple, "x86_64", 6) == 0 || strncmp(triple, "amd64", 5) == 0) {
         return FAMILY_X86;
     }
-    return strncmp(triple, "aarch64", 7) == 0 || strncmp(triple, "arm64", 5) == 0 ? FAMILY_AARCH64 : FAMILY_OTHER;
+    return strncmp(triple, "aarch64", 7) == 0 || strncmp(triple, "arm64", 5) == 0 ? FAMILY_AARCH64
+                                                                                  : FAMILY_OTHER;
 }
 
-static const Processor *find_processor(Family family, const char *name) {
+static const Processor *find_processor(Family family, const char *name)
+{
     for (size_t i = 0; i < sizeof processors / sizeof *processors; i++) {
         if (processors[i].family == family && strcmp(processors[i].name, name) == 0) {
             return &processors[i];
@@ -63,17 +78,20 @@ static const Processor *find_processor(Family family, const char *name) {
     return NULL;
 }
 
-static bool find_feature(Family family, const char *name, size_t length) {
+static bool find_feature(Family family, const char *name, size_t length)
+{
     for (size_t i = 0; i < sizeof known_features / sizeof *known_features; i++) {
         const Feature *feature = &known_features[i];
-        if (feature->family == family && strlen(feature->name) == length && memcmp(feature->name, name, length) == 0) {
+        if (feature->family == family && strlen(feature->name) == length &&
+            memcmp(feature->name, name, length) == 0) {
             return true;
         }
     }
     return false;
 }
 
-static bool refuse(char **error, const char *format, int length, const char *name) {
+static bool refuse(char **error, const char *format, int length, const char *name)
+{
     size_t size = strlen(format) + (size_t)length + 1;
     *error = malloc(size);
     if (*error) {
@@ -84,12 +102,14 @@ static bool refuse(char **error, const char *format, int length, const char *nam
 
 /* ---- features ---- */
 
-static bool same(const char *name, size_t length, const char *text) {
+static bool same(const char *name, size_t length, const char *text)
+{
     return strlen(text) == length && memcmp(name, text, length) == 0;
 }
 
 /* Taking a feature off takes off what is built on it, as LLVM does. */
-static void switch_feature(Vectors *v, const char *name, size_t length, bool on) {
+static void switch_feature(Vectors *v, const char *name, size_t length, bool on)
+{
     if (same(name, length, "avx512f")) {
         v->avx512 = on;
     } else if (same(name, length, "evex512")) {
@@ -109,12 +129,15 @@ static void switch_feature(Vectors *v, const char *name, size_t length, bool on)
 }
 
 /* Walks "+a,-b,..."; `strict` refuses unknown names (a text from a user, not from detection). */
-static bool apply_features(Vectors *v, Family family, const char *features, bool strict, char **error) {
+static bool apply_features(Vectors *v, Family family, const char *features, bool strict,
+                           char **error)
+{
     for (const char *at = features; *at;) {
         size_t length = strcspn(at, ",");
         bool signed_name = length > 1 && (*at == '+' || *at == '-');
         if (length && strict && (!signed_name || !find_feature(family, at + 1, length - 1))) {
-            return refuse(error, "unknown processor feature '%.*s' (write +name or -name)", (int)length, at);
+            return refuse(error, "unknown processor feature '%.*s' (write +name or -name)",
+                          (int)length, at);
         }
         if (signed_name) {
             switch_feature(v, at + 1, length - 1, *at == '+');
@@ -132,13 +155,15 @@ typedef struct {
     Vectors vectors;
 } Machine;
 
-static void free_machine(Machine *machine) {
+static void free_machine(Machine *machine)
+{
     LLVMDisposeMessage(machine->triple);
     LLVMDisposeMessage(machine->cpu);
     LLVMDisposeMessage(machine->features);
 }
 
-static bool vectors_of_named(Machine *machine, Family family, char **error) {
+static bool vectors_of_named(Machine *machine, Family family, char **error)
+{
     if (family == FAMILY_OTHER) {
         return true;
     }
@@ -150,7 +175,9 @@ static bool vectors_of_named(Machine *machine, Family family, char **error) {
     return apply_features(&machine->vectors, family, machine->features, true, error);
 }
 
-static bool find_machine(Machine *machine, const char *triple, const char *cpu, const char *features, char **error) {
+static bool find_machine(Machine *machine, const char *triple, const char *cpu,
+                         const char *features, char **error)
+{
     machine->triple = triple ? LLVMCreateMessage(triple) : LLVMGetDefaultTargetTriple();
     machine->is_host = !triple && !cpu;
     if (machine->is_host) {
@@ -169,23 +196,27 @@ static bool find_machine(Machine *machine, const char *triple, const char *cpu, 
 }
 
 /* AVX-512 as nnc uses it has registers of 512 bits. */
-static bool has_wide_vectors(const Vectors *vectors) {
+static bool has_wide_vectors(const Vectors *vectors)
+{
     return vectors->avx512 && !vectors->short_evex;
 }
 
-static LLVMTargetMachineRef make_machine(LLVMTargetRef target, const Machine *machine) {
+static LLVMTargetMachineRef make_machine(LLVMTargetRef target, const Machine *machine)
+{
     LLVMTargetMachineOptionsRef options = LLVMCreateTargetMachineOptions();
     LLVMTargetMachineOptionsSetCPU(options, machine->cpu);
     LLVMTargetMachineOptionsSetFeatures(options, machine->features);
     LLVMTargetMachineOptionsSetCodeGenOptLevel(options, LLVMCodeGenLevelDefault);
     LLVMTargetMachineOptionsSetRelocMode(options, LLVMRelocPIC);
     LLVMTargetMachineOptionsSetCodeModel(options, LLVMCodeModelSmall);
-    LLVMTargetMachineRef made = LLVMCreateTargetMachineWithOptions(target, machine->triple, options);
+    LLVMTargetMachineRef made =
+        LLVMCreateTargetMachineWithOptions(target, machine->triple, options);
     LLVMDisposeTargetMachineOptions(options);
     return made;
 }
 
-static bool find_target(const Machine *machine, LLVMTargetRef *target, char **error) {
+static bool find_target(const Machine *machine, LLVMTargetRef *target, char **error)
+{
     char *message = NULL;
     if (LLVMGetTargetFromTriple(machine->triple, target, &message)) {
         *error = strdup(message);
@@ -195,7 +226,8 @@ static bool find_target(const Machine *machine, LLVMTargetRef *target, char **er
     return true;
 }
 
-LLVMTargetMachineRef cg_machine(const CodegenOptions *options, bool *wide_vectors, char **error) {
+LLVMTargetMachineRef cg_machine(const CodegenOptions *options, bool *wide_vectors, char **error)
+{
     Machine machine = {0};
     LLVMTargetRef target;
     LLVMTargetMachineRef made = NULL;
@@ -210,12 +242,14 @@ LLVMTargetMachineRef cg_machine(const CodegenOptions *options, bool *wide_vector
 
 /* ---- description ---- */
 
-static int64_t cache_bytes(int name, bool ask, int64_t otherwise) {
+static int64_t cache_bytes(int name, bool ask, int64_t otherwise)
+{
     long bytes = ask ? sysconf(name) : 0;
     return bytes > 0 ? bytes : otherwise;
 }
 
-static void describe(const Machine *machine, TargetDescription *target) {
+static void describe(const Machine *machine, TargetDescription *target)
+{
     bool wide = has_wide_vectors(&machine->vectors);
     bool many = machine->vectors.avx512 || machine->vectors.neon;
     target->vector_bytes = wide ? 64 : machine->vectors.avx2 ? 32 : 16;
@@ -226,10 +260,13 @@ static void describe(const Machine *machine, TargetDescription *target) {
     target->l3_bytes = cache_bytes(_SC_LEVEL3_CACHE_SIZE, machine->is_host, 16 << 20);
 }
 
-bool codegen_describe(const char *triple, const char *cpu, const char *features, TargetDescription *target, char **error) {
+bool codegen_describe(const char *triple, const char *cpu, const char *features,
+                      TargetDescription *target, char **error)
+{
     Machine machine = {0};
     LLVMTargetRef unused;
-    bool found = find_machine(&machine, triple, cpu, features, error) && find_target(&machine, &unused, error);
+    bool found = find_machine(&machine, triple, cpu, features, error) &&
+                 find_target(&machine, &unused, error);
     if (found) {
         describe(&machine, target);
     }

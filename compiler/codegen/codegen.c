@@ -1,6 +1,7 @@
-/* From programs of kernels to relocatable objects. Every kernel is translated once (cg_*.c); with several threads the kernels are
- * dealt out to as many modules, each with an LLVM context and a target machine of its own, for LLVM shares neither. The entries are
- * in the first module and call the kernels of the others by name. */
+/* From programs of kernels to relocatable objects. Every kernel is translated once (cg_*.c); with
+ * several threads the kernels are dealt out to as many modules, each with an LLVM context and a
+ * target machine of its own, for LLVM shares neither. The entries are in the first module and call
+ * the kernels of the others by name. */
 #include "compiler/codegen/codegen.h"
 
 #include "compiler/codegen/cg.h"
@@ -21,7 +22,8 @@ typedef struct {
 } Part;
 
 /* The functions of all items as this module sees them: defined here, declared, or not needed. */
-static LLVMValueRef *translate_kernels(Cg *cg, const Part *part) {
+static LLVMValueRef *translate_kernels(Cg *cg, const Part *part)
+{
     const CgList *list = part->list;
     LLVMValueRef *functions = calloc(list->items.count + 1, sizeof *functions);
     if (!functions) {
@@ -38,7 +40,8 @@ static LLVMValueRef *translate_kernels(Cg *cg, const Part *part) {
     return functions;
 }
 
-static void translate_entries(Cg *cg, const Part *part, LLVMValueRef *functions) {
+static void translate_entries(Cg *cg, const Part *part, LLVMValueRef *functions)
+{
     for (int p = 0; p < part->count; p++) {
         const KProgram *program = part->programs[p];
         const uint32_t *items = part->list->of_program[p];
@@ -55,7 +58,8 @@ static void translate_entries(Cg *cg, const Part *part, LLVMValueRef *functions)
     }
 }
 
-static void *compile_part(void *data) {
+static void *compile_part(void *data)
+{
     Part *part = data;
     Cg cg = {0};
     LLVMTargetMachineRef machine = cg_machine(part->options, &cg.wide_vectors, &part->error);
@@ -74,8 +78,10 @@ static void *compile_part(void *data) {
     return NULL;
 }
 
-/* The first part on this thread, the others on their own; a thread that cannot be had is done without. */
-static void compile_parts(Part *parts, int count) {
+/* The first part on this thread, the others on their own; a thread that cannot be had is done
+ * without. */
+static void compile_parts(Part *parts, int count)
+{
     pthread_t *threads = calloc((size_t)count, sizeof *threads);
     bool *started = calloc((size_t)count, sizeof *started);
     if (!threads || !started) {
@@ -97,7 +103,8 @@ static void compile_parts(Part *parts, int count) {
 }
 
 /* All objects, or the first error and none. */
-static bool collect(Part *parts, int count, ObjectCode *objects, char **error) {
+static bool collect(Part *parts, int count, ObjectCode *objects, char **error)
+{
     bool done = true;
     for (int i = 0; i < count; i++) {
         if (done && !parts[i].done) {
@@ -117,15 +124,17 @@ static bool collect(Part *parts, int count, ObjectCode *objects, char **error) {
     return done;
 }
 
-bool codegen_objects(KProgram *const *programs, int count, const CodegenOptions *options, int threads, ObjectCode *objects,
-                     int *made, char **error) {
+bool codegen_objects(KProgram *const *programs, int count, const CodegenOptions *options,
+                     int threads, ObjectCode *objects, int *made, char **error)
+{
     Arena *arena = arena_new();
     CgList list;
     bool dumps = options->llvm || options->assembly;
     cg_list_init(&list, arena, programs, count, dumps ? 1 : threads);
     Part *parts = ARENA_ARRAY(arena, Part, list.parts);
     for (int i = 0; i < list.parts; i++) {
-        parts[i] = (Part){.list = &list, .programs = programs, .count = count, .part = i, .options = options};
+        parts[i] = (Part){
+            .list = &list, .programs = programs, .count = count, .part = i, .options = options};
     }
     compile_parts(parts, list.parts);
     *made = list.parts;
@@ -134,12 +143,15 @@ bool codegen_objects(KProgram *const *programs, int count, const CodegenOptions 
     return done;
 }
 
-bool codegen_object(KProgram *const *programs, int count, const CodegenOptions *options, ObjectCode *object, char **error) {
+bool codegen_object(KProgram *const *programs, int count, const CodegenOptions *options,
+                    ObjectCode *object, char **error)
+{
     int made;
     return codegen_objects(programs, count, options, 1, object, &made, error);
 }
 
-void codegen_object_free(ObjectCode *object) {
+void codegen_object_free(ObjectCode *object)
+{
     free(object->data);
     *object = (ObjectCode){0};
 }

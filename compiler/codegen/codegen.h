@@ -1,5 +1,5 @@
-/* Kernel IR to LLVM IR to an object file, through LLVM's C API. One LLVMContext and one target machine per call, so calls
- * may run on several threads. Nothing is kept between calls. */
+/* Kernel IR to LLVM IR to an object file, through LLVM's C API. One LLVMContext and one target
+ * machine per call, so calls may run on several threads. Nothing is kept between calls. */
 #ifndef NNC_CODEGEN_CODEGEN_H
 #define NNC_CODEGEN_CODEGEN_H
 #include "compiler/kernel/kir.h"
@@ -19,16 +19,19 @@ typedef struct {
     size_t size;
 } ObjectCode;
 
-/* All programs in one object. Symbols: for every program NAME_plan and NAME_step (external), kernels internal.
- * False: *error (malloc'd, the caller frees it) says why. */
-bool codegen_object(KProgram *const *programs, int count, const CodegenOptions *options, ObjectCode *object, char **error);
+/* All programs in one object. Symbols: for every program NAME_plan and NAME_step (external),
+ * kernels internal. False: *error (malloc'd, the caller frees it) says why. */
+bool codegen_object(KProgram *const *programs, int count, const CodegenOptions *options,
+                    ObjectCode *object, char **error);
 void codegen_object_free(ObjectCode *object);
-/* The same over several threads: at most `threads` objects that refer to each other, made at the same time; *made says how many
- * there are. Few kernels make few objects. They belong into one unit (jit_add_all). */
-bool codegen_objects(KProgram *const *programs, int count, const CodegenOptions *options, int threads, ObjectCode *objects,
-                     int *made, char **error);
+/* The same over several threads: at most `threads` objects that refer to each other, made at the
+ * same time; *made says how many there are. Few kernels make few objects. They belong into one unit
+ * (jit_add_all). */
+bool codegen_objects(KProgram *const *programs, int count, const CodegenOptions *options,
+                     int threads, ObjectCode *objects, int *made, char **error);
 
-/* What the generated code may use: vector width in bytes and register count, cache sizes; known without LLVM types. */
+/* What the generated code may use: vector width in bytes and register count, cache sizes; known
+ * without LLVM types. */
 typedef struct {
     int vector_bytes;     /* 64 AVX-512, 32 AVX2, 16 NEON/SSE2 */
     int vector_registers; /* 32 or 16 */
@@ -36,6 +39,7 @@ typedef struct {
     int64_t l1_bytes, l2_bytes, l3_bytes;
 } TargetDescription;
 
-bool codegen_describe(const char *triple, const char *cpu, const char *features, TargetDescription *target, char **error);
+bool codegen_describe(const char *triple, const char *cpu, const char *features,
+                      TargetDescription *target, char **error);
 
 #endif

@@ -1,5 +1,6 @@
-/* An object and its header on disk. Embedding weights is a change of the program, not of the code generator: a param whose bytes are
- * known becomes a constant. Files are written whole or not at all. */
+/* An object and its header on disk. Embedding weights is a change of the program, not of the code
+ * generator: a param whose bytes are known becomes a constant. Files are written whole or not at
+ * all. */
 #include "compiler/jit/aot.h"
 
 #include "runtime/base/bug.h"
@@ -11,7 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool fail(char **error, const char *what, const char *detail) {
+static bool fail(char **error, const char *what, const char *detail)
+{
     StrBuf text = {0};
     strbuf_printf(&text, what, detail);
     *error = text.text;
@@ -20,7 +22,8 @@ static bool fail(char **error, const char *what, const char *detail) {
 
 /* ---- files ---- */
 
-static bool write_file(const char *path, const char *data, size_t size, char **error) {
+static bool write_file(const char *path, const char *data, size_t size, char **error)
+{
     FILE *file = fopen(path, "wb");
     bool written = file && fwrite(data, 1, size, file) == size;
     int reason = errno;
@@ -41,8 +44,10 @@ static bool write_file(const char *path, const char *data, size_t size, char **e
 
 /* ---- the program ---- */
 
-static const char *c_name(Arena *arena, const char *name) {
-    char *text = arena_format(arena, "%s%s", isdigit((unsigned char)*name) || !*name ? "_" : "", name);
+static const char *c_name(Arena *arena, const char *name)
+{
+    char *text =
+        arena_format(arena, "%s%s", isdigit((unsigned char)*name) || !*name ? "_" : "", name);
     for (char *c = text; *c; c++) {
         if (!isalnum((unsigned char)*c)) {
             *c = '_';
@@ -51,8 +56,10 @@ static const char *c_name(Arena *arena, const char *name) {
     return text;
 }
 
-static bool embed(KProgram *copy, Arena *arena, const AotOptions *options, char **error) {
-    ProgramBuffer *buffers = arena_copy(arena, copy->buffers.data, sizeof *buffers * copy->buffers.count);
+static bool embed(KProgram *copy, Arena *arena, const AotOptions *options, char **error)
+{
+    ProgramBuffer *buffers =
+        arena_copy(arena, copy->buffers.data, sizeof *buffers * copy->buffers.count);
     for (uint32_t i = 0; i < copy->externals; i++) {
         if (buffers[i].kind != BUFFER_PARAM && buffers[i].kind != BUFFER_STATE) {
             continue;
@@ -69,12 +76,14 @@ static bool embed(KProgram *copy, Arena *arena, const AotOptions *options, char 
 }
 
 /* Constants may not be written: a program that updates its states needs them as arguments. */
-static bool writes_constants(const KProgram *program, const char **name) {
+static bool writes_constants(const KProgram *program, const char **name)
+{
     for (uint32_t i = 0; i < program->launches.count; i++) {
         const Launch *launch = &program->launches.data[i];
         for (uint32_t k = 0; !launch->is_extern && k < launch->args.count; k++) {
             const ProgramBuffer *buffer = &program->buffers.data[launch->args.data[k]];
-            if (buffer->kind == BUFFER_CONSTANT && program->kernels.data[launch->kernel]->buffers.data[k].written) {
+            if (buffer->kind == BUFFER_CONSTANT &&
+                program->kernels.data[launch->kernel]->buffers.data[k].written) {
                 *name = buffer->name;
                 return true;
             }
@@ -83,13 +92,15 @@ static bool writes_constants(const KProgram *program, const char **name) {
     return false;
 }
 
-static bool compile(const KProgram *program, const AotOptions *options, const char *name, Arena *arena, ObjectCode *object,
-                    char **error) {
+static bool compile(const KProgram *program, const AotOptions *options, const char *name,
+                    Arena *arena, ObjectCode *object, char **error)
+{
     KProgram copy = *program, *list = &copy;
     const char *written;
     copy.name = name;
     if (program->externs.count) {
-        return fail(error, "%s calls a host function, which code made ahead of time cannot do yet", name);
+        return fail(error, "%s calls a host function, which code made ahead of time cannot do yet",
+                    name);
     }
     if (options->weights && !embed(&copy, arena, options, error)) {
         return false;
@@ -97,12 +108,14 @@ static bool compile(const KProgram *program, const AotOptions *options, const ch
     if (writes_constants(&copy, &written)) {
         return fail(error, "%s is changed by the program and cannot be embedded", written);
     }
-    CodegenOptions how = {.triple = options->triple, .cpu = options->cpu, .features = options->features};
+    CodegenOptions how = {
+        .triple = options->triple, .cpu = options->cpu, .features = options->features};
     return codegen_object(&list, 1, &how, object, error);
 }
 
-bool aot_write(const KProgram *program, const AotOptions *options, const char *object_path, const char *header_path,
-               char **error) {
+bool aot_write(const KProgram *program, const AotOptions *options, const char *object_path,
+               const char *header_path, char **error)
+{
     Arena *arena = arena_new();
     const char *name = c_name(arena, options->name ? options->name : program->name);
     ObjectCode object = {0};

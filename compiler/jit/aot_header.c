@@ -1,6 +1,6 @@
-/* The C header of an object made ahead of time. Everything that a caller needs stands in it: the layout of the call that the object
- * expects (include/nnc/abi.h, written out), two functions of the object, and inline functions over them with the model's own
- * names and types. */
+/* The C header of an object made ahead of time. Everything that a caller needs stands in it: the
+ * layout of the call that the object expects (include/nnc/abi.h, written out), two functions of the
+ * object, and inline functions over them with the model's own names and types. */
 #include "compiler/jit/aot.h"
 #include "runtime/base/bug.h"
 
@@ -22,18 +22,92 @@ typedef struct {
 /* ---- names ---- */
 
 static const char *const taken_words[] = {
-    "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for", "goto",
-    "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch",
-    "typedef", "union", "unsigned", "void", "volatile", "while", "_Bool", "_Complex", "_Imaginary", "and", "bool", "catch", "class",
-    "delete", "explicit", "export", "false", "friend", "mutable", "namespace", "new", "not", "operator", "or", "private", "protected",
-    "public", "template", "this", "throw", "true", "try", "typename", "using", "virtual", "xor",
+    "auto",
+    "break",
+    "case",
+    "char",
+    "const",
+    "continue",
+    "default",
+    "do",
+    "double",
+    "else",
+    "enum",
+    "extern",
+    "float",
+    "for",
+    "goto",
+    "if",
+    "inline",
+    "int",
+    "long",
+    "register",
+    "restrict",
+    "return",
+    "short",
+    "signed",
+    "sizeof",
+    "static",
+    "struct",
+    "switch",
+    "typedef",
+    "union",
+    "unsigned",
+    "void",
+    "volatile",
+    "while",
+    "_Bool",
+    "_Complex",
+    "_Imaginary",
+    "and",
+    "bool",
+    "catch",
+    "class",
+    "delete",
+    "explicit",
+    "export",
+    "false",
+    "friend",
+    "mutable",
+    "namespace",
+    "new",
+    "not",
+    "operator",
+    "or",
+    "private",
+    "protected",
+    "public",
+    "template",
+    "this",
+    "throw",
+    "true",
+    "try",
+    "typename",
+    "using",
+    "virtual",
+    "xor",
     /* of the inline functions */
-    "params", "workspace", "call", "table", "buffers", "failures", "dims", "at", "i", "memset", "int32_t", "int64_t", "uint8_t",
-    "uint64_t", "uintptr_t",
+    "params",
+    "workspace",
+    "call",
+    "table",
+    "buffers",
+    "failures",
+    "dims",
+    "at",
+    "i",
+    "memset",
+    "int32_t",
+    "int64_t",
+    "uint8_t",
+    "uint64_t",
+    "uintptr_t",
 };
 
-static const char *identifier(Arena *arena, const char *name) {
-    char *text = arena_format(arena, "%s%s", isdigit((unsigned char)*name) || !*name ? "_" : "", name);
+static const char *identifier(Arena *arena, const char *name)
+{
+    char *text =
+        arena_format(arena, "%s%s", isdigit((unsigned char)*name) || !*name ? "_" : "", name);
     for (char *c = text; *c; c++) {
         if (!isalnum((unsigned char)*c)) {
             *c = '_';
@@ -47,7 +121,8 @@ static const char *identifier(Arena *arena, const char *name) {
     return text;
 }
 
-static bool is_taken(const char *name, const char *const *names, uint32_t count) {
+static bool is_taken(const char *name, const char *const *names, uint32_t count)
+{
     for (uint32_t i = 0; i < count; i++) {
         if (strcmp(names[i], name) == 0) {
             return true;
@@ -56,8 +131,10 @@ static bool is_taken(const char *name, const char *const *names, uint32_t count)
     return false;
 }
 
-/* Appends a C identifier for `name` that differs from those before it and from the functions of the header. */
-static void add_name(const Header *h, const char **names, uint32_t count, const char *name) {
+/* Appends a C identifier for `name` that differs from those before it and from the functions of the
+ * header. */
+static void add_name(const Header *h, const char **names, uint32_t count, const char *name)
+{
     const char *plain = identifier(h->arena, name ? name : "value");
     size_t prefix = strlen(h->name);
     if (strncmp(plain, h->name, prefix) == 0 && plain[prefix] == '_') {
@@ -70,7 +147,8 @@ static void add_name(const Header *h, const char **names, uint32_t count, const 
     names[count] = unique;
 }
 
-static void choose_names(Header *h) {
+static void choose_names(Header *h)
+{
     uint32_t dims = h->program->dims.count, buffers = h->program->externals;
     const char **names = ARENA_ARRAY(h->arena, const char *, dims + buffers + 1);
     for (uint32_t i = 0; i < dims; i++) {
@@ -83,14 +161,16 @@ static void choose_names(Header *h) {
     h->buffer_names = names + dims;
 }
 
-static void find_written(Header *h) {
+static void find_written(Header *h)
+{
     const KProgram *program = h->program;
     h->written = ARENA_ARRAY(h->arena, bool, program->externals + 1);
     for (uint32_t i = 0; i < program->launches.count; i++) {
         const Launch *launch = &program->launches.data[i];
         for (uint32_t k = 0; !launch->is_extern && k < launch->args.count; k++) {
             uint32_t buffer = launch->args.data[k];
-            if (buffer < program->externals && program->kernels.data[launch->kernel]->buffers.data[k].written) {
+            if (buffer < program->externals &&
+                program->kernels.data[launch->kernel]->buffers.data[k].written) {
                 h->written[buffer] = true;
             }
         }
@@ -99,11 +179,13 @@ static void find_written(Header *h) {
 
 /* ---- pieces ---- */
 
-static bool is_weight(const ProgramBuffer *buffer) {
+static bool is_weight(const ProgramBuffer *buffer)
+{
     return buffer->kind == BUFFER_PARAM || buffer->kind == BUFFER_STATE;
 }
 
-static const char *c_type(DType dtype) {
+static const char *c_type(DType dtype)
+{
     static const char *const types[DT_COUNT] = {
         [DT_BOOL] = "uint8_t", [DT_U8] = "uint8_t", [DT_I32] = "int32_t",
         [DT_I64] = "int64_t",  [DT_F32] = "float",  [DT_F64] = "double",
@@ -111,15 +193,19 @@ static const char *c_type(DType dtype) {
     return types[dtype];
 }
 
-static void print_pointer(Header *h, uint32_t index) {
+static void print_pointer(Header *h, uint32_t index)
+{
     const ProgramBuffer *buffer = &h->program->buffers.data[index];
-    strbuf_printf(h->out, "%s%s *%s", h->written[index] ? "" : "const ", c_type(buffer->dtype), h->buffer_names[index]);
+    strbuf_printf(h->out, "%s%s *%s", h->written[index] ? "" : "const ", c_type(buffer->dtype),
+                  h->buffer_names[index]);
 }
 
 /* A comment must not end early, whatever a model calls its tensors. */
-static void print_note(Header *h, const ProgramBuffer *buffer) {
+static void print_note(Header *h, const ProgramBuffer *buffer)
+{
     StrBuf note = {0};
-    strbuf_printf(&note, "%s: %s", buffer->name ? buffer->name : "", buffer->shape ? buffer->shape : dtype_name(buffer->dtype));
+    strbuf_printf(&note, "%s: %s", buffer->name ? buffer->name : "",
+                  buffer->shape ? buffer->shape : dtype_name(buffer->dtype));
     for (char *at = strstr(note.text, "*/"); at; at = strstr(at, "*/")) {
         *at = '.';
     }
@@ -127,7 +213,8 @@ static void print_note(Header *h, const ProgramBuffer *buffer) {
     strbuf_free(&note);
 }
 
-static bool has_params(const Header *h) {
+static bool has_params(const Header *h)
+{
     for (uint32_t i = 0; !h->embedded && i < h->program->externals; i++) {
         if (is_weight(&h->program->buffers.data[i])) {
             return true;
@@ -136,15 +223,23 @@ static bool has_params(const Header *h) {
     return false;
 }
 
-static void print_dims(Header *h, const char *before) {
+static void print_dims(Header *h, const char *before)
+{
     for (uint32_t i = 0; i < h->program->dims.count; i++) {
         strbuf_printf(h->out, "%sint64_t %s", i ? ", " : before, h->dim_names[i]);
     }
 }
 
-static void print_arguments_text(Header *h) {
-    static const struct { BufferKind kind; const char *text; } kinds[] = {
-        {BUFFER_INPUT, "reads "}, {BUFFER_PARAM, "param "}, {BUFFER_STATE, "state "}, {BUFFER_OUTPUT, "writes"},
+static void print_arguments_text(Header *h)
+{
+    static const struct {
+        BufferKind kind;
+        const char *text;
+    } kinds[] = {
+        {BUFFER_INPUT, "reads "},
+        {BUFFER_PARAM, "param "},
+        {BUFFER_STATE, "state "},
+        {BUFFER_OUTPUT, "writes"},
     };
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         for (uint32_t i = 0; i < h->program->externals; i++) {
@@ -158,32 +253,48 @@ static void print_arguments_text(Header *h) {
     }
 }
 
-static void print_top(Header *h) {
-    strbuf_printf(h->out, "/* %s: made by nnc. Link the object that was written with this header, and -lm.\n *\n", h->name);
+static void print_top(Header *h)
+{
+    strbuf_printf(
+        h->out,
+        "/* %s: made by nnc. Link the object that was written with this header, and -lm.\n *\n",
+        h->name);
     print_arguments_text(h);
     strbuf_printf(h->out,
-                  " *\n * Tensors are contiguous, the last dimension fastest. %s_workspace gives the bytes of scratch memory that\n"
-                  " * %s_forward wants, of any alignment. %s_forward gives 0, or 1 + the number of the run-time check that failed (an index\n"
-                  " * out of range, a division by zero, sizes that differ). Several threads may call it, each with a workspace of its own. */\n",
+                  " *\n * Tensors are contiguous, the last dimension fastest. %s_workspace gives "
+                  "the bytes of scratch memory that\n"
+                  " * %s_forward wants, of any alignment. %s_forward gives 0, or 1 + the number of "
+                  "the run-time check that failed (an index\n"
+                  " * out of range, a division by zero, sizes that differ). Several threads may "
+                  "call it, each with a workspace of its own. */\n",
                   h->name, h->name, h->name);
-    strbuf_printf(h->out, "#ifndef NNC_AOT_%s_H\n#define NNC_AOT_%s_H\n#include <stdint.h>\n#include <string.h>\n\n", h->name, h->name);
+    strbuf_printf(
+        h->out,
+        "#ifndef NNC_AOT_%s_H\n#define NNC_AOT_%s_H\n#include <stdint.h>\n#include <string.h>\n\n",
+        h->name, h->name);
 }
 
-static void print_call_layout(Header *h) {
+static void print_call_layout(Header *h)
+{
     strbuf_printf(h->out,
                   "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
                   "/* What the object expects; of no interest to a caller. */\n"
-                  "typedef struct {\n    const int64_t *dims, *table;\n    void *const *buffers;\n    char *arena;\n"
-                  "    uint64_t seed, step;\n    void (*parallel)(void);\n    void *pool;\n    int64_t *failures;\n"
+                  "typedef struct {\n    const int64_t *dims, *table;\n    void *const *buffers;\n "
+                  "   char *arena;\n"
+                  "    uint64_t seed, step;\n    void (*parallel)(void);\n    void *pool;\n    "
+                  "int64_t *failures;\n"
                   "    void *externs, *extern_users;\n} %s_call;\n"
-                  "int64_t %s_plan(const int64_t *dims, int64_t *table);\nvoid %s_step(const %s_call *call);\n\n"
+                  "int64_t %s_plan(const int64_t *dims, int64_t *table);\nvoid %s_step(const "
+                  "%s_call *call);\n\n"
                   "#ifdef __cplusplus\n}\n#endif\n\n",
                   h->name, h->name, h->name, h->name);
-    strbuf_printf(h->out, "enum { %s_TABLE = %u, %s_CHECKS = %u };\n\n", h->name, h->program->table_size ? h->program->table_size : 1,
-                  h->name, h->program->failure_sites);
+    strbuf_printf(h->out, "enum { %s_TABLE = %u, %s_CHECKS = %u };\n\n", h->name,
+                  h->program->table_size ? h->program->table_size : 1, h->name,
+                  h->program->failure_sites);
 }
 
-static void print_params(Header *h) {
+static void print_params(Header *h)
+{
     if (!has_params(h)) {
         return;
     }
@@ -203,7 +314,8 @@ static void print_params(Header *h) {
 
 /* ---- the two functions ---- */
 
-static void print_dims_array(Header *h) {
+static void print_dims_array(Header *h)
+{
     uint32_t count = h->program->dims.count;
     strbuf_printf(h->out, "    const int64_t dims[%u] = {", count ? count : 1);
     for (uint32_t i = 0; i < count; i++) {
@@ -212,18 +324,21 @@ static void print_dims_array(Header *h) {
     strbuf_add(h->out, count ? "};\n" : "0};\n");
 }
 
-static void print_workspace(Header *h) {
+static void print_workspace(Header *h)
+{
     strbuf_printf(h->out, "static inline int64_t %s_workspace(", h->name);
     print_dims(h, "");
     strbuf_add(h->out, h->program->dims.count ? ") {\n" : "void) {\n");
     print_dims_array(h);
     strbuf_printf(h->out,
                   "    int64_t table[%s_TABLE];\n"
-                  "    return %s_plan(dims, table) + (int64_t)sizeof(int64_t) * (%s_TABLE + %s_CHECKS) + 64 + 8;\n}\n\n",
+                  "    return %s_plan(dims, table) + (int64_t)sizeof(int64_t) * (%s_TABLE + "
+                  "%s_CHECKS) + 64 + 8;\n}\n\n",
                   h->name, h->name, h->name, h->name);
 }
 
-static void print_forward_head(Header *h) {
+static void print_forward_head(Header *h)
+{
     const char *comma = "";
     strbuf_printf(h->out, "static inline int %s_forward(", h->name);
     if (has_params(h)) {
@@ -244,7 +359,8 @@ static void print_forward_head(Header *h) {
     strbuf_printf(h->out, "%svoid *workspace) {\n", comma);
 }
 
-static void print_buffer_array(Header *h) {
+static void print_buffer_array(Header *h)
+{
     uint32_t count = h->program->externals;
     strbuf_printf(h->out, "    void *const buffers[%u] = {", count ? count : 1);
     for (uint32_t i = 0; i < count; i++) {
@@ -254,13 +370,15 @@ static void print_buffer_array(Header *h) {
         if (inside) {
             strbuf_add(h->out, "0");
         } else {
-            strbuf_printf(h->out, "(void *)%s%s", is_weight(buffer) ? "params->" : "", h->buffer_names[i]);
+            strbuf_printf(h->out, "(void *)%s%s", is_weight(buffer) ? "params->" : "",
+                          h->buffer_names[i]);
         }
     }
     strbuf_add(h->out, count ? "};\n" : "0};\n");
 }
 
-static void print_forward(Header *h) {
+static void print_forward(Header *h)
+{
     print_forward_head(h);
     print_dims_array(h);
     print_buffer_array(h);
@@ -272,15 +390,18 @@ static void print_forward(Header *h) {
                   "    memset(&call, 0, sizeof call);\n"
                   "    memset(failures, -1, sizeof(int64_t) * %s_CHECKS);\n"
                   "    %s_plan(dims, table);\n"
-                  "    call.dims = dims;\n    call.table = table;\n    call.buffers = buffers;\n    call.arena = (char *)at;\n"
+                  "    call.dims = dims;\n    call.table = table;\n    call.buffers = buffers;\n   "
+                  " call.arena = (char *)at;\n"
                   "    call.failures = failures;\n"
                   "    %s_step(&call);\n"
-                  "    for (int i = 0; i < %s_CHECKS; i++) {\n        if (failures[i] != -1) {\n            return 1 + i;\n        }\n    }\n"
+                  "    for (int i = 0; i < %s_CHECKS; i++) {\n        if (failures[i] != -1) {\n   "
+                  "         return 1 + i;\n        }\n    }\n"
                   "    return 0;\n}\n\n",
                   h->name, h->name, h->name, h->name, h->name, h->name, h->name);
 }
 
-void aot_header(const KProgram *program, const char *name, bool embedded, StrBuf *out) {
+void aot_header(const KProgram *program, const char *name, bool embedded, StrBuf *out)
+{
     Arena *arena = arena_new();
     Header h = {.program = program, .name = name, .embedded = embedded, .out = out, .arena = arena};
     choose_names(&h);

@@ -1,9 +1,10 @@
-/* Objects in memory, over LLVM's ORC layer in its plainest form: LLJIT is given finished objects only, links them, and
- * keeps their pages writable or executable, never both.
+/* Objects in memory, over LLVM's ORC layer in its plainest form: LLJIT is given finished objects
+ * only, links them, and keeps their pages writable or executable, never both.
  *
- * Every unit is a dynamic library of its own (a JITDylib), so two units may define the same names. LLVM cannot destroy such
- * a library, so a removed unit is emptied and kept for the next one. Generated code calls nothing outside itself but the
- * few functions of the table below, which a back end may fall back on; no other name of this process is visible to it. */
+ * Every unit is a dynamic library of its own (a JITDylib), so two units may define the same names.
+ * LLVM cannot destroy such a library, so a removed unit is emptied and kept for the next one.
+ * Generated code calls nothing outside itself but the few functions of the table below, which a
+ * back end may fall back on; no other name of this process is visible to it. */
 #include "compiler/jit/jit.h"
 
 #include "runtime/base/bug.h"
@@ -46,30 +47,48 @@ typedef struct {
     Function *address;
 } HostFunction;
 
-#define HOST(name) {#name, (Function *)name}
+#define HOST(name)                                                                                 \
+    {                                                                                              \
+#name, (Function *)name                                                                    \
+    }
 
 /* Copies, and the roundings and fma of processors that lack the instruction. */
 static const HostFunction host_functions[] = {
-    HOST(memcpy), HOST(memset), HOST(memmove), HOST(floor), HOST(floorf), HOST(ceil), HOST(ceilf), HOST(rint), HOST(rintf),
-    HOST(fma), HOST(fmaf), HOST(__tsan_read_range), HOST(__tsan_write_range),
+    HOST(memcpy),
+    HOST(memset),
+    HOST(memmove),
+    HOST(floor),
+    HOST(floorf),
+    HOST(ceil),
+    HOST(ceilf),
+    HOST(rint),
+    HOST(rintf),
+    HOST(fma),
+    HOST(fmaf),
+    HOST(__tsan_read_range),
+    HOST(__tsan_write_range),
 };
 enum { HOST_FUNCTIONS = sizeof host_functions / sizeof *host_functions };
 
-static char *take_message(LLVMErrorRef failure) {
+static char *take_message(LLVMErrorRef failure)
+{
     char *message = LLVMGetErrorMessage(failure);
     char *copy = strdup(message);
     LLVMDisposeErrorMessage(message);
     return copy;
 }
 
-static LLVMErrorRef define_host_functions(Jit *jit, LLVMOrcJITDylibRef library) {
+static LLVMErrorRef define_host_functions(Jit *jit, LLVMOrcJITDylibRef library)
+{
     LLVMOrcCSymbolMapPair pairs[HOST_FUNCTIONS];
     size_t count = 0;
     for (int i = 0; i < HOST_FUNCTIONS; i++) {
         if (host_functions[i].address) {
-            LLVMOrcCSymbolMapPair pair = {LLVMOrcLLJITMangleAndIntern(jit->engine, host_functions[i].name), {0, {0, 0}}};
+            LLVMOrcCSymbolMapPair pair = {
+                LLVMOrcLLJITMangleAndIntern(jit->engine, host_functions[i].name), {0, {0, 0}}};
             pair.Sym.Address = (LLVMOrcExecutorAddress)(uintptr_t)host_functions[i].address;
-            pair.Sym.Flags.GenericFlags = LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable;
+            pair.Sym.Flags.GenericFlags =
+                LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable;
             pairs[count++] = pair;
         }
     }
@@ -79,12 +98,14 @@ static LLVMErrorRef define_host_functions(Jit *jit, LLVMOrcJITDylibRef library) 
 /* ---- the engine ---- */
 
 /* The same failure comes back from the look-up that met it; LLVM would print it as well. */
-static void swallow_error(void *context, LLVMErrorRef failure) {
+static void swallow_error(void *context, LLVMErrorRef failure)
+{
     (void)context;
     LLVMConsumeError(failure);
 }
 
-Jit *jit_new(char **error) {
+Jit *jit_new(char **error)
+{
     Jit *jit = calloc(1, sizeof *jit);
     if (!jit) {
         NNC_BUG("out of memory");
@@ -95,12 +116,14 @@ Jit *jit_new(char **error) {
         free(jit);
         return NULL;
     }
-    LLVMOrcExecutionSessionSetErrorReporter(LLVMOrcLLJITGetExecutionSession(jit->engine), swallow_error, NULL);
+    LLVMOrcExecutionSessionSetErrorReporter(LLVMOrcLLJITGetExecutionSession(jit->engine),
+                                            swallow_error, NULL);
     pthread_mutex_init(&jit->lock, NULL);
     return jit;
 }
 
-void jit_free(Jit *jit) {
+void jit_free(Jit *jit)
+{
     if (!jit) {
         return;
     }
@@ -121,7 +144,8 @@ void jit_free(Jit *jit) {
 
 /* ---- units ---- */
 
-static JitUnit *new_unit(Jit *jit, char **error) {
+static JitUnit *new_unit(Jit *jit, char **error)
+{
     char name[32];
     snprintf(name, sizeof name, "unit%u", jit->made++);
     LLVMOrcExecutionSessionRef session = LLVMOrcLLJITGetExecutionSession(jit->engine);
@@ -143,7 +167,8 @@ static JitUnit *new_unit(Jit *jit, char **error) {
 }
 
 /* An empty unit with a tracker: from now on it is taken. */
-static JitUnit *take_unit(Jit *jit, char **error) {
+static JitUnit *take_unit(Jit *jit, char **error)
+{
     pthread_mutex_lock(&jit->lock);
     JitUnit *unit = jit->units;
     while (unit && unit->tracker) {
@@ -157,13 +182,16 @@ static JitUnit *take_unit(Jit *jit, char **error) {
     return unit;
 }
 
-static LLVMErrorRef add_object(JitUnit *unit, ObjectCode *object) {
-    LLVMMemoryBufferRef buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(object->data, object->size, "nnc");
+static LLVMErrorRef add_object(JitUnit *unit, ObjectCode *object)
+{
+    LLVMMemoryBufferRef buffer =
+        LLVMCreateMemoryBufferWithMemoryRangeCopy(object->data, object->size, "nnc");
     codegen_object_free(object);
     return LLVMOrcLLJITAddObjectFileWithRT(unit->jit->engine, unit->tracker, buffer);
 }
 
-JitUnit *jit_add_all(Jit *jit, ObjectCode *objects, int count, char **error) {
+JitUnit *jit_add_all(Jit *jit, ObjectCode *objects, int count, char **error)
+{
     JitUnit *unit = take_unit(jit, error);
     LLVMErrorRef failure = LLVMErrorSuccess;
     for (int i = 0; i < count; i++) {
@@ -181,7 +209,8 @@ JitUnit *jit_add_all(Jit *jit, ObjectCode *objects, int count, char **error) {
     return unit;
 }
 
-JitUnit *jit_add(Jit *jit, ObjectCode *object, char **error) {
+JitUnit *jit_add(Jit *jit, ObjectCode *object, char **error)
+{
     return jit_add_all(jit, object, 1, error);
 }
 
@@ -190,7 +219,9 @@ typedef struct {
     char *error;
 } Found;
 
-static void receive_symbol(LLVMErrorRef failure, LLVMOrcCSymbolMapPairs pairs, size_t count, void *context) {
+static void receive_symbol(LLVMErrorRef failure, LLVMOrcCSymbolMapPairs pairs, size_t count,
+                           void *context)
+{
     Found *found = context;
     if (failure) {
         found->error = take_message(failure);
@@ -200,23 +231,28 @@ static void receive_symbol(LLVMErrorRef failure, LLVMOrcCSymbolMapPairs pairs, s
 }
 
 /* The session calls back before it returns: materialising an object needs no other thread. */
-void *jit_symbol(JitUnit *unit, const char *name) {
+void *jit_symbol(JitUnit *unit, const char *name)
+{
     LLVMOrcExecutionSessionRef session = LLVMOrcLLJITGetExecutionSession(unit->jit->engine);
-    LLVMOrcCJITDylibSearchOrderElement where = {unit->library, LLVMOrcJITDylibLookupFlagsMatchAllSymbols};
+    LLVMOrcCJITDylibSearchOrderElement where = {unit->library,
+                                                LLVMOrcJITDylibLookupFlagsMatchAllSymbols};
     LLVMOrcCLookupSetElement what = {LLVMOrcLLJITMangleAndIntern(unit->jit->engine, name),
                                      LLVMOrcSymbolLookupFlagsRequiredSymbol};
     Found found = {0};
-    LLVMOrcExecutionSessionLookup(session, LLVMOrcLookupKindStatic, &where, 1, &what, 1, receive_symbol, &found);
+    LLVMOrcExecutionSessionLookup(session, LLVMOrcLookupKindStatic, &where, 1, &what, 1,
+                                  receive_symbol, &found);
     free(unit->error);
     unit->error = found.error;
     return (void *)(uintptr_t)found.address;
 }
 
-const char *jit_error(const JitUnit *unit) {
+const char *jit_error(const JitUnit *unit)
+{
     return unit->error;
 }
 
-void jit_remove(JitUnit *unit) {
+void jit_remove(JitUnit *unit)
+{
     Jit *jit = unit->jit;
     LLVMErrorRef failure = LLVMOrcResourceTrackerRemove(unit->tracker);
     if (failure) {

@@ -1,7 +1,9 @@
-/* Equal kernels are compiled once: a network with twelve equal layers has the code of one. Two kernels are equal when their
- * instructions are, one by one in order, with operands at the same places; names of kernel and buffers do not count.
+/* Equal kernels are compiled once: a network with twelve equal layers has the code of one. Two
+ * kernels are equal when their instructions are, one by one in order, with operands at the same
+ * places; names of kernel and buffers do not count.
  *
- * A value's place is its rank in a walk over the kernel, so numbers left out or given in another order do not matter. */
+ * A value's place is its rank in a walk over the kernel, so numbers left out or given in another
+ * order do not matter. */
 #include "compiler/kernel/kir.h"
 #include "compiler/kernel/kir_rules.h"
 #include "runtime/base/bug.h"
@@ -14,7 +16,8 @@ typedef struct {
     uint32_t count;
 } Places;
 
-static Places new_places(const Kernel *kernel) {
+static Places new_places(const Kernel *kernel)
+{
     Places places = {calloc(kernel->next_id + 1, sizeof(uint32_t)), 0};
     if (!places.place) {
         NNC_BUG("out of memory");
@@ -22,11 +25,13 @@ static Places new_places(const Kernel *kernel) {
     return places;
 }
 
-static void enter(Places *places, const KInst *inst) {
+static void enter(Places *places, const KInst *inst)
+{
     places->place[inst->id] = ++places->count;
 }
 
-static int child_blocks(const KInst *inst, const KBlock *blocks[2]) {
+static int child_blocks(const KInst *inst, const KBlock *blocks[2])
+{
     if (inst->op == K_FOR) {
         blocks[0] = inst->loop.body;
         return 1;
@@ -41,16 +46,21 @@ static int child_blocks(const KInst *inst, const KBlock *blocks[2]) {
 
 /* ---- hash ---- */
 
-static uint64_t mix(uint64_t hash, uint64_t value) {
+static uint64_t mix(uint64_t hash, uint64_t value)
+{
     hash = (hash ^ value) * 0x9E3779B97F4A7C15u;
     return hash ^ hash >> 29;
 }
 
-static uint64_t extra_bits(const KInst *inst) {
-    return inst->op == K_FOR ? (uint64_t)inst->loop.step : inst->op == K_PREFETCH ? inst->write_hint : 0;
+static uint64_t extra_bits(const KInst *inst)
+{
+    return inst->op == K_FOR        ? (uint64_t)inst->loop.step
+           : inst->op == K_PREFETCH ? inst->write_hint
+                                    : 0;
 }
 
-static uint64_t hash_block(Places *places, const KBlock *block, uint64_t hash) {
+static uint64_t hash_block(Places *places, const KBlock *block, uint64_t hash)
+{
     for (uint32_t i = 0; i < block->args.count; i++) {
         enter(places, block->args.data[i]);
     }
@@ -70,11 +80,14 @@ static uint64_t hash_block(Places *places, const KBlock *block, uint64_t hash) {
     return hash;
 }
 
-static uint64_t buffer_bits(const KBuffer *buffer) {
-    return (uint64_t)buffer->dtype << 3 | (uint64_t)buffer->read << 2 | (uint64_t)buffer->written << 1 | buffer->shares;
+static uint64_t buffer_bits(const KBuffer *buffer)
+{
+    return (uint64_t)buffer->dtype << 3 | (uint64_t)buffer->read << 2 |
+           (uint64_t)buffer->written << 1 | buffer->shares;
 }
 
-uint64_t kernel_hash(const Kernel *kernel) {
+uint64_t kernel_hash(const Kernel *kernel)
+{
     Places places = new_places(kernel);
     uint64_t hash = 17;
     for (uint32_t i = 0; i < kernel->buffers.count; i++) {
@@ -89,9 +102,10 @@ uint64_t kernel_hash(const Kernel *kernel) {
 
 static bool equal_blocks(Places *p, Places *q, const KBlock *a, const KBlock *b);
 
-static bool equal_insts(Places *p, Places *q, const KInst *a, const KInst *b) {
-    if (a->op != b->op || !ktype_equal(a->type, b->type) || a->nsrc != b->nsrc || !kir_same_immediate(a, b) ||
-        extra_bits(a) != extra_bits(b)) {
+static bool equal_insts(Places *p, Places *q, const KInst *a, const KInst *b)
+{
+    if (a->op != b->op || !ktype_equal(a->type, b->type) || a->nsrc != b->nsrc ||
+        !kir_same_immediate(a, b) || extra_bits(a) != extra_bits(b)) {
         return false;
     }
     for (uint32_t i = 0; i < a->nsrc; i++) {
@@ -112,7 +126,8 @@ static bool equal_insts(Places *p, Places *q, const KInst *a, const KInst *b) {
     return true;
 }
 
-static bool equal_blocks(Places *p, Places *q, const KBlock *a, const KBlock *b) {
+static bool equal_blocks(Places *p, Places *q, const KBlock *a, const KBlock *b)
+{
     if (a->args.count != b->args.count || a->insts.count != b->insts.count) {
         return false;
     }
@@ -128,7 +143,8 @@ static bool equal_blocks(Places *p, Places *q, const KBlock *a, const KBlock *b)
     return true;
 }
 
-bool kernel_equal(const Kernel *a, const Kernel *b) {
+bool kernel_equal(const Kernel *a, const Kernel *b)
+{
     if (a->buffers.count != b->buffers.count) {
         return false;
     }

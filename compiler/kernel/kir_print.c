@@ -1,5 +1,5 @@
-/* Kernel IR as text. One line per instruction, blocks in braces; values are numbered in the order of the text, so that
- * printing what was read gives the same text again:
+/* Kernel IR as text. One line per instruction, blocks in braces; values are numbered in the order
+ * of the text, so that printing what was read gives the same text again:
  *
  *   kernel relu (x: f32 read, y: f32 write) {
  *     %0 = const 0 : f32x16
@@ -12,7 +12,9 @@
  *     }
  *   }
  *
- * A mask follows the rest (`store y[%2], %5 mask %4`), carried values follow the step (`step 16 (%3 = %0) {`). */
+ * A mask follows the rest (`store y[%2], %5 mask %4`), carried values follow the step:
+ *
+ *     %1 = for %2 = %begin .. %end step 16 (%3 = %0 : f32x16) { */
 #include "compiler/kernel/kir.h"
 #include "compiler/kernel/kir_rules.h"
 #include "runtime/base/bug.h"
@@ -30,18 +32,21 @@ typedef struct {
 
 static void print_block(Printer *p, const KBlock *block, int depth);
 
-static void print_indent(Printer *p, int depth) {
+static void print_indent(Printer *p, int depth)
+{
     for (int i = 0; i < depth; i++) {
         strbuf_add(p->out, "  ");
     }
 }
 
-static void define(Printer *p, const KInst *inst) {
+static void define(Printer *p, const KInst *inst)
+{
     p->number[inst->id] = ++p->count;
     strbuf_printf(p->out, "%%%" PRIu32, p->count - 1);
 }
 
-static void print_value(Printer *p, const KInst *inst) {
+static void print_value(Printer *p, const KInst *inst)
+{
     if (inst->op == K_ARG && !inst->block->parent) {
         strbuf_add(p->out, inst->i ? "%end" : "%begin");
     } else if (inst->id < p->kernel->next_id && p->number[inst->id]) {
@@ -51,21 +56,24 @@ static void print_value(Printer *p, const KInst *inst) {
     }
 }
 
-static void print_values(Printer *p, const KInst *inst, uint32_t from, uint32_t to) {
+static void print_values(Printer *p, const KInst *inst, uint32_t from, uint32_t to)
+{
     for (uint32_t i = from; i < to; i++) {
         strbuf_add(p->out, i == from ? " " : ", ");
         print_value(p, inst->src[i]);
     }
 }
 
-static void print_type(Printer *p, KType type) {
+static void print_type(Printer *p, KType type)
+{
     strbuf_printf(p->out, " : %s", dtype_name(type.dtype));
     if (type.lanes > 1) {
         strbuf_printf(p->out, "x%u", type.lanes);
     }
 }
 
-static void print_float(StrBuf *out, double value) {
+static void print_float(StrBuf *out, double value)
+{
     if (isnan(value)) {
         strbuf_add(out, "nan");
     } else if (isinf(value)) {
@@ -75,20 +83,23 @@ static void print_float(StrBuf *out, double value) {
     }
 }
 
-static void print_element(Printer *p, const KInst *inst) {
+static void print_element(Printer *p, const KInst *inst)
+{
     strbuf_printf(p->out, " %s[", p->kernel->buffers.data[inst->buffer].name);
     print_value(p, inst->src[0]);
     strbuf_add(p->out, "]");
 }
 
-static void print_mask(Printer *p, const KInst *inst, uint32_t at) {
+static void print_mask(Printer *p, const KInst *inst, uint32_t at)
+{
     if (inst->nsrc > at) {
         strbuf_add(p->out, " mask ");
         print_value(p, inst->src[at]);
     }
 }
 
-static void print_access(Printer *p, const KInst *inst) {
+static void print_access(Printer *p, const KInst *inst)
+{
     if (inst->op == K_PREFETCH) {
         strbuf_add(p->out, inst->write_hint ? " write" : " read");
     }
@@ -100,7 +111,8 @@ static void print_access(Printer *p, const KInst *inst) {
     print_mask(p, inst, inst->op == K_STORE ? 2 : 1);
 }
 
-static void print_lanes(Printer *p, const KInst *inst) {
+static void print_lanes(Printer *p, const KInst *inst)
+{
     strbuf_add(p->out, " [");
     for (int i = 0; i < inst->type.lanes; i++) {
         strbuf_printf(p->out, "%s%d", i ? ", " : "", inst->mask[i]);
@@ -108,7 +120,8 @@ static void print_lanes(Printer *p, const KInst *inst) {
     strbuf_add(p->out, "]");
 }
 
-static void print_loop(Printer *p, const KInst *inst, int depth) {
+static void print_loop(Printer *p, const KInst *inst, int depth)
+{
     const KBlock *body = inst->loop.body;
     strbuf_add(p->out, " ");
     define(p, body->args.data[0]);
@@ -130,7 +143,8 @@ static void print_loop(Printer *p, const KInst *inst, int depth) {
     strbuf_add(p->out, "}");
 }
 
-static void print_branch(Printer *p, const KInst *inst, int depth) {
+static void print_branch(Printer *p, const KInst *inst, int depth)
+{
     print_values(p, inst, 0, 1);
     strbuf_add(p->out, " {\n");
     print_block(p, inst->branch.then_block, depth + 1);
@@ -141,7 +155,8 @@ static void print_branch(Printer *p, const KInst *inst, int depth) {
     strbuf_add(p->out, "}");
 }
 
-static void print_plain(Printer *p, const KInst *inst) {
+static void print_plain(Printer *p, const KInst *inst)
+{
     print_values(p, inst, 0, inst->nsrc);
     KImm imm = kop_info(inst->op)->imm;
     if (imm == KIMM_INT || (imm == KIMM_VALUE && !dtype_is_float(inst->type.dtype))) {
@@ -154,7 +169,8 @@ static void print_plain(Printer *p, const KInst *inst) {
     }
 }
 
-static void print_inst(Printer *p, const KInst *inst, int depth) {
+static void print_inst(Printer *p, const KInst *inst, int depth)
+{
     KImm imm = kop_info(inst->op)->imm;
     print_indent(p, depth);
     if (kop_has_value(inst->op) || imm == KIMM_LOOP || imm == KIMM_BRANCH) {
@@ -177,18 +193,22 @@ static void print_inst(Printer *p, const KInst *inst, int depth) {
     strbuf_add(p->out, "\n");
 }
 
-static void print_block(Printer *p, const KBlock *block, int depth) {
+static void print_block(Printer *p, const KBlock *block, int depth)
+{
     for (uint32_t i = 0; i < block->insts.count; i++) {
         print_inst(p, block->insts.data[i], depth);
     }
 }
 
-static void print_buffer(StrBuf *out, const KBuffer *buffer) {
-    strbuf_printf(out, "%s: %s%s%s%s", buffer->name, dtype_name(buffer->dtype), buffer->read ? " read" : "",
-                  buffer->written ? " write" : "", buffer->shares ? " shares" : "");
+static void print_buffer(StrBuf *out, const KBuffer *buffer)
+{
+    strbuf_printf(out, "%s: %s%s%s%s", buffer->name, dtype_name(buffer->dtype),
+                  buffer->read ? " read" : "", buffer->written ? " write" : "",
+                  buffer->shares ? " shares" : "");
 }
 
-void kernel_print(const Kernel *kernel, StrBuf *out) {
+void kernel_print(const Kernel *kernel, StrBuf *out)
+{
     Printer p = {kernel, out, calloc(kernel->next_id + 1, sizeof(uint32_t)), 0};
     if (!p.number) {
         NNC_BUG("out of memory");
@@ -206,10 +226,13 @@ void kernel_print(const Kernel *kernel, StrBuf *out) {
 
 /* ---- programs ---- */
 
-static const char *const buffer_kinds[] = {"input", "param", "state", "output", "constant", "arena"};
+static const char *const buffer_kinds[] = {"input",  "param",    "state",
+                                           "output", "constant", "arena"};
 
-static void print_program_buffer(StrBuf *out, const ProgramBuffer *buffer, uint32_t index) {
-    strbuf_printf(out, "  #%u %s %s", index, buffer_kinds[buffer->kind], buffer->name ? buffer->name : "-");
+static void print_program_buffer(StrBuf *out, const ProgramBuffer *buffer, uint32_t index)
+{
+    strbuf_printf(out, "  #%u %s %s", index, buffer_kinds[buffer->kind],
+                  buffer->name ? buffer->name : "-");
     strbuf_printf(out, ": %s", buffer->shape ? buffer->shape : dtype_name(buffer->dtype));
     if (buffer->kind == BUFFER_CONSTANT) {
         strbuf_printf(out, ", %zu bytes", buffer->bytes);
@@ -219,20 +242,25 @@ static void print_program_buffer(StrBuf *out, const ProgramBuffer *buffer, uint3
     strbuf_add(out, "\n");
 }
 
-static void print_launch(StrBuf *out, const KProgram *program, const Launch *launch) {
-    const char *name = launch->is_extern ? program->externs.data[launch->kernel] : program->kernels.data[launch->kernel]->name;
+static void print_launch(StrBuf *out, const KProgram *program, const Launch *launch)
+{
+    const char *name = launch->is_extern ? program->externs.data[launch->kernel]
+                                         : program->kernels.data[launch->kernel]->name;
     strbuf_printf(out, "  %s %s(", launch->is_extern ? "call" : "launch", name);
     for (uint32_t i = 0; i < launch->args.count; i++) {
         strbuf_printf(out, "%s#%u", i ? ", " : "", launch->args.data[i]);
     }
     if (launch->is_extern) {
-        strbuf_printf(out, ") sizes table[%u .. %u)\n", launch->dims_slot, launch->dims_slot + launch->dims_count);
+        strbuf_printf(out, ") sizes table[%u .. %u)\n", launch->dims_slot,
+                      launch->dims_slot + launch->dims_count);
     } else {
-        strbuf_printf(out, ") for table[%u] grain %" PRId64 "\n", launch->count_slot, launch->grain);
+        strbuf_printf(out, ") for table[%u] grain %" PRId64 "\n", launch->count_slot,
+                      launch->grain);
     }
 }
 
-void kprogram_print(const KProgram *program, StrBuf *out) {
+void kprogram_print(const KProgram *program, StrBuf *out)
+{
     strbuf_printf(out, "program %s (", program->name);
     for (uint32_t i = 0; i < program->dims.count; i++) {
         strbuf_printf(out, "%s%s", i ? ", " : "", program->dims.data[i]);

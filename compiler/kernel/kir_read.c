@@ -1,5 +1,6 @@
-/* Reads the text of kir_print.c back. The reader knows the grammar only; whether the instructions make sense is asked of
- * kernel_verify at the end, so a text that is read is a sound kernel. Errors carry the line:
+/* Reads the text of kir_print.c back. The reader knows the grammar only; whether the instructions
+ * make sense is asked of kernel_verify at the end, so a text that is read is a sound kernel. Errors
+ * carry the line:
  *
  *   line 4: expected ':' before the type
  *
@@ -28,7 +29,8 @@ typedef struct {
 
 static bool read_block(Reader *r, KBlock *block);
 
-static bool fail(Reader *r, const char *what) {
+static bool fail(Reader *r, const char *what)
+{
     if (!r->error) {
         r->error = arena_format(r->arena, "line %d: %s", r->line, what);
     }
@@ -37,33 +39,39 @@ static bool fail(Reader *r, const char *what) {
 
 /* ---- tokens ---- */
 
-static void skip_space(Reader *r) {
+static void skip_space(Reader *r)
+{
     for (; *r->at == ' ' || *r->at == '\t' || *r->at == '\r' || *r->at == '\n'; r->at++) {
         r->line += *r->at == '\n';
     }
 }
 
-static bool looks_at(Reader *r, const char *text) {
+static bool looks_at(Reader *r, const char *text)
+{
     skip_space(r);
     return strncmp(r->at, text, strlen(text)) == 0;
 }
 
-static bool take(Reader *r, const char *text) {
+static bool take(Reader *r, const char *text)
+{
     bool found = looks_at(r, text);
     r->at += found ? strlen(text) : 0;
     return found;
 }
 
-static bool expect(Reader *r, const char *text) {
+static bool expect(Reader *r, const char *text)
+{
     return take(r, text) || fail(r, arena_format(r->arena, "expected '%s'", text));
 }
 
-static bool is_name_char(char c) {
+static bool is_name_char(char c)
+{
     return isalnum((unsigned char)c) || c == '_';
 }
 
 /* A word; length 0: there is none. */
-static const char *take_word(Reader *r, size_t *length) {
+static const char *take_word(Reader *r, size_t *length)
+{
     skip_space(r);
     const char *begin = r->at;
     while (is_name_char(*r->at)) {
@@ -73,17 +81,20 @@ static const char *take_word(Reader *r, size_t *length) {
     return begin;
 }
 
-static bool take_keyword(Reader *r, const char *word) {
+static bool take_keyword(Reader *r, const char *word)
+{
     bool found = looks_at(r, word) && !is_name_char(r->at[strlen(word)]);
     r->at += found ? strlen(word) : 0;
     return found;
 }
 
-static bool read_int(Reader *r, int64_t *value) {
+static bool read_int(Reader *r, int64_t *value)
+{
     skip_space(r);
     char *end;
     errno = 0;
-    bool starts = isdigit((unsigned char)*r->at) || (*r->at == '-' && isdigit((unsigned char)r->at[1]));
+    bool starts =
+        isdigit((unsigned char)*r->at) || (*r->at == '-' && isdigit((unsigned char)r->at[1]));
     *value = starts ? strtoll(r->at, &end, 10) : 0;
     if (!starts || errno) {
         return fail(r, "expected an integer");
@@ -92,7 +103,8 @@ static bool read_int(Reader *r, int64_t *value) {
     return true;
 }
 
-static bool read_float(Reader *r, double *value) {
+static bool read_float(Reader *r, double *value)
+{
     skip_space(r);
     if (take_keyword(r, "nan")) {
         *value = (double)NAN;
@@ -113,7 +125,8 @@ static bool read_float(Reader *r, double *value) {
     return true;
 }
 
-static bool read_dtype(Reader *r, DType *dtype, int *lanes) {
+static bool read_dtype(Reader *r, DType *dtype, int *lanes)
+{
     size_t length;
     const char *word = take_word(r, &length);
     *lanes = 1;
@@ -134,7 +147,8 @@ static bool read_dtype(Reader *r, DType *dtype, int *lanes) {
     return fail(r, "expected a type");
 }
 
-static bool read_type(Reader *r, KType *type) {
+static bool read_type(Reader *r, KType *type)
+{
     int lanes;
     if (!expect(r, ":") || !read_dtype(r, &type->dtype, &lanes)) {
         return false;
@@ -145,7 +159,8 @@ static bool read_type(Reader *r, KType *type) {
 
 /* ---- values ---- */
 
-static bool read_value(Reader *r, KInst **value) {
+static bool read_value(Reader *r, KInst **value)
+{
     if (take_keyword(r, "%begin") || take_keyword(r, "%end")) {
         *value = r->kernel->body->args.data[r->at[-1] == 'd'];
         return true;
@@ -162,7 +177,8 @@ static bool read_value(Reader *r, KInst **value) {
 }
 
 /* "%7 =", which must be the next number. */
-static bool read_definition(Reader *r) {
+static bool read_definition(Reader *r)
+{
     int64_t number;
     if (!expect(r, "%") || !read_int(r, &number) || !expect(r, "=")) {
         return false;
@@ -170,11 +186,13 @@ static bool read_definition(Reader *r) {
     return number == r->values.count || fail(r, "values are not numbered in order");
 }
 
-static void enter(Reader *r, KInst *inst) {
+static void enter(Reader *r, KInst *inst)
+{
     vec_push(r->arena, &r->values, inst);
 }
 
-static KInst *new_inst(Reader *r, KOp op, KBlock *block) {
+static KInst *new_inst(Reader *r, KOp op, KBlock *block)
+{
     KInst *inst = ARENA_NEW(r->arena, KInst);
     inst->op = op;
     inst->id = r->kernel->next_id++;
@@ -184,7 +202,8 @@ static KInst *new_inst(Reader *r, KOp op, KBlock *block) {
 
 typedef VEC(KInst *) Operands;
 
-static bool push_operand(Reader *r, Operands *list, KInst *value) {
+static bool push_operand(Reader *r, Operands *list, KInst *value)
+{
     if (list->count == LONGEST_LIST) {
         return fail(r, "too many operands");
     }
@@ -192,14 +211,17 @@ static bool push_operand(Reader *r, Operands *list, KInst *value) {
     return true;
 }
 
-static void set_operands(Reader *r, KInst *inst, const Operands *list) {
+static void set_operands(Reader *r, KInst *inst, const Operands *list)
+{
     inst->nsrc = list->count;
-    inst->src = list->count ? arena_copy(r->arena, list->data, sizeof *list->data * list->count) : NULL;
+    inst->src =
+        list->count ? arena_copy(r->arena, list->data, sizeof *list->data * list->count) : NULL;
 }
 
 /* ---- instructions by the form of their immediate ---- */
 
-static bool read_lanes(Reader *r, KInst *inst) {
+static bool read_lanes(Reader *r, KInst *inst)
+{
     VEC(int32_t) mask = {0};
     if (!expect(r, "[")) {
         return false;
@@ -220,7 +242,8 @@ static bool read_lanes(Reader *r, KInst *inst) {
 }
 
 /* Operands, then the immediate: "add %1, %2", "extract %1, 3", "const 1.5". */
-static bool read_plain(Reader *r, KInst *inst, Operands *list) {
+static bool read_plain(Reader *r, KInst *inst, Operands *list)
+{
     KImm imm = kop_info(inst->op)->imm;
     bool more = looks_at(r, "%");
     while (more) {
@@ -240,7 +263,8 @@ static bool read_plain(Reader *r, KInst *inst, Operands *list) {
 }
 
 /* The element type decides how a constant is read, and follows it. */
-static bool read_constant(Reader *r, KInst *inst) {
+static bool read_constant(Reader *r, KInst *inst)
+{
     const char *begin = r->at;
     int line = r->line;
     double number;
@@ -261,7 +285,8 @@ static bool read_constant(Reader *r, KInst *inst) {
     return good;
 }
 
-static bool read_buffer_name(Reader *r, KInst *inst) {
+static bool read_buffer_name(Reader *r, KInst *inst)
+{
     size_t length;
     const char *word = take_word(r, &length);
     for (uint32_t i = 0; i < r->kernel->buffers.count; i++) {
@@ -274,19 +299,22 @@ static bool read_buffer_name(Reader *r, KInst *inst) {
     return fail(r, "no such buffer");
 }
 
-static bool read_operand(Reader *r, Operands *list) {
+static bool read_operand(Reader *r, Operands *list)
+{
     KInst *value;
     return read_value(r, &value) && push_operand(r, list, value);
 }
 
-static bool read_access(Reader *r, KInst *inst, Operands *list) {
+static bool read_access(Reader *r, KInst *inst, Operands *list)
+{
     if (inst->op == K_PREFETCH) {
         inst->write_hint = take_keyword(r, "write");
         if (!inst->write_hint && !take_keyword(r, "read")) {
             return fail(r, "expected read or write");
         }
     }
-    if (!read_buffer_name(r, inst) || !expect(r, "[") || !read_operand(r, list) || !expect(r, "]")) {
+    if (!read_buffer_name(r, inst) || !expect(r, "[") || !read_operand(r, list) ||
+        !expect(r, "]")) {
         return false;
     }
     if (inst->op == K_STORE && (!expect(r, ",") || !read_operand(r, list))) {
@@ -297,13 +325,15 @@ static bool read_access(Reader *r, KInst *inst, Operands *list) {
 
 /* ---- control ---- */
 
-static KBlock *new_block(Reader *r, KInst *parent) {
+static KBlock *new_block(Reader *r, KInst *parent)
+{
     KBlock *block = ARENA_NEW(r->arena, KBlock);
     block->parent = parent;
     return block;
 }
 
-static void add_arg(Reader *r, KBlock *block, KType type) {
+static void add_arg(Reader *r, KBlock *block, KType type)
+{
     KInst *arg = new_inst(r, K_ARG, block);
     arg->i = block->args.count;
     arg->type = type;
@@ -311,7 +341,8 @@ static void add_arg(Reader *r, KBlock *block, KType type) {
     enter(r, arg);
 }
 
-static bool read_braced(Reader *r, KBlock *block) {
+static bool read_braced(Reader *r, KBlock *block)
+{
     if (++r->depth > DEEPEST) {
         return fail(r, "blocks are nested too deeply");
     }
@@ -321,15 +352,16 @@ static bool read_braced(Reader *r, KBlock *block) {
 }
 
 /* "%3 = %0 .. %1 step 16 (%4 = %2 : f32x16, ...) {" */
-static bool read_loop(Reader *r, KInst *loop, Operands *list) {
+static bool read_loop(Reader *r, KInst *loop, Operands *list)
+{
     KBlock *body = new_block(r, loop);
     loop->loop.body = body;
     if (!read_definition(r)) {
         return false;
     }
     add_arg(r, body, ktype(DT_I64, 1));
-    if (!read_operand(r, list) || !expect(r, "..") || !read_operand(r, list) || !expect(r, "step") ||
-        !read_int(r, &loop->loop.step)) {
+    if (!read_operand(r, list) || !expect(r, "..") || !read_operand(r, list) ||
+        !expect(r, "step") || !read_int(r, &loop->loop.step)) {
         return false;
     }
     if (take(r, "(")) {
@@ -344,30 +376,39 @@ static bool read_loop(Reader *r, KInst *loop, Operands *list) {
             return false;
         }
     }
-    set_operands(r, loop, list); /* results may be asked for inside, to be refused by the verifier */
+    set_operands(r, loop,
+                 list); /* results may be asked for inside, to be refused by the verifier */
     return read_braced(r, body);
 }
 
-static bool read_branch(Reader *r, KInst *branch, Operands *list) {
+static bool read_branch(Reader *r, KInst *branch, Operands *list)
+{
     branch->branch.then_block = new_block(r, branch);
     branch->branch.else_block = new_block(r, branch);
-    return read_operand(r, list) && read_braced(r, branch->branch.then_block) && expect(r, "else") &&
-           read_braced(r, branch->branch.else_block);
+    return read_operand(r, list) && read_braced(r, branch->branch.then_block) &&
+           expect(r, "else") && read_braced(r, branch->branch.else_block);
 }
 
 /* ---- blocks and the kernel ---- */
 
-static bool read_rest(Reader *r, KInst *inst, Operands *list) {
+static bool read_rest(Reader *r, KInst *inst, Operands *list)
+{
     switch (kop_info(inst->op)->imm) {
-    case KIMM_LOOP: return read_loop(r, inst, list);
-    case KIMM_BRANCH: return read_branch(r, inst, list);
-    case KIMM_BUFFER: return read_access(r, inst, list);
-    case KIMM_VALUE: return read_constant(r, inst);
-    default: return read_plain(r, inst, list);
+    case KIMM_LOOP:
+        return read_loop(r, inst, list);
+    case KIMM_BRANCH:
+        return read_branch(r, inst, list);
+    case KIMM_BUFFER:
+        return read_access(r, inst, list);
+    case KIMM_VALUE:
+        return read_constant(r, inst);
+    default:
+        return read_plain(r, inst, list);
     }
 }
 
-static bool read_inst(Reader *r, KBlock *block) {
+static bool read_inst(Reader *r, KBlock *block)
+{
     bool defines = looks_at(r, "%");
     if (defines && !read_definition(r)) {
         return false;
@@ -376,7 +417,8 @@ static bool read_inst(Reader *r, KBlock *block) {
     KOp op;
     const char *word = take_word(r, &length);
     if (!kop_from_text(word, length, &op)) {
-        return fail(r, arena_format(r->arena, "no instruction is called '%.*s'", (int)length, word));
+        return fail(r,
+                    arena_format(r->arena, "no instruction is called '%.*s'", (int)length, word));
     }
     bool is_control = op == K_FOR || op == K_IF;
     if (defines != (kop_has_value(op) || is_control)) {
@@ -405,7 +447,8 @@ static bool read_inst(Reader *r, KBlock *block) {
     return true;
 }
 
-static bool read_block(Reader *r, KBlock *block) {
+static bool read_block(Reader *r, KBlock *block)
+{
     while (!looks_at(r, "}")) {
         if (!*r->at) {
             return fail(r, "the text ends inside a block");
@@ -417,7 +460,8 @@ static bool read_block(Reader *r, KBlock *block) {
     return true;
 }
 
-static bool read_buffer(Reader *r) {
+static bool read_buffer(Reader *r)
+{
     size_t length;
     const char *word = take_word(r, &length);
     DType dtype;
@@ -432,7 +476,8 @@ static bool read_buffer(Reader *r) {
     return lanes == 1 || fail(r, "a buffer has a scalar type");
 }
 
-static bool read_kernel(Reader *r) {
+static bool read_kernel(Reader *r)
+{
     size_t length;
     if (!take_keyword(r, "kernel")) {
         return fail(r, "expected 'kernel'");
@@ -457,7 +502,8 @@ static bool read_kernel(Reader *r) {
     return !*r->at || fail(r, "there is text after the kernel");
 }
 
-Kernel *kernel_read(Arena *arena, const char *text, char **error) {
+Kernel *kernel_read(Arena *arena, const char *text, char **error)
+{
     Reader r = {.arena = arena, .at = text, .line = 1};
     *error = NULL;
     if (!read_kernel(&r)) {

@@ -1,11 +1,11 @@
-/* Is this kernel well formed? Reports every fault, one line each, with the instruction's number in the printed text's order
- * of creation:
+/* Is this kernel well formed? Reports every fault, one line each, with the instruction's number in
+ * the printed text's order of creation:
  *
  *   kernel relu: %7 add: the operands differ in type
  *
- * A value is visible where its block is the block of the user or one that encloses it, and it stands before. Walking the
- * blocks in order and marking values as they come into sight, and out of sight at the end of their block, is all that
- * dominance means in structured code. */
+ * A value is visible where its block is the block of the user or one that encloses it, and it
+ * stands before. Walking the blocks in order and marking values as they come into sight, and out of
+ * sight at the end of their block, is all that dominance means in structured code. */
 #include "compiler/kernel/kir.h"
 #include "compiler/kernel/kir_rules.h"
 #include "runtime/base/bug.h"
@@ -25,7 +25,8 @@ typedef struct {
 
 static void check_block(Check *check, const KBlock *block);
 
-static void fault(Check *check, const KInst *inst, const char *what) {
+static void fault(Check *check, const KInst *inst, const char *what)
+{
     check->sound = false;
     if (check->out) {
         strbuf_printf(check->out, "kernel %s: ", check->kernel->name);
@@ -37,7 +38,8 @@ static void fault(Check *check, const KInst *inst, const char *what) {
 }
 
 /* Marks a value as defined; false: its number is out of range or taken. */
-static bool define(Check *check, const KInst *inst) {
+static bool define(Check *check, const KInst *inst)
+{
     if (inst->id >= check->kernel->next_id || check->taken[inst->id]) {
         fault(check, inst, "the number of the instruction is out of range or used twice");
         return false;
@@ -47,7 +49,8 @@ static bool define(Check *check, const KInst *inst) {
     return true;
 }
 
-static bool operands_visible(Check *check, const KInst *inst) {
+static bool operands_visible(Check *check, const KInst *inst)
+{
     for (uint32_t i = 0; i < inst->nsrc; i++) {
         const KInst *src = inst->src[i];
         if (!src || src->id >= check->kernel->next_id || check->visible[src->id] != src) {
@@ -58,7 +61,8 @@ static bool operands_visible(Check *check, const KInst *inst) {
     return true;
 }
 
-static void hide_block(Check *check, const KBlock *block) {
+static void hide_block(Check *check, const KBlock *block)
+{
     for (uint32_t i = 0; i < block->args.count; i++) {
         check->visible[block->args.data[i]->id] = NULL;
     }
@@ -70,10 +74,12 @@ static void hide_block(Check *check, const KBlock *block) {
     }
 }
 
-static bool check_args(Check *check, const KBlock *block, const KInst *owner) {
+static bool check_args(Check *check, const KBlock *block, const KInst *owner)
+{
     for (uint32_t i = 0; i < block->args.count; i++) {
         const KInst *arg = block->args.data[i];
-        if (arg->op != K_ARG || arg->i != (int64_t)i || arg->block != block || !define(check, arg)) {
+        if (arg->op != K_ARG || arg->i != (int64_t)i || arg->block != block ||
+            !define(check, arg)) {
             fault(check, owner, "a parameter of the block is not sound");
             return false;
         }
@@ -81,11 +87,13 @@ static bool check_args(Check *check, const KBlock *block, const KInst *owner) {
     return true;
 }
 
-static const KInst *last_of(const KBlock *block) {
+static const KInst *last_of(const KBlock *block)
+{
     return block->insts.count ? block->insts.data[block->insts.count - 1] : NULL;
 }
 
-static bool ends_with_yield(Check *check, const KInst *owner, const KBlock *block) {
+static bool ends_with_yield(Check *check, const KInst *owner, const KBlock *block)
+{
     const KInst *last = last_of(block);
     if (!last || last->op != K_YIELD) {
         fault(check, owner, "a block does not end with yield");
@@ -94,7 +102,8 @@ static bool ends_with_yield(Check *check, const KInst *owner, const KBlock *bloc
     return true;
 }
 
-static void check_loop(Check *check, const KInst *loop) {
+static void check_loop(Check *check, const KInst *loop)
+{
     const KBlock *body = loop->loop.body;
     if (!body || body->parent != loop || body->args.count != loop->nsrc - 1) {
         fault(check, loop, "the body does not fit the carried values");
@@ -122,7 +131,8 @@ static void check_loop(Check *check, const KInst *loop) {
     }
 }
 
-static void check_branch(Check *check, const KInst *branch) {
+static void check_branch(Check *check, const KInst *branch)
+{
     const KBlock *blocks[2] = {branch->branch.then_block, branch->branch.else_block};
     for (int i = 0; i < 2; i++) {
         if (!blocks[i] || blocks[i]->parent != branch || blocks[i]->args.count) {
@@ -145,7 +155,8 @@ static void check_branch(Check *check, const KInst *branch) {
     }
 }
 
-static void check_inst(Check *check, const KInst *inst, bool is_last) {
+static void check_inst(Check *check, const KInst *inst, bool is_last)
+{
     if (inst->op >= K_COUNT) {
         fault(check, NULL, "an unknown instruction");
         return;
@@ -166,7 +177,8 @@ static void check_inst(Check *check, const KInst *inst, bool is_last) {
     define(check, inst);
 }
 
-static void check_block(Check *check, const KBlock *block) {
+static void check_block(Check *check, const KBlock *block)
+{
     for (uint32_t i = 0; i < block->insts.count; i++) {
         const KInst *inst = block->insts.data[i];
         if (inst->block != block) {
@@ -176,7 +188,8 @@ static void check_block(Check *check, const KBlock *block) {
     }
 }
 
-static bool is_identifier(const char *name) {
+static bool is_identifier(const char *name)
+{
     if (!name || !(isalpha((unsigned char)*name) || *name == '_')) {
         return false;
     }
@@ -186,7 +199,8 @@ static bool is_identifier(const char *name) {
     return !*name;
 }
 
-static void check_head(Check *check) {
+static void check_head(Check *check)
+{
     const Kernel *kernel = check->kernel;
     if (!is_identifier(kernel->name)) {
         fault(check, NULL, "the name of the kernel is not an identifier");
@@ -202,8 +216,10 @@ static void check_head(Check *check) {
     }
 }
 
-bool kernel_verify(const Kernel *kernel, StrBuf *out) {
-    Check check = {kernel, out, calloc(kernel->next_id + 1, sizeof(KInst *)), calloc(kernel->next_id + 1, sizeof(bool)), true};
+bool kernel_verify(const Kernel *kernel, StrBuf *out)
+{
+    Check check = {kernel, out, calloc(kernel->next_id + 1, sizeof(KInst *)),
+                   calloc(kernel->next_id + 1, sizeof(bool)), true};
     if (!check.visible || !check.taken) {
         NNC_BUG("out of memory");
     }

@@ -1,4 +1,5 @@
-/* Random sound kernels over one buffer of every element type, for round trips through text and through code generation. */
+/* Random sound kernels over one buffer of every element type, for round trips through text and
+ * through code generation. */
 #ifndef NNC_TESTS_KERNEL_RANDOM_H
 #define NNC_TESTS_KERNEL_RANDOM_H
 #include "compiler/kernel/kir.h"

@@ -14,7 +14,8 @@ enum { UNDER_TSAN = __has_feature(thread_sanitizer) };
 enum { UNDER_TSAN = 0 };
 #endif
 
-Kernel *constant_plan(Arena *arena, const int64_t *values, int count) {
+Kernel *constant_plan(Arena *arena, const int64_t *values, int count)
+{
     Kernel *plan = kernel_new(arena, "plan");
     uint32_t table = kernel_buffer(plan, "table", DT_I64, false, true);
     KBuilder b = kernel_builder(plan);
@@ -24,14 +25,16 @@ Kernel *constant_plan(Arena *arena, const int64_t *values, int count) {
     return plan;
 }
 
-static void require(bool condition, const char *what) {
+static void require(bool condition, const char *what)
+{
     if (!condition) {
         fprintf(stderr, "kernel run: %s\n", what);
         abort();
     }
 }
 
-void kernel_run_program(KernelRun *run, Arena *arena) {
+void kernel_run_program(KernelRun *run, Arena *arena)
+{
     char *error = NULL;
     ObjectCode object;
     KProgram *program = &run->program;
@@ -51,13 +54,17 @@ void kernel_run_program(KernelRun *run, Arena *arena) {
     run->plan(run->dims, run->table);
 }
 
-void kernel_run_open(KernelRun *run, Arena *arena, Kernel *kernel, int64_t count) {
+void kernel_run_open(KernelRun *run, Arena *arena, Kernel *kernel, int64_t count)
+{
     run->program = (KProgram){.name = "t"};
     run->program.arena = arena;
     Launch launch = {.kernel = 0, .count_slot = 1};
     for (uint32_t i = 0; i < kernel->buffers.count; i++) {
-        ProgramBuffer buffer = {.kind = BUFFER_INPUT, .name = kernel->buffers.data[i].name,
-                                .dtype = kernel->buffers.data[i].dtype, .rank = 1, .dims = {-1}};
+        ProgramBuffer buffer = {.kind = BUFFER_INPUT,
+                                .name = kernel->buffers.data[i].name,
+                                .dtype = kernel->buffers.data[i].dtype,
+                                .rank = 1,
+                                .dims = {-1}};
         vec_push(arena, &run->program.buffers, buffer);
         vec_push(arena, &launch.args, i);
     }
@@ -69,11 +76,18 @@ void kernel_run_open(KernelRun *run, Arena *arena, Kernel *kernel, int64_t count
     kernel_run_program(run, arena);
 }
 
-void kernel_run_call(KernelRun *run, void *const *buffers) {
-    nnc_call call = {.dims = run->dims, .table = run->table, .buffers = buffers, .failures = run->failures, .seed = 11, .step = 22};
+void kernel_run_call(KernelRun *run, void *const *buffers)
+{
+    nnc_call call = {.dims = run->dims,
+                     .table = run->table,
+                     .buffers = buffers,
+                     .failures = run->failures,
+                     .seed = 11,
+                     .step = 22};
     run->step(&call);
 }
 
-void kernel_run_close(KernelRun *run) {
+void kernel_run_close(KernelRun *run)
+{
     jit_free(run->jit);
 }

@@ -1,4 +1,5 @@
-/* Runs one hand-made kernel through code generation and the JIT: the harness of the tests of the back end. */
+/* Runs one hand-made kernel through code generation and the JIT: the harness of the tests of the
+ * back end. */
 #ifndef NNC_TESTS_KERNEL_RUN_H
 #define NNC_TESTS_KERNEL_RUN_H
 #include "compiler/codegen/codegen.h"
@@ -18,8 +19,8 @@ typedef struct {
     int64_t dims[4]; /* likewise */
 } KernelRun;
 
-/* A program of one launch per kernel; kernel k uses buffers in order of their index, all external; every trip count is
- * `count`. Failing to compile fails the test. */
+/* A program of one launch per kernel; kernel k uses buffers in order of their index, all external;
+ * every trip count is `count`. Failing to compile fails the test. */
 void kernel_run_open(KernelRun *run, Arena *arena, Kernel *kernel, int64_t count);
 void kernel_run_program(KernelRun *run, Arena *arena); /* compiles run->program as it stands */
 void kernel_run_call(KernelRun *run, void *const *buffers);

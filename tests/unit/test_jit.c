@@ -1,5 +1,5 @@
-/* Programs of several launches: plan and step, the arena, constants, threads, host functions; units that come and go; objects
- * that do not link; targets that do not exist. */
+/* Programs of several launches: plan and step, the arena, constants, threads, host functions; units
+ * that come and go; objects that do not link; targets that do not exist. */
 #include "tests/support/kernel_programs.h"
 #include "tests/support/kernel_random.h"
 #include "tests/support/kernel_run.h"
@@ -17,7 +17,8 @@ typedef struct {
     _Alignas(64) char arena[ROWS * 12];
 } Network;
 
-static void fill_network(Network *n) {
+static void fill_network(Network *n)
+{
     *n = (Network){0};
     for (int i = 0; i < ROWS * 5; i++) {
         n->x[i] = (float)((i * 37) % 23 - 11) / 7;
@@ -31,19 +32,26 @@ static void fill_network(Network *n) {
     small_network_in_c(ROWS, n->x, n->w, n->bias, n->wanted);
 }
 
-static nnc_call call_of(Network *n, KernelRun *run, void **buffers) {
+static nnc_call call_of(Network *n, KernelRun *run, void **buffers)
+{
     void *all[5] = {n->x, n->w, n->bias, n->y, n->m};
     memcpy(buffers, all, sizeof all);
-    return (nnc_call){.dims = run->dims, .table = run->table, .buffers = buffers, .arena = n->arena, .failures = run->failures};
+    return (nnc_call){.dims = run->dims,
+                      .table = run->table,
+                      .buffers = buffers,
+                      .arena = n->arena,
+                      .failures = run->failures};
 }
 
-static void open_network(KernelRun *run, Arena *arena, bool with_extern, int64_t rows) {
+static void open_network(KernelRun *run, Arena *arena, bool with_extern, int64_t rows)
+{
     *run = (KernelRun){.dims = {rows}};
     run->program = *small_network(arena, "net", with_extern);
     kernel_run_program(run, arena);
 }
 
-Test(jit, a_program_of_two_kernels_runs_for_any_number_of_rows) {
+Test(jit, a_program_of_two_kernels_runs_for_any_number_of_rows)
+{
     for (int64_t rows = 0; rows <= ROWS; rows += 3) {
         Arena *arena = arena_new();
         Network n;
@@ -65,10 +73,15 @@ Test(jit, a_program_of_two_kernels_runs_for_any_number_of_rows) {
 
 /* ---- threads ---- */
 
-typedef struct { int calls, chunks; int64_t items; } Pool;
+typedef struct {
+    int calls, chunks;
+    int64_t items;
+} Pool;
 
 /* Last chunk first: the order does not matter. */
-static void backwards(void *pool, nnc_kernel *kernel, const nnc_call *call, void *const *args, int64_t count, int64_t grain) {
+static void backwards(void *pool, nnc_kernel *kernel, const nnc_call *call, void *const *args,
+                      int64_t count, int64_t grain)
+{
     Pool *seen = pool;
     seen->calls++;
     for (int64_t begin = (count - 1) / grain * grain; begin >= 0; begin -= grain) {
@@ -79,7 +92,8 @@ static void backwards(void *pool, nnc_kernel *kernel, const nnc_call *call, void
     }
 }
 
-Test(jit, the_host_splits_launches_that_are_long_enough) {
+Test(jit, the_host_splits_launches_that_are_long_enough)
+{
     Arena *arena = arena_new();
     Network n;
     KernelRun run;
@@ -103,7 +117,8 @@ Test(jit, the_host_splits_launches_that_are_long_enough) {
 
 /* ---- host functions ---- */
 
-static void largest(void *user, const void *const *in, void *const *out, const int64_t *dims) {
+static void largest(void *user, const void *const *in, void *const *out, const int64_t *dims)
+{
     *(int *)user += 1;
     cr_assert(dims[0] == ROWS && dims[1] == 3 && dims[2] == ROWS);
     const float *h = in[0];
@@ -116,7 +131,8 @@ static void largest(void *user, const void *const *in, void *const *out, const i
     }
 }
 
-Test(jit, host_functions_are_called_between_kernels) {
+Test(jit, host_functions_are_called_between_kernels)
+{
     Arena *arena = arena_new();
     Network n;
     KernelRun run;
@@ -141,7 +157,8 @@ Test(jit, host_functions_are_called_between_kernels) {
 
 /* ---- values of the call ---- */
 
-Test(jit, kernels_see_dimensions_seed_and_step) {
+Test(jit, kernels_see_dimensions_seed_and_step)
+{
     Arena *arena = arena_new();
     Kernel *kernel = kernel_new(arena, "values");
     uint32_t out = kernel_buffer(kernel, "out", DT_I64, false, true);
@@ -161,7 +178,8 @@ Test(jit, kernels_see_dimensions_seed_and_step) {
 
 /* ---- units ---- */
 
-static Kernel *storing(Arena *arena, int64_t value) {
+static Kernel *storing(Arena *arena, int64_t value)
+{
     Kernel *kernel = kernel_new(arena, "storing");
     uint32_t out = kernel_buffer(kernel, "out", DT_I64, false, true);
     KBuilder b = kernel_builder(kernel);
@@ -169,7 +187,8 @@ static Kernel *storing(Arena *arena, int64_t value) {
     return kernel;
 }
 
-static ObjectCode object_of(Arena *arena, int64_t value) {
+static ObjectCode object_of(Arena *arena, int64_t value)
+{
     KProgram *program = ARENA_NEW(arena, KProgram);
     Launch launch = {.count_slot = 1};
     ProgramBuffer buffer = {.kind = BUFFER_OUTPUT, .name = "out", .dtype = DT_I64};
@@ -187,7 +206,8 @@ static ObjectCode object_of(Arena *arena, int64_t value) {
     return object;
 }
 
-static int64_t value_from(JitUnit *unit) {
+static int64_t value_from(JitUnit *unit)
+{
     void (*step)(const nnc_call *) = NULL;
     void *address = jit_symbol(unit, "same_name_step");
     cr_assert(address, "%s", jit_error(unit));
@@ -199,7 +219,8 @@ static int64_t value_from(JitUnit *unit) {
     return out;
 }
 
-Test(jit, units_with_the_same_names_live_side_by_side_and_go) {
+Test(jit, units_with_the_same_names_live_side_by_side_and_go)
+{
     Arena *arena = arena_new();
     char *error = NULL;
     Jit *jit = jit_new(&error);
@@ -223,7 +244,8 @@ Test(jit, units_with_the_same_names_live_side_by_side_and_go) {
     arena_free(arena);
 }
 
-Test(jit, what_is_not_there_is_said) {
+Test(jit, what_is_not_there_is_said)
+{
     Arena *arena = arena_new();
     char *error = NULL;
     Jit *jit = jit_new(&error);
@@ -248,7 +270,8 @@ Test(jit, what_is_not_there_is_said) {
 
 /* ---- code generation from several threads ---- */
 
-static void *compile_some(void *result) {
+static void *compile_some(void *result)
+{
     Arena *arena = arena_new();
     for (uint64_t seed = 0; seed < 6; seed++) {
         KernelRun run = {0};
@@ -260,7 +283,8 @@ static void *compile_some(void *result) {
     return NULL;
 }
 
-Test(jit, threads_compile_at_the_same_time) {
+Test(jit, threads_compile_at_the_same_time)
+{
     pthread_t threads[4];
     int done[4] = {0};
     for (int i = 0; i < 4; i++) {
@@ -275,7 +299,8 @@ Test(jit, threads_compile_at_the_same_time) {
 /* ---- several objects ---- */
 
 /* One program with many kernels, compiled in `threads` parts: the memory after one step. */
-static int parts_of(Arena *arena, int threads, char memory[DT_COUNT][512]) {
+static int parts_of(Arena *arena, int threads, char memory[DT_COUNT][512])
+{
     KProgram *program = ARENA_NEW(arena, KProgram);
     program->name = "many";
     program->externals = DT_COUNT;
@@ -297,7 +322,8 @@ static int parts_of(Arena *arena, int threads, char memory[DT_COUNT][512]) {
     ObjectCode objects[8];
     int made = 0;
     char *error = NULL;
-    cr_assert(codegen_objects(&program, 1, &(CodegenOptions){0}, threads, objects, &made, &error), "%s", error);
+    cr_assert(codegen_objects(&program, 1, &(CodegenOptions){0}, threads, objects, &made, &error),
+              "%s", error);
     Jit *jit = jit_new(&error);
     JitUnit *unit = jit_add_all(jit, objects, made, &error);
     cr_assert(unit, "%s", error);
@@ -317,7 +343,8 @@ static int parts_of(Arena *arena, int threads, char memory[DT_COUNT][512]) {
     return made;
 }
 
-Test(jit, several_objects_make_one_unit) {
+Test(jit, several_objects_make_one_unit)
+{
     Arena *arena = arena_new();
     char one[DT_COUNT][512], many[DT_COUNT][512];
     cr_assert_eq(parts_of(arena, 1, one), 1);
@@ -328,31 +355,45 @@ Test(jit, several_objects_make_one_unit) {
 
 /* ---- targets ---- */
 
-Test(jit, unknown_machines_are_refused) {
-    static const struct { const char *triple, *cpu, *features, *part; } rows[] = {
-        {NULL, "zen99", NULL, "zen99"}, {NULL, "znver4", "+avx513", "+avx513"}, {NULL, "znver4", "avx2", "avx2"},
+Test(jit, unknown_machines_are_refused)
+{
+    static const struct {
+        const char *triple, *cpu, *features, *part;
+    } rows[] = {
+        {NULL, "zen99", NULL, "zen99"},
+        {NULL, "znver4", "+avx513", "+avx513"},
+        {NULL, "znver4", "avx2", "avx2"},
         {"pdp11-unknown-unix", NULL, NULL, "pdp11"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         TargetDescription target;
         char *error = NULL;
-        cr_assert(!codegen_describe(rows[i].triple, rows[i].cpu, rows[i].features, &target, &error));
+        cr_assert(
+            !codegen_describe(rows[i].triple, rows[i].cpu, rows[i].features, &target, &error));
         cr_assert(strstr(error, rows[i].part), "%s", error);
         free(error);
     }
 }
 
-Test(jit, machines_are_described) {
-    static const struct { const char *cpu, *features; int bytes, registers, fma; } rows[] = {
-        {"x86-64", NULL, 16, 16, 0}, {"haswell", NULL, 32, 16, 1}, {"znver3", "+sse4a", 32, 16, 1}, {"znver5", NULL, 64, 32, 1},
-        {"sapphirerapids", NULL, 64, 32, 1}, {"znver5", "-avx512f", 32, 16, 1}, {"haswell", "-fma", 32, 16, 0},
-        {"skylake", "-avx2,+popcnt", 16, 16, 1},
+Test(jit, machines_are_described)
+{
+    static const struct {
+        const char *cpu, *features;
+        int bytes, registers, fma;
+    } rows[] = {
+        {"x86-64", NULL, 16, 16, 0},         {"haswell", NULL, 32, 16, 1},
+        {"znver3", "+sse4a", 32, 16, 1},     {"znver5", NULL, 64, 32, 1},
+        {"sapphirerapids", NULL, 64, 32, 1}, {"znver5", "-avx512f", 32, 16, 1},
+        {"haswell", "-fma", 32, 16, 0},      {"skylake", "-avx2,+popcnt", 16, 16, 1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         TargetDescription t;
         char *error = NULL;
-        cr_assert(codegen_describe("x86_64-unknown-linux-gnu", rows[i].cpu, rows[i].features, &t, &error), "%s", error);
-        cr_assert(t.vector_bytes == rows[i].bytes && t.vector_registers == rows[i].registers && t.has_fma == rows[i].fma,
+        cr_assert(
+            codegen_describe("x86_64-unknown-linux-gnu", rows[i].cpu, rows[i].features, &t, &error),
+            "%s", error);
+        cr_assert(t.vector_bytes == rows[i].bytes && t.vector_registers == rows[i].registers &&
+                      t.has_fma == rows[i].fma,
                   "row %zu: %d %d %d", i, t.vector_bytes, t.vector_registers, t.has_fma);
         cr_assert(t.l1_bytes > 0 && t.l2_bytes > t.l1_bytes && t.l3_bytes >= t.l2_bytes);
     }

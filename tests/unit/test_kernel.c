@@ -1,4 +1,5 @@
-/* Kernel IR: what the builder folds and shares, the text and its errors, the verifier, equality of kernels. */
+/* Kernel IR: what the builder folds and shares, the text and its errors, the verifier, equality of
+ * kernels. */
 #include "compiler/kernel/kir.h"
 #include "compiler/kernel/kir_rules.h"
 #include "tests/support/kernel_random.h"
@@ -16,7 +17,8 @@ typedef struct {
     uint32_t x, y;
 } Bench;
 
-static Bench open_bench(void) {
+static Bench open_bench(void)
+{
     Bench t = {.arena = arena_new()};
     t.kernel = kernel_new(t.arena, "k");
     t.x = kernel_buffer(t.kernel, "x", DT_F32, true, false);
@@ -27,17 +29,21 @@ static Bench open_bench(void) {
     return t;
 }
 
-static KInst *index_op(Bench *t, KOp op, KInst *x, int64_t c) {
+static KInst *index_op(Bench *t, KOp op, KInst *x, int64_t c)
+{
     return kir_binary(&t->b, op, x, kir_index(&t->b, c));
 }
 
 /* inst is base + constant or base * constant */
-static bool is_with(const KInst *inst, KOp op, const KInst *base, int64_t constant) {
+static bool is_with(const KInst *inst, KOp op, const KInst *base, int64_t constant)
+{
     int64_t value;
-    return inst->op == op && inst->src[0] == base && kir_constant(inst->src[1], &value) && value == constant;
+    return inst->op == op && inst->src[0] == base && kir_constant(inst->src[1], &value) &&
+           value == constant;
 }
 
-Test(kernel, index_sums_keep_their_constant_outermost) {
+Test(kernel, index_sums_keep_their_constant_outermost)
+{
     Bench t = open_bench();
     KInst *i = t.begin, *j = t.end;
     KInst *i8 = index_op(&t, K_MUL, i, 8);
@@ -47,13 +53,17 @@ Test(kernel, index_sums_keep_their_constant_outermost) {
     cr_assert(is_with(index_op(&t, K_SUB, i, 5), K_ADD, i, -5));
     cr_assert(is_with(index_op(&t, K_MUL, i8, 3), K_MUL, i, 24));
     KInst *sum = kir_binary(&t.b, K_ADD, i8, j);
-    cr_assert(is_with(kir_binary(&t.b, K_ADD, index_op(&t, K_ADD, i8, 2), index_op(&t, K_ADD, j, 3)), K_ADD, sum, 5));
+    cr_assert(
+        is_with(kir_binary(&t.b, K_ADD, index_op(&t, K_ADD, i8, 2), index_op(&t, K_ADD, j, 3)),
+                K_ADD, sum, 5));
     KInst *difference = kir_binary(&t.b, K_SUB, i8, j);
-    cr_assert(is_with(kir_binary(&t.b, K_SUB, i8, index_op(&t, K_ADD, j, 3)), K_ADD, difference, -3));
+    cr_assert(
+        is_with(kir_binary(&t.b, K_SUB, i8, index_op(&t, K_ADD, j, 3)), K_ADD, difference, -3));
     arena_free(t.arena);
 }
 
-Test(kernel, neutral_operands_vanish) {
+Test(kernel, neutral_operands_vanish)
+{
     Bench t = open_bench();
     KInst *i = t.begin;
     int64_t value;
@@ -73,7 +83,8 @@ Test(kernel, neutral_operands_vanish) {
     arena_free(t.arena);
 }
 
-Test(kernel, floats_are_left_as_written) {
+Test(kernel, floats_are_left_as_written)
+{
     Bench t = open_bench();
     KInst *x = kir_load(&t.b, t.x, t.begin, 1, NULL), *zero = kir_float(&t.b, DT_F32, 0);
     cr_assert_eq(kir_binary(&t.b, K_ADD, x, zero)->op, K_ADD);
@@ -83,23 +94,42 @@ Test(kernel, floats_are_left_as_written) {
     arena_free(t.arena);
 }
 
-typedef struct { KOp op; DType dtype; int64_t x, y, result; } Folded;
+typedef struct {
+    KOp op;
+    DType dtype;
+    int64_t x, y, result;
+} Folded;
 
-Test(kernel, constants_are_computed_as_the_machine_would) {
+Test(kernel, constants_are_computed_as_the_machine_would)
+{
     static const Folded rows[] = {
-        {K_IDIV, DT_I64, -7, 2, -4}, {K_IMOD, DT_I64, -7, 2, 1}, {K_IDIV, DT_I64, 7, -2, -4}, {K_IMOD, DT_I64, 7, -2, -1},
-        {K_IDIV, DT_I32, INT32_MIN, -1, INT32_MIN}, {K_IMOD, DT_I64, INT64_MIN, -1, 0},
-        {K_ADD, DT_I32, INT32_MAX, 1, INT32_MIN}, {K_MUL, DT_U8, 200, 2, 144}, {K_SUB, DT_U8, 1, 2, 255},
-        {K_LSHR, DT_I32, -1, 28, 15}, {K_ASHR, DT_I32, -16, 2, -4}, {K_SHL, DT_I32, 1, 31, INT32_MIN},
-        {K_UMULHI, DT_I32, -1, -1, -2}, {K_LT, DT_I32, -1, 0, 1}, {K_ULT, DT_I32, -1, 0, 0}, {K_LT, DT_U8, 200, 100, 0},
-        {K_IMIN, DT_I64, -3, 2, -3}, {K_IMAX, DT_U8, 200, 100, 200}, {K_XOR, DT_BOOL, 1, 1, 0},
+        {K_IDIV, DT_I64, -7, 2, -4},
+        {K_IMOD, DT_I64, -7, 2, 1},
+        {K_IDIV, DT_I64, 7, -2, -4},
+        {K_IMOD, DT_I64, 7, -2, -1},
+        {K_IDIV, DT_I32, INT32_MIN, -1, INT32_MIN},
+        {K_IMOD, DT_I64, INT64_MIN, -1, 0},
+        {K_ADD, DT_I32, INT32_MAX, 1, INT32_MIN},
+        {K_MUL, DT_U8, 200, 2, 144},
+        {K_SUB, DT_U8, 1, 2, 255},
+        {K_LSHR, DT_I32, -1, 28, 15},
+        {K_ASHR, DT_I32, -16, 2, -4},
+        {K_SHL, DT_I32, 1, 31, INT32_MIN},
+        {K_UMULHI, DT_I32, -1, -1, -2},
+        {K_LT, DT_I32, -1, 0, 1},
+        {K_ULT, DT_I32, -1, 0, 0},
+        {K_LT, DT_U8, 200, 100, 0},
+        {K_IMIN, DT_I64, -3, 2, -3},
+        {K_IMAX, DT_U8, 200, 100, 200},
+        {K_XOR, DT_BOOL, 1, 1, 0},
     };
     Bench t = open_bench();
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const Folded *row = &rows[i];
         KInst *x = kir_int(&t.b, row->dtype, row->x), *y = kir_int(&t.b, row->dtype, row->y);
         int64_t value = 0;
-        cr_assert(kir_constant(kir_binary(&t.b, row->op, x, y), &value), "row %zu is not folded", i);
+        cr_assert(kir_constant(kir_binary(&t.b, row->op, x, y), &value), "row %zu is not folded",
+                  i);
         cr_assert_eq(value, row->result, "row %zu: %ld", i, (long)value);
     }
     KInst *zero = kir_index(&t.b, 0);
@@ -107,7 +137,8 @@ Test(kernel, constants_are_computed_as_the_machine_would) {
     arena_free(t.arena);
 }
 
-Test(kernel, values_are_found_again_also_from_inner_blocks) {
+Test(kernel, values_are_found_again_also_from_inner_blocks)
+{
     Bench t = open_bench();
     KInst *outer = index_op(&t, K_MUL, t.begin, 12);
     KInst *loop = kir_for(&t.b, t.begin, t.end, 1, NULL, 0);
@@ -115,7 +146,8 @@ Test(kernel, values_are_found_again_also_from_inner_blocks) {
     KInst *inner = index_op(&t, K_MUL, kir_loop_arg(loop, 0), 12);
     cr_assert_eq(index_op(&t, K_MUL, kir_loop_arg(loop, 0), 12), inner);
     KInst *first = kir_load(&t.b, t.y, inner, 1, NULL);
-    cr_assert_neq(kir_load(&t.b, t.y, inner, 1, NULL), first, "a load is made again: a store may stand between");
+    cr_assert_neq(kir_load(&t.b, t.y, inner, 1, NULL), first,
+                  "a load is made again: a store may stand between");
     kir_end_for(&t.b, loop, NULL);
     KInst *branch = kir_if(&t.b, kir_binary(&t.b, K_LT, t.begin, t.end));
     KInst *in_then = index_op(&t, K_MUL, t.end, 5);
@@ -126,7 +158,8 @@ Test(kernel, values_are_found_again_also_from_inner_blocks) {
     arena_free(t.arena);
 }
 
-Test(kernel, scalars_are_splatted_by_themselves) {
+Test(kernel, scalars_are_splatted_by_themselves)
+{
     Bench t = open_bench();
     KInst *v = kir_load(&t.b, t.x, t.begin, 16, NULL), *s = kir_load(&t.b, t.x, t.end, 1, NULL);
     cr_assert_eq(kir_binary(&t.b, K_MUL, v, s)->type.lanes, 16);
@@ -140,7 +173,8 @@ Test(kernel, scalars_are_splatted_by_themselves) {
     arena_free(t.arena);
 }
 
-static void round_trip(const Kernel *kernel, const char *what) {
+static void round_trip(const Kernel *kernel, const char *what)
+{
     Arena *arena = arena_new();
     StrBuf first = {0}, second = {0};
     char *error;
@@ -155,7 +189,8 @@ static void round_trip(const Kernel *kernel, const char *what) {
     arena_free(arena);
 }
 
-Test(kernel, random_kernels_survive_their_text) {
+Test(kernel, random_kernels_survive_their_text)
+{
     for (uint64_t seed = 0; seed < 1500; seed++) {
         Arena *arena = arena_new();
         Kernel *kernel = kernel_random(arena, seed, 4 + (int)(seed % 60));
@@ -166,20 +201,23 @@ Test(kernel, random_kernels_survive_their_text) {
     }
 }
 
-Test(kernel, random_kernels_are_all_different) {
+Test(kernel, random_kernels_are_all_different)
+{
     Arena *arena = arena_new();
     Kernel *kernels[60];
     for (int i = 0; i < 60; i++) {
         kernels[i] = kernel_random(arena, (uint64_t)i, 40);
         for (int j = 0; j < i; j++) {
-            cr_assert(!kernel_equal(kernels[i], kernels[j]) && kernel_hash(kernels[i]) != kernel_hash(kernels[j]));
+            cr_assert(!kernel_equal(kernels[i], kernels[j]) &&
+                      kernel_hash(kernels[i]) != kernel_hash(kernels[j]));
         }
         cr_assert(kernel_equal(kernels[i], kernel_random(arena, (uint64_t)i, 40)));
     }
     arena_free(arena);
 }
 
-static char *file_text(const char *path) {
+static char *file_text(const char *path)
+{
     FILE *file = fopen(path, "rb");
     cr_assert(file, "%s", path);
     char *text = calloc(1, 1 << 16);
@@ -188,7 +226,8 @@ static char *file_text(const char *path) {
     return text;
 }
 
-Test(kernel, the_golden_text_is_read_and_printed_as_it_stands) {
+Test(kernel, the_golden_text_is_read_and_printed_as_it_stands)
+{
     Arena *arena = arena_new();
     char *text = file_text(NNC_SOURCE_DIR "/tests/golden/kernel/softmax_row.k"), *error;
     Kernel *kernel = kernel_read(arena, text, &error);
@@ -201,7 +240,8 @@ Test(kernel, the_golden_text_is_read_and_printed_as_it_stands) {
     arena_free(arena);
 }
 
-Test(kernel, no_cut_or_changed_text_is_taken_for_something_else) {
+Test(kernel, no_cut_or_changed_text_is_taken_for_something_else)
+{
     char *text = file_text(NNC_SOURCE_DIR "/tests/golden/kernel/softmax_row.k");
     size_t length = strlen(text);
     for (size_t i = 0; i < length; i++) {
@@ -224,7 +264,9 @@ Test(kernel, no_cut_or_changed_text_is_taken_for_something_else) {
     free(text);
 }
 
-typedef struct { const char *body, *error; } Wrong;
+typedef struct {
+    const char *body, *error;
+} Wrong;
 
 static const Wrong wrong_bodies[] = {
     {"  %0 = add %1, %begin : i64\n", "line 2: a value is used before its definition"},
@@ -241,38 +283,53 @@ static const Wrong wrong_bodies[] = {
     {"  %0 = const 300 : u8\n", "kernel k: %2 const: the constant is out of range\n"},
     {"  %0 = load x[%begin] : f64\n", "kernel k: %2 load: the value is not of the buffer's type\n"},
     {"  %0 = load y[%begin] : i64\n", "kernel k: %2 load: the buffer is not marked read\n"},
-    {"  %0 = load x[%begin] : f32\n  store x[%begin], %0\n", "kernel k: %3 store: the buffer is not marked written\n"},
-    {"  %0 = add %begin, %end : i32\n", "kernel k: %2 add: the result is not of the operands' type\n"},
-    {"  %0 = fma %begin, %begin, %end : i64\n", "kernel k: %2 fma: not for operands of this type\n"},
+    {"  %0 = load x[%begin] : f32\n  store x[%begin], %0\n",
+     "kernel k: %3 store: the buffer is not marked written\n"},
+    {"  %0 = add %begin, %end : i32\n",
+     "kernel k: %2 add: the result is not of the operands' type\n"},
+    {"  %0 = fma %begin, %begin, %end : i64\n",
+     "kernel k: %2 fma: not for operands of this type\n"},
     {"  %0 = add %begin : i64\n", "kernel k: %2 add: the wrong number of operands\n"},
-    {"  %0 = lt %begin, %end : i64\n", "kernel k: %2 lt: the result is not bool of as many lanes\n"},
-    {"  %0 = splat %begin : i32x4\n", "kernel k: %2 splat: the operand is not a scalar of the result's element type\n"},
+    {"  %0 = lt %begin, %end : i64\n",
+     "kernel k: %2 lt: the result is not bool of as many lanes\n"},
+    {"  %0 = splat %begin : i32x4\n",
+     "kernel k: %2 splat: the operand is not a scalar of the result's element type\n"},
     {"  %0 = bitcast %begin : f32\n", "kernel k: %2 bitcast: the types differ in size\n"},
-    {"  %0 = iota : i64x3\n  %1 = halves_add %0 : i64\n", "kernel k: %3 halves_add: the number of lanes is not a power of two\n"},
+    {"  %0 = iota : i64x3\n  %1 = halves_add %0 : i64\n",
+     "kernel k: %3 halves_add: the number of lanes is not a power of two\n"},
     {"  %0 = extract %begin, 1 : i64\n", "kernel k: %2 extract: no such lane\n"},
-    {"  %0 = iota : i64x2\n  %1 = shuffle %0, %0[0, 4] : i64x2\n", "kernel k: %3 shuffle: the mask picks a lane that is not there\n"},
-    {"  %0 = iota : i64x2\n  %1 = shuffle %0, %0[0, 1] : i64x4\n", "line 3: the mask is not as long as the result"},
-    {"  %0 = for %1 = %begin .. %end step 0 {\n    yield\n  }\n", "kernel k: %2 for: the step is not positive\n"},
+    {"  %0 = iota : i64x2\n  %1 = shuffle %0, %0[0, 4] : i64x2\n",
+     "kernel k: %3 shuffle: the mask picks a lane that is not there\n"},
+    {"  %0 = iota : i64x2\n  %1 = shuffle %0, %0[0, 1] : i64x4\n",
+     "line 3: the mask is not as long as the result"},
+    {"  %0 = for %1 = %begin .. %end step 0 {\n    yield\n  }\n",
+     "kernel k: %2 for: the step is not positive\n"},
     {"  %0 = for %1 = %begin .. %end step 1 {\n  }\n",
-     "kernel k: %2 for: a block does not end with yield\nkernel k: %2 for: the body does not yield the carried values\n"},
+     "kernel k: %2 for: a block does not end with yield\nkernel k: %2 for: the body does not yield "
+     "the carried values\n"},
     {"  %0 = for %1 = %begin .. %end step 1 (%2 = %end : i32) {\n    yield %2\n  }\n",
      "kernel k: %2 for: a parameter of the body is not of the type of its first value\n"},
     {"  %0 = for %1 = %begin .. %end step 1 {\n    yield\n  }\n  store y[%1], %1\n",
      "kernel k: %5 store: an operand is not defined before it or not visible here\n"},
-    {"  %0 = for %1 = %begin .. %end step 1 {\n    yield\n  }\n  %2 = result %0, 0 : i64\n", "kernel k: %5 result: no such result\n"},
-    {"  %0 = if %begin {\n    yield\n  } else {\n    yield\n  }\n", "kernel k: %2 if: the condition is not a scalar bool\n"},
+    {"  %0 = for %1 = %begin .. %end step 1 {\n    yield\n  }\n  %2 = result %0, 0 : i64\n",
+     "kernel k: %5 result: no such result\n"},
+    {"  %0 = if %begin {\n    yield\n  } else {\n    yield\n  }\n",
+     "kernel k: %2 if: the condition is not a scalar bool\n"},
     {"  %0 = lt %begin, %end : bool\n  %1 = if %0 {\n    yield %0\n  } else {\n    yield\n  }\n",
      "kernel k: %3 if: the blocks do not yield the same types\n"},
-    {"  yield\n", "kernel k: %2 yield: yield is not at the end of the block of a loop or a branch\n"},
+    {"  yield\n",
+     "kernel k: %2 yield: yield is not at the end of the block of a loop or a branch\n"},
     {"  %0 = arg 0 : i64\n", "kernel k: %2 arg: a parameter stands at the head of a block\n"},
     {"  %0 = const 1 : i64\n", NULL},
 };
 
-Test(kernel, every_fault_has_its_message) {
+Test(kernel, every_fault_has_its_message)
+{
     for (size_t i = 0; i < sizeof wrong_bodies / sizeof *wrong_bodies; i++) {
         Arena *arena = arena_new();
         char *error = NULL;
-        char *text = arena_format(arena, "kernel k (x: f32 read, y: i64 write) {\n%s}\n", wrong_bodies[i].body);
+        char *text = arena_format(arena, "kernel k (x: f32 read, y: i64 write) {\n%s}\n",
+                                  wrong_bodies[i].body);
         Kernel *kernel = kernel_read(arena, text, &error);
         if (wrong_bodies[i].error) {
             cr_assert(!kernel, "row %zu is accepted", i);
@@ -285,7 +342,8 @@ Test(kernel, every_fault_has_its_message) {
     }
 }
 
-Test(kernel, a_broken_kernel_in_memory_is_found) {
+Test(kernel, a_broken_kernel_in_memory_is_found)
+{
     Bench t = open_bench();
     KInst *loop = kir_for(&t.b, t.begin, t.end, 1, NULL, 0);
     KInst *value = kir_load(&t.b, t.x, kir_loop_arg(loop, 0), 1, NULL);
@@ -300,11 +358,15 @@ Test(kernel, a_broken_kernel_in_memory_is_found) {
     arena_free(t.arena);
 }
 
-Test(kernel, names_do_not_make_kernels_different) {
+Test(kernel, names_do_not_make_kernels_different)
+{
     static const char *const texts[3] = {
-        "kernel a (x: f32 read, y: f32 write) {\n  %0 = load x[%begin] : f32\n  store y[%begin], %0\n}\n",
-        "kernel b (p: f32 read, q: f32 write) {\n  %0 = load p[%begin] : f32\n  store q[%begin], %0\n}\n",
-        "kernel a (x: f32 read, y: f32 write) {\n  %0 = load x[%begin] : f32\n  store y[%end], %0\n}\n",
+        "kernel a (x: f32 read, y: f32 write) {\n  %0 = load x[%begin] : f32\n  store y[%begin], "
+        "%0\n}\n",
+        "kernel b (p: f32 read, q: f32 write) {\n  %0 = load p[%begin] : f32\n  store q[%begin], "
+        "%0\n}\n",
+        "kernel a (x: f32 read, y: f32 write) {\n  %0 = load x[%begin] : f32\n  store y[%end], "
+        "%0\n}\n",
     };
     Arena *arena = arena_new();
     Kernel *kernels[3];
@@ -313,7 +375,9 @@ Test(kernel, names_do_not_make_kernels_different) {
         kernels[i] = kernel_read(arena, texts[i], &error);
         cr_assert(kernels[i]);
     }
-    cr_assert(kernel_equal(kernels[0], kernels[1]) && kernel_hash(kernels[0]) == kernel_hash(kernels[1]));
-    cr_assert(!kernel_equal(kernels[0], kernels[2]) && kernel_hash(kernels[0]) != kernel_hash(kernels[2]));
+    cr_assert(kernel_equal(kernels[0], kernels[1]) &&
+              kernel_hash(kernels[0]) == kernel_hash(kernels[1]));
+    cr_assert(!kernel_equal(kernels[0], kernels[2]) &&
+              kernel_hash(kernels[0]) != kernel_hash(kernels[2]));
     arena_free(arena);
 }
