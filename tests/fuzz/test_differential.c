@@ -1,0 +1,144 @@
+/* The interpreter against compiled code, on random graphs: equal to the bit, fused and unfused, planned and unplanned, for
+ * several values of the free dimension, whole and in chunks, with tiles and with the naive contractions.
+ *
+ * NNC_FUZZ_COUNT graphs (default 150) from seed NNC_FUZZ_SEED (default 1). A mismatch prints the seed, the graph, and the way
+ * it was compiled. */
+#include "compiler/ref/ref.h"
+#include "tests/support/compiled.h"
+#include "tests/support/random_graph.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    const char *name;
+    ScheduleOptions schedule;
+    LowerOptions lower;
+    int chunks;
+} Way;
+
+static const Way ways[] = {
+    {"fused", {.fuse = true, .plan = true}, {0}, 1},
+    {"fused, 3 chunks, any order", {.fuse = true, .plan = true, .stress_seed = 7}, {0}, 3},
+    {"unfused, naive", {.fuse = false, .plan = true}, {.naive_contract = true}, 1},
+    {"fused, 256 bit", {.fuse = true, .plan = false}, {.vector_bytes = 32, .vector_registers = 16}, 2},
+};
+
+static const int64_t free_sizes[] = {8, 5, 1, 0};
+
+typedef struct {
+    Arena *arena;
+    Graph *graph;
+    uint64_t seed;
+    bool special;
+    bool may_fail;
+} Case;
+
+static int setting(const char *name, int otherwise) {
+    const char *text = getenv(name);
+    return text != NULL ? atoi(text) : otherwise;
+}
+
+static void report(const Case *t, const Way *way, int64_t size, const char *what) {
+    StrBuf text = {0};
+    graph_print(t->graph, &text);
+    cr_log_error("seed %llu, %s, B = %lld: %s\n%s", (unsigned long long)t->seed, way->name, (long long)size, what, text.text);
+    strbuf_free(&text);
+}
+
+static bool same_failure(const RefRun *run, const Compiled *c) {
+    int64_t element = -1;
+    const Node *failed = compiled_failure(c, &element);
+    return failed == run->failed && (failed == NULL || element == run->failed_element);
+}
+
+static bool same_values(const Case *t, const Way *way, int64_t size, const int64_t *symbols, const void **expected,
+                        const void **found) {
+    for (uint32_t r = 0; r < t->graph->roots.count; r++) {
+        const Node *node = t->graph->roots.data[r].node;
+        int64_t count = random_elements(&node->type, symbols), where = 0;
+        if (!random_same(node->type.dtype, expected[r], found[r], count, &where)) {
+            report(t, way, size, arena_format(t->arena, "%s differs at element %lld", t->graph->roots.data[r].name,
+                                              (long long)where));
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool compare_at(const Case *t, const Way *way, Compiled *c, int64_t size) {
+    Arena *arena = arena_new();
+    int64_t symbols[8];
+    for (int i = 0; i < 8; i++) {
+        symbols[i] = size;
+    }
+    RandomData data = {arena, symbols, t->seed, t->special};
+    RefRun run = {.graph = t->graph, .symbols = symbols, .leaf = random_leaf, .user = &data, .seed = 11, .step = 5};
+    const void **expected = ARENA_ARRAY(arena, const void *, t->graph->roots.count);
+    const void **found = ARENA_ARRAY(arena, const void *, t->graph->roots.count);
+    bool ran = ref_run(&run, arena, expected), good = true;
+    CompiledCall call = {symbols, random_leaf, &data, 11, 5, way->chunks};
+    StrBuf faults = {0};
+    if (!plan_check(c->schedule, symbols, &faults)) {
+        report(t, way, size, faults.text);
+        good = false;
+    } else if (!compiled_run(c, &call, found)) {
+        report(t, way, size, "wrote outside of the arena, or the plan disagrees");
+        good = false;
+    } else if ((ran || t->may_fail) && !same_failure(&run, c)) {
+        int64_t element = -1;
+        const Node *failed = compiled_failure(c, &element);
+        report(t, way, size, arena_format(arena, "failures differ: interpreter node %d element %lld, compiled %d %lld",
+                                          run.failed ? (int)run.failed->id : -1, (long long)run.failed_element,
+                                          failed ? (int)failed->id : -1, (long long)element));
+        good = false;
+    } else {
+        good = same_values(t, way, size, symbols, expected, found);
+    }
+    strbuf_free(&faults);
+    arena_free(arena);
+    return good;
+}
+
+static bool compare_way(const Case *t, const Way *way) {
+    Compiled compiled;
+    char *error = NULL;
+    ScheduleOptions schedule = way->schedule;
+    LowerOptions lower = way->lower;
+    if (!lower.naive_contract) {
+        schedule.scratch = lower_contract_scratch;
+        schedule.scratch_user = &lower;
+    }
+    bool good = compiled_open(&compiled, t->arena, t->graph, &schedule, &lower, &error);
+    if (!good) {
+        report(t, way, 0, error);
+        free(error);
+    }
+    for (size_t i = 0; good && i < sizeof free_sizes / sizeof *free_sizes; i++) {
+        good = compare_at(t, way, &compiled, free_sizes[i]);
+    }
+    compiled_close(&compiled);
+    return good;
+}
+
+static bool compare_seed(uint64_t seed) {
+    Arena *arena = arena_new();
+    DimTable *dims = dim_table_new(arena);
+    bool may_fail = seed % 8 == 7;
+    RandomGraphOptions options = {.operations = (int)(4 + seed % 17), .max_elements = 2000, .free_symbol = seed % 4 != 3,
+                                  .may_fail = may_fail, .only_f32 = seed % 3 == 0};
+    Case t = {arena, random_graph(arena, dims, seed, &options), seed, seed % 5 == 0, may_fail};
+    size_t way = seed % (sizeof ways / sizeof *ways);
+    bool good = compare_way(&t, &ways[way]) && (way == 0 || compare_way(&t, &ways[0]));
+    arena_free(arena);
+    return good;
+}
+
+Test(differential, random_graphs) {
+    int count = setting("NNC_FUZZ_COUNT", 150), first = setting("NNC_FUZZ_SEED", 1), wrong = 0;
+    for (int i = 0; i < count && wrong < 3; i++) {
+        wrong += !compare_seed((uint64_t)(first + i));
+    }
+    cr_assert_eq(wrong, 0);
+}
