@@ -137,8 +137,37 @@ static bool follow(const Checker *c, const Node *n, const int64_t *index, int64_
             source[i] = size_of(c, n->src[0], i) == 1 ? 0 : index[i];
         }
         return true;
+    case OP_SLICE:
+        for (int i = 0; i < n->type.rank; i++) {
+            source[i] = dim_eval(n->attr.slice.start[i], c->symbols) + index[i] * n->attr.slice.step[i];
+        }
+        return true;
+    case OP_PAD:
+        for (int i = 0; i < n->type.rank; i++) {
+            source[i] = index[i] - dim_eval(n->attr.pad.low[i], c->symbols);
+            if (n->attr.pad.interior[i] > 0 || source[i] < 0 || source[i] >= size_of(c, n->src[0], i)) {
+                return false;
+            }
+        }
+        return true;
+    case OP_REVERSE:
+        memcpy(source, index, sizeof *source * MAX_RANK);
+        for (int i = 0; i < n->attr.axes.count; i++) {
+            source[n->attr.axes.axis[i]] = size_of(c, n, n->attr.axes.axis[i]) - 1 - index[n->attr.axes.axis[i]];
+        }
+        return true;
     default: return false;
     }
+}
+
+/* Elements that are not known must not come from the buffer that is written over. */
+static void walk_unknown(Walker *w, const Node *n, bool top) {
+    Extent kept = w->c->spans[w->buffer];
+    w->c->round++;
+    w->c->spans[w->buffer] = (Extent){0, 0, -1, -1};
+    touch_below(w->c, n, w->group, top);
+    w->good &= w->c->spans[w->buffer].born < 0;
+    w->c->spans[w->buffer] = kept;
 }
 
 static void walk(Walker *w, const Node *n, const int64_t *index, bool top) {
@@ -158,13 +187,13 @@ static void walk(Walker *w, const Node *n, const int64_t *index, bool top) {
     int64_t source[MAX_RANK];
     OpClass class = op_info[n->op].op_class;
     bool moved = class == CLASS_MOVE && follow(w->c, n, index, source);
+    if (n->op == OP_GATHER) {
+        walk(w, n->src[1], index + n->attr.axis, false);
+        walk_unknown(w, n->src[0], false);
+        return;
+    }
     if (class != CLASS_ELEMENTWISE && !moved && class != CLASS_REDUCE) {
-        w->c->round++;
-        Extent kept = w->c->spans[w->buffer];
-        w->c->spans[w->buffer] = (Extent){0, 0, -1, -1};
-        touch_below(w->c, n, w->group, true);
-        w->good &= w->c->spans[w->buffer].born < 0; /* an element that is not known must not come from there */
-        w->c->spans[w->buffer] = kept;
+        walk_unknown(w, n, true);
         return;
     }
     for (int i = 0; i < n->nsrc && class != CLASS_REDUCE; i++) {

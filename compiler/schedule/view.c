@@ -265,17 +265,6 @@ static void walk_reverse(Walk *walk, const Node *node, const Trace *at) {
     walk_node(walk, node->src[0], &source);
 }
 
-static void walk_window(Walk *walk, const Node *node, const Trace *at) {
-    Trace source = *at;
-    for (int i = 0; i < node->type.rank; i++) {
-        if (node->attr.window.size[i] != 1 || node->attr.window.stride[i] != 1 ||
-            !dim_is(node->attr.window.pad_low[i], 0)) {
-            source.axis[i] = TRACE_OTHER;
-        }
-    }
-    walk_node(walk, node->src[0], &source);
-}
-
 static void walk_gather(Walk *walk, const Node *node, const Trace *at) {
     const Node *x = node->src[0], *index = node->src[1];
     Trace source = trace_of(TRACE_OTHER), picked = trace_of(TRACE_OTHER);
@@ -317,7 +306,7 @@ static WalkOp *walk_op(const Node *node) {
             return table[i].walk;
         }
     }
-    return class_of(node) == CLASS_ELEMENTWISE ? walk_elementwise : class_of(node) == CLASS_WINDOW ? walk_window : walk_any;
+    return class_of(node) == CLASS_ELEMENTWISE ? walk_elementwise : walk_any;
 }
 
 static bool already_walked(Walk *walk, const Node *node, const Trace *at) {
