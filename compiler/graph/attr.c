@@ -1,6 +1,8 @@
-/* Attributes of nodes (attr.h). In: an Attr; out: its bytes for hashing, its text, or the Attr read from text.
+/* Attributes of nodes (attr.h). In: an Attr; out: its bytes for hashing, its text, or the Attr read
+ * from text.
  *
- *   slice {[0:B:1, 2:10:2]}      conv {stride = [1, 1], pad = [0:0, 0:0], dilate_x = [1, 1], dilate_y = [1, 1]}
+ *   slice {[0:B:1, 2:10:2]}
+ *   window_max {size = [2, 2], stride = [2, 2], dilate = [1, 1], pad = [0:0, 0:0]}
  *
  * Each walk_KIND is a grammar of its text; in the other modes the punctuation does nothing. */
 #include "compiler/graph/attr.h"
@@ -164,7 +166,8 @@ static bool walk_more(AttrWalk *walk, int i, int *count, int limit, const char *
         return i < *count;
     *count = i;
     skip_spaces(walk);
-    if (walk->error != NULL || strchr("]},", i == 0 || *walk->at == ']' || *walk->at == '}' ? *walk->at : ' ') != NULL)
+    if (walk->error != NULL ||
+        strchr("]},", i == 0 || *walk->at == ']' || *walk->at == '}' ? *walk->at : ' ') != NULL)
         return false;
     if (i > 0 && separator[0] == ' ' && !isdigit((unsigned char)*walk->at))
         return false;
@@ -252,7 +255,8 @@ static void walk_CONST(AttrWalk *walk, Attr *attr)
     DType dtype = attr->constant.type.dtype;
     walk_type(walk, &attr->constant.type);
     if (walk->mode == WALK_ENCODE)
-        strbuf_add_bytes(walk->out, (const char *)&attr->constant.value, sizeof attr->constant.value);
+        strbuf_add_bytes(walk->out, (const char *)&attr->constant.value,
+                         sizeof attr->constant.value);
     if (walk->mode == WALK_PRINT)
         print_value(dtype, attr->constant.value.i, walk->out);
     if (walk->mode == WALK_READ && !read_value(dtype, &walk->at, &attr->constant.value.i))
@@ -423,11 +427,13 @@ static void walk_CALL(AttrWalk *walk, Attr *attr)
 }
 
 static void (*const walks[AT_COUNT])(AttrWalk *, Attr *) = {
-    [AT_NONE] = walk_NONE,   [AT_LEAF] = walk_LEAF,     [AT_CONST] = walk_CONST, [AT_LITERAL] = walk_LITERAL,
-    [AT_IOTA] = walk_IOTA,   [AT_DIM] = walk_DIM,       [AT_RANDOM] = walk_RANDOM, [AT_DTYPE] = walk_DTYPE,
-    [AT_CHECK] = walk_CHECK, [AT_SHAPE] = walk_SHAPE,   [AT_PERM] = walk_PERM,   [AT_SLICE] = walk_SLICE,
-    [AT_PAD] = walk_PAD,     [AT_AXIS] = walk_AXIS,     [AT_AXES] = walk_AXES,   [AT_DOT] = walk_DOT,
-    [AT_CONV] = walk_CONV,   [AT_WINDOW] = walk_WINDOW, [AT_CALL] = walk_CALL,
+    [AT_NONE] = walk_NONE,       [AT_LEAF] = walk_LEAF,   [AT_CONST] = walk_CONST,
+    [AT_LITERAL] = walk_LITERAL, [AT_IOTA] = walk_IOTA,   [AT_DIM] = walk_DIM,
+    [AT_RANDOM] = walk_RANDOM,   [AT_DTYPE] = walk_DTYPE, [AT_CHECK] = walk_CHECK,
+    [AT_SHAPE] = walk_SHAPE,     [AT_PERM] = walk_PERM,   [AT_SLICE] = walk_SLICE,
+    [AT_PAD] = walk_PAD,         [AT_AXIS] = walk_AXIS,   [AT_AXES] = walk_AXES,
+    [AT_DOT] = walk_DOT,         [AT_CONV] = walk_CONV,   [AT_WINDOW] = walk_WINDOW,
+    [AT_CALL] = walk_CALL,
 };
 
 void attr_walk(AttrWalk *walk, Attr *attr)

@@ -1,6 +1,7 @@
-/* Attributes, one description per kind: walk_KIND in attr.c names the fields in order, and an AttrWalk does with them what
- * its mode says. So a kind is printed, read, hashed, compared, copied and searched for dims by one function.
- * The fields of kinds that carry their own Type do not print it: the text of a node ends with it. */
+/* Attributes, one description per kind: walk_KIND in attr.c names the fields in order, and an
+ * AttrWalk does with them what its mode says. So a kind is printed, read, hashed, compared, copied
+ * and searched for dims by one function. The fields of kinds that carry their own Type do not print
+ * it: the text of a node ends with it. */
 #ifndef NNC_GRAPH_ATTR_H
 #define NNC_GRAPH_ATTR_H
 #include "compiler/graph/graph.h"

@@ -1,5 +1,6 @@
-/* Names, numbers and values of attributes as text (attr_value.h). The rule is that reading what was printed gives the same
- * bits: floats are printed with the fewest digits that do, NaNs that are not the usual one with their bits.
+/* Names, numbers and values of attributes as text (attr_value.h). The rule is that reading what was
+ * printed gives the same bits: floats are printed with the fewest digits that do, NaNs that are not
+ * the usual one with their bits.
  *
  *   0.1   -0   inf   nan   nan:fff8000000000001   true   "a name with spaces" */
 #include "compiler/graph/attr_value.h"

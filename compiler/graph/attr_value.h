@@ -1,4 +1,5 @@
-/* Names, numbers and values as text, for attributes. Readers move *text past what they read and skip spaces first. */
+/* Names, numbers and values as text, for attributes. Readers move *text past what they read and
+ * skip spaces first. */
 #ifndef NNC_GRAPH_ATTR_VALUE_H
 #define NNC_GRAPH_ATTR_VALUE_H
 #include "runtime/base/arena.h"
@@ -9,8 +10,9 @@
 void print_name(const char *name, StrBuf *out);
 const char *read_name(Arena *arena, const char **text); /* NULL: no name */
 bool read_integer(const char **text, int64_t *value);
-/* One value; bits holds a double for float types (f32 values are exact in it) and an integer for the others. Every bit
- * survives: infinities are inf and -inf, a NaN other than the usual one is nan:BITS. */
+/* One value; bits holds a double for float types (f32 values are exact in it) and an integer for
+ * the others. Every bit survives: infinities are inf and -inf, a NaN other than the usual one is
+ * nan:BITS. */
 void print_value(DType dtype, int64_t bits, StrBuf *out);
 bool read_value(DType dtype, const char **text, int64_t *bits);
 /* Dense data, values with commas between. */

@@ -1,5 +1,6 @@
-/* Constructors over graph_node (build.h). In: operands of any fitting shape; out: nodes whose broadcasts are explicit.
- * Moves that move nothing give their operand back, and a constant is made in the shape where it is used.
+/* Constructors over graph_node (build.h). In: operands of any fitting shape; out: nodes whose
+ * broadcasts are explicit. Moves that move nothing give their operand back, and a constant is made
+ * in the shape where it is used.
  *
  *   build_binary(add, f32[B, 3], f32[3])   ->   reshape to [1, 3], expand to [B, 3], add */
 #include "compiler/graph/build.h"
@@ -135,13 +136,17 @@ Node *build_broadcast(Graph *g, Node *x, int rank, const Dim *const *dims)
     const Dim *padded[MAX_RANK];
     int missing = rank - x->type.rank;
     for (int i = 0; i < rank; i++)
-        padded[i] = i < missing ? dim_const(g->dims, 1) : missing < 0 ? dims[i] : x->type.dims[i - missing];
+        padded[i] = i < missing   ? dim_const(g->dims, 1)
+                    : missing < 0 ? dims[i]
+                                  : x->type.dims[i - missing];
     return build_expand(g, build_reshape(g, x, rank, padded), rank, dims);
 }
 
-Node *build_slice_axis(Graph *g, Node *x, int axis, const Dim *start, const Dim *limit, int64_t step)
+Node *build_slice_axis(Graph *g, Node *x, int axis, const Dim *start, const Dim *limit,
+                       int64_t step)
 {
-    if (x == NULL || (dim_is(start, 0) && axis < x->type.rank && limit == x->type.dims[axis] && step == 1))
+    if (x == NULL ||
+        (dim_is(start, 0) && axis < x->type.rank && limit == x->type.dims[axis] && step == 1))
         return x;
     Attr attr = {.kind = AT_SLICE, .slice = {.rank = x->type.rank}};
     for (int i = 0; i < x->type.rank; i++) {
@@ -180,7 +185,8 @@ Node *build_reverse(Graph *g, Node *x, Axes axes)
 
 /* Elementwise */
 
-/* The shape that numpy's rule gives to operands together. Dims that do not fit stay, and the shape rule refuses them. */
+/* The shape that numpy's rule gives to operands together. Dims that do not fit stay, and the shape
+ * rule refuses them. */
 static int common_shape(Node *const *x, int count, const Dim **dims)
 {
     int rank = 0;
@@ -197,7 +203,8 @@ static int common_shape(Node *const *x, int count, const Dim **dims)
     return rank;
 }
 
-/* An operand that does not fit stays as it is, so that the refusal names the types that the caller wrote. */
+/* An operand that does not fit stays as it is, so that the refusal names the types that the caller
+ * wrote. */
 static Node *fit_operand(Graph *g, Node *x, int rank, const Dim *const *dims)
 {
     int missing = rank - x->type.rank;
@@ -278,7 +285,8 @@ Node *build_axis_op(Graph *g, OpCode op, Node *x, int axis)
     return graph_node(g, op, &x, 1, &(Attr){.kind = AT_AXIS, .axis = axis});
 }
 
-Node *build_dot(Graph *g, Node *x, Node *y, Axes batch_x, Axes batch_y, Axes contract_x, Axes contract_y)
+Node *build_dot(Graph *g, Node *x, Node *y, Axes batch_x, Axes batch_y, Axes contract_x,
+                Axes contract_y)
 {
     Attr attr = {.kind = AT_DOT, .dot = {batch_x, batch_y, contract_x, contract_y}};
     return graph_node(g, OP_DOT, (Node *[]){x, y}, 2, &attr);
@@ -290,8 +298,9 @@ Node *build_matmul(Graph *g, Node *x, Node *y)
         return NULL;
     int rank = x->type.rank;
     if (rank < 2 || y->type.rank != rank) {
-        g->error = arena_format(g->arena, "a product of matrices needs equal ranks of at least 2, not %d and %d", rank,
-                                y->type.rank);
+        g->error = arena_format(
+            g->arena, "a product of matrices needs equal ranks of at least 2, not %d and %d", rank,
+            y->type.rank);
         return NULL;
     }
     Axes batch = axes_range(0, rank - 2);
@@ -300,10 +309,12 @@ Node *build_matmul(Graph *g, Node *x, Node *y)
 
 Node *build_gather(Graph *g, Node *x, Node *index, int axis)
 {
-    return graph_node(g, OP_GATHER, (Node *[]){x, index}, 2, &(Attr){.kind = AT_AXIS, .axis = axis});
+    return graph_node(g, OP_GATHER, (Node *[]){x, index}, 2,
+                      &(Attr){.kind = AT_AXIS, .axis = axis});
 }
 
 Node *build_scatter_add(Graph *g, Node *x, Node *index, Node *updates, int axis)
 {
-    return graph_node(g, OP_SCATTER_ADD, (Node *[]){x, index, updates}, 3, &(Attr){.kind = AT_AXIS, .axis = axis});
+    return graph_node(g, OP_SCATTER_ADD, (Node *[]){x, index, updates}, 3,
+                      &(Attr){.kind = AT_AXIS, .axis = axis});
 }

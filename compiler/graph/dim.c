@@ -1,11 +1,12 @@
-/* Dimensions (dim.h): interning and arithmetic of integer polynomials. In: two dims of a table; out: the one dim of that
- * table that stands for the result. A polynomial is a sorted list of terms, a term a coefficient and a sorted list of atoms.
+/* Dimensions (dim.h): interning and arithmetic of integer polynomials. In: two dims of a table;
+ * out: the one dim of that table that stands for the result. A polynomial is a sorted list of
+ * terms, a term a coefficient and a sorted list of atoms.
  *
  *   (2*B + 1) * B     -> terms 2*[B, B], 1*[B]
- *   (5*B + 7) // 4    -> B + 1 + floor(B + 3, 4)      whole multiples of the divisor leave the floor
+ *   (5*B + 7) // 4    -> B + 1 + floor(B + 3, 4)      whole multiples leave the floor
  *
- * Sorting is graded lexicographic over names, not over addresses: the same text gives the same order in every table, and long
- * division of polynomials terminates. Text is in dim_text.c. */
+ * Sorting is graded lexicographic over names, not over addresses: the same text gives the same
+ * order in every table, and long division of polynomials terminates. Text is in dim_text.c. */
 #include "compiler/graph/dim_table.h"
 #include "runtime/base/bug.h"
 #include "runtime/base/rng.h"
@@ -113,7 +114,8 @@ static void grow_buckets(DimTable *table)
     table->bucket_count = size;
 }
 
-/* The dim of these terms, which are sorted, combined and without zeros. `terms` is copied when the dim is new. */
+/* The dim of these terms, which are sorted, combined and without zeros. `terms` is copied when the
+ * dim is new. */
 static const Dim *intern(DimTable *table, const DimTerm *terms, uint32_t count)
 {
     uint64_t hash = hash_terms(terms, count);
@@ -137,7 +139,8 @@ static const DimAtom *intern_atom(DimTable *table, DimAtom atom)
 {
     for (uint32_t i = 0; i < table->atoms.count; i++) {
         const DimAtom *old = table->atoms.data[i];
-        if (old->kind == atom.kind && old->symbol == atom.symbol && old->left == atom.left && old->right == atom.right)
+        if (old->kind == atom.kind && old->symbol == atom.symbol && old->left == atom.left &&
+            old->right == atom.right)
             return old;
     }
     DimAtom *kept = arena_copy(table->arena, &atom, sizeof atom);
@@ -160,7 +163,8 @@ const Dim *dim_const(DimTable *table, int64_t value)
 static const Dim *new_symbol(DimTable *table, const char *name)
 {
     vec_push(table->arena, &table->symbols, arena_string(table->arena, name));
-    return from_atom(table, intern_atom(table, (DimAtom){DIM_SYMBOL, table->symbols.count - 1, NULL, NULL}));
+    return from_atom(
+        table, intern_atom(table, (DimAtom){DIM_SYMBOL, table->symbols.count - 1, NULL, NULL}));
 }
 
 static bool find_symbol(const DimTable *table, const char *name, uint32_t *symbol)
@@ -196,12 +200,15 @@ static const Dim *add_scaled(DimTable *table, const Dim *a, const Dim *b, int64_
     DimTerm *terms = ARENA_ARRAY(table->arena, DimTerm, a->count + b->count + 1);
     uint32_t count = 0, i = 0, j = 0;
     while (i < a->count || j < b->count) {
-        int order = i == a->count ? 1 : j == b->count ? -1 : compare_factors(table, &a->terms[i], &b->terms[j]);
+        int order = i == a->count   ? 1
+                    : j == b->count ? -1
+                                    : compare_factors(table, &a->terms[i], &b->terms[j]);
         DimTerm term = order <= 0 ? a->terms[i] : b->terms[j];
         if (order >= 0) {
             int64_t scaled, left = order == 0 ? term.coefficient : 0;
             if (__builtin_mul_overflow(b->terms[j].coefficient, scale, &scaled) ||
-                __builtin_add_overflow(left, scaled, &term.coefficient) || term.coefficient == INT64_MIN)
+                __builtin_add_overflow(left, scaled, &term.coefficient) ||
+                term.coefficient == INT64_MIN)
                 return NULL;
         }
         i += order <= 0;
@@ -227,7 +234,8 @@ static bool multiply_terms(DimTable *table, const DimTerm *a, const DimTerm *b, 
     const DimAtom **factors = ARENA_ARRAY(table->arena, const DimAtom *, a->count + b->count + 1);
     uint32_t count = 0, i = 0, j = 0;
     while (i < a->count || j < b->count) {
-        bool left = j == b->count || (i < a->count && compare_atoms(table, a->factors[i], b->factors[j]) <= 0);
+        bool left = j == b->count ||
+                    (i < a->count && compare_atoms(table, a->factors[i], b->factors[j]) <= 0);
         factors[count++] = left ? a->factors[i++] : b->factors[j++];
     }
     *out = (DimTerm){0, count, factors};
@@ -335,7 +343,8 @@ static const Dim *merge_nested(DimTable *table, const Dim *a, int64_t divisor)
     return left == NULL || right == NULL ? NULL : dim_floordiv(table, left, right);
 }
 
-/* floor(a, b) as an atom, after the constant divisor and the coefficients of a lost their common factor. */
+/* floor(a, b) as an atom, after the constant divisor and the coefficients of a lost their common
+ * factor. */
 static const Dim *floor_atom(DimTable *table, const Dim *a, const Dim *b)
 {
     int64_t divisor = 0, common, ignored;
@@ -355,7 +364,8 @@ static const Dim *floor_atom(DimTable *table, const Dim *a, const Dim *b)
                 terms[count].coefficient = floor_div(a->terms[i].coefficient, common);
                 count += terms[count].coefficient != 0;
             }
-            return dim_floordiv(table, intern(table, terms, count), dim_const(table, divisor / common));
+            return dim_floordiv(table, intern(table, terms, count),
+                                dim_const(table, divisor / common));
         }
     }
     if (dim_is_const(a, &ignored) && ignored == 0)
@@ -363,8 +373,8 @@ static const Dim *floor_atom(DimTable *table, const Dim *a, const Dim *b)
     return from_atom(table, intern_atom(table, (DimAtom){DIM_FLOORDIV, 0, a, b}));
 }
 
-/* Whole multiples of a one-term divisor leave the floor: a = q*b + r gives q + floor(r, b). For a constant divisor r has
- * coefficients from 0 to b - 1, so equal values get equal forms. */
+/* Whole multiples of a one-term divisor leave the floor: a = q*b + r gives q + floor(r, b). For a
+ * constant divisor r has coefficients from 0 to b - 1, so equal values get equal forms. */
 static const Dim *take_whole(DimTable *table, const Dim *a, const Dim *b)
 {
     const Dim *whole = dim_const(table, 0);
@@ -390,16 +400,18 @@ const Dim *dim_floordiv(DimTable *table, const Dim *a, const Dim *b)
     if (dim_divides_exactly(table, a, b, &quotient))
         return quotient;
     if (dim_is_const(b, &divisor) && divisor < 0)
-        return dim_floordiv(table, dim_sub(table, dim_const(table, 0), a), dim_const(table, -divisor));
+        return dim_floordiv(table, dim_sub(table, dim_const(table, 0), a),
+                            dim_const(table, -divisor));
     if (b->count > 1)
         return floor_atom(table, a, b);
     const Dim *whole = take_whole(table, a, b);
     const Dim *rest = dim_sub(table, a, dim_mul(table, whole, b));
     if (rest == NULL)
         return NULL;
-    return rest->count == 0 ? whole : dim_is_const(rest, NULL) && dim_is_const(b, NULL)
-           ? whole /* 0 <= rest < b */
-           : dim_add(table, whole, floor_atom(table, rest, b));
+    return rest->count == 0 ? whole
+           : dim_is_const(rest, NULL) && dim_is_const(b, NULL)
+               ? whole /* 0 <= rest < b */
+               : dim_add(table, whole, floor_atom(table, rest, b));
 }
 
 const Dim *dim_ceildiv(DimTable *table, const Dim *a, const Dim *b)
@@ -423,7 +435,8 @@ static bool never_negative(const Dim *dim)
             const DimAtom *atom = dim->terms[i].factors[j];
             if (atom->kind == DIM_FLOORDIV && !never_negative(atom->left))
                 return false;
-            if (atom->kind == DIM_MAX && !never_negative(atom->left) && !never_negative(atom->right))
+            if (atom->kind == DIM_MAX && !never_negative(atom->left) &&
+                !never_negative(atom->right))
                 return false;
         }
     }
@@ -465,15 +478,17 @@ bool dim_uses_symbol(const Dim *dim, uint32_t symbol)
     for (uint32_t i = 0; i < dim->count; i++) {
         for (uint32_t j = 0; j < dim->terms[i].count; j++) {
             const DimAtom *atom = dim->terms[i].factors[j];
-            if (atom->kind == DIM_SYMBOL ? atom->symbol == symbol
-                                         : dim_uses_symbol(atom->left, symbol) || dim_uses_symbol(atom->right, symbol))
+            if (atom->kind == DIM_SYMBOL
+                    ? atom->symbol == symbol
+                    : dim_uses_symbol(atom->left, symbol) || dim_uses_symbol(atom->right, symbol))
                 return true;
         }
     }
     return false;
 }
 
-static const Dim *substitute_atom(DimTable *table, const DimAtom *atom, uint32_t symbol, const Dim *by)
+static const Dim *substitute_atom(DimTable *table, const DimAtom *atom, uint32_t symbol,
+                                  const Dim *by)
 {
     if (atom->kind == DIM_SYMBOL)
         return atom->symbol == symbol ? by : from_atom(table, atom);
@@ -490,7 +505,8 @@ const Dim *dim_substitute(DimTable *table, const Dim *dim, uint32_t symbol, cons
     for (uint32_t i = 0; i < dim->count; i++) {
         const Dim *product = dim_const(table, dim->terms[i].coefficient);
         for (uint32_t j = 0; j < dim->terms[i].count; j++)
-            product = dim_mul(table, product, substitute_atom(table, dim->terms[i].factors[j], symbol, by));
+            product = dim_mul(table, product,
+                              substitute_atom(table, dim->terms[i].factors[j], symbol, by));
         sum = dim_add(table, sum, product);
     }
     return sum;
@@ -507,12 +523,15 @@ static bool evaluate(const Dim *dim, const int64_t *values, int64_t *out)
             int64_t value, right = 0;
             if (atom->kind == DIM_SYMBOL)
                 value = values[atom->symbol];
-            else if (!evaluate(atom->left, values, &value) || !evaluate(atom->right, values, &right))
+            else if (!evaluate(atom->left, values, &value) ||
+                     !evaluate(atom->right, values, &right))
                 return false;
             if (atom->kind == DIM_FLOORDIV && right <= 0)
                 return false;
             if (atom->kind != DIM_SYMBOL)
-                value = atom->kind == DIM_FLOORDIV ? floor_div(value, right) : value > right ? value : right;
+                value = atom->kind == DIM_FLOORDIV ? floor_div(value, right)
+                        : value > right            ? value
+                                                   : right;
             if (__builtin_mul_overflow(product, value, &product))
                 return false;
         }

@@ -1,6 +1,7 @@
-/* Dimensions as text: `4*B + 3`, `floor(B + 63, 64)`, `max(B, 1)`. Printing puts a term with a positive coefficient first
- * (`T - K + 1`); reading accepts any order, parentheses and products of sums, and gives the interned dim, so that
- * reading what was printed gives the same dim. A name is a letter or _ and then letters, digits, _ and dots. */
+/* Dimensions as text: `4*B + 3`, `floor(B + 63, 64)`, `max(B, 1)`. Printing puts a term with a
+ * positive coefficient first (`T - K + 1`); reading accepts any order, parentheses and products of
+ * sums, and gives the interned dim, so that reading what was printed gives the same dim. A name is
+ * a letter or _ and then letters, digits, _ and dots. */
 #include "compiler/graph/dim_table.h"
 
 #include <ctype.h>
@@ -73,7 +74,8 @@ static const Dim *read_number(DimReader *reader)
 {
     int64_t value = 0;
     while (isdigit((unsigned char)*reader->at))
-        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, *reader->at++ - '0', &value))
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, *reader->at++ - '0', &value))
             return NULL;
     return dim_const(reader->table, value);
 }
@@ -97,7 +99,8 @@ static const Dim *read_name(DimReader *reader)
     while (isalnum((unsigned char)*reader->at) || *reader->at == '_' || *reader->at == '.')
         reader->at++;
     size_t length = (size_t)(reader->at - begin);
-    bool floor = length == 5 && memcmp(begin, "floor", 5) == 0, max = length == 3 && memcmp(begin, "max", 3) == 0;
+    bool floor = length == 5 && memcmp(begin, "floor", 5) == 0,
+         max = length == 3 && memcmp(begin, "max", 3) == 0;
     if ((floor || max) && accept(reader, '('))
         return read_call(reader, floor);
     return dim_symbol(reader->table, arena_substring(reader->table->arena, begin, length));

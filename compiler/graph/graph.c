@@ -1,6 +1,7 @@
-/* Graphs (graph.h): the table of nodes. In: an operation, operands and an attribute; out: the node that stands for it in this
- * graph, made when it is new. Equality is of the operation, the operand nodes and the bytes of the attribute (attr.h);
- * operands of commuting operations are sorted first, so x + y and y + x are one node. */
+/* Graphs (graph.h): the table of nodes. In: an operation, operands and an attribute; out: the node
+ * that stands for it in this graph, made when it is new. Equality is of the operation, the operand
+ * nodes and the bytes of the attribute (attr.h); operands of commuting operations are sorted first,
+ * so x + y and y + x are one node. */
 #include "compiler/graph/graph.h"
 #include "compiler/graph/attr.h"
 #include "runtime/base/bug.h"
@@ -66,7 +67,8 @@ static Node *find_node(const Graph *graph, const Candidate *c)
 {
     if (graph->buckets.count == 0)
         return NULL;
-    for (Node *node = graph->buckets.data[c->node.hash & (graph->buckets.count - 1)]; node != NULL; node = node->chain)
+    for (Node *node = graph->buckets.data[c->node.hash & (graph->buckets.count - 1)]; node != NULL;
+         node = node->chain)
         if (same_node(node, c))
             return node;
     return NULL;
@@ -76,7 +78,9 @@ static Node *keep_node(Graph *graph, const Node *found)
 {
     Node *node = arena_copy(graph->arena, found, sizeof *found);
     AttrWalk walk = {.mode = WALK_COPY, .arena = graph->arena};
-    node->src = found->nsrc > 0 ? arena_copy(graph->arena, found->src, found->nsrc * sizeof *found->src) : NULL;
+    node->src = found->nsrc > 0
+                    ? arena_copy(graph->arena, found->src, found->nsrc * sizeof *found->src)
+                    : NULL;
     attr_walk(&walk, &node->attr);
     if (graph->nodes.count >= graph->buckets.count)
         grow_buckets(graph);
@@ -144,8 +148,8 @@ static bool operands_fit(Graph *graph, OpCode op, Node *const *src, int nsrc)
     }
     if (nsrc >= info->min && (info->max == MANY ? nsrc <= UINT16_MAX : nsrc <= info->max))
         return true;
-    graph->error = arena_format(graph->arena, "%s takes %d operand%s, not %d", info->text, info->min,
-                                info->min == 1 ? "" : "s", nsrc);
+    graph->error = arena_format(graph->arena, "%s takes %d operand%s, not %d", info->text,
+                                info->min, info->min == 1 ? "" : "s", nsrc);
     return false;
 }
 

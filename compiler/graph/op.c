@@ -7,20 +7,15 @@
 enum { COMMUTES = FLAG_COMMUTES, FAILS = FLAG_FAILS };
 
 const OpInfo op_info[OP_COUNT] = {
-#define OP(e, text, lo, hi, cls, attr, flags, shape, grad, doc) \
+#define OP(e, text, lo, hi, cls, attr, flags, shape, grad, doc)                                    \
     [OP_##e] = {text, lo, hi, CLASS_##cls, AT_##attr, flags, shape_##shape, doc, #grad},
 #include "compiler/graph/ops.def"
 };
 
 static const char *const class_titles[] = {
-    [CLASS_LEAF] = "Leaves",
-    [CLASS_ELEMENTWISE] = "Elementwise",
-    [CLASS_MOVE] = "Moves",
-    [CLASS_REDUCE] = "Reductions",
-    [CLASS_CONTRACT] = "Contractions",
-    [CLASS_WINDOW] = "Windows",
-    [CLASS_INDEX] = "Indices",
-    [CLASS_CALL] = "Host functions",
+    [CLASS_LEAF] = "Leaves",       [CLASS_ELEMENTWISE] = "Elementwise", [CLASS_MOVE] = "Moves",
+    [CLASS_REDUCE] = "Reductions", [CLASS_CONTRACT] = "Contractions",   [CLASS_WINDOW] = "Windows",
+    [CLASS_INDEX] = "Indices",     [CLASS_CALL] = "Host functions",
 };
 
 static const char *const shape_docs[] = {
@@ -41,7 +36,8 @@ static void list_row(OpCode op, StrBuf *out)
     const OpInfo *info = &op_info[op];
     strbuf_printf(out, "| `%s` | ", info->text);
     list_operands(info, out);
-    strbuf_printf(out, " | %s | %s | %s%s", shape_docs[op], info->grad_name, info->flags & COMMUTES ? "commutes " : "",
+    strbuf_printf(out, " | %s | %s | %s%s", shape_docs[op], info->grad_name,
+                  info->flags & COMMUTES ? "commutes " : "",
                   info->flags & FAILS ? "may fail " : "");
     strbuf_add(out, "| ");
     for (const char *c = info->doc; *c != 0; c++) {
@@ -54,12 +50,16 @@ static void list_row(OpCode op, StrBuf *out)
 
 void graph_list_ops(StrBuf *out)
 {
-    strbuf_add(out, "# Operations of the graph\n\nMade from `compiler/graph/ops.def`, the only place where an operation is "
-                    "defined; a test keeps this page current.\nShape names the rule in `compiler/graph/shape_*.c`, gradient "
+    strbuf_add(out, "# Operations of the graph\n\nMade from `compiler/graph/ops.def`, the only "
+                    "place where an operation is "
+                    "defined; a test keeps this page current.\nShape names the rule in "
+                    "`compiler/graph/shape_*.c`, gradient "
                     "the rule in `compiler/passes/grad_*.c`.\n");
     for (int op = 0; op < OP_COUNT; op++) {
         if (op == 0 || op_info[op].op_class != op_info[op - 1].op_class)
-            strbuf_printf(out, "\n## %s\n\n| text | operands | shape | gradient | notes | meaning |\n|-|-|-|-|-|-|\n",
+            strbuf_printf(out,
+                          "\n## %s\n\n| text | operands | shape | gradient | notes | meaning "
+                          "|\n|-|-|-|-|-|-|\n",
                           class_titles[op_info[op].op_class]);
         list_row((OpCode)op, out);
     }

@@ -1,5 +1,6 @@
-/* Graphs as text (graph.h shows the form). In: a graph; out: one line per live node and per root. Dead nodes are left out and
- * the others numbered densely in order, so the text is the same for every graph that computes the same in the same order. */
+/* Graphs as text (graph.h shows the form). In: a graph; out: one line per live node and per root.
+ * Dead nodes are left out and the others numbered densely in order, so the text is the same for
+ * every graph that computes the same in the same order. */
 #include "compiler/graph/attr.h"
 #include "compiler/graph/attr_value.h"
 

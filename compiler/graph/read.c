@@ -1,7 +1,8 @@
-/* Reads the text that graph_print writes. Strict: nodes are numbered from 0 in order, none repeats another, and the type at
- * the end of a line is the one that the shape rule gives. Empty lines and lines that begin with # are skipped.
+/* Reads the text that graph_print writes. Strict: nodes are numbered from 0 in order, none repeats
+ * another, and the type at the end of a line is the one that the shape rule gives. Empty lines and
+ * lines that begin with # are skipped.
  *
- *   graph_read(..., "graph g {\n  %0 = input {x} : q8\n}\n", &error)   ->   NULL, "line 2: no type is called q8" */
+ *   "graph g {\n  %0 = input {x} : q8\n}\n"   ->   NULL, "line 2: no type is called q8" */
 #include "compiler/graph/attr.h"
 #include "compiler/graph/attr_value.h"
 #include "compiler/graph/op.h"
@@ -15,7 +16,8 @@ typedef struct {
     const char *rest; /* text after the line */
 } Reader;
 
-/* Moves to the next line with something in it; false: the text ends. The line is copied, so that it ends with a 0. */
+/* Moves to the next line with something in it; false: the text ends. The line is copied, so that it
+ * ends with a 0. */
 static bool next_line(Reader *reader)
 {
     while (*reader->rest != 0) {
@@ -51,7 +53,8 @@ static Node *read_operand(Reader *reader)
     int64_t number = -1;
     if (!want(reader, "%"))
         return NULL;
-    if (!read_integer(&reader->walk.at, &number) || number < 0 || number >= reader->graph->nodes.count) {
+    if (!read_integer(&reader->walk.at, &number) || number < 0 ||
+        number >= reader->graph->nodes.count) {
         walk_fail(&reader->walk, "no such node");
         return NULL;
     }
@@ -100,7 +103,8 @@ static void read_tail(Reader *reader, Attr *attr, Type *type)
         walk_fail(walk, "more text in the braces than expected");
 }
 
-static void build_read(Reader *reader, OpCode op, Node **src, int nsrc, const Attr *attr, const Type *type)
+static void build_read(Reader *reader, OpCode op, Node **src, int nsrc, const Attr *attr,
+                       const Type *type)
 {
     Graph *graph = reader->graph;
     uint32_t number = graph->nodes.count;

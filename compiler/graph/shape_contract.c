@@ -12,14 +12,17 @@ static const char *pair_axes(Graph *graph, const Node *n, const Axes *left, cons
     for (int i = 0; i < left->count; i++) {
         const Dim *a = x->dims[left->axis[i]], *b = y->dims[right->axis[i]];
         if (a != b)
-            return shape_refuse(graph, "%s and %s do not fit: %s against %s", shape_type_text(graph, x),
-                                shape_type_text(graph, y), shape_dim_text(graph, a), shape_dim_text(graph, b));
+            return shape_refuse(graph, "%s and %s do not fit: %s against %s",
+                                shape_type_text(graph, x), shape_type_text(graph, y),
+                                shape_dim_text(graph, a), shape_dim_text(graph, b));
     }
     return NULL;
 }
 
-/* Axes of one operand: batch and contracting ones exist, none twice. The others are appended to out. */
-static const char *take_rest(Graph *graph, const Type *type, const Axes *batch, const Axes *contract, Type *out)
+/* Axes of one operand: batch and contracting ones exist, none twice. The others are appended to
+ * out. */
+static const char *take_rest(Graph *graph, const Type *type, const Axes *batch,
+                             const Axes *contract, Type *out)
 {
     bool used[MAX_RANK] = {false};
     Axes all = *batch;
@@ -71,16 +74,17 @@ static const char *conv_operands(Graph *graph, const Node *n, int spatial)
     if (spatial < 1 || spatial > MAX_SPATIAL)
         return shape_refuse(graph, "conv has one to %d spatial axes, not %d", MAX_SPATIAL, spatial);
     if (x->rank != spatial + 3 || y->rank != spatial + 3)
-        return shape_refuse(graph, "conv over %d spatial ax%s needs %d dimensions, not %s and %s", spatial,
-                            spatial == 1 ? "is" : "es", spatial + 3, shape_type_text(graph, x),
-                            shape_type_text(graph, y));
+        return shape_refuse(graph, "conv over %d spatial ax%s needs %d dimensions, not %s and %s",
+                            spatial, spatial == 1 ? "is" : "es", spatial + 3,
+                            shape_type_text(graph, x), shape_type_text(graph, y));
     if (x->dims[0] != y->dims[0])
-        return shape_refuse(graph, "%s and %s differ in groups: %s against %s", shape_type_text(graph, x),
-                            shape_type_text(graph, y), shape_dim_text(graph, x->dims[0]),
-                            shape_dim_text(graph, y->dims[0]));
+        return shape_refuse(graph, "%s and %s differ in groups: %s against %s",
+                            shape_type_text(graph, x), shape_type_text(graph, y),
+                            shape_dim_text(graph, x->dims[0]), shape_dim_text(graph, y->dims[0]));
     if (x->dims[spatial + 2] != y->dims[spatial + 1])
-        return shape_refuse(graph, "%s and %s differ in channels: %s against %s", shape_type_text(graph, x),
-                            shape_type_text(graph, y), shape_dim_text(graph, x->dims[spatial + 2]),
+        return shape_refuse(graph, "%s and %s differ in channels: %s against %s",
+                            shape_type_text(graph, x), shape_type_text(graph, y),
+                            shape_dim_text(graph, x->dims[spatial + 2]),
                             shape_dim_text(graph, y->dims[spatial + 1]));
     return shape_pair_dtypes(graph, n);
 }
@@ -95,8 +99,9 @@ const char *shape_conv(Graph *graph, const Node *n, Type *out)
     *out = *x;
     out->dims[spatial + 2] = y->dims[spatial + 2];
     for (int i = 0; i < spatial && wrong == NULL; i++) {
-        SlidingAxis axis = {x->dims[2 + i],          y->dims[1 + i],          n->attr.conv.pad_low[i],
-                            n->attr.conv.pad_high[i], n->attr.conv.dilate_x[i], n->attr.conv.dilate_y[i],
+        SlidingAxis axis = {x->dims[2 + i],           y->dims[1 + i],
+                            n->attr.conv.pad_low[i],  n->attr.conv.pad_high[i],
+                            n->attr.conv.dilate_x[i], n->attr.conv.dilate_y[i],
                             n->attr.conv.stride[i]};
         out->dims[2 + i] = shape_sliding(graph, &axis, &wrong);
     }

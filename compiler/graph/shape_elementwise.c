@@ -1,7 +1,8 @@
-/* Shape rules of leaves and elementwise operations, and what all rules share (shape.h). Elementwise operands have provably
- * equal shapes and one dtype; the result is like them, except for comparisons and tests, which give bool.
+/* Shape rules of leaves and elementwise operations, and what all rules share (shape.h). Elementwise
+ * operands have provably equal shapes and one dtype; the result is like them, except for
+ * comparisons and tests, which give bool.
  *
- *   add f32[B, 3], f32[4, 2]  ->  "f32[B, 3] and f32[4, 2] do not fit: B against 4 in dimension 0" */
+ *   add f32[B, 3], f32[4, 2]  ->  "f32[B, 3] and f32[4, 2] do not fit: B against 4 in .." */
 #include "compiler/graph/shape.h"
 
 const char *shape_refuse(Graph *graph, const char *format, ...)
@@ -47,8 +48,8 @@ const char *shape_overflow(Graph *graph)
 const char *shape_want_numeric(Graph *graph, const Node *n, const Type *type)
 {
     return type->dtype != DT_BOOL ? NULL
-                                  : shape_refuse(graph, "%s needs numbers, not %s", op_info[n->op].text,
-                                                 shape_type_text(graph, type));
+                                  : shape_refuse(graph, "%s needs numbers, not %s",
+                                                 op_info[n->op].text, shape_type_text(graph, type));
 }
 
 const char *shape_want_axis(Graph *graph, const Type *type, int axis)
@@ -75,8 +76,9 @@ const char *shape_pair_dtypes(Graph *graph, const Node *n)
 {
     const Type *x = &n->src[0]->type, *y = &n->src[1]->type;
     if (x->dtype != y->dtype)
-        return shape_refuse(graph, "%s and %s differ in type: %s against %s", shape_type_text(graph, x),
-                            shape_type_text(graph, y), dtype_name(x->dtype), dtype_name(y->dtype));
+        return shape_refuse(graph, "%s and %s differ in type: %s against %s",
+                            shape_type_text(graph, x), shape_type_text(graph, y),
+                            dtype_name(x->dtype), dtype_name(y->dtype));
     return shape_want_numeric(graph, n, x);
 }
 
@@ -86,13 +88,14 @@ static const char *fit(Graph *graph, const Type *x, const Type *y)
         return NULL;
     const char *left = shape_type_text(graph, x), *right = shape_type_text(graph, y);
     if (x->rank != y->rank)
-        return shape_refuse(graph, "%s and %s do not fit: %d dimension%s against %d", left, right, x->rank,
-                            x->rank == 1 ? "" : "s", y->rank);
+        return shape_refuse(graph, "%s and %s do not fit: %d dimension%s against %d", left, right,
+                            x->rank, x->rank == 1 ? "" : "s", y->rank);
     int axis = 0;
     while (x->dims[axis] == y->dims[axis])
         axis++;
     return shape_refuse(graph, "%s and %s do not fit: %s against %s in dimension %d", left, right,
-                        shape_dim_text(graph, x->dims[axis]), shape_dim_text(graph, y->dims[axis]), axis);
+                        shape_dim_text(graph, x->dims[axis]), shape_dim_text(graph, y->dims[axis]),
+                        axis);
 }
 
 /* All operands from `first` on have the shape and dtype of that one, which becomes the result. */
@@ -105,8 +108,9 @@ static const char *alike(Graph *graph, const Node *n, int first, Type *out)
         if (wrong != NULL)
             return wrong;
         if (type->dtype != out->dtype)
-            return shape_refuse(graph, "%s and %s differ in type: %s against %s", shape_type_text(graph, out),
-                                shape_type_text(graph, type), dtype_name(out->dtype), dtype_name(type->dtype));
+            return shape_refuse(graph, "%s and %s differ in type: %s against %s",
+                                shape_type_text(graph, out), shape_type_text(graph, type),
+                                dtype_name(out->dtype), dtype_name(type->dtype));
     }
     return NULL;
 }
@@ -126,7 +130,8 @@ const char *shape_float(Graph *graph, const Node *n, Type *out)
 {
     const char *wrong = alike(graph, n, 0, out);
     if (wrong == NULL && !dtype_is_float(out->dtype))
-        return shape_refuse(graph, "%s needs f32 or f64, not %s", op_info[n->op].text, shape_type_text(graph, out));
+        return shape_refuse(graph, "%s needs f32 or f64, not %s", op_info[n->op].text,
+                            shape_type_text(graph, out));
     return wrong;
 }
 
@@ -164,8 +169,8 @@ const char *shape_convert(Graph *graph, const Node *n, Type *out)
 static const char *want_bool(Graph *graph, const Node *n, const Type *type)
 {
     return type->dtype == DT_BOOL ? NULL
-                                  : shape_refuse(graph, "the condition of %s is bool, not %s", op_info[n->op].text,
-                                                 shape_type_text(graph, type));
+                                  : shape_refuse(graph, "the condition of %s is bool, not %s",
+                                                 op_info[n->op].text, shape_type_text(graph, type));
 }
 
 const char *shape_select(Graph *graph, const Node *n, Type *out)
@@ -206,7 +211,8 @@ const char *shape_literal(Graph *graph, const Node *n, Type *out)
     *out = n->attr.literal.type;
     for (int i = 0; i < out->rank; i++)
         if (!dim_is_const(out->dims[i], NULL))
-            return shape_refuse(graph, "a literal has constant sizes, not %s", shape_type_text(graph, out));
+            return shape_refuse(graph, "a literal has constant sizes, not %s",
+                                shape_type_text(graph, out));
     if (!dim_is_const(type_elements(graph->dims, out), &elements))
         return shape_overflow(graph);
     if ((size_t)elements * dtype_bytes(out->dtype) != n->attr.literal.bytes)

@@ -1,4 +1,5 @@
-/* Shape rules of gather and scatter_add: one axis of x is addressed by an integer tensor, whose axes take its place.
+/* Shape rules of gather and scatter_add: one axis of x is addressed by an integer tensor, whose
+ * axes take its place.
  *
  *   gather      f32[V, C], i32[B, T] {0}               ->  f32[B, T, C]
  *   scatter_add f32[V, C], i32[B, T], f32[B, T, C] {0} ->  f32[V, C] */
@@ -37,7 +38,8 @@ const char *shape_scatter_add(Graph *graph, const Node *n, Type *out)
     if (wrong != NULL)
         return wrong;
     if (!type_equal(&want, &n->src[2]->type))
-        return shape_refuse(graph, "%s is added where %s is needed", shape_type_text(graph, &n->src[2]->type),
+        return shape_refuse(graph, "%s is added where %s is needed",
+                            shape_type_text(graph, &n->src[2]->type),
                             shape_type_text(graph, &want));
     *out = n->src[0]->type;
     return shape_want_numeric(graph, n, out);

@@ -6,8 +6,9 @@
 
 static const char *shape_rank_text(Graph *graph, const Node *n, int rank)
 {
-    return shape_refuse(graph, "%s has %d dimension%s, but %s is given %d", shape_type_text(graph, &n->src[0]->type),
-                        n->src[0]->type.rank, n->src[0]->type.rank == 1 ? "" : "s", op_info[n->op].text, rank);
+    return shape_refuse(graph, "%s has %d dimension%s, but %s is given %d",
+                        shape_type_text(graph, &n->src[0]->type), n->src[0]->type.rank,
+                        n->src[0]->type.rank == 1 ? "" : "s", op_info[n->op].text, rank);
 }
 
 static const char *want_sizes(Graph *graph, const Type *type)
@@ -17,7 +18,8 @@ static const char *want_sizes(Graph *graph, const Type *type)
         if (type->dims[i] == NULL)
             return shape_overflow(graph);
         if (dim_is_const(type->dims[i], &size) && size < 0)
-            return shape_refuse(graph, "dimension %d of the result would be %lld", i, (long long)size);
+            return shape_refuse(graph, "dimension %d of the result would be %lld", i,
+                                (long long)size);
     }
     return type_elements(graph->dims, type) == NULL ? shape_overflow(graph) : NULL;
 }
@@ -36,7 +38,8 @@ const char *shape_reshape(Graph *graph, const Node *n, Type *out)
     const char *wrong = want_sizes(graph, out);
     if (wrong != NULL)
         return wrong;
-    const Dim *before = type_elements(graph->dims, &n->src[0]->type), *after = type_elements(graph->dims, out);
+    const Dim *before = type_elements(graph->dims, &n->src[0]->type),
+              *after = type_elements(graph->dims, out);
     if (before != after)
         return shape_refuse(graph, "%s cannot become %s: %s elements against %s",
                             shape_type_text(graph, &n->src[0]->type), shape_type_text(graph, out),
@@ -81,9 +84,9 @@ static const char *want_bounds(Graph *graph, const Type *x, const Attr *attr, in
                (dim_is_const(dim_sub(graph->dims, limit, start), &length) && length < 0) ||
                (dim_is_const(dim_sub(graph->dims, x->dims[axis], limit), &rest) && rest < 0);
     return !bad ? NULL
-                : shape_refuse(graph, "%s:%s:%lld is not in dimension %d of %s", shape_dim_text(graph, start),
-                               shape_dim_text(graph, limit), (long long)attr->slice.step[axis], axis,
-                               shape_type_text(graph, x));
+                : shape_refuse(graph, "%s:%s:%lld is not in dimension %d of %s",
+                               shape_dim_text(graph, start), shape_dim_text(graph, limit),
+                               (long long)attr->slice.step[axis], axis, shape_type_text(graph, x));
 }
 
 const char *shape_slice(Graph *graph, const Node *n, Type *out)
@@ -97,7 +100,8 @@ const char *shape_slice(Graph *graph, const Node *n, Type *out)
         if (wrong != NULL)
             return wrong;
         const Dim *length = dim_sub(graph->dims, n->attr.slice.limit[i], n->attr.slice.start[i]);
-        out->dims[i] = dim_ceildiv(graph->dims, length, dim_const(graph->dims, n->attr.slice.step[i]));
+        out->dims[i] =
+            dim_ceildiv(graph->dims, length, dim_const(graph->dims, n->attr.slice.step[i]));
     }
     return want_sizes(graph, out);
 }
@@ -108,7 +112,8 @@ static const Dim *spread(DimTable *dims, const Dim *size, int64_t gap)
     if (gap == 1)
         return size;
     const Dim *one = dim_const(dims, 1);
-    const Dim *wide = dim_add(dims, dim_mul(dims, dim_sub(dims, size, one), dim_const(dims, gap)), one);
+    const Dim *wide =
+        dim_add(dims, dim_mul(dims, dim_sub(dims, size, one), dim_const(dims, gap)), one);
     return dim_max(dims, wide, dim_const(dims, 0));
 }
 
@@ -119,14 +124,15 @@ const char *shape_pad(Graph *graph, const Node *n, Type *out)
     if (n->attr.pad.rank != x->rank)
         return shape_rank_text(graph, n, n->attr.pad.rank);
     if (value->rank != 0 || value->dtype != x->dtype)
-        return shape_refuse(graph, "%s is padded with a scalar of its type, not %s", shape_type_text(graph, x),
-                            shape_type_text(graph, value));
+        return shape_refuse(graph, "%s is padded with a scalar of its type, not %s",
+                            shape_type_text(graph, x), shape_type_text(graph, value));
     for (int i = 0; i < x->rank; i++) {
         if (n->attr.pad.interior[i] < 0 || n->attr.pad.interior[i] == INT64_MAX)
             return shape_refuse(graph, "%lld elements cannot be put between neighbours",
                                 (long long)n->attr.pad.interior[i]);
         const Dim *wide = spread(graph->dims, x->dims[i], n->attr.pad.interior[i] + 1);
-        out->dims[i] = dim_add(graph->dims, dim_add(graph->dims, wide, n->attr.pad.low[i]), n->attr.pad.high[i]);
+        out->dims[i] = dim_add(graph->dims, dim_add(graph->dims, wide, n->attr.pad.low[i]),
+                               n->attr.pad.high[i]);
     }
     return want_sizes(graph, out);
 }
@@ -145,7 +151,8 @@ const char *shape_concat(Graph *graph, const Node *n, Type *out)
         }
         if (!good || !type_equal(&x, &want))
             return shape_refuse(graph, "%s and %s cannot follow each other along axis %d",
-                                shape_type_text(graph, &n->src[0]->type), shape_type_text(graph, &x), axis);
+                                shape_type_text(graph, &n->src[0]->type),
+                                shape_type_text(graph, &x), axis);
         if (out->dims[axis] == NULL)
             return shape_overflow(graph);
     }

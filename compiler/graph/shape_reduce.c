@@ -1,4 +1,5 @@
-/* Shape rules of reductions and windows. Reduced axes leave the result; argmax and argmin give i32; cumsum keeps the shape.
+/* Shape rules of reductions and windows. Reduced axes leave the result; argmax and argmin give i32;
+ * cumsum keeps the shape.
  *
  *   sum f32[B, 3, 4] {0, 2}   ->   f32[3] */
 #include "compiler/graph/shape.h"
@@ -67,8 +68,12 @@ const Dim *shape_sliding(Graph *graph, const SlidingAxis *axis, const char **tex
         return NULL;
     }
     if (axis->gap > 1)
-        wide = dim_max(dims, dim_add(dims, dim_mul(dims, dim_sub(dims, wide, one), dim_const(dims, axis->gap)), one), zero);
-    const Dim *reach = dim_add(dims, dim_mul(dims, dim_sub(dims, axis->taps, one), dim_const(dims, axis->dilate)), one);
+        wide = dim_max(
+            dims,
+            dim_add(dims, dim_mul(dims, dim_sub(dims, wide, one), dim_const(dims, axis->gap)), one),
+            zero);
+    const Dim *reach = dim_add(
+        dims, dim_mul(dims, dim_sub(dims, axis->taps, one), dim_const(dims, axis->dilate)), one);
     const Dim *padded = dim_add(dims, dim_add(dims, wide, axis->low), axis->high);
     const Dim *left = dim_sub(dims, padded, reach);
     const Dim *size = dim_add(dims, dim_floordiv(dims, left, dim_const(dims, axis->stride)), one);
@@ -76,8 +81,8 @@ const Dim *shape_sliding(Graph *graph, const SlidingAxis *axis, const char **tex
         *text = shape_overflow(graph);
     else if ((dim_is_const(left, &room) && room < 0 && !dim_is(axis->size, 0)) ||
              (dim_is_const(size, &result) && result < 0))
-        *text = shape_refuse(graph, "a window of %s does not fit into %s", shape_dim_text(graph, reach),
-                             shape_dim_text(graph, padded));
+        *text = shape_refuse(graph, "a window of %s does not fit into %s",
+                             shape_dim_text(graph, reach), shape_dim_text(graph, padded));
     return *text == NULL ? size : NULL;
 }
 
@@ -90,14 +95,20 @@ const char *shape_window(Graph *graph, const Node *n, Type *out)
     if (x->rank == 0)
         return shape_refuse(graph, "%s needs at least one dimension", op_info[n->op].text);
     if (n->attr.window.rank != x->rank)
-        return shape_refuse(graph, "%s has %d dimension%s, but the window has %d", shape_type_text(graph, x), x->rank,
-                            x->rank == 1 ? "" : "s", n->attr.window.rank);
+        return shape_refuse(graph, "%s has %d dimension%s, but the window has %d",
+                            shape_type_text(graph, x), x->rank, x->rank == 1 ? "" : "s",
+                            n->attr.window.rank);
     *out = *x;
     for (int i = 0; i < x->rank && wrong == NULL; i++) {
         if (n->attr.window.size[i] < 1)
             return shape_refuse(graph, "a window has at least one element");
-        SlidingAxis axis = {x->dims[i], dim_const(graph->dims, n->attr.window.size[i]), n->attr.window.pad_low[i],
-                            n->attr.window.pad_high[i], 1, n->attr.window.dilate[i], n->attr.window.stride[i]};
+        SlidingAxis axis = {x->dims[i],
+                            dim_const(graph->dims, n->attr.window.size[i]),
+                            n->attr.window.pad_low[i],
+                            n->attr.window.pad_high[i],
+                            1,
+                            n->attr.window.dilate[i],
+                            n->attr.window.stride[i]};
         out->dims[i] = shape_sliding(graph, &axis, &wrong);
     }
     return wrong;

@@ -1,6 +1,6 @@
-/* Faults of a graph, one per line. What graph_node promises is proved again, because passes build graphs from graphs:
- * operands come before their users, every type is the one of the shape rule, a name has one leaf, an update has the type of
- * its leaf, and no two nodes are equal. */
+/* Faults of a graph, one per line. What graph_node promises is proved again, because passes build
+ * graphs from graphs: operands come before their users, every type is the one of the shape rule, a
+ * name has one leaf, an update has the type of its leaf, and no two nodes are equal. */
 #include "compiler/graph/attr.h"
 
 #include <string.h>
@@ -49,17 +49,19 @@ static void verify_type(Verifier *v, const Node *node)
     if (wrong != NULL)
         fault(v, "%%%u: %s", node->id, wrong);
     else if (!type_equal(&type, &node->type))
-        fault(v, "%%%u: the type is not the one of the shape rule of %s", node->id, op_info[node->op].text);
+        fault(v, "%%%u: the type is not the one of the shape rule of %s", node->id,
+              op_info[node->op].text);
 }
 
 static void verify_unique(Verifier *v, const Node *node)
 {
     const Graph *graph = v->graph;
     bool found = false;
-    for (const Node *other = graph->buckets.data[node->hash & (graph->buckets.count - 1)]; other != NULL;
-         other = other->chain) {
+    for (const Node *other = graph->buckets.data[node->hash & (graph->buckets.count - 1)];
+         other != NULL; other = other->chain) {
         found |= other == node;
-        if (other == node || other->hash != node->hash || other->op != node->op || other->nsrc != node->nsrc ||
+        if (other == node || other->hash != node->hash || other->op != node->op ||
+            other->nsrc != node->nsrc ||
             (node->nsrc > 0 && memcmp(other->src, node->src, node->nsrc * sizeof *node->src) != 0))
             continue;
         if (other->id < node->id && attr_equal(&other->attr, &node->attr))
@@ -73,7 +75,8 @@ static const Node *find_leaf(const Graph *graph, const char *name, const Node *o
 {
     for (uint32_t i = 0; i < graph->nodes.count; i++) {
         const Node *node = graph->nodes.data[i];
-        if (node != other_than && node->attr.kind == AT_LEAF && strcmp(node->attr.leaf.name, name) == 0)
+        if (node != other_than && node->attr.kind == AT_LEAF &&
+            strcmp(node->attr.leaf.name, name) == 0)
             return node;
     }
     return NULL;
@@ -82,12 +85,14 @@ static const Node *find_leaf(const Graph *graph, const char *name, const Node *o
 static void verify_root(Verifier *v, uint32_t index)
 {
     const Root *root = &v->graph->roots.data[index];
-    if (root->node->id >= v->graph->nodes.count || v->graph->nodes.data[root->node->id] != root->node) {
+    if (root->node->id >= v->graph->nodes.count ||
+        v->graph->nodes.data[root->node->id] != root->node) {
         fault(v, "root %s is not a node of this graph", root->name);
         return;
     }
     for (uint32_t i = 0; i < index; i++)
-        if (v->graph->roots.data[i].kind == root->kind && strcmp(v->graph->roots.data[i].name, root->name) == 0)
+        if (v->graph->roots.data[i].kind == root->kind &&
+            strcmp(v->graph->roots.data[i].name, root->name) == 0)
             fault(v, "two roots are called %s", root->name);
     if (root->kind != ROOT_UPDATE)
         return;
@@ -110,7 +115,8 @@ bool graph_verify(const Graph *graph, StrBuf *out)
         if (node->attr.kind == AT_LEAF) {
             const Node *other = find_leaf(graph, node->attr.leaf.name, node);
             if (other != NULL && other->id < node->id)
-                fault(&v, "%%%u and %%%u are both called %s", other->id, node->id, node->attr.leaf.name);
+                fault(&v, "%%%u and %%%u are both called %s", other->id, node->id,
+                      node->attr.leaf.name);
         }
     }
     for (uint32_t i = 0; i < graph->roots.count; i++)

@@ -1,10 +1,12 @@
-/* Batching (batch.h). In: the graph of one example; out: the graph of many. Nodes are rebuilt in order; beside each new node
- * stands whether it has the batch axis. What has none is simply copied. Rules by class put the axis in front of shapes, shift
- * axes by one, and repeat operands that have no batch axis where an operation mixes both kinds.
+/* Batching (batch.h). In: the graph of one example; out: the graph of many. Nodes are rebuilt in
+ * order; beside each new node stands whether it has the batch axis. What has none is simply copied.
+ * Rules by class put the axis in front of shapes, shift axes by one, and repeat operands that have
+ * no batch axis where an operation mixes both kinds.
  *
- *   sum f32[3, 4] {1}                      ->  sum f32[B, 3, 4] {2}
- *   dot f32[3, 4], f32[4, 5] (a weight)    ->  dot f32[B, 3, 4], f32[4, 5]: the axis is one more row axis
- *   conv                                   ->  examples become images, or groups when both operands have them */
+ *   sum f32[3, 4] {1}                     ->  sum f32[B, 3, 4] {2}
+ *   dot f32[3, 4], f32[4, 5] (a weight)   ->  dot f32[B, 3, 4], f32[4, 5]: one more row axis
+ *   conv                                  ->  examples become images, or groups when both
+ *                                             operands have them */
 #include "compiler/passes/batch.h"
 
 #include "compiler/graph/build.h"
@@ -47,7 +49,8 @@ static Type with_batch(const Batcher *b, const Type *type)
 static Node *full(Batcher *b, int i)
 {
     Type type = with_batch(b, old_type(b, i));
-    return has_batch(b, i) ? operand(b, i) : build_broadcast(b->g, operand(b, i), type.rank, type.dims);
+    return has_batch(b, i) ? operand(b, i)
+                           : build_broadcast(b->g, operand(b, i), type.rank, type.dims);
 }
 
 static Axes shifted(Axes axes)
@@ -78,7 +81,8 @@ static Node *spread_condition(Batcher *b, const Node *x)
     const Dim *dims[MAX_RANK] = {b->batch};
     for (int i = 1; i < x->type.rank; i++)
         dims[i] = dim_const(b->g->dims, 1);
-    return build_expand(b->g, build_reshape(b->g, operand(b, 1), x->type.rank, dims), x->type.rank, x->type.dims);
+    return build_expand(b->g, build_reshape(b->g, operand(b, 1), x->type.rank, dims), x->type.rank,
+                        x->type.dims);
 }
 
 static Node *batch_elementwise(Batcher *b)
@@ -110,7 +114,8 @@ static void shift_list(Attr *attr)
 static Attr batched_shape(const Batcher *b)
 {
     Attr attr = b->old->attr;
-    memmove(attr.shape.dims + 1, attr.shape.dims, (size_t)attr.shape.rank * sizeof *attr.shape.dims);
+    memmove(attr.shape.dims + 1, attr.shape.dims,
+            (size_t)attr.shape.rank * sizeof *attr.shape.dims);
     attr.shape.dims[0] = b->batch;
     attr.shape.rank++;
     return attr;
@@ -141,7 +146,8 @@ static Attr batched_pad(const Batcher *b)
     return attr;
 }
 
-/* A pad value per example cannot be the scalar of one pad: where a padded mask is false, it is selected. */
+/* A pad value per example cannot be the scalar of one pad: where a padded mask is false, it is
+ * selected. */
 static Node *pad_per_example(Batcher *b, const Attr *attr)
 {
     Graph *g = b->g;
@@ -191,7 +197,9 @@ static Node *batch_unary(Batcher *b)
 
 static Node *batch_move(Batcher *b)
 {
-    return b->old->op == OP_PAD ? batch_pad(b) : b->old->op == OP_CONCAT ? batch_concat(b) : batch_unary(b);
+    return b->old->op == OP_PAD      ? batch_pad(b)
+           : b->old->op == OP_CONCAT ? batch_concat(b)
+                                     : batch_unary(b);
 }
 
 static Node *batch_window(Batcher *b)
@@ -239,7 +247,8 @@ static Node *batch_dot(Batcher *b)
     } else if (in_y) { /* the axes of x come before those of y */
         position += old_type(b, 0)->rank - attr.dot.batch_x.count - attr.dot.contract_x.count;
     }
-    return batch_first(b, graph_node(b->g, OP_DOT, (Node *[]){operand(b, 0), operand(b, 1)}, 2, &attr), position);
+    return batch_first(
+        b, graph_node(b->g, OP_DOT, (Node *[]){operand(b, 0), operand(b, 1)}, 2, &attr), position);
 }
 
 /* Axes `axis` and axis+1 of x as one. */
@@ -277,7 +286,8 @@ static Node *batch_conv(Batcher *b)
     const Dim *groups = old_type(b, 0)->dims[0], *images = old_type(b, 0)->dims[1];
     if (has_batch(b, 1)) { /* kernels per example: examples are groups */
         Node *x = join_axes(b, full(b, 0), 0), *y = join_axes(b, operand(b, 1), 0);
-        return split_axis(b, graph_node(b->g, OP_CONV, (Node *[]){x, y}, 2, attr), 0, b->batch, groups);
+        return split_axis(b, graph_node(b->g, OP_CONV, (Node *[]){x, y}, 2, attr), 0, b->batch,
+                          groups);
     }
     Node *x = join_axes(b, build_swap_axes(b->g, operand(b, 0), 0, 1), 1);
     Node *result = graph_node(b->g, OP_CONV, (Node *[]){x, operand(b, 1)}, 2, attr);
@@ -289,8 +299,9 @@ static Node *batch_contract(Batcher *b)
     return b->old->op == OP_DOT ? batch_dot(b) : batch_conv(b);
 }
 
-/* Indices. Where every example has indices of its own into rows of its own, the rows of all examples become one axis:
- * index + example * size, or -1 when the index is out of range, which stays a failure. */
+/* Indices. Where every example has indices of its own into rows of its own, the rows of all
+ * examples become one axis: index + example * size, or -1 when the index is out of range, which
+ * stays a failure. */
 
 static Node *global_index(Batcher *b, const Dim *size)
 {
@@ -302,10 +313,12 @@ static Node *global_index(Batcher *b, const Dim *size)
     Node *shifted_index = build_binary(g, OP_ADD, index, build_binary(g, OP_MUL, example, rows));
     Node *low = build_binary(g, OP_LE, build_scalar(g, DT_I64, 0), index);
     Node *high = build_binary(g, OP_LT, index, rows);
-    return build_select(g, build_binary(g, OP_AND, low, high), shifted_index, build_scalar(g, DT_I64, -1));
+    return build_select(g, build_binary(g, OP_AND, low, high), shifted_index,
+                        build_scalar(g, DT_I64, -1));
 }
 
-/* x[B, pre.., moved.., post..] (pre: `before` axes, moved: `count`) as [B, moved.., pre.., post..], or back. */
+/* x[B, pre.., moved.., post..] (pre: `before` axes, moved: `count`) as [B, moved.., pre.., post..],
+ * or back. */
 static Node *rows_first(Batcher *b, Node *x, int before, int count, bool back)
 {
     uint8_t perm[MAX_RANK];
@@ -313,7 +326,9 @@ static Node *rows_first(Batcher *b, Node *x, int before, int count, bool back)
         return NULL;
     int first = back ? count : before, second = back ? before : count;
     for (int i = 0; i < x->type.rank; i++)
-        perm[i] = (uint8_t)(i == 0 || i > before + count ? i : i <= second ? i + first : i - second);
+        perm[i] = (uint8_t)(i == 0 || i > before + count ? i
+                            : i <= second                ? i + first
+                                                         : i - second);
     return build_permute(b->g, x, perm);
 }
 
@@ -348,7 +363,8 @@ static Node *batch_index(Batcher *b)
 
 static Node *batch_call(Batcher *b)
 {
-    b->g->error = arena_format(b->g->arena, "the host function %s takes one example", b->old->attr.call.name);
+    b->g->error =
+        arena_format(b->g->arena, "the host function %s takes one example", b->old->attr.call.name);
     return NULL;
 }
 
@@ -364,8 +380,9 @@ static Node *batch_leaf(Batcher *b)
 }
 
 static Node *(*const batchers[])(Batcher *) = {
-    [CLASS_LEAF] = batch_leaf,         [CLASS_ELEMENTWISE] = batch_elementwise, [CLASS_MOVE] = batch_move,
-    [CLASS_REDUCE] = batch_unary,      [CLASS_CONTRACT] = batch_contract,       [CLASS_WINDOW] = batch_window,
+    [CLASS_LEAF] = batch_leaf,         [CLASS_ELEMENTWISE] = batch_elementwise,
+    [CLASS_MOVE] = batch_move,         [CLASS_REDUCE] = batch_unary,
+    [CLASS_CONTRACT] = batch_contract, [CLASS_WINDOW] = batch_window,
     [CLASS_INDEX] = batch_index,       [CLASS_CALL] = batch_call,
 };
 
@@ -391,7 +408,8 @@ static bool rebuild_roots(Batcher *b, const Graph *one)
         const Root *root = &one->roots.data[i];
         Node *node = b->map[root->node->id];
         if (root->kind == ROOT_UPDATE && b->batched[root->node->id]) {
-            b->g->error = arena_format(b->g->arena, "the update of %s depends on an example", root->name);
+            b->g->error =
+                arena_format(b->g->arena, "the update of %s depends on an example", root->name);
             return false;
         }
         if (root->kind == ROOT_OUTPUT && !b->batched[root->node->id]) {
@@ -408,7 +426,8 @@ static bool rebuild_roots(Batcher *b, const Graph *one)
 Graph *batch_graph(Graph *one, const Dim *batch)
 {
     Arena *arena = one->arena;
-    Batcher b = {.g = graph_new(arena, one->dims, one->name), .batch = batch,
+    Batcher b = {.g = graph_new(arena, one->dims, one->name),
+                 .batch = batch,
                  .map = ARENA_ARRAY(arena, Node *, one->nodes.count + 1),
                  .batched = ARENA_ARRAY(arena, uint8_t, one->nodes.count + 1)};
     uint8_t *live = graph_live(one, arena);

@@ -1,5 +1,5 @@
-/* The loop of all contractions: acc[i][j] = fma(x[i][k], y[k][j], acc[i][j]) for k ascending. Integers wrap.
- * Strides are in elements; j is dense in acc and y. */
+/* The loop of all contractions: acc[i][j] = fma(x[i][k], y[k][j], acc[i][j]) for k ascending.
+ * Integers wrap. Strides are in elements; j is dense in acc and y. */
 #ifndef NNC_REF_CHAIN_H
 #define NNC_REF_CHAIN_H
 #include "runtime/base/dtype.h"

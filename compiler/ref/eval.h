@@ -1,4 +1,5 @@
-/* What the parts of the interpreter share: tensors in host memory and one function per class of operation. */
+/* What the parts of the interpreter share: tensors in host memory and one function per class of
+ * operation. */
 #ifndef NNC_REF_EVAL_H
 #define NNC_REF_EVAL_H
 #include "compiler/graph/order.h"
@@ -24,8 +25,9 @@ typedef struct {
     RefRun *run;
     RefTensor *tensors; /* by node id */
     const Node *node;   /* being evaluated */
-    RefTensor *out;     /* its result: sizes set, memory there unless the operation shares its operand's */
-    bool refused;       /* memory was */
+    RefTensor
+        *out; /* its result: sizes set, memory there unless the operation shares its operand's */
+    bool refused; /* memory was */
 } RefEval;
 
 /* Operand i of the node being evaluated. */
@@ -42,7 +44,8 @@ void ref_strides(const RefTensor *tensor, int64_t *strides); /* in elements */
 /* A value of a dim, or -1 with a failure when it is negative, too large or undefined. */
 int64_t ref_dim(RefEval *e, const Dim *dim);
 
-/* Copies a block: dst[sum of i * dst_strides] = src[sum of i * src_strides] over all i below dims. Strides in elements. */
+/* Copies a block: dst[sum of i * dst_strides] = src[sum of i * src_strides] over all i below dims.
+ * Strides in elements. */
 typedef struct {
     int rank;
     int64_t dims[MAX_RANK], dst_strides[MAX_RANK], src_strides[MAX_RANK];
@@ -60,6 +63,7 @@ void ref_index(RefEval *e);
 /* The operation that a reduction repeats, and its identity. */
 ScalarOp ref_combiner(OpCode op);
 void ref_identity(OpCode op, DType dtype, void *value);
-void ref_combine(ScalarOp op, DType dtype, void *acc, const void *x, int64_t count); /* acc[i] = op(acc[i], x[i]) */
+void ref_combine(ScalarOp op, DType dtype, void *acc, const void *x,
+                 int64_t count); /* acc[i] = op(acc[i], x[i]) */
 
 #endif

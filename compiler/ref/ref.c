@@ -1,8 +1,10 @@
-/* The interpreter (ref.h). In: a graph and the data of its leaves; out: the data of its roots. Live nodes are evaluated in
- * order into memory of their own, which goes when the last reader is done; the work is in ref_move.c, ref_reduce.c,
- * ref_contract.c, ref_window.c and ref_index.c, one file per class, and leaves, elementwise operations and calls here.
+/* The interpreter (ref.h). In: a graph and the data of its leaves; out: the data of its roots. Live
+ * nodes are evaluated in order into memory of their own, which goes when the last reader is done;
+ * the work is in ref_move.c, ref_reduce.c, ref_contract.c, ref_window.c and ref_index.c, one file
+ * per class, and leaves, elementwise operations and calls here.
  *
- * Reshape and stop share the memory of their operand (RefBuffer counts the tensors that stand on it). */
+ * Reshape and stop share the memory of their operand (RefBuffer counts the tensors that stand on
+ * it). */
 #include "compiler/ref/eval.h"
 #include "runtime/base/bug.h"
 #include "runtime/base/rng.h"
@@ -82,7 +84,8 @@ static void share_memory(RefTensor *tensor, const RefTensor *other)
     tensor->buffer->refs++;
 }
 
-/* Sizes of the result. A size that is negative or too large is a failure, and the run ends there. */
+/* Sizes of the result. A size that is negative or too large is a failure, and the run ends there.
+ */
 static bool take_sizes(RefEval *e)
 {
     const Type *type = &e->node->type;
@@ -94,7 +97,8 @@ static bool take_sizes(RefEval *e)
     for (int i = 0; i < type->rank; i++) {
         out->dims[i] = dim_eval(type->dims[i], e->run->symbols);
         empty |= out->dims[i] == 0;
-        if (out->dims[i] >= 0 && (out->dims[i] == 0 || out->count <= ((int64_t)1 << BYTE_LIMIT_BITS) / out->dims[i])) {
+        if (out->dims[i] >= 0 &&
+            (out->dims[i] == 0 || out->count <= ((int64_t)1 << BYTE_LIMIT_BITS) / out->dims[i])) {
             out->count *= out->dims[i] == 0 ? 1 : out->dims[i];
             continue;
         }
@@ -128,7 +132,9 @@ static void narrow_constant(const Attr *attr, void *value)
     int32_t word = (int32_t)attr->constant.value.i;
     uint8_t byte = (uint8_t)attr->constant.value.i;
     DType dtype = attr->constant.type.dtype;
-    const void *from = dtype == DT_F32 ? (const void *)&narrow : dtype == DT_I32 ? (const void *)&word : &byte;
+    const void *from = dtype == DT_F32   ? (const void *)&narrow
+                       : dtype == DT_I32 ? (const void *)&word
+                                         : &byte;
     memcpy(value, dtype_bytes(dtype) == 8 ? &attr->constant.value : from, dtype_bytes(dtype));
 }
 
@@ -167,9 +173,11 @@ static void fill_random(const RefEval *e)
     uint32_t site = e->node->attr.random.site;
     for (int64_t i = 0; i < e->out->count; i++) {
         if (e->out->dtype == DT_F32)
-            ((float *)e->out->data)[i] = rng_uniform_f32(e->run->seed, e->run->step, site, (uint64_t)i);
+            ((float *)e->out->data)[i] =
+                rng_uniform_f32(e->run->seed, e->run->step, site, (uint64_t)i);
         else
-            ((double *)e->out->data)[i] = rng_uniform_f64(e->run->seed, e->run->step, site, (uint64_t)i);
+            ((double *)e->out->data)[i] =
+                rng_uniform_f64(e->run->seed, e->run->step, site, (uint64_t)i);
     }
 }
 
@@ -253,7 +261,8 @@ static void evaluate_elementwise(RefEval *e)
     if (op == OP_CONVERT)
         scalar_convert(ref_in(e, 0)->dtype, out->dtype, args[0], out->data, (size_t)out->count);
     else if (scalar_from_name(op_info[op].text, &function))
-        scalar_map(function, ref_in(e, e->node->nsrc - 1)->dtype, args, out->data, (size_t)out->count);
+        scalar_map(function, ref_in(e, e->node->nsrc - 1)->dtype, args, out->data,
+                   (size_t)out->count);
     else if (op != OP_STOP)
         NNC_BUG("no scalar function is called %s", op_info[op].text);
 }
@@ -266,8 +275,9 @@ static void evaluate_call(RefEval *e)
     int64_t *dims = malloc((size_t)total * sizeof *dims);
     const void **in = malloc((size_t)(e->node->nsrc + 1) * sizeof *in);
     void *user = NULL;
-    nnc_extern *function =
-        e->run->find_extern != NULL ? e->run->find_extern(e->run->user, e->node->attr.call.name, &user) : NULL;
+    nnc_extern *function = e->run->find_extern != NULL
+                               ? e->run->find_extern(e->run->user, e->node->attr.call.name, &user)
+                               : NULL;
     if (dims == NULL || in == NULL) {
         e->refused = true;
     } else if (function == NULL) {
@@ -330,7 +340,8 @@ static void count_readers(const Graph *graph, const uint8_t *live, int64_t *read
 
 typedef void RefVisitor(void *user, const Node *node, const void *data);
 
-static bool evaluate_all(RefEval *e, const uint8_t *live, int64_t *readers, RefVisitor *visit, void *visitor)
+static bool evaluate_all(RefEval *e, const uint8_t *live, int64_t *readers, RefVisitor *visit,
+                         void *visitor)
 {
     const Graph *graph = e->run->graph;
     for (uint32_t i = 0; i < graph->nodes.count; i++) {
@@ -349,7 +360,8 @@ static bool evaluate_all(RefEval *e, const uint8_t *live, int64_t *readers, RefV
     return true;
 }
 
-static bool run_graph(RefRun *run, Arena *arena, const void **values, RefVisitor *visit, void *visitor)
+static bool run_graph(RefRun *run, Arena *arena, const void **values, RefVisitor *visit,
+                      void *visitor)
 {
     const Graph *graph = run->graph;
     Arena *scratch = arena_new();
@@ -363,7 +375,9 @@ static bool run_graph(RefRun *run, Arena *arena, const void **values, RefVisitor
     for (uint32_t i = 0; values != NULL && i < graph->roots.count; i++) {
         const RefTensor *tensor = &e.tensors[graph->roots.data[i].node->id];
         size_t bytes = (size_t)tensor->count * dtype_bytes(tensor->dtype);
-        values[i] = !good ? NULL : bytes == 0 ? arena_alloc(arena, 1) : arena_copy(arena, tensor->data, bytes);
+        values[i] = !good        ? NULL
+                    : bytes == 0 ? arena_alloc(arena, 1)
+                                 : arena_copy(arena, tensor->data, bytes);
     }
     for (uint32_t i = 0; i < graph->nodes.count; i++)
         if (e.tensors[i].buffer != NULL && readers[i] > 0)
@@ -377,7 +391,8 @@ bool ref_run(RefRun *run, Arena *arena, const void **values)
     return run_graph(run, arena, values, NULL, NULL);
 }
 
-bool ref_visit(RefRun *run, Arena *arena, void (*visit)(void *user, const Node *node, const void *data), void *visitor)
+bool ref_visit(RefRun *run, Arena *arena,
+               void (*visit)(void *user, const Node *node, const void *data), void *visitor)
 {
     return run_graph(run, arena, NULL, visit, visitor);
 }

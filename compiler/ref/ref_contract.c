@@ -1,10 +1,12 @@
-/* Contractions in the interpreter, in the orders of graph/order.h. Both come down to one loop, the chain:
+/* Contractions in the interpreter, in the orders of graph/order.h. Both come down to one loop, the
+ * chain:
  *
  *   for i, j: for k ascending: acc[i][j] = fma(x[i][k], y[k][j], acc[i][j])
  *
- * dot packs its operands to x[batch][M][K] and y[batch][K][N] and calls it per batch and leaf. conv calls it per tap, where i
- * runs over the output positions of the last spatial axis that the tap reaches and k over the channels: for a single
- * output element the terms come in the order of taps, then channels, and padded taps are never terms. */
+ * dot packs its operands to x[batch][M][K] and y[batch][K][N] and calls it per batch and leaf. conv
+ * calls it per tap, where i runs over the output positions of the last spatial axis that the tap
+ * reaches and k over the channels: for a single output element the terms come in the order of taps,
+ * then channels, and padded taps are never terms. */
 #include "compiler/ref/chain.h"
 #include "compiler/ref/eval.h"
 
@@ -18,7 +20,8 @@ static void *offset_of(const void *data, int64_t elements, DType dtype)
 
 /* Dot */
 
-/* The operand in the axis order given by `axes`; its own memory when it is already so. *owned: the caller frees it. */
+/* The operand in the axis order given by `axes`; its own memory when it is already so. *owned: the
+ * caller frees it. */
 static const void *pack(RefEval *e, const RefTensor *x, const int *axes, void **owned)
 {
     RefBlock block = {.rank = x->rank};
@@ -81,10 +84,16 @@ static void multiply_batch(const Product *p, const void *x, const void *y, void 
     memset(out, 0, (size_t)elements * bytes);
     for (int64_t k = 0; k < p->depth; k += leaf) {
         void *acc = p->leaf > 0 ? part : out;
-        Chain chain = {.rows = p->rows, .columns = p->columns, .depth = p->depth - k < leaf ? p->depth - k : leaf,
-                       .acc = acc, .acc_row = p->columns,
-                       .x = offset_of(x, k, p->dtype), .x_row = p->depth, .x_depth = 1,
-                       .y = offset_of(y, k * p->columns, p->dtype), .y_depth = p->columns};
+        Chain chain = {.rows = p->rows,
+                       .columns = p->columns,
+                       .depth = p->depth - k < leaf ? p->depth - k : leaf,
+                       .acc = acc,
+                       .acc_row = p->columns,
+                       .x = offset_of(x, k, p->dtype),
+                       .x_row = p->depth,
+                       .x_depth = 1,
+                       .y = offset_of(y, k * p->columns, p->dtype),
+                       .y_depth = p->columns};
         if (acc == part)
             memset(part, 0, (size_t)elements * bytes);
         chain_run(p->dtype, &chain);
@@ -125,9 +134,11 @@ static void contract_dot(RefEval *e)
         rows *= x->dims[rest_x.axis[i]];
     for (int i = 0; i < rest_y.count; i++)
         columns *= y->dims[rest_y.axis[i]];
-    /* x and y may change places, since their product commutes: the inner loop runs over the longer side. */
+    /* x and y may change places, since their product commutes: the inner loop runs over the longer
+     * side. */
     bool turn = columns < 16 && rows > columns;
-    Product p = {.dtype = x->dtype, .rows = turn ? columns : rows, .columns = turn ? rows : columns};
+    Product p = {
+        .dtype = x->dtype, .rows = turn ? columns : rows, .columns = turn ? rows : columns};
     p.batch = append(x, &attr->dot.batch_x, order_x, &count_x);
     append(y, &attr->dot.batch_y, order_y, &count_y);
     if (!turn)
@@ -199,13 +210,15 @@ static Run reached(const Conv *c, int64_t k)
         return run;
     run.source = source_index(c, last, run.first, k);
     run.source_step = run.step * c->stride[last] / c->gap[last];
-    int64_t by_result = (end - 1 - run.first) / run.step, by_source = (c->size[last] - 1 - run.source) / run.source_step;
+    int64_t by_result = (end - 1 - run.first) / run.step,
+            by_source = (c->size[last] - 1 - run.source) / run.source_step;
     run.count = 1 + (by_result < by_source ? by_result : by_source);
     return run;
 }
 
 /* One tap for one row of outputs. x and y are those of the group and image. */
-static void add_tap(const Conv *c, const int64_t *r, const int64_t *k, int64_t tap, const void *x, const void *y, void *acc)
+static void add_tap(const Conv *c, const int64_t *r, const int64_t *k, int64_t tap, const void *x,
+                    const void *y, void *acc)
 {
     int64_t source = 0;
     for (int i = 0; i < c->spatial - 1; i++) {
@@ -217,12 +230,17 @@ static void add_tap(const Conv *c, const int64_t *r, const int64_t *k, int64_t t
     Run run = reached(c, k[c->spatial - 1]);
     if (run.count == 0)
         return;
-    Chain chain = {.rows = run.count, .columns = c->outputs, .depth = c->channel_count,
-                   .acc = offset_of(acc, run.first * c->outputs, c->dtype), .acc_row = run.step * c->outputs,
-                   .x = offset_of(x, (source + run.source) * c->channels + c->channel_first, c->dtype),
-                   .x_row = run.source_step * c->channels, .x_depth = 1,
-                   .y = offset_of(y, (tap * c->channels + c->channel_first) * c->outputs, c->dtype),
-                   .y_depth = c->outputs};
+    Chain chain = {
+        .rows = run.count,
+        .columns = c->outputs,
+        .depth = c->channel_count,
+        .acc = offset_of(acc, run.first * c->outputs, c->dtype),
+        .acc_row = run.step * c->outputs,
+        .x = offset_of(x, (source + run.source) * c->channels + c->channel_first, c->dtype),
+        .x_row = run.source_step * c->channels,
+        .x_depth = 1,
+        .y = offset_of(y, (tap * c->channels + c->channel_first) * c->outputs, c->dtype),
+        .y_depth = c->outputs};
     chain_run(c->dtype, &chain);
 }
 
@@ -237,7 +255,8 @@ static void add_taps(const Conv *c, const int64_t *r, const void *x, const void 
     }
 }
 
-static void convolve_row(Conv *c, SumOrder order, const int64_t *r, const void *x, const void *y, void *out, void *part)
+static void convolve_row(Conv *c, SumOrder order, const int64_t *r, const void *x, const void *y,
+                         void *out, void *part)
 {
     size_t bytes = (size_t)c->row_elements * dtype_bytes(c->dtype);
     memset(out, 0, bytes);
@@ -267,9 +286,17 @@ static Conv conv_sizes(RefEval *e)
     const RefTensor *x = ref_in(e, 0), *y = ref_in(e, 1);
     const Attr *attr = &e->node->attr;
     int spatial = attr->conv.spatial;
-    Conv c = {.e = e, .dtype = x->dtype, .spatial = spatial, .groups = x->dims[0], .images = x->dims[1],
-              .channels = x->dims[spatial + 2], .outputs = y->dims[spatial + 2], .stride = attr->conv.stride,
-              .gap = attr->conv.dilate_x, .dilate = attr->conv.dilate_y, .tap_count = 1};
+    Conv c = {.e = e,
+              .dtype = x->dtype,
+              .spatial = spatial,
+              .groups = x->dims[0],
+              .images = x->dims[1],
+              .channels = x->dims[spatial + 2],
+              .outputs = y->dims[spatial + 2],
+              .stride = attr->conv.stride,
+              .gap = attr->conv.dilate_x,
+              .dilate = attr->conv.dilate_y,
+              .tap_count = 1};
     for (int i = 0; i < spatial; i++) {
         c.size[i] = x->dims[2 + i];
         c.taps[i] = y->dims[1 + i];
@@ -289,7 +316,8 @@ static void contract_conv(RefEval *e)
     if (e->out->count == 0)
         return;
     void *part = ref_scratch(e, c.row_elements, c.dtype);
-    int64_t rows = e->out->count / c.row_elements, per_image = rows / (c.groups * c.images), r[MAX_SPATIAL] = {0};
+    int64_t rows = e->out->count / c.row_elements, per_image = rows / (c.groups * c.images),
+            r[MAX_SPATIAL] = {0};
     int64_t x_image = x->count / (c.groups * c.images), y_group = y->count / c.groups;
     for (int64_t row = 0; part != NULL && row < rows; row++) {
         int64_t image = row / per_image, rest = row % per_image;

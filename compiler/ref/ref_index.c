@@ -1,7 +1,8 @@
-/* Gather and scatter_add in the interpreter. An index out of range is a failure of the node: gather then reads the nearest
- * row (0 from an empty axis), scatter_add leaves the update out.
+/* Gather and scatter_add in the interpreter. An index out of range is a failure of the node: gather
+ * then reads the nearest row (0 from an empty axis), scatter_add leaves the update out.
  *
- * x is seen as [outer][axis][inner], the index as [count], gathered rows and updates as [outer][count][inner]. */
+ * x is seen as [outer][axis][inner], the index as [count], gathered rows and updates as
+ * [outer][count][inner]. */
 #include "compiler/ref/eval.h"
 
 #include <string.h>
@@ -14,7 +15,8 @@ typedef struct {
 static Rows split_rows(const RefEval *e)
 {
     const RefTensor *x = ref_in(e, 0);
-    Rows rows = {.outer = 1, .inner = 1, .size = x->dims[e->node->attr.axis], .index = ref_in(e, 1)};
+    Rows rows = {
+        .outer = 1, .inner = 1, .size = x->dims[e->node->attr.axis], .index = ref_in(e, 1)};
     rows.count = rows.index->count;
     for (int i = 0; i < x->rank; i++) {
         if (i != e->node->attr.axis)
@@ -25,7 +27,8 @@ static Rows split_rows(const RefEval *e)
 
 static int64_t index_at(const RefTensor *index, int64_t element)
 {
-    return index->dtype == DT_I32 ? ((const int32_t *)index->data)[element] : ((const int64_t *)index->data)[element];
+    return index->dtype == DT_I32 ? ((const int32_t *)index->data)[element]
+                                  : ((const int64_t *)index->data)[element];
 }
 
 static void gather(RefEval *e, const Rows *r)
@@ -62,7 +65,8 @@ static void scatter_add(RefEval *e, const Rows *r)
             if (at < 0 || at >= r->size)
                 ref_fail(e, i);
             else
-                ref_combine(SCALAR_ADD, x->dtype, out + (o * r->size + at) * bytes, updates, r->inner);
+                ref_combine(SCALAR_ADD, x->dtype, out + (o * r->size + at) * bytes, updates,
+                            r->inner);
         }
     }
 }

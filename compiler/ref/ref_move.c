@@ -1,14 +1,18 @@
-/* Moves in the interpreter. All are copies of a block whose elements lie at strides in both memories:
+/* Moves in the interpreter. All are copies of a block whose elements lie at strides in both
+ * memories:
  *
- *   permute    source strides permuted          slice     source begins at start, strides times step
- *   expand     source stride 0                  reverse   source begins at the end, stride negative
+ *   permute    source strides permuted
+ *   expand     source stride 0
+ *   slice      source begins at start, strides times step
+ *   reverse    source begins at the end, stride negative
  *   pad        target begins at low, strides times interior+1; cropped elements leave the block
  *   concat     one block per operand */
 #include "compiler/ref/eval.h"
 
 #include <string.h>
 
-/* Axes of size 1 go, and axes that follow each other in both memories become one: inner loops are long. */
+/* Axes of size 1 go, and axes that follow each other in both memories become one: inner loops are
+ * long. */
 static bool squeeze(const RefBlock *block, RefBlock *out)
 {
     out->rank = 0;
@@ -36,21 +40,22 @@ static bool squeeze(const RefBlock *block, RefBlock *out)
     return true;
 }
 
-#define COPY_ROW(Unit)                                                     \
-    do {                                                                   \
-        Unit *to = (Unit *)dst;                                            \
-        const Unit *from = (const Unit *)src;                              \
-        if (src_stride == 0) {                                             \
-            Unit value = *from;                                            \
-            for (int64_t i = 0; i < count; i++)                            \
-                to[i * dst_stride] = value;                                \
-        } else {                                                           \
-            for (int64_t i = 0; i < count; i++)                            \
-                to[i * dst_stride] = from[i * src_stride];                 \
-        }                                                                  \
+#define COPY_ROW(Unit)                                                                             \
+    do {                                                                                           \
+        Unit *to = (Unit *)dst;                                                                    \
+        const Unit *from = (const Unit *)src;                                                      \
+        if (src_stride == 0) {                                                                     \
+            Unit value = *from;                                                                    \
+            for (int64_t i = 0; i < count; i++)                                                    \
+                to[i * dst_stride] = value;                                                        \
+        } else {                                                                                   \
+            for (int64_t i = 0; i < count; i++)                                                    \
+                to[i * dst_stride] = from[i * src_stride];                                         \
+        }                                                                                          \
     } while (0)
 
-static void copy_row(char *dst, int64_t dst_stride, const char *src, int64_t src_stride, int64_t count, size_t bytes)
+static void copy_row(char *dst, int64_t dst_stride, const char *src, int64_t src_stride,
+                     int64_t count, size_t bytes)
 {
     if (dst_stride == 1 && src_stride == 1)
         memcpy(dst, src, (size_t)count * bytes);
@@ -73,7 +78,8 @@ void ref_copy_block(const RefBlock *block, void *dst, const void *src, size_t el
         return;
     int inner = b.rank - 1;
     for (;;) {
-        copy_row(to, b.dst_strides[inner], from, b.src_strides[inner], b.dims[inner], element_bytes);
+        copy_row(to, b.dst_strides[inner], from, b.src_strides[inner], b.dims[inner],
+                 element_bytes);
         int axis = inner - 1;
         while (axis >= 0 && ++index[axis] == b.dims[axis]) {
             to -= (b.dims[axis] - 1) * b.dst_strides[axis] * unit;
@@ -100,7 +106,8 @@ static void copy_out(RefEval *e, const RefBlock *block, int64_t offset)
 {
     size_t bytes = dtype_bytes(e->out->dtype);
     if (e->out->count > 0)
-        ref_copy_block(block, e->out->data, (const char *)ref_in(e, 0)->data + offset * (int64_t)bytes, bytes);
+        ref_copy_block(block, e->out->data,
+                       (const char *)ref_in(e, 0)->data + offset * (int64_t)bytes, bytes);
 }
 
 static void move_permute(RefEval *e)
@@ -131,7 +138,8 @@ static void move_slice(RefEval *e)
     int64_t offset = 0, strides[MAX_RANK];
     ref_strides(x, strides);
     for (int i = 0; i < block.rank; i++) {
-        int64_t start = ref_dim(e, e->node->attr.slice.start[i]), limit = ref_dim(e, e->node->attr.slice.limit[i]);
+        int64_t start = ref_dim(e, e->node->attr.slice.start[i]),
+                limit = ref_dim(e, e->node->attr.slice.limit[i]);
         if (start < 0 || limit < start || limit > x->dims[i]) {
             ref_fail(e, 0);
             memset(e->out->data, 0, (size_t)e->out->count * dtype_bytes(e->out->dtype));
@@ -173,7 +181,8 @@ static void move_pad(RefEval *e)
     ref_strides(x, src);
     for (int i = 0; i < out->rank; i++) {
         int64_t low = ref_dim(e, e->node->attr.pad.low[i]), gap = e->node->attr.pad.interior[i] + 1;
-        int64_t first = low < 0 ? ceiling(-low, gap) : 0; /* elements of x with 0 <= low + i*gap < size */
+        int64_t first =
+            low < 0 ? ceiling(-low, gap) : 0; /* elements of x with 0 <= low + i*gap < size */
         int64_t end = ceiling(out->dims[i] - low, gap);
         end = end < x->dims[i] ? end : x->dims[i];
         if (end <= first)
@@ -184,7 +193,8 @@ static void move_pad(RefEval *e)
         to += (low + first * gap) * dst[i];
         from += first * src[i];
     }
-    ref_copy_block(&block, (char *)out->data + to * (int64_t)bytes, (const char *)x->data + from * (int64_t)bytes, bytes);
+    ref_copy_block(&block, (char *)out->data + to * (int64_t)bytes,
+                   (const char *)x->data + from * (int64_t)bytes, bytes);
 }
 
 static void move_concat(RefEval *e)

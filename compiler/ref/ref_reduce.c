@@ -1,11 +1,16 @@
 /* Reductions in the interpreter, in the orders of graph/order.h, and the first-largest searches.
  *
- * The axes of the operand are split: kept axes K, reduced axes R without the innermost when that one is reduced (lanes).
+ * The axes of the operand are split: kept axes K, reduced axes R without the innermost when that
+ * one is reduced (lanes).
  *
- *   no lanes   total[K] = identity; for leaf of R0: part[K] = identity; for r in leaf: part[K] op= x[r, K]; total op= part
+ *   no lanes   total[K] = identity
+ *              for every leaf of R0:  part[K] = identity
+ *                                     for r in the leaf: part[K] = op(part[K], x[r, K])
+ *                                     total[K] = op(total[K], part[K])
  *   lanes      the same for one k at a time, where x[r, k] is the lane sum of a row
  *
- * op(acc, x) always has the accumulator on the left, which decides between +0 and -0 in amax and amin. */
+ * op(acc, x) always has the accumulator on the left, which decides between +0 and -0 in amax and
+ * amin. */
 #include "compiler/ref/eval.h"
 
 #include <math.h>
@@ -33,7 +38,10 @@ ScalarOp ref_combiner(OpCode op)
 
 static double float_identity(ScalarOp op)
 {
-    return op == SCALAR_MUL ? 1.0 : op == SCALAR_MAX ? -INFINITY : op == SCALAR_MIN ? INFINITY : 0.0;
+    return op == SCALAR_MUL   ? 1.0
+           : op == SCALAR_MAX ? -INFINITY
+           : op == SCALAR_MIN ? INFINITY
+                              : 0.0;
 }
 
 /* For integers the smallest and the largest value of the type. */
@@ -74,7 +82,8 @@ void ref_combine(ScalarOp op, DType dtype, void *acc, const void *x, int64_t cou
     scalar_map(op, dtype, (const void *const[]){acc, x}, acc, (size_t)count);
 }
 
-/* The operand as kept axes and reduced axes, each with sizes and strides, and a row length for lanes. */
+/* The operand as kept axes and reduced axes, each with sizes and strides, and a row length for
+ * lanes. */
 typedef struct {
     OpCode op;
     ScalarOp combiner;
@@ -94,8 +103,12 @@ static Reduction split_axes(RefEval *e, SumOrder order)
     const RefTensor *x = ref_in(e, 0);
     const Axes *axes = &e->node->attr.axes;
     int64_t strides[MAX_RANK];
-    Reduction r = {.op = e->node->op, .combiner = ref_combiner(e->node->op), .dtype = x->dtype,
-                   .bytes = dtype_bytes(x->dtype), .leaf = order.leaf, .data = x->data};
+    Reduction r = {.op = e->node->op,
+                   .combiner = ref_combiner(e->node->op),
+                   .dtype = x->dtype,
+                   .bytes = dtype_bytes(x->dtype),
+                   .leaf = order.leaf,
+                   .data = x->data};
     ref_strides(x, strides);
     ref_identity(r.op, x->dtype, r.identity);
     for (int i = 0, next = 0; i < x->rank; i++) {
@@ -118,7 +131,8 @@ static Reduction split_axes(RefEval *e, SumOrder order)
 }
 
 /* The next index of an odometer, and the offset that goes with it; false: it was the last. */
-static bool step_index(int rank, const int64_t *dims, const int64_t *strides, int64_t *index, int64_t *offset)
+static bool step_index(int rank, const int64_t *dims, const int64_t *strides, int64_t *index,
+                       int64_t *offset)
 {
     for (int i = rank; i-- > 0;) {
         *offset += strides[i];
@@ -155,7 +169,8 @@ static void add_slab(const Reduction *r, char *acc, const char *x)
     } while (step_index(r->kept - 1, r->kept_dims, r->kept_strides, index, &offset));
 }
 
-/* Goes over reduced axes 1.. at index `first` of axis 0 and adds what lies there to acc: a slab, or the sum of a row. */
+/* Goes over reduced axes 1.. at index `first` of axis 0 and adds what lies there to acc: a slab, or
+ * the sum of a row. */
 static void add_outer(const Reduction *r, char *acc, const char *x, int64_t first)
 {
     int64_t index[MAX_RANK] = {0}, offset = r->reduced > 0 ? first * r->reduced_strides[0] : 0;
@@ -218,19 +233,20 @@ static void reduce_axes(RefEval *e)
     } while (step_index(r.kept, r.kept_dims, r.kept_strides, index, &offset));
 }
 
-/* First largest or smallest along an axis: best is replaced by what is beyond it, or by the first NaN. */
+/* First largest or smallest along an axis: best is replaced by what is beyond it, or by the first
+ * NaN. */
 
-#define DEFINE_ARG(Name, Type)                                                                              \
-    static int32_t Name(const void *data, int64_t count, int64_t stride, bool smallest)                     \
-    {                                                                                                       \
-        const Type *x = data;                                                                               \
-        int64_t best = 0;                                                                                   \
-        for (int64_t i = 1; i < count; i++) {                                                               \
-            Type value = x[i * stride], kept = x[best * stride];                                            \
-            if ((smallest ? value < kept : value > kept) || (value != value && kept == kept))               \
-                best = i;                                                                                   \
-        }                                                                                                   \
-        return (int32_t)best;                                                                               \
+#define DEFINE_ARG(Name, Type)                                                                     \
+    static int32_t Name(const void *data, int64_t count, int64_t stride, bool smallest)            \
+    {                                                                                              \
+        const Type *x = data;                                                                      \
+        int64_t best = 0;                                                                          \
+        for (int64_t i = 1; i < count; i++) {                                                      \
+            Type value = x[i * stride], kept = x[best * stride];                                   \
+            if ((smallest ? value < kept : value > kept) || (value != value && kept == kept))      \
+                best = i;                                                                          \
+        }                                                                                          \
+        return (int32_t)best;                                                                      \
     }
 
 DEFINE_ARG(arg_u8, uint8_t)
@@ -240,7 +256,8 @@ DEFINE_ARG(arg_f32, float)
 DEFINE_ARG(arg_f64, double)
 
 static int32_t (*const arg_functions[DT_COUNT])(const void *, int64_t, int64_t, bool) = {
-    [DT_BOOL] = arg_u8, [DT_U8] = arg_u8, [DT_I32] = arg_i32, [DT_I64] = arg_i64, [DT_F32] = arg_f32, [DT_F64] = arg_f64,
+    [DT_BOOL] = arg_u8, [DT_U8] = arg_u8,   [DT_I32] = arg_i32,
+    [DT_I64] = arg_i64, [DT_F32] = arg_f32, [DT_F64] = arg_f64,
 };
 
 static void reduce_arg(RefEval *e)
@@ -255,7 +272,8 @@ static void reduce_arg(RefEval *e)
     for (int64_t i = 0; i < e->out->count; i++) {
         int64_t offset = i / inner * inner * length + i % inner;
         const char *at = (const char *)x->data + offset * (int64_t)dtype_bytes(x->dtype);
-        out[i] = length == 0 ? 0 : arg_functions[x->dtype](at, length, inner, e->node->op == OP_ARGMIN);
+        out[i] =
+            length == 0 ? 0 : arg_functions[x->dtype](at, length, inner, e->node->op == OP_ARGMIN);
     }
 }
 

@@ -1,5 +1,6 @@
-/* Windows in the interpreter. Taps are taken in row-major order; a tap is applied to the whole block of outputs that it
- * reaches, so every output sees its taps in ascending order, and padding is never touched.
+/* Windows in the interpreter. Taps are taken in row-major order; a tap is applied to the whole
+ * block of outputs that it reaches, so every output sees its taps in ascending order, and padding
+ * is never touched.
  *
  *   size 2, stride 2, pad 1:0 over 4 elements: tap 0 reaches outputs 1.. , tap 1 all */
 #include "compiler/ref/eval.h"
@@ -8,7 +9,8 @@
 #include <string.h>
 
 /* Outputs that one tap reaches, and where: a block of both tensors. False: none. */
-static bool reach(const RefEval *e, const int64_t *tap, const int64_t *low, RefBlock *block, int64_t *to, int64_t *from)
+static bool reach(const RefEval *e, const int64_t *tap, const int64_t *low, RefBlock *block,
+                  int64_t *to, int64_t *from)
 {
     const RefTensor *x = ref_in(e, 0), *out = e->out;
     const Attr *attr = &e->node->attr;
@@ -33,9 +35,11 @@ static bool reach(const RefEval *e, const int64_t *tap, const int64_t *low, RefB
 }
 
 /* Rows of a block, with its inner axes joined as far as they are dense in both memories. */
-typedef void WindowRow(RefEval *e, int64_t to, int64_t from, int64_t count, int64_t src_stride, int64_t tap, void *best);
+typedef void WindowRow(RefEval *e, int64_t to, int64_t from, int64_t count, int64_t src_stride,
+                       int64_t tap, void *best);
 
-static void each_row(RefEval *e, const RefBlock *block, int64_t to, int64_t from, int64_t tap, void *best, WindowRow *row)
+static void each_row(RefEval *e, const RefBlock *block, int64_t to, int64_t from, int64_t tap,
+                     void *best, WindowRow *row)
 {
     int64_t index[MAX_RANK] = {0};
     int inner = block->rank - 1;
@@ -56,7 +60,8 @@ static void each_row(RefEval *e, const RefBlock *block, int64_t to, int64_t from
 
 enum { ROW_PIECE = 64 };
 
-static void combine_row(RefEval *e, int64_t to, int64_t from, int64_t count, int64_t src_stride, int64_t tap, void *best)
+static void combine_row(RefEval *e, int64_t to, int64_t from, int64_t count, int64_t src_stride,
+                        int64_t tap, void *best)
 {
     const RefTensor *x = ref_in(e, 0);
     int64_t bytes = (int64_t)dtype_bytes(x->dtype);
@@ -77,19 +82,20 @@ static void combine_row(RefEval *e, int64_t to, int64_t from, int64_t count, int
 }
 
 /* Keeps the first largest value in best and its tap in the result; -1 there: no tap yet. */
-#define DEFINE_ARG_ROW(Name, Type)                                                                                  \
-    static void Name(RefEval *e, int64_t to, int64_t from, int64_t count, int64_t src_stride, int64_t tap, void *b) \
-    {                                                                                                               \
-        const Type *x = (const Type *)ref_in(e, 0)->data + from;                                                    \
-        Type *best = (Type *)b + to;                                                                                \
-        int32_t *out = (int32_t *)e->out->data + to;                                                                \
-        for (int64_t i = 0; i < count; i++) {                                                                       \
-            Type value = x[i * src_stride];                                                                         \
-            if (out[i] < 0 || value > best[i] || (value != value && best[i] == best[i])) {                          \
-                best[i] = value;                                                                                    \
-                out[i] = (int32_t)tap;                                                                              \
-            }                                                                                                       \
-        }                                                                                                           \
+#define DEFINE_ARG_ROW(Name, Type)                                                                 \
+    static void Name(RefEval *e, int64_t to, int64_t from, int64_t count, int64_t src_stride,      \
+                     int64_t tap, void *b)                                                         \
+    {                                                                                              \
+        const Type *x = (const Type *)ref_in(e, 0)->data + from;                                   \
+        Type *best = (Type *)b + to;                                                               \
+        int32_t *out = (int32_t *)e->out->data + to;                                               \
+        for (int64_t i = 0; i < count; i++) {                                                      \
+            Type value = x[i * src_stride];                                                        \
+            if (out[i] < 0 || value > best[i] || (value != value && best[i] == best[i])) {         \
+                best[i] = value;                                                                   \
+                out[i] = (int32_t)tap;                                                             \
+            }                                                                                      \
+        }                                                                                          \
     }
 
 DEFINE_ARG_ROW(arg_row_u8, uint8_t)
@@ -99,7 +105,8 @@ DEFINE_ARG_ROW(arg_row_f32, float)
 DEFINE_ARG_ROW(arg_row_f64, double)
 
 static WindowRow *const arg_rows[DT_COUNT] = {
-    [DT_U8] = arg_row_u8, [DT_I32] = arg_row_i32, [DT_I64] = arg_row_i64, [DT_F32] = arg_row_f32, [DT_F64] = arg_row_f64,
+    [DT_U8] = arg_row_u8,   [DT_I32] = arg_row_i32, [DT_I64] = arg_row_i64,
+    [DT_F32] = arg_row_f32, [DT_F64] = arg_row_f64,
 };
 
 static void each_tap(RefEval *e, void *best, WindowRow *row)

@@ -1,5 +1,6 @@
-/* Random graphs (random_graph.h). A pool of nodes grows by operations drawn at random; an operand of a given type is one
- * of the pool or a new leaf. What a shape rule refuses is simply not added. */
+/* Random graphs (random_graph.h). A pool of nodes grows by operations drawn at random; an operand
+ * of a given type is one of the pool or a new leaf. What a shape rule refuses is simply not added.
+ */
 #include "tests/support/random_graph.h"
 
 #include "compiler/graph/build.h"
@@ -82,7 +83,8 @@ static const Dim *random_size(Maker *m)
 
 static DType random_dtype(Maker *m)
 {
-    static const DType dtypes[] = {DT_F32, DT_F32, DT_F32, DT_F32, DT_F64, DT_I32, DT_I64, DT_U8, DT_BOOL};
+    static const DType dtypes[] = {DT_F32, DT_F32, DT_F32, DT_F32, DT_F64,
+                                   DT_I32, DT_I64, DT_U8,  DT_BOOL};
     DType dtype = dtypes[draw(m, sizeof dtypes / sizeof *dtypes)];
     return dtype == DT_F64 && m->options->only_f32 ? DT_F32 : dtype;
 }
@@ -116,9 +118,11 @@ static Node *new_literal(Maker *m, Type type)
 {
     int64_t count = random_elements(&type, NULL);
     RandomData data = {m->g->arena, NULL, draw(m, 1 << 20), false};
-    Node leaf = {.op = OP_INPUT, .type = type, .attr = {.kind = AT_LEAF, .leaf = {"literal", type}}};
+    Node leaf = {
+        .op = OP_INPUT, .type = type, .attr = {.kind = AT_LEAF, .leaf = {"literal", type}}};
     const void *values = random_leaf(&data, &leaf);
-    Attr attr = {.kind = AT_LITERAL, .literal = {type, values, (size_t)count * dtype_bytes(type.dtype)}};
+    Attr attr = {.kind = AT_LITERAL,
+                 .literal = {type, values, (size_t)count * dtype_bytes(type.dtype)}};
     return graph_node(m->g, OP_LITERAL, NULL, 0, &attr);
 }
 
@@ -135,7 +139,8 @@ static Node *new_operand(Maker *m, Type type)
         break;
     case 2:
         if (dtype_is_float(type.dtype))
-            return keep(m, graph_node(m->g, OP_RANDOM, NULL, 0, &(Attr){.kind = AT_RANDOM, .random = {type, site}}));
+            return keep(m, graph_node(m->g, OP_RANDOM, NULL, 0,
+                                      &(Attr){.kind = AT_RANDOM, .random = {type, site}}));
         break;
     case 3:
         if (sizes_known(&type))
@@ -161,7 +166,11 @@ typedef enum { WANT_ANY, WANT_NUMBER, WANT_FLOAT, WANT_LOGIC, WANT_BOOL, WANT_IN
 
 static bool wanted(DType dtype, Want want)
 {
-    bool flags[] = {true, dtype != DT_BOOL, dtype_is_float(dtype), !dtype_is_float(dtype), dtype == DT_BOOL,
+    bool flags[] = {true,
+                    dtype != DT_BOOL,
+                    dtype_is_float(dtype),
+                    !dtype_is_float(dtype),
+                    dtype == DT_BOOL,
                     dtype == DT_I32 || dtype == DT_I64};
     return flags[want];
 }
@@ -170,7 +179,8 @@ static bool wanted(DType dtype, Want want)
 static Node *operand(Maker *m, Want want, int rank)
 {
     for (int tries = 0; tries < 10; tries++) {
-        uint32_t recent = m->pool.count > 6 && chance(m, 50) ? m->pool.count - 6 : 0; /* for depth */
+        uint32_t recent =
+            m->pool.count > 6 && chance(m, 50) ? m->pool.count - 6 : 0; /* for depth */
         Node *node = m->pool.data[recent + draw(m, m->pool.count - recent)];
         if (wanted(node->type.dtype, want) && node->type.rank >= rank)
             return node;
@@ -202,9 +212,11 @@ static Axes random_axes(Maker *m, const Node *x)
 
 static Want wanted_by(OpCode op)
 {
-    static const OpCode floats[] = {OP_FLOOR, OP_CEIL, OP_ROUND, OP_SQRT, OP_EXP, OP_LOG, OP_LOG1P, OP_EXPM1, OP_TANH,
-                                    OP_SIN, OP_COS, OP_ERF, OP_IS_NAN, OP_DIV, OP_POW, OP_FMA};
-    static const OpCode any[] = {OP_CONVERT, OP_STOP, OP_EQ, OP_NE, OP_LT, OP_LE, OP_SELECT, OP_CHECK};
+    static const OpCode floats[] = {OP_FLOOR,  OP_CEIL,  OP_ROUND, OP_SQRT, OP_EXP, OP_LOG,
+                                    OP_LOG1P,  OP_EXPM1, OP_TANH,  OP_SIN,  OP_COS, OP_ERF,
+                                    OP_IS_NAN, OP_DIV,   OP_POW,   OP_FMA};
+    static const OpCode any[] = {OP_CONVERT, OP_STOP, OP_EQ,     OP_NE,
+                                 OP_LT,      OP_LE,   OP_SELECT, OP_CHECK};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
         if (op == floats[i])
             return WANT_FLOAT;
@@ -242,7 +254,8 @@ static Node *make_elementwise(Maker *m, OpCode op)
         z = operand_like(m, x->type);
     if (op == OP_SELECT)
         return build_select(m->g, operand_like(m, flags), y, z);
-    if ((op == OP_FLOORDIV || op == OP_MOD) && !dtype_is_float(x->type.dtype) && !m->options->may_fail)
+    if ((op == OP_FLOORDIV || op == OP_MOD) && !dtype_is_float(x->type.dtype) &&
+        !m->options->may_fail)
         y = build_binary(m->g, OP_MAX, build_unary(m->g, OP_ABS, y), build_const_like(m->g, y, 1));
     return graph_node(m->g, op, (Node *[]){x, y, z}, op_info[op].min, NULL);
 }
@@ -262,7 +275,8 @@ static Node *make_reshape(Maker *m)
             continue;
         if (rank > 0 && chance(m, 25)) {
             dims[rank - 1] = dim_mul(m->g->dims, dims[rank - 1], dim);
-        } else if (dim_is_const(dim, &size) && size > 2 && size % 2 == 0 && rank + 2 < MOST_AXES && chance(m, 30)) {
+        } else if (dim_is_const(dim, &size) && size > 2 && size % 2 == 0 && rank + 2 < MOST_AXES &&
+                   chance(m, 30)) {
             dims[rank++] = constant(m, size / 2);
             dims[rank++] = constant(m, 2);
         } else if (rank < MAX_RANK) {
@@ -311,7 +325,8 @@ static Node *make_slice(Maker *m)
         attr.slice.step[i] = 1 + (int64_t)draw(m, 3) / 2;
         if (dim_is_const(x->type.dims[i], &size) && chance(m, 60)) {
             start = (int64_t)draw(m, (uint64_t)size + 1);
-            attr.slice.limit[i] = constant(m, start + (int64_t)draw(m, (uint64_t)(size - start) + 1));
+            attr.slice.limit[i] =
+                constant(m, start + (int64_t)draw(m, (uint64_t)(size - start) + 1));
         } else if (chance(m, 20)) {
             attr.slice.limit[i] = dim_floordiv(m->g->dims, x->type.dims[i], constant(m, 2));
         }
@@ -395,9 +410,13 @@ static Node *make_window(Maker *m, OpCode op)
         dim_is_const(x->type.dims[i], &size);
         attr.window.stride[i] = plain ? 1 : 1 + (int64_t)draw(m, 3);
         attr.window.dilate[i] = plain ? 1 : 1 + (int64_t)draw(m, 2);
-        /* (taps - 1) * dilate is at most size + low + high - 1: at least one position, at least none of a free axis */
+        /* (taps - 1) * dilate is at most size + low + high - 1: at least one position, at least
+         * none of a free axis */
         int64_t most = size + low + high - (size > 0);
-        attr.window.size[i] = plain || most < 1 ? 1 : 1 + (int64_t)draw(m, (uint64_t)(most / attr.window.dilate[i]) + 1) % 4;
+        attr.window.size[i] =
+            plain || most < 1
+                ? 1
+                : 1 + (int64_t)draw(m, (uint64_t)(most / attr.window.dilate[i]) + 1) % 4;
         attr.window.pad_low[i] = constant(m, plain ? 0 : low);
         attr.window.pad_high[i] = constant(m, plain ? 0 : high);
     }
@@ -466,7 +485,8 @@ static Node *safe_index(Maker *m, Node *index, const Dim *size)
 
 static Node *make_index(Maker *m, OpCode op)
 {
-    Node *x = operand(m, op == OP_GATHER ? WANT_ANY : WANT_NUMBER, 1), *index = operand(m, WANT_INTEGER, 0);
+    Node *x = operand(m, op == OP_GATHER ? WANT_ANY : WANT_NUMBER, 1),
+         *index = operand(m, WANT_INTEGER, 0);
     int axis = random_axis(m, x);
     int64_t size;
     Type type = {.dtype = x->type.dtype};
@@ -527,7 +547,8 @@ static Node *make_node(Maker *m, OpCode op)
     return NULL;
 }
 
-/* Roots: every node of the pool that nothing reads, and updates of params and states where a node of their type exists. */
+/* Roots: every node of the pool that nothing reads, and updates of params and states where a node
+ * of their type exists. */
 static void make_roots(Maker *m)
 {
     Graph *g = m->g;
@@ -545,7 +566,8 @@ static void make_roots(Maker *m)
     }
     for (uint32_t i = 0; i < m->pool.count; i++) {
         Node *leaf = m->pool.data[i], *value = m->pool.data[m->pool.count - 1 - i];
-        if ((leaf->op == OP_PARAM || leaf->op == OP_STATE) && type_equal(&leaf->type, &value->type) &&
+        if ((leaf->op == OP_PARAM || leaf->op == OP_STATE) &&
+            type_equal(&leaf->type, &value->type) &&
             graph_root_find(g, ROOT_UPDATE, leaf->attr.leaf.name) == NULL)
             graph_root(g, ROOT_UPDATE, leaf->attr.leaf.name, value);
     }
@@ -556,14 +578,17 @@ static OpCode random_op(Maker *m)
     for (;;) {
         OpCode op = (OpCode)draw(m, OP_COUNT);
         bool leaf = op_info[op].op_class == CLASS_LEAF;
-        if (m->options->allowed != NULL ? m->options->allowed[op] : op != OP_CALL && (!leaf || chance(m, 20)))
+        if (m->options->allowed != NULL ? m->options->allowed[op]
+                                        : op != OP_CALL && (!leaf || chance(m, 20)))
             return op;
     }
 }
 
 Graph *random_graph(Arena *arena, DimTable *dims, uint64_t seed, const RandomGraphOptions *options)
 {
-    Maker m = {.g = graph_new(arena, dims, "random"), .seed = seed, .options = options,
+    Maker m = {.g = graph_new(arena, dims, "random"),
+               .seed = seed,
+               .options = options,
                .max_elements = options->max_elements > 0 ? options->max_elements : 4096};
     int operations = options->operations > 0 ? options->operations : 12;
     for (int i = 0; i < 2; i++)
@@ -589,7 +614,8 @@ int64_t random_elements(const Type *type, const int64_t *symbols)
 
 static double float_value(uint64_t bits, bool special)
 {
-    static const double specials[] = {0.0, -0.0, INFINITY, -INFINITY, NAN, 1e-40, -1e-45, 3e38, 1e30, -1.0};
+    static const double specials[] = {0.0,   -0.0,   INFINITY, -INFINITY, NAN,
+                                      1e-40, -1e-45, 3e38,     1e30,      -1.0};
     if (special && bits % 16 == 0)
         return specials[(bits >> 8) % (sizeof specials / sizeof *specials)];
     if (bits % 4 == 0)
@@ -602,7 +628,8 @@ static int64_t integer_value(DType dtype, uint64_t bits, bool special)
     if (dtype == DT_BOOL)
         return (int64_t)(bits >> 5 & 1);
     if (special && bits % 16 == 0 && dtype != DT_U8)
-        return dtype == DT_I32 ? (bits & 256 ? INT32_MIN : INT32_MAX) : (bits & 256 ? INT64_MIN : INT64_MAX);
+        return dtype == DT_I32 ? (bits & 256 ? INT32_MIN : INT32_MAX)
+                               : (bits & 256 ? INT64_MIN : INT64_MAX);
     return dtype == DT_U8 ? (int64_t)(bits >> 8 & 255) : (int64_t)((bits >> 8) % 31) - 10;
 }
 
@@ -650,7 +677,8 @@ bool random_same(DType dtype, const void *a, const void *b, int64_t count, int64
 {
     size_t bytes = dtype_bytes(dtype);
     for (int64_t i = 0; i < count; i++) {
-        const char *x = (const char *)a + (size_t)i * bytes, *y = (const char *)b + (size_t)i * bytes;
+        const char *x = (const char *)a + (size_t)i * bytes,
+                   *y = (const char *)b + (size_t)i * bytes;
         if (memcmp(x, y, bytes) != 0 && !both_nan(dtype, x, y)) {
             if (where != NULL)
                 *where = i;

@@ -1,4 +1,5 @@
-/* Batching: row b of a batched graph is the graph of one example on row b, for random graphs and for the special cases. */
+/* Batching: row b of a batched graph is the graph of one example on row b, for random graphs and
+ * for the special cases. */
 #include "compiler/passes/batch.h"
 #include "compiler/ref/ref.h"
 #include "tests/support/random_graph.h"
@@ -46,9 +47,11 @@ static const void *row_leaf(void *user, const Node *leaf)
     Node batched = *leaf;
     if (leaf->op != OP_INPUT)
         return random_leaf(&row->data, leaf);
-    size_t bytes = (size_t)random_elements(&leaf->type, row->data.symbols) * dtype_bytes(leaf->type.dtype);
+    size_t bytes =
+        (size_t)random_elements(&leaf->type, row->data.symbols) * dtype_bytes(leaf->type.dtype);
     batched.type = (Type){.dtype = leaf->type.dtype, .rank = leaf->type.rank + 1};
-    memcpy(batched.type.dims + 1, leaf->type.dims, (size_t)leaf->type.rank * sizeof *leaf->type.dims);
+    memcpy(batched.type.dims + 1, leaf->type.dims,
+           (size_t)leaf->type.rank * sizeof *leaf->type.dims);
     batched.type.dims[0] = dim_const(table, ROWS);
     return (const char *)random_leaf(&row->data, &batched) + (size_t)row->row * bytes;
 }
@@ -78,9 +81,11 @@ static void try_graph(Graph *one, uint64_t seed)
         for (uint32_t i = 0; i < one->roots.count; i++) {
             const Type *type = &one->roots.data[i].node->type;
             int64_t elements = random_elements(type, symbols);
-            const char *got = (const char *)whole[i] + (size_t)(row.row * elements) * dtype_bytes(type->dtype);
-            cr_assert(random_same(type->dtype, got, single[i], elements, NULL), "seed %llu, row %lld: root %s differs\n%s\n%s",
-                      (unsigned long long)seed, (long long)row.row, one->roots.data[i].name, print(one), print(many));
+            const char *got =
+                (const char *)whole[i] + (size_t)(row.row * elements) * dtype_bytes(type->dtype);
+            cr_assert(random_same(type->dtype, got, single[i], elements, NULL),
+                      "seed %llu, row %lld: root %s differs\n%s\n%s", (unsigned long long)seed,
+                      (long long)row.row, one->roots.data[i].name, print(one), print(many));
         }
     }
 }
@@ -90,7 +95,8 @@ Test(batch, random_graphs)
     uint8_t allowed[OP_COUNT];
     memset(allowed, 1, sizeof allowed);
     allowed[OP_CALL] = allowed[OP_RANDOM] = 0;
-    RandomGraphOptions options = {.operations = 16, .max_elements = 400, .free_symbol = true, .allowed = allowed};
+    RandomGraphOptions options = {
+        .operations = 16, .max_elements = 400, .free_symbol = true, .allowed = allowed};
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         Arena *scratch = arena_new();
         table = dim_table_new(scratch);
@@ -122,12 +128,15 @@ Test(batch, rows_that_are_addressed_per_example)
 {
     const char *texts[] = {
         /* both sides of gather and scatter_add per example, axis in the middle */
-        "graph g {\n  %0 = input {x} : f32[2, 40, 3]\n  %1 = input {i} : i32[5, 2]\n  %2 = const {40} : i32[5, 2]\n"
+        "graph g {\n  %0 = input {x} : f32[2, 40, 3]\n  %1 = input {i} : i32[5, 2]\n  %2 = const "
+        "{40} : i32[5, 2]\n"
         "  %3 = mod %1 %2 : i32[5, 2]\n  %4 = gather %0 %3 {1} : f32[2, 5, 2, 3]\n"
         "  %5 = scatter_add %0 %3 %4 {1} : f32[2, 40, 3]\n  output y = %4\n  output z = %5\n}\n",
         /* a table shared by all, and updates shared by all */
-        "graph g {\n  %0 = param {x} : f32[2, 40, 3]\n  %1 = input {i} : i32[5]\n  %2 = const {40} : i32[5]\n"
-        "  %3 = mod %1 %2 : i32[5]\n  %4 = gather %0 %3 {1} : f32[2, 5, 3]\n  %5 = param {u} : f32[2, 5, 3]\n"
+        "graph g {\n  %0 = param {x} : f32[2, 40, 3]\n  %1 = input {i} : i32[5]\n  %2 = const {40} "
+        ": i32[5]\n"
+        "  %3 = mod %1 %2 : i32[5]\n  %4 = gather %0 %3 {1} : f32[2, 5, 3]\n  %5 = param {u} : "
+        "f32[2, 5, 3]\n"
         "  %6 = scatter_add %0 %3 %5 {1} : f32[2, 40, 3]\n  output y = %4\n  output z = %6\n}\n",
         /* products: example on either side, with batch axes */
         "graph g {\n  %0 = input {x} : f32[4, 5, 6]\n  %1 = param {w} : f32[4, 7, 6]\n"
@@ -136,14 +145,19 @@ Test(batch, rows_that_are_addressed_per_example)
         "  %4 = dot %0 %0 {batch = 0:0, contract = 2:2} : f32[4, 5, 5]\n"
         "  output a = %2\n  output b = %3\n  output c = %4\n}\n",
         /* convolutions: examples as images, kernels per example as groups */
-        "graph g {\n  %0 = input {x} : f32[2, 3, 8, 4]\n  %1 = param {w} : f32[2, 3, 4, 5]\n  %2 = input {v} : f32[2, 3, 4, 5]\n"
+        "graph g {\n  %0 = input {x} : f32[2, 3, 8, 4]\n  %1 = param {w} : f32[2, 3, 4, 5]\n  %2 = "
+        "input {v} : f32[2, 3, 4, 5]\n"
         "  %3 = param {z} : f32[2, 3, 8, 4]\n"
-        "  %4 = conv %0 %1 {stride = [1], pad = [1:1], dilate_x = [1], dilate_y = [1]} : f32[2, 3, 8, 5]\n"
-        "  %5 = conv %0 %2 {stride = [2], pad = [1:1], dilate_x = [1], dilate_y = [1]} : f32[2, 3, 4, 5]\n"
-        "  %6 = conv %3 %2 {stride = [1], pad = [1:1], dilate_x = [1], dilate_y = [1]} : f32[2, 3, 8, 5]\n"
+        "  %4 = conv %0 %1 {stride = [1], pad = [1:1], dilate_x = [1], dilate_y = [1]} : f32[2, 3, "
+        "8, 5]\n"
+        "  %5 = conv %0 %2 {stride = [2], pad = [1:1], dilate_x = [1], dilate_y = [1]} : f32[2, 3, "
+        "4, 5]\n"
+        "  %6 = conv %3 %2 {stride = [1], pad = [1:1], dilate_x = [1], dilate_y = [1]} : f32[2, 3, "
+        "8, 5]\n"
         "  output a = %4\n  output b = %5\n  output c = %6\n}\n",
         /* a pad value and a condition per example; a result that no example reaches */
-        "graph g {\n  %0 = input {x} : f32[3]\n  %1 = input {v} : f32\n  %2 = pad %0 %1 {[1:2:1]} : f32[8]\n"
+        "graph g {\n  %0 = input {x} : f32[3]\n  %1 = input {v} : f32\n  %2 = pad %0 %1 {[1:2:1]} "
+        ": f32[8]\n"
         "  %3 = is_nan %1 : bool\n  %4 = not %3 : bool\n  %5 = or %3 %4 : bool\n"
         "  %6 = check %0 %5 {E0001 m} : f32[3]\n  %7 = param {p} : f32[2]\n"
         "  output a = %2\n  output b = %6\n  output c = %7\n}\n",
@@ -174,7 +188,8 @@ Test(batch, an_index_out_of_range_stays_a_failure)
 
 Test(batch, random_numbers_differ_by_example)
 {
-    Graph *many = batch_graph(parse("graph g {\n  %0 = random {7} : f32[4]\n  output y = %0\n}\n"), dim_const(table, 2));
+    Graph *many = batch_graph(parse("graph g {\n  %0 = random {7} : f32[4]\n  output y = %0\n}\n"),
+                              dim_const(table, 2));
     const void *values[1];
     RefRun run = {.graph = many};
     cr_assert(ref_run(&run, arena, values));
@@ -183,13 +198,15 @@ Test(batch, random_numbers_differ_by_example)
 
 Test(batch, refusals)
 {
-    Graph *call = parse("graph g {\n  %0 = input {x} : f32[4]\n  %1 = call %0 {host} : f32\n  output y = %1\n}\n");
+    Graph *call = parse(
+        "graph g {\n  %0 = input {x} : f32[4]\n  %1 = call %0 {host} : f32\n  output y = %1\n}\n");
     cr_expect_null(batch_graph(call, dim_const(table, 2)));
     cr_expect_str_eq(call->error, "the host function host takes one example");
     Graph *update = parse("graph g {\n  %0 = input {x} : f32\n  update s = %0\n}\n");
     cr_expect_null(batch_graph(update, dim_const(table, 2)));
     cr_expect_str_eq(update->error, "the update of s depends on an example");
-    Graph *deep = parse("graph g {\n  %0 = input {x} : f32[1, 1, 1, 1, 1, 1, 1, 1]\n  output y = %0\n}\n");
+    Graph *deep =
+        parse("graph g {\n  %0 = input {x} : f32[1, 1, 1, 1, 1, 1, 1, 1]\n  output y = %0\n}\n");
     cr_expect_null(batch_graph(deep, dim_const(table, 2)));
     cr_expect_str_eq(deep->error, "a tensor of one example has too many axes to be batched");
 }

@@ -109,7 +109,8 @@ Test(dim, overflow_is_null)
     const Dim *large = dim_const(table, INT64_MAX);
     cr_expect_null(dim_add(table, large, dim_const(table, 1)));
     cr_expect_null(dim_mul(table, large, dim_const(table, 2)));
-    cr_expect_null(dim_mul(table, dim_mul(table, large, dim_symbol(table, "B")), dim_const(table, 3)));
+    cr_expect_null(
+        dim_mul(table, dim_mul(table, large, dim_symbol(table, "B")), dim_const(table, 3)));
     cr_expect_null(dim_add(table, NULL, large));
     const char *text = "9223372036854775808";
     cr_expect_null(dim_read(table, &text));
@@ -146,18 +147,21 @@ Test(dim, evaluation_agrees_with_integers)
     const Dim *b = parse("B"), *t = parse("T");
     srand(7);
     for (int i = 0; i < 3000; i++) {
-        int64_t values[2] = {rand() % 50, rand() % 50}, p = rand() % 9 - 4, q = rand() % 30 - 9, k = 1 + rand() % 12;
+        int64_t values[2] = {rand() % 50, rand() % 50}, p = rand() % 9 - 4, q = rand() % 30 - 9,
+                k = 1 + rand() % 12;
         const Dim *sum = dim_add(table, dim_mul(table, dim_const(table, p), b),
                                  dim_add(table, dim_mul(table, b, t), dim_const(table, q)));
         const Dim *half = dim_floordiv(table, sum, dim_const(table, k));
-        const Dim *quarter = dim_floordiv(table, dim_add(table, half, dim_const(table, p)), dim_const(table, 3));
+        const Dim *quarter =
+            dim_floordiv(table, dim_add(table, half, dim_const(table, p)), dim_const(table, 3));
         int64_t want = p * values[0] + values[0] * values[1] + q;
         int64_t want_half = want / k - (want % k < 0);
         int64_t nested = want_half + p, want_quarter = nested / 3 - (nested % 3 < 0);
         cr_assert_eq(dim_eval(sum, values), want);
         cr_assert_eq(dim_eval(half, values), want_half);
         cr_assert_eq(dim_eval(quarter, values), want_quarter);
-        cr_assert_eq(dim_eval(dim_mod(table, sum, dim_const(table, k)), values), want - k * want_half);
+        cr_assert_eq(dim_eval(dim_mod(table, sum, dim_const(table, k)), values),
+                     want - k * want_half);
         int64_t big = want > q ? want : q;
         cr_assert_eq(dim_eval(dim_max(table, sum, dim_const(table, q)), values), big);
     }
@@ -169,7 +173,13 @@ Test(dim, evaluation_agrees_with_integers)
 
 Test(dim, text_round_trip)
 {
-    const char *texts[] = {"0", "7", "B", "-B - 1", "T - K + 1", "floor(B*T + 3, 7)*T - 2", "max(B, floor(T, 3))",
+    const char *texts[] = {"0",
+                           "7",
+                           "B",
+                           "-B - 1",
+                           "T - K + 1",
+                           "floor(B*T + 3, 7)*T - 2",
+                           "max(B, floor(T, 3))",
                            "floor(T, B + 1)"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         const Dim *dim = parse(texts[i]);

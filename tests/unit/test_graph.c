@@ -1,4 +1,5 @@
-/* Graphs: nodes, text, the verifier, the refusals of every shape rule, the constructors and the orders of summation. */
+/* Graphs: nodes, text, the verifier, the refusals of every shape rule, the constructors and the
+ * orders of summation. */
 #include "compiler/graph/build.h"
 #include "compiler/graph/op.h"
 #include "compiler/graph/order.h"
@@ -95,7 +96,8 @@ Test(graph, the_page_of_operations_is_current)
         fputs(out.text, file);
         fclose(file);
     } else {
-        cr_expect(strcmp(kept, out.text) == 0, "docs/ops.md is old: run test_graph with NNC_BLESS=1");
+        cr_expect(strcmp(kept, out.text) == 0,
+                  "docs/ops.md is old: run test_graph with NNC_BLESS=1");
     }
     strbuf_free(&out);
 }
@@ -105,10 +107,13 @@ Test(graph, dead_nodes_are_not_printed)
     Node *x = input("x", DT_F32, "B,3");
     build_unary(graph, OP_EXP, x);
     graph_root(graph, ROOT_OUTPUT, "y", build_unary(graph, OP_NEG, x));
-    cr_expect_str_eq(print(graph), "graph g {\n  %0 = input {x} : f32[B, 3]\n  %1 = neg %0 : f32[B, 3]\n  output y = %1\n}\n");
+    cr_expect_str_eq(
+        print(graph),
+        "graph g {\n  %0 = input {x} : f32[B, 3]\n  %1 = neg %0 : f32[B, 3]\n  output y = %1\n}\n");
 }
 
-/* One line after `%0 = input {x} : f32[B, 4]`, `%1 = input {i} : i32[B]` and `%2 = input {b} : bool[B, 4]`. */
+/* One line after `%0 = input {x} : f32[B, 4]`, `%1 = input {i} : i32[B]` and `%2 = input {b} :
+ * bool[B, 4]`. */
 static const struct {
     const char *line, *error;
 } refusals[] = {
@@ -152,23 +157,30 @@ static const struct {
     {"%3 = select %2 %0 %1 : f32[B, 4]", "f32[B, 4] and i32[B] do not fit: 2 dimensions against 1"},
     {"%3 = select %2 %1 %1 : i32[B]", "bool[B, 4] and i32[B] do not fit: 2 dimensions against 1"},
     {"%3 = check %0 %1 {E0001 m} : f32[B, 4]", "the condition of check is bool, not i32[B]"},
-    {"%3 = check %1 %2 {E0001 m} : i32[B]", "i32[B] and bool[B, 4] do not fit: 1 dimension against 2"},
+    {"%3 = check %1 %2 {E0001 m} : i32[B]",
+     "i32[B] and bool[B, 4] do not fit: 1 dimension against 2"},
     /* moves */
-    {"%3 = reshape %0 {[B, 3]} : f32[B, 3]", "f32[B, 4] cannot become f32[B, 3]: 4*B elements against 3*B"},
+    {"%3 = reshape %0 {[B, 3]} : f32[B, 3]",
+     "f32[B, 4] cannot become f32[B, 3]: 4*B elements against 3*B"},
     {"%3 = reshape %0 {[-4, -1*B]} : f32[B, 4]", "dimension 0 of the result would be -4"},
     {"%3 = permute %0 {0} : f32[B]", "f32[B, 4] has 2 dimensions, but permute is given 1"},
     {"%3 = permute %0 {1, 1} : f32[4, 4]", "axes must differ"},
     {"%3 = permute %0 {1, 2} : f32[4, 4]", "f32[B, 4] has no axis 2"},
-    {"%3 = expand %0 {[B, 8]} : f32[B, 8]", "f32[B, 4] cannot be repeated to f32[B, 8]: dimension 1 is 4, not 1"},
-    {"%3 = expand %0 {[1, B, 4]} : f32[1, B, 4]", "f32[B, 4] has 2 dimensions, but expand is given 3"},
+    {"%3 = expand %0 {[B, 8]} : f32[B, 8]",
+     "f32[B, 4] cannot be repeated to f32[B, 8]: dimension 1 is 4, not 1"},
+    {"%3 = expand %0 {[1, B, 4]} : f32[1, B, 4]",
+     "f32[B, 4] has 2 dimensions, but expand is given 3"},
     {"%3 = slice %0 {[0:B:1]} : f32[B, 4]", "f32[B, 4] has 2 dimensions, but slice is given 1"},
     {"%3 = slice %0 {[0:B:1, 0:5:1]} : f32[B, 5]", "0:5:1 is not in dimension 1 of f32[B, 4]"},
-    {"%3 = slice %0 {[0:B + 1:1, 0:4:1]} : f32[B, 4]", "0:B + 1:1 is not in dimension 0 of f32[B, 4]"},
+    {"%3 = slice %0 {[0:B + 1:1, 0:4:1]} : f32[B, 4]",
+     "0:B + 1:1 is not in dimension 0 of f32[B, 4]"},
     {"%3 = slice %0 {[0:B:1, 3:2:1]} : f32[B, 4]", "3:2:1 is not in dimension 1 of f32[B, 4]"},
     {"%3 = slice %0 {[-1:B:1, 0:4:1]} : f32[B, 4]", "-1:B:1 is not in dimension 0 of f32[B, 4]"},
-    {"%3 = pad %0 %0 {[0:0:0, 0:0:0]} : f32[B, 4]", "f32[B, 4] is padded with a scalar of its type, not f32[B, 4]"},
+    {"%3 = pad %0 %0 {[0:0:0, 0:0:0]} : f32[B, 4]",
+     "f32[B, 4] is padded with a scalar of its type, not f32[B, 4]"},
     {"%3 = pad %0 %0 {[0:0:0]} : f32[B, 4]", "f32[B, 4] has 2 dimensions, but pad is given 1"},
-    {"%3 = concat %0 %1 {0} : f32[B, 4]", "f32[B, 4] and i32[B] cannot follow each other along axis 0"},
+    {"%3 = concat %0 %1 {0} : f32[B, 4]",
+     "f32[B, 4] and i32[B] cannot follow each other along axis 0"},
     {"%3 = concat %0 %0 {2} : f32[B, 8]", "f32[B, 4] has no axis 2"},
     {"%3 = reverse %0 {1, 0} : f32[B, 4]", "axes must ascend"},
     /* reductions and windows */
@@ -179,20 +191,25 @@ static const struct {
     {"%3 = argmax %2 {0} : i32[4]", "argmax needs numbers, not bool[B, 4]"},
     {"%3 = argmax %1 {1} : i32", "i32[B] has no axis 1"},
     {"%3 = cumsum %0 {2} : f32[B, 4]", "f32[B, 4] has no axis 2"},
-    {"%3 = window_sum %0 {size = [5, 5], stride = [1, 1], dilate = [1, 1], pad = [0:0, 0:0]} : f32[B, 0]",
+    {"%3 = window_sum %0 {size = [5, 5], stride = [1, 1], dilate = [1, 1], pad = [0:0, 0:0]} : "
+     "f32[B, 0]",
      "a window of 5 does not fit into 4"},
     {"%3 = window_sum %0 {size = [5], stride = [1], dilate = [1], pad = [0:0]} : f32[B]",
      "f32[B, 4] has 2 dimensions, but the window has 1"},
     {"%3 = window_sum %0 {size = [1, 2], stride = [1], dilate = [1, 1], pad = [0:0, 0:0]} : f32[B]",
      "stride has 1 entries, not 2"},
-    {"%3 = window_max %0 {size = [0, 1], stride = [1, 1], dilate = [1, 1], pad = [0:0, 0:0]} : f32[B]",
+    {"%3 = window_max %0 {size = [0, 1], stride = [1, 1], dilate = [1, 1], pad = [0:0, 0:0]} : "
+     "f32[B]",
      "0 is not in 1..9223372036854775807"},
     /* contractions */
-    {"%3 = dot %0 %0 {contract = 0:1} : f32[4, B]", "f32[B, 4] and f32[B, 4] do not fit: B against 4"},
-    {"%3 = dot %0 %1 {contract = 0:0} : f32[4]", "f32[B, 4] and i32[B] differ in type: f32 against i32"},
+    {"%3 = dot %0 %0 {contract = 0:1} : f32[4, B]",
+     "f32[B, 4] and f32[B, 4] do not fit: B against 4"},
+    {"%3 = dot %0 %1 {contract = 0:0} : f32[4]",
+     "f32[B, 4] and i32[B] differ in type: f32 against i32"},
     {"%3 = dot %2 %2 {contract = 0:0} : bool[4, 4]", "dot needs numbers, not bool[B, 4]"},
     {"%3 = dot %0 %0 {batch = 0:0, contract = 0:0} : f32[B, 4, 4]", "axes must differ"},
-    {"%3 = dot %0 %0 {batch = 0:0 1:1, contract = 0:0} : f32[B, 4, 4]", "f32[B, 4] has fewer axes than dot uses"},
+    {"%3 = dot %0 %0 {batch = 0:0 1:1, contract = 0:0} : f32[B, 4, 4]",
+     "f32[B, 4] has fewer axes than dot uses"},
     {"%3 = dot %0 %0 {contract = 2:2} : f32[B, 4]", "f32[B, 4] has no axis 2"},
     {"%3 = conv %0 %0 {stride = [1], pad = [0:0], dilate_x = [1], dilate_y = [1]} : f32[B, 4]",
      "conv over 1 spatial axis needs 4 dimensions, not f32[B, 4] and f32[B, 4]"},
@@ -206,13 +223,15 @@ Test(graph, refusals)
 {
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
         char *error = NULL;
-        const char *text = arena_format(arena,
-                                        "graph g {\n  %%0 = input {x} : f32[B, 4]\n  %%1 = input {i} : i32[B]\n"
-                                        "  %%2 = input {b} : bool[B, 4]\n  %s\n}\n",
-                                        refusals[i].line);
+        const char *text =
+            arena_format(arena,
+                         "graph g {\n  %%0 = input {x} : f32[B, 4]\n  %%1 = input {i} : i32[B]\n"
+                         "  %%2 = input {b} : bool[B, 4]\n  %s\n}\n",
+                         refusals[i].line);
         cr_expect_null(graph_read(arena, table, text, &error), "accepted: %s", refusals[i].line);
         cr_assert_not_null(error);
-        cr_expect_str_eq(error, arena_format(arena, "line 5: %s", refusals[i].error), "%s\n%s", refusals[i].line, error);
+        cr_expect_str_eq(error, arena_format(arena, "line 5: %s", refusals[i].error), "%s\n%s",
+                         refusals[i].line, error);
     }
 }
 
@@ -265,8 +284,10 @@ Test(graph, equal_nodes_are_one)
     cr_expect_neq(input("x2", DT_F32, "B,3"), x);
     cr_expect_eq(build_binary(graph, OP_ADD, x, y), build_binary(graph, OP_ADD, y, x));
     cr_expect_neq(build_binary(graph, OP_SUB, x, y), build_binary(graph, OP_SUB, y, x));
-    cr_expect_eq(build_reduce(graph, OP_SUM, x, axes_one(1)), build_reduce(graph, OP_SUM, x, axes_one(1)));
-    cr_expect_neq(build_reduce(graph, OP_SUM, x, axes_one(1)), build_reduce(graph, OP_SUM, x, axes_one(0)));
+    cr_expect_eq(build_reduce(graph, OP_SUM, x, axes_one(1)),
+                 build_reduce(graph, OP_SUM, x, axes_one(1)));
+    cr_expect_neq(build_reduce(graph, OP_SUM, x, axes_one(1)),
+                  build_reduce(graph, OP_SUM, x, axes_one(0)));
     cr_expect_neq(build_scalar(graph, DT_F32, 0.0), build_scalar(graph, DT_F32, -0.0));
     cr_expect_eq(build_scalar(graph, DT_F32, 0.1), build_scalar(graph, DT_F32, (double)0.1f));
     cr_expect_neq(build_scalar(graph, DT_F64, 0.1), build_scalar(graph, DT_F64, (double)0.1f));
@@ -290,7 +311,8 @@ Test(graph, verifier_finds_faults)
     strbuf_clear(&out);
     y->type.dims[1] = dim_const(table, 4);
     cr_expect_not(graph_verify(graph, &out));
-    cr_expect(strstr(out.text, "%1: the type is not the one of the shape rule of neg") != NULL, "%s", out.text);
+    cr_expect(strstr(out.text, "%1: the type is not the one of the shape rule of neg") != NULL,
+              "%s", out.text);
     strbuf_clear(&out);
     y->src[0] = y;
     cr_expect_not(graph_verify(graph, &out));
@@ -348,11 +370,15 @@ Test(graph, broadcasting_is_explicit)
 {
     Node *x = input("x", DT_F32, "B,3"), *bias = input("bias", DT_F32, "3");
     expect_built(build_binary(graph, OP_ADD, x, bias),
-                 "  %2 = reshape %1 {[1, 3]} : f32[1, 3]\n  %3 = expand %2 {[B, 3]} : f32[B, 3]\n  %4 = add %0 %3 : f32[B, 3]");
-    expect_built(build_binary(graph, OP_MUL, x, build_scalar(graph, DT_F32, 2)), "const {2} : f32[B, 3]");
-    expect_built(build_binary(graph, OP_MUL, input("p", DT_F32, "4,1"), input("q", DT_F32, "1,5")), ": f32[4, 5]");
+                 "  %2 = reshape %1 {[1, 3]} : f32[1, 3]\n  %3 = expand %2 {[B, 3]} : f32[B, 3]\n  "
+                 "%4 = add %0 %3 : f32[B, 3]");
+    expect_built(build_binary(graph, OP_MUL, x, build_scalar(graph, DT_F32, 2)),
+                 "const {2} : f32[B, 3]");
+    expect_built(build_binary(graph, OP_MUL, input("p", DT_F32, "4,1"), input("q", DT_F32, "1,5")),
+                 ": f32[4, 5]");
     cr_expect_null(build_binary(graph, OP_ADD, x, input("z", DT_F32, "4,2")));
-    cr_expect_str_eq(graph->error, "f32[B, 3] and f32[4, 2] do not fit: B against 4 in dimension 0");
+    cr_expect_str_eq(graph->error,
+                     "f32[B, 3] and f32[4, 2] do not fit: B against 4 in dimension 0");
     cr_expect_null(build_binary(graph, OP_ADD, x, NULL));
     cr_expect_null(build_binary(graph, OP_ADD, input("b", DT_F32, "B"), input("t", DT_F32, "T")));
 }
@@ -374,7 +400,8 @@ Test(graph, moves_that_move_nothing)
 
 Test(graph, products_and_the_rest)
 {
-    Node *x = input("x", DT_F32, "B,T,C"), *y = input("y", DT_F32, "B,C,5"), *i = input("i", DT_I32, "T");
+    Node *x = input("x", DT_F32, "B,T,C"), *y = input("y", DT_F32, "B,C,5"),
+         *i = input("i", DT_I32, "T");
     expect_built(build_matmul(graph, x, y), "{batch = 0:0, contract = 2:1} : f32[B, T, 5]");
     cr_expect_null(build_matmul(graph, x, i));
     expect_built(build_swap_axes(graph, x, 1, 2), "permute %0 {0, 2, 1} : f32[B, C, T]");
@@ -395,14 +422,16 @@ static void expect_order(Node *node, bool lanes, bool channels_slowest, int64_t 
 {
     cr_assert_not_null(node, "%s", graph->error);
     SumOrder order = graph_sum_order(node);
-    cr_expect(order.lanes == lanes && order.channels_slowest == channels_slowest && order.leaf == leaf,
-              "node %u: lanes %d, slowest %d, leaf %lld", node->id, order.lanes, order.channels_slowest,
-              (long long)order.leaf);
+    cr_expect(order.lanes == lanes && order.channels_slowest == channels_slowest &&
+                  order.leaf == leaf,
+              "node %u: lanes %d, slowest %d, leaf %lld", node->id, order.lanes,
+              order.channels_slowest, (long long)order.leaf);
 }
 
 Test(graph, orders_of_reductions)
 {
-    Node *x = input("x", DT_F32, "B,28,32"), *c = input("c", DT_F32, "9,28,32"), *w = input("w", DT_F32, "B,200,100");
+    Node *x = input("x", DT_F32, "B,28,32"), *c = input("c", DT_F32, "9,28,32"),
+         *w = input("w", DT_F32, "B,200,100");
     expect_order(build_reduce(graph, OP_SUM, x, axes_one(2)), true, false, 0);
     expect_order(build_reduce(graph, OP_SUM, x, axes_one(1)), false, false, 0);
     expect_order(build_reduce(graph, OP_SUM, x, axes_one(0)), false, false, 64);
@@ -416,18 +445,21 @@ Test(graph, orders_of_reductions)
 
 Test(graph, orders_of_contractions)
 {
-    Node *x = input("x", DT_F32, "B,64"), *y = input("y", DT_F32, "B,32"), *big = input("big", DT_F32, "B,512");
+    Node *x = input("x", DT_F32, "B,64"), *y = input("y", DT_F32, "B,32"),
+         *big = input("big", DT_F32, "B,512");
     Axes none = {0};
     expect_order(build_dot(graph, x, y, none, none, axes_one(0), axes_one(0)), false, false, 64);
     expect_order(build_dot(graph, x, big, none, none, axes_one(0), axes_one(0)), false, false, 0);
     expect_order(build_dot(graph, x, x, none, none, axes_one(1), axes_one(1)), false, false, 0);
     Node *s = input("s", DT_F32, "B,T,4"), *r = input("r", DT_F32, "B,100,4");
     (void)r;
-    expect_order(build_dot(graph, s, s, none, none, axes_range(0, 2), axes_range(0, 2)), false, false, 64);
+    expect_order(build_dot(graph, s, s, none, none, axes_range(0, 2), axes_range(0, 2)), false,
+                 false, 64);
     Graph *g = parse("graph g {\n"
                      "  %0 = input {x} : f32[1, 4, 28, 28, B]\n"
                      "  %1 = input {y} : f32[1, 10, 10, B, 8]\n"
-                     "  %2 = conv %0 %1 {stride = [1, 1], pad = [0:0, 0:0], dilate_x = [1, 1], dilate_y = [1, 1]} : "
+                     "  %2 = conv %0 %1 {stride = [1, 1], pad = [0:0, 0:0], dilate_x = [1, 1], "
+                     "dilate_y = [1, 1]} : "
                      "f32[1, 4, 19, 19, 8]\n  output y = %2\n}\n");
     expect_order(g->nodes.data[2], false, true, 40);
 }

@@ -1,4 +1,5 @@
-/* Random graphs through everything that takes any graph: printer, reader, verifier and interpreter. */
+/* Random graphs through everything that takes any graph: printer, reader, verifier and interpreter.
+ */
 #include "compiler/ref/ref.h"
 #include "tests/support/random_graph.h"
 
@@ -18,7 +19,8 @@ static void check_text(Arena *arena, const Graph *graph, uint64_t seed)
 {
     char *error = NULL, *text = print(graph);
     StrBuf faults = {0};
-    cr_assert(graph_verify(graph, &faults), "seed %llu: %s\n%s", (unsigned long long)seed, faults.text, text);
+    cr_assert(graph_verify(graph, &faults), "seed %llu: %s\n%s", (unsigned long long)seed,
+              faults.text, text);
     Graph *again = graph_read(arena, dim_table_new(arena), text, &error);
     cr_assert_not_null(again, "seed %llu: %s\n%s", (unsigned long long)seed, error, text);
     char *second = print(again);
@@ -37,17 +39,23 @@ static void check_run(Arena *arena, const Graph *graph, uint64_t seed, bool spec
     const void **first = ARENA_ARRAY(arena, const void *, graph->roots.count + 1);
     const void **second = ARENA_ARRAY(arena, const void *, graph->roots.count + 1);
     char *text = print(graph);
-    RefRun run = {.graph = graph, .symbols = symbols, .leaf = random_leaf, .user = &data, .seed = seed, .step = 1};
+    RefRun run = {.graph = graph,
+                  .symbols = symbols,
+                  .leaf = random_leaf,
+                  .user = &data,
+                  .seed = seed,
+                  .step = 1};
     bool good = ref_run(&run, arena, first);
     cr_assert(good || may_fail, "seed %llu: %s failed at %lld\n%s", (unsigned long long)seed,
-              run.failed != NULL ? op_info[run.failed->op].text : "memory", (long long)run.failed_element, text);
+              run.failed != NULL ? op_info[run.failed->op].text : "memory",
+              (long long)run.failed_element, text);
     run.graph = graph_read(arena, graph->dims, text, NULL);
     cr_assert_eq(ref_run(&run, arena, second), good);
     for (uint32_t i = 0; i < graph->roots.count && first[i] != NULL; i++) {
         const Type *type = &graph->roots.data[i].node->type;
         int64_t elements = random_elements(type, symbols);
-        cr_assert(random_same(type->dtype, first[i], second[i], elements, NULL), "seed %llu: root %u differs\n%s", (unsigned long long)seed, i,
-                  text);
+        cr_assert(random_same(type->dtype, first[i], second[i], elements, NULL),
+                  "seed %llu: root %u differs\n%s", (unsigned long long)seed, i, text);
     }
     free(text);
 }
@@ -70,12 +78,14 @@ Test(random_graph, constant_sizes)
 
 Test(random_graph, free_batch)
 {
-    try_seeds((RandomGraphOptions){.max_elements = 512, .free_symbol = true, .operations = 20}, false, 10001);
+    try_seeds((RandomGraphOptions){.max_elements = 512, .free_symbol = true, .operations = 20},
+              false, 10001);
 }
 
 Test(random_graph, special_values_and_failures)
 {
-    try_seeds((RandomGraphOptions){.max_elements = 512, .free_symbol = true, .may_fail = true}, true, 20001);
+    try_seeds((RandomGraphOptions){.max_elements = 512, .free_symbol = true, .may_fail = true},
+              true, 20001);
 }
 
 /* The generator draws every operation. */

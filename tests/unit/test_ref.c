@@ -1,5 +1,6 @@
-/* The interpreter: every operation on small data against values worked out by hand or by a plain model of the rule, the
- * orders of summation against an explicit lane and leaf model, and the failures. Graphs are written as text. */
+/* The interpreter: every operation on small data against values worked out by hand or by a plain
+ * model of the rule, the orders of summation against an explicit lane and leaf model, and the
+ * failures. Graphs are written as text. */
 #include "compiler/graph/order.h"
 #include "compiler/ref/ref.h"
 
@@ -57,14 +58,15 @@ static const void *evaluate(const char *body)
     return values[0];
 }
 
-#define EXPECT_ARRAY(Type, data, ...)                                                                    \
-    do {                                                                                                 \
-        const Type want_[] = {__VA_ARGS__};                                                              \
-        const Type *got_ = (data);                                                                       \
-        cr_assert_not_null(got_);                                                                        \
-        for (size_t i_ = 0; i_ < sizeof want_ / sizeof *want_; i_++)                                     \
-            cr_expect(got_[i_] == want_[i_] || (got_[i_] != got_[i_] && want_[i_] != want_[i_]),         \
-                      "line %d, element %zu: %g, not %g", __LINE__, i_, (double)got_[i_], (double)want_[i_]); \
+#define EXPECT_ARRAY(Type, data, ...)                                                              \
+    do {                                                                                           \
+        const Type want_[] = {__VA_ARGS__};                                                        \
+        const Type *got_ = (data);                                                                 \
+        cr_assert_not_null(got_);                                                                  \
+        for (size_t i_ = 0; i_ < sizeof want_ / sizeof *want_; i_++)                               \
+            cr_expect(got_[i_] == want_[i_] || (got_[i_] != got_[i_] && want_[i_] != want_[i_]),   \
+                      "line %d, element %zu: %g, not %g", __LINE__, i_, (double)got_[i_],          \
+                      (double)want_[i_]);                                                          \
     } while (0)
 
 #define FLOATS(...) ((const float[]){__VA_ARGS__})
@@ -101,12 +103,16 @@ Test(ref, elementwise)
     const char *two = "%%0 = input {a} : f32[3]\n%%1 = input {b} : f32[3]\n%s\noutput y = %%2";
     EXPECT_ARRAY(float, evaluate(arena_format(arena, two, "%2 = sub %0 %1 : f32[3]")), -3, -7, 9);
     EXPECT_ARRAY(float, evaluate(arena_format(arena, two, "%2 = max %0 %1 : f32[3]")), 4, 5, 3);
-    EXPECT_ARRAY(float, evaluate(arena_format(arena, two, "%2 = fma %0 %1 %0 : f32[3]")), 5, -12, -15);
+    EXPECT_ARRAY(float, evaluate(arena_format(arena, two, "%2 = fma %0 %1 %0 : f32[3]")), 5, -12,
+                 -15);
     EXPECT_ARRAY(uint8_t, evaluate(arena_format(arena, two, "%2 = lt %0 %1 : bool[3]")), 1, 1, 0);
-    EXPECT_ARRAY(int32_t, evaluate(arena_format(arena, two, "%2 = convert %0 {i32} : i32[3]")), 1, -2, 3);
-    EXPECT_ARRAY(float, evaluate("%0 = input {a} : f32[3]\n%1 = input {b} : f32[3]\n%2 = lt %0 %1 : bool[3]\n"
-                                 "%3 = select %2 %0 %1 : f32[3]\noutput y = %3"),
-                 1, -2, -6);
+    EXPECT_ARRAY(int32_t, evaluate(arena_format(arena, two, "%2 = convert %0 {i32} : i32[3]")), 1,
+                 -2, 3);
+    EXPECT_ARRAY(
+        float,
+        evaluate("%0 = input {a} : f32[3]\n%1 = input {b} : f32[3]\n%2 = lt %0 %1 : bool[3]\n"
+                 "%3 = select %2 %0 %1 : f32[3]\noutput y = %3"),
+        1, -2, -6);
 }
 
 Test(ref, integer_division_by_zero_fails)
@@ -114,9 +120,11 @@ Test(ref, integer_division_by_zero_fails)
     const int32_t a[] = {7, -7, 5}, b[] = {2, 2, 0};
     leaves[0] = a;
     leaves[1] = b;
-    EXPECT_ARRAY(int32_t, evaluate("%0 = input {a} : i32[3]\n%1 = input {b} : i32[3]\n%2 = floordiv %0 %1 : i32[3]\n"
-                                   "output y = %2"),
-                 3, -4, 0);
+    EXPECT_ARRAY(
+        int32_t,
+        evaluate("%0 = input {a} : i32[3]\n%1 = input {b} : i32[3]\n%2 = floordiv %0 %1 : i32[3]\n"
+                 "output y = %2"),
+        3, -4, 0);
     cr_assert_not_null(run.failed);
     cr_expect_eq(run.failed->op, OP_FLOORDIV);
     cr_expect_eq(run.failed_element, 2);
@@ -127,8 +135,9 @@ Test(ref, check_fails_where_false)
     const uint8_t good[] = {1, 1, 0, 0};
     leaves[0] = FLOATS(1, 2, 3, 4);
     leaves[1] = good;
-    EXPECT_ARRAY(float, evaluate("%0 = input {a} : f32[4]\n%1 = input {b} : bool[4]\n"
-                                 "%2 = check %0 %1 {E0001 \"a \\\"b\\\"\"} : f32[4]\noutput y = %2"),
+    EXPECT_ARRAY(float,
+                 evaluate("%0 = input {a} : f32[4]\n%1 = input {b} : bool[4]\n"
+                          "%2 = check %0 %1 {E0001 \"a \\\"b\\\"\"} : f32[4]\noutput y = %2"),
                  1, 2, 3, 4);
     cr_assert_not_null(run.failed);
     cr_expect_eq(run.failed_element, 2);
@@ -144,13 +153,18 @@ Test(ref, moves)
     EXPECT_ARRAY(float, MOVE("%2 = permute %0 {1, 0} : f32[3, 2]"), 0, 3, 1, 4, 2, 5);
     EXPECT_ARRAY(float, MOVE("%2 = slice %0 {[0:2:1, 0:3:2]} : f32[2, 2]"), 0, 2, 3, 5);
     EXPECT_ARRAY(float, MOVE("%2 = slice %0 {[1:2:1, 1:2:3]} : f32[1, 1]"), 4);
-    EXPECT_ARRAY(float, MOVE("%2 = pad %0 %1 {[0:1:0, 1:0:0]} : f32[3, 4]"), 9, 0, 1, 2, 9, 3, 4, 5, 9, 9, 9, 9);
-    EXPECT_ARRAY(float, MOVE("%2 = pad %0 %1 {[0:0:0, -1:0:1]} : f32[2, 4]"), 9, 1, 9, 2, 9, 4, 9, 5);
+    EXPECT_ARRAY(float, MOVE("%2 = pad %0 %1 {[0:1:0, 1:0:0]} : f32[3, 4]"), 9, 0, 1, 2, 9, 3, 4, 5,
+                 9, 9, 9, 9);
+    EXPECT_ARRAY(float, MOVE("%2 = pad %0 %1 {[0:0:0, -1:0:1]} : f32[2, 4]"), 9, 1, 9, 2, 9, 4, 9,
+                 5);
     EXPECT_ARRAY(float, MOVE("%2 = pad %0 %1 {[-1:0:0, 0:-2:0]} : f32[1, 1]"), 3);
-    EXPECT_ARRAY(float, MOVE("%2 = concat %0 %0 {1} : f32[2, 6]"), 0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5);
+    EXPECT_ARRAY(float, MOVE("%2 = concat %0 %0 {1} : f32[2, 6]"), 0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4,
+                 5);
     EXPECT_ARRAY(float, MOVE("%2 = reverse %0 {0, 1} : f32[2, 3]"), 5, 4, 3, 2, 1, 0);
-    EXPECT_ARRAY(float, evaluate("%0 = input {a} : f32[1, 3]\n%1 = expand %0 {[2, 3]} : f32[2, 3]\noutput y = %1"), 0, 1,
-                 2, 0, 1, 2);
+    EXPECT_ARRAY(
+        float,
+        evaluate("%0 = input {a} : f32[1, 3]\n%1 = expand %0 {[2, 3]} : f32[2, 3]\noutput y = %1"),
+        0, 1, 2, 0, 1, 2);
 }
 
 /* Sums: the rule of order.h written down a second time, one element at a time. */
@@ -179,7 +193,8 @@ Test(ref, innermost_sums_use_lanes)
 {
     float *x = wild_floats(5 * 333, 1);
     leaves[0] = x;
-    const float *y = evaluate("%0 = input {a} : f32[5, 333]\n%1 = sum %0 {1} : f32[5]\noutput y = %1");
+    const float *y =
+        evaluate("%0 = input {a} : f32[5, 333]\n%1 = sum %0 {1} : f32[5]\noutput y = %1");
     for (int i = 0; i < 5; i++)
         cr_expect_eq(y[i], lane_sum(x + i * 333, 333));
 }
@@ -188,7 +203,8 @@ Test(ref, outer_sums_are_chains)
 {
     float *x = wild_floats(300 * 7, 2);
     leaves[0] = x;
-    const float *y = evaluate("%0 = input {a} : f32[300, 7]\n%1 = sum %0 {0} : f32[7]\noutput y = %1");
+    const float *y =
+        evaluate("%0 = input {a} : f32[300, 7]\n%1 = sum %0 {0} : f32[7]\noutput y = %1");
     for (int j = 0; j < 7; j++) {
         float want = 0;
         for (int i = 0; i < 300; i++)
@@ -202,7 +218,8 @@ Test(ref, sums_over_a_free_axis_have_leaves)
     float *x = wild_floats(300 * 7, 3);
     leaves[0] = x;
     symbols[0] = 300;
-    const float *y = evaluate("%0 = input {a} : f32[B, 7]\n%1 = sum %0 {0} : f32[7]\noutput y = %1");
+    const float *y =
+        evaluate("%0 = input {a} : f32[B, 7]\n%1 = sum %0 {0} : f32[7]\noutput y = %1");
     for (int j = 0; j < 7; j++) {
         float want = 0;
         for (int first = 0; first < 300; first += 64) {
@@ -220,7 +237,8 @@ Test(ref, full_sums_are_lanes_then_leaves)
     float *x = wild_floats(150 * 100, 4);
     leaves[0] = x;
     symbols[0] = 150;
-    const float *y = evaluate("%0 = input {a} : f32[B, 100]\n%1 = sum %0 {0, 1} : f32\noutput y = %1");
+    const float *y =
+        evaluate("%0 = input {a} : f32[B, 100]\n%1 = sum %0 {0, 1} : f32\noutput y = %1");
     float want = 0;
     int rows = 4096 / 100;
     for (int first = 0; first < 150; first += rows) {
@@ -248,11 +266,16 @@ Test(ref, other_reductions)
     EXPECT_ARRAY(float, REDUCE("cumsum %0 {0} : f32[2, 3]"), 1, 2, 3, 5, 7, 9);
     const uint8_t truth[] = {1, 0, 1, 1, 1, 1};
     leaves[0] = truth;
-    EXPECT_ARRAY(uint8_t, evaluate("%0 = input {a} : bool[2, 3]\n%1 = all %0 {1} : bool[2]\noutput y = %1"), 0, 1);
-    EXPECT_ARRAY(uint8_t, evaluate("%0 = input {a} : bool[2, 3]\n%1 = any %0 {0} : bool[3]\noutput y = %1"), 1, 1, 1);
+    EXPECT_ARRAY(uint8_t,
+                 evaluate("%0 = input {a} : bool[2, 3]\n%1 = all %0 {1} : bool[2]\noutput y = %1"),
+                 0, 1);
+    EXPECT_ARRAY(uint8_t,
+                 evaluate("%0 = input {a} : bool[2, 3]\n%1 = any %0 {0} : bool[3]\noutput y = %1"),
+                 1, 1, 1);
     const uint8_t bytes[] = {200, 100};
     leaves[0] = bytes;
-    EXPECT_ARRAY(uint8_t, evaluate("%0 = input {a} : u8[2]\n%1 = sum %0 {0} : u8\noutput y = %1"), 44);
+    EXPECT_ARRAY(uint8_t, evaluate("%0 = input {a} : u8[2]\n%1 = sum %0 {0} : u8\noutput y = %1"),
+                 44);
 }
 
 Test(ref, empty_reductions)
@@ -271,7 +294,8 @@ Test(ref, empty_reductions)
 
 /* Contractions */
 
-static float dot_chain(const float *x, int64_t x_step, const float *y, int64_t y_step, int64_t depth, int64_t leaf)
+static float dot_chain(const float *x, int64_t x_step, const float *y, int64_t y_step,
+                       int64_t depth, int64_t leaf)
 {
     float total = 0;
     for (int64_t first = 0; first < depth; first += leaf) {
@@ -302,8 +326,9 @@ Test(ref, narrow_products_change_sides_and_no_bits)
     float *x = wild_floats(2 * M * K, 7), *y = wild_floats(2 * K * N, 8);
     leaves[0] = x;
     leaves[1] = y;
-    const float *z = evaluate("%0 = input {a} : f32[2, 40, 9]\n%1 = input {b} : f32[2, 3, 9]\n"
-                              "%2 = dot %0 %1 {batch = 0:0, contract = 2:2} : f32[2, 40, 3]\noutput y = %2");
+    const float *z =
+        evaluate("%0 = input {a} : f32[2, 40, 9]\n%1 = input {b} : f32[2, 3, 9]\n"
+                 "%2 = dot %0 %1 {batch = 0:0, contract = 2:2} : f32[2, 40, 3]\noutput y = %2");
     for (int b = 0; b < 2; b++)
         for (int i = 0; i < M; i++)
             for (int j = 0; j < N; j++)
@@ -336,7 +361,8 @@ Test(ref, products_over_two_axes_count_leaves_in_rows)
                               "%2 = dot %0 %1 {contract = 0:0 1:1} : f32[3, 17]\noutput y = %2");
     for (int i = 0; i < M; i++)
         for (int j = 0; j < N; j++) /* 4096 / 100 rows of 100 terms */
-            cr_assert_eq(z[i * N + j], dot_chain(x + i, M, y + j, N, B * T, 40 * T > B * T ? B * T : 40 * T));
+            cr_assert_eq(z[i * N + j],
+                         dot_chain(x + i, M, y + j, N, B * T, 40 * T > B * T ? B * T : 40 * T));
     symbols[0] = 15;
     leaves[0] = x = wild_floats(15 * 2048 * M, 15);
     leaves[1] = y = wild_floats(15 * 2048 * N, 16);
@@ -353,7 +379,8 @@ Test(ref, sums_of_f64_and_of_middle_axes)
     for (int i = 0; i < 6 * 5 * 70; i++)
         x[i] = ldexp((double)((i * 7919) % 1000) - 500, (i * 31) % 60);
     leaves[0] = x;
-    const double *y = evaluate("%0 = input {a} : f64[6, 5, 70]\n%1 = sum %0 {1, 2} : f64[6]\noutput y = %1");
+    const double *y =
+        evaluate("%0 = input {a} : f64[6, 5, 70]\n%1 = sum %0 {1, 2} : f64[6]\noutput y = %1");
     for (int i = 0; i < 6; i++) {
         double want = 0;
         for (int j = 0; j < 5; j++) {
@@ -381,7 +408,8 @@ Test(ref, sums_of_f64_and_of_middle_axes)
 Test(ref, zeros_in_amax)
 {
     leaves[0] = FLOATS(0.0f, -0.0f, -0.0f, 0.0f);
-    const float *y = evaluate("%0 = input {a} : f32[2, 2]\n%1 = amax %0 {0} : f32[2]\noutput y = %1");
+    const float *y =
+        evaluate("%0 = input {a} : f32[2, 2]\n%1 = amax %0 {0} : f32[2]\noutput y = %1");
     cr_expect(signbit(y[0]) && !signbit(y[1]));
     leaves[0] = FLOATS(-0.0f, -0.0f);
     y = evaluate("%0 = input {a} : f32[2]\n%1 = cumsum %0 {0} : f32[2]\noutput y = %1");
@@ -393,8 +421,9 @@ Test(ref, integer_products_wrap)
     const int32_t x[] = {INT32_MAX, 2}, y[] = {2, 3};
     leaves[0] = x;
     leaves[1] = y;
-    EXPECT_ARRAY(int32_t, evaluate("%0 = input {a} : i32[2]\n%1 = input {b} : i32[2]\n"
-                                   "%2 = dot %0 %1 {contract = 0:0} : i32\noutput y = %2"),
+    EXPECT_ARRAY(int32_t,
+                 evaluate("%0 = input {a} : i32[2]\n%1 = input {b} : i32[2]\n"
+                          "%2 = dot %0 %1 {contract = 0:0} : i32\noutput y = %2"),
                  4);
 }
 
@@ -403,7 +432,8 @@ typedef struct {
 } ConvCase;
 
 /* One output of a convolution, term by term. */
-static float conv_element(const ConvCase *c, const float *x, const float *y, const int *at, bool channels_slowest, int leaf)
+static float conv_element(const ConvCase *c, const float *x, const float *y, const int *at,
+                          bool channels_slowest, int leaf)
 {
     float total = 0, acc = 0;
     int outer = channels_slowest ? c->channels : 1, inner = channels_slowest ? 1 : c->channels;
@@ -414,15 +444,22 @@ static float conv_element(const ConvCase *c, const float *x, const float *y, con
         }
         for (int i = 0; i < c->kh; i++) {
             for (int j = 0; j < c->kw; j++) {
-                int row = at[2] * c->stride + i * c->dilate - c->low, column = at[3] * c->stride + j * c->dilate - c->low;
-                if (row < 0 || column < 0 || row % c->gap || column % c->gap || row / c->gap >= c->height ||
-                    column / c->gap >= c->width)
+                int row = at[2] * c->stride + i * c->dilate - c->low,
+                    column = at[3] * c->stride + j * c->dilate - c->low;
+                if (row < 0 || column < 0 || row % c->gap || column % c->gap ||
+                    row / c->gap >= c->height || column / c->gap >= c->width)
                     continue;
                 for (int b = 0; b < inner; b++) {
                     int ch = channels_slowest ? a : b;
-                    int64_t px = (((int64_t)(at[0] * c->images + at[1]) * c->height + row / c->gap) * c->width +
-                                  column / c->gap) * c->channels + ch;
-                    int64_t py = (((int64_t)(at[0] * c->kh + i) * c->kw + j) * c->channels + ch) * c->outputs + at[4];
+                    int64_t px =
+                        (((int64_t)(at[0] * c->images + at[1]) * c->height + row / c->gap) *
+                             c->width +
+                         column / c->gap) *
+                            c->channels +
+                        ch;
+                    int64_t py = (((int64_t)(at[0] * c->kh + i) * c->kw + j) * c->channels + ch) *
+                                     c->outputs +
+                                 at[4];
                     acc = fmaf(x[px], y[py], acc);
                 }
             }
@@ -445,10 +482,12 @@ static void try_conv(const ConvCase *c, bool free_channels)
     char *body = arena_format(
         arena,
         "%%0 = input {a} : f32[%d, %d, %d, %d, %s]\n%%1 = input {b} : f32[%d, %d, %d, %s, %d]\n"
-        "%%2 = conv %%0 %%1 {stride = [%d, %d], pad = [%d:%d, %d:%d], dilate_x = [%d, %d], dilate_y = [%d, %d]} : "
+        "%%2 = conv %%0 %%1 {stride = [%d, %d], pad = [%d:%d, %d:%d], dilate_x = [%d, %d], "
+        "dilate_y = [%d, %d]} : "
         "f32[%d, %d, %d, %d, %d]\noutput y = %%2",
-        c->groups, c->images, c->height, c->width, ch, c->groups, c->kh, c->kw, ch, c->outputs, c->stride, c->stride,
-        c->low, c->high, c->low, c->high, c->gap, c->gap, c->dilate, c->dilate, c->groups, c->images, h, w, c->outputs);
+        c->groups, c->images, c->height, c->width, ch, c->groups, c->kh, c->kw, ch, c->outputs,
+        c->stride, c->stride, c->low, c->high, c->low, c->high, c->gap, c->gap, c->dilate,
+        c->dilate, c->groups, c->images, h, w, c->outputs);
     const float *z = evaluate(body);
     int leaf = free_channels ? 4096 / (c->kh * c->kw) : 0;
     leaf = leaf > 64 ? 64 : leaf;
@@ -458,8 +497,8 @@ static void try_conv(const ConvCase *c, bool free_channels)
             for (at[2] = 0; at[2] < h; at[2]++)
                 for (at[3] = 0; at[3] < w; at[3]++)
                     for (at[4] = 0; at[4] < c->outputs; at[4]++, z++)
-                        cr_assert_eq(*z, conv_element(c, x, y, at, free_channels, leaf), "at %d %d %d %d %d", at[0],
-                                     at[1], at[2], at[3], at[4]);
+                        cr_assert_eq(*z, conv_element(c, x, y, at, free_channels, leaf),
+                                     "at %d %d %d %d %d", at[0], at[1], at[2], at[3], at[4]);
 }
 
 Test(ref, convolutions)
@@ -478,19 +517,28 @@ Test(ref, convolutions)
 Test(ref, windows)
 {
     leaves[0] = FLOATS(1, 5, 3, 4, NAN, 0);
-    EXPECT_ARRAY(float, evaluate("%0 = input {a} : f32[6]\n%1 = window_max %0 {size = [2], stride = [2], dilate = [1], "
-                                 "pad = [0:0]} : f32[3]\noutput y = %1"),
-                 5, 4, NAN);
-    EXPECT_ARRAY(int32_t, evaluate("%0 = input {a} : f32[6]\n%1 = window_argmax %0 {size = [3], stride = [1], "
-                                   "dilate = [1], pad = [1:1]} : i32[6]\noutput y = %1"),
-                 2, 1, 0, 2, 1, 0);
+    EXPECT_ARRAY(
+        float,
+        evaluate(
+            "%0 = input {a} : f32[6]\n%1 = window_max %0 {size = [2], stride = [2], dilate = [1], "
+            "pad = [0:0]} : f32[3]\noutput y = %1"),
+        5, 4, NAN);
+    EXPECT_ARRAY(
+        int32_t,
+        evaluate("%0 = input {a} : f32[6]\n%1 = window_argmax %0 {size = [3], stride = [1], "
+                 "dilate = [1], pad = [1:1]} : i32[6]\noutput y = %1"),
+        2, 1, 0, 2, 1, 0);
     leaves[0] = FLOATS(0, 1, 2, 3, 4, 5, 6, 7, 8);
-    EXPECT_ARRAY(float, evaluate("%0 = input {a} : f32[3, 3]\n%1 = window_sum %0 {size = [2, 2], stride = [1, 2], "
-                                 "dilate = [1, 1], pad = [1:0, 0:1]} : f32[3, 2]\noutput y = %1"),
-                 1, 2, 8, 7, 20, 13);
-    EXPECT_ARRAY(float, evaluate("%0 = input {a} : f32[3, 3]\n%1 = window_sum %0 {size = [2, 1], stride = [1, 1], "
-                                 "dilate = [2, 1], pad = [0:0, 0:-1]} : f32[1, 2]\noutput y = %1"),
-                 6, 8);
+    EXPECT_ARRAY(
+        float,
+        evaluate("%0 = input {a} : f32[3, 3]\n%1 = window_sum %0 {size = [2, 2], stride = [1, 2], "
+                 "dilate = [1, 1], pad = [1:0, 0:1]} : f32[3, 2]\noutput y = %1"),
+        1, 2, 8, 7, 20, 13);
+    EXPECT_ARRAY(
+        float,
+        evaluate("%0 = input {a} : f32[3, 3]\n%1 = window_sum %0 {size = [2, 1], stride = [1, 1], "
+                 "dilate = [2, 1], pad = [0:0, 0:-1]} : f32[1, 2]\noutput y = %1"),
+        6, 8);
 }
 
 Test(ref, gather_and_scatter)
@@ -501,24 +549,31 @@ Test(ref, gather_and_scatter)
     leaves[1] = index;
     leaves[2] = FLOATS(1, 2, 3, 4, 5, 6);
     leaves[3] = bad;
-    EXPECT_ARRAY(float, evaluate("%0 = input {a} : f32[3, 2]\n%1 = input {b} : i32[3]\n"
-                                 "%2 = gather %0 %1 {0} : f32[3, 2]\noutput y = %2"),
+    EXPECT_ARRAY(float,
+                 evaluate("%0 = input {a} : f32[3, 2]\n%1 = input {b} : i32[3]\n"
+                          "%2 = gather %0 %1 {0} : f32[3, 2]\noutput y = %2"),
                  20, 21, 0, 1, 20, 21);
-    EXPECT_ARRAY(float, evaluate("%0 = input {a} : f32[2, 3]\n%1 = input {b} : i32[3, 1]\n"
-                                 "%2 = gather %0 %1 {1} : f32[2, 3, 1]\noutput y = %2"),
+    EXPECT_ARRAY(float,
+                 evaluate("%0 = input {a} : f32[2, 3]\n%1 = input {b} : i32[3, 1]\n"
+                          "%2 = gather %0 %1 {1} : f32[2, 3, 1]\noutput y = %2"),
                  10, 0, 10, 21, 11, 21);
-    EXPECT_ARRAY(float, evaluate("%0 = input {a} : f32[3, 2]\n%1 = input {b} : i32[3]\n%2 = input {c} : f32[3, 2]\n"
-                                 "%3 = scatter_add %0 %1 %2 {0} : f32[3, 2]\noutput y = %3"),
-                 3, 5, 10, 11, 26, 29);
+    EXPECT_ARRAY(
+        float,
+        evaluate("%0 = input {a} : f32[3, 2]\n%1 = input {b} : i32[3]\n%2 = input {c} : f32[3, 2]\n"
+                 "%3 = scatter_add %0 %1 %2 {0} : f32[3, 2]\noutput y = %3"),
+        3, 5, 10, 11, 26, 29);
     cr_expect_null(run.failed);
-    EXPECT_ARRAY(float, evaluate("%0 = input {a} : f32[3, 2]\n%1 = input {d} : i64[3]\n"
-                                 "%2 = gather %0 %1 {0} : f32[3, 2]\noutput y = %2"),
+    EXPECT_ARRAY(float,
+                 evaluate("%0 = input {a} : f32[3, 2]\n%1 = input {d} : i64[3]\n"
+                          "%2 = gather %0 %1 {0} : f32[3, 2]\noutput y = %2"),
                  10, 11, 0, 1, 20, 21);
     cr_assert_not_null(run.failed);
     cr_expect_eq(run.failed_element, 2);
-    EXPECT_ARRAY(float, evaluate("%0 = input {a} : f32[3, 2]\n%1 = input {d} : i64[3]\n%2 = input {c} : f32[3, 2]\n"
-                                 "%3 = scatter_add %0 %1 %2 {0} : f32[3, 2]\noutput y = %3"),
-                 0, 1, 11, 13, 20, 21);
+    EXPECT_ARRAY(
+        float,
+        evaluate("%0 = input {a} : f32[3, 2]\n%1 = input {d} : i64[3]\n%2 = input {c} : f32[3, 2]\n"
+                 "%3 = scatter_add %0 %1 %2 {0} : f32[3, 2]\noutput y = %3"),
+        0, 1, 11, 13, 20, 21);
     cr_assert_not_null(run.failed);
     cr_expect_eq(run.failed_element, 1);
 }
@@ -542,9 +597,13 @@ Test(ref, host_functions)
 {
     leaves[0] = FLOATS(1, 2, 3);
     run.find_extern = find_extern;
-    EXPECT_ARRAY(float, evaluate("%0 = input {a} : f32[3]\n%1 = call %0 {twice} : f32[3]\noutput y = %1"), 2, 4, 6);
+    EXPECT_ARRAY(float,
+                 evaluate("%0 = input {a} : f32[3]\n%1 = call %0 {twice} : f32[3]\noutput y = %1"),
+                 2, 4, 6);
     cr_expect_null(run.failed);
-    EXPECT_ARRAY(float, evaluate("%0 = input {a} : f32[3]\n%1 = call %0 {missing} : f32[3]\noutput y = %1"), 0, 0, 0);
+    EXPECT_ARRAY(
+        float, evaluate("%0 = input {a} : f32[3]\n%1 = call %0 {missing} : f32[3]\noutput y = %1"),
+        0, 0, 0);
     cr_expect_not_null(run.failed);
 }
 
@@ -552,7 +611,8 @@ Test(ref, impossible_sizes_fail)
 {
     leaves[0] = FLOATS(1, 2, 3);
     symbols[0] = 5;
-    cr_expect_null(evaluate("%0 = input {a} : f32[3]\n%1 = slice %0 {[0:3 - B:1]} : f32[3 - B]\noutput y = %1"));
+    cr_expect_null(evaluate(
+        "%0 = input {a} : f32[3]\n%1 = slice %0 {[0:3 - B:1]} : f32[3 - B]\noutput y = %1"));
     cr_expect_not_null(run.failed);
     symbols[0] = INT64_MAX / 2;
     cr_expect_null(evaluate("%0 = const {1} : f32[B]\noutput y = %0"));
