@@ -150,6 +150,18 @@ bool codegen_object(KProgram *const *programs, int count, const CodegenOptions *
     return codegen_objects(programs, count, options, 1, object, &made, error);
 }
 
+/* gcc and clang say it in two ways. */
+bool codegen_under_race_detector(void)
+{
+#if defined __SANITIZE_THREAD__
+    return true;
+#elif defined __has_feature
+    return __has_feature(thread_sanitizer);
+#else
+    return false;
+#endif
+}
+
 void codegen_object_free(ObjectCode *object)
 {
     free(object->data);

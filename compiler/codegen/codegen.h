@@ -30,6 +30,10 @@ void codegen_object_free(ObjectCode *object);
 bool codegen_objects(KProgram *const *programs, int count, const CodegenOptions *options,
                      int threads, ObjectCode *objects, int *made, char **error);
 
+/* Is nnc itself built with the thread sanitizer? Then code that runs in this process should
+ * announce its ranges. */
+bool codegen_under_race_detector(void);
+
 /* What the generated code may use: vector width in bytes and register count, cache sizes; known
  * without LLVM types. */
 typedef struct {

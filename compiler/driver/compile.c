@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static double milliseconds(void)
 {
@@ -92,19 +93,33 @@ static bool prepare_unit(Compiled *compiled, int i, const CompileUnit *unit, con
     return stages_run(stages, unit->name, unit->graph, options, diag);
 }
 
+enum { MOST_OBJECTS = 8 };
+
+/* Code is made by as many threads as there are processors, in as many objects. */
+static int code_threads(void)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    return processors < 1 ? 1 : processors > MOST_OBJECTS ? MOST_OBJECTS : (int)processors;
+}
+
 /* Machine code for every unit that has a kernel program. */
 static bool generate_code(Compiled *compiled, Jit *jit, const CompileOptions *options, Diag *diag)
 {
     KProgram **programs = calloc((size_t)compiled->count + 1, sizeof(KProgram *));
     int count = 0;
     char *error = NULL;
-    ObjectCode object;
-    CodegenOptions codegen = {.cpu = options->cpu, .features = options->cpu ? "" : NULL};
+    ObjectCode objects[MOST_OBJECTS];
+    int made = 0;
+    CodegenOptions codegen = {.cpu = options->cpu,
+                              .features = options->cpu ? "" : NULL,
+                              .announce_ranges = codegen_under_race_detector()};
     for (int i = 0; programs && i < compiled->count; i++)
         if (compiled->stages[i].program)
             programs[count++] = compiled->stages[i].program;
-    bool good = count == 0 || (programs && codegen_object(programs, count, &codegen, &object, &error) &&
-                               (compiled->unit = jit_add(jit, &object, &error)) != NULL);
+    bool good = count == 0 ||
+                (programs &&
+                 codegen_objects(programs, count, &codegen, code_threads(), objects, &made, &error) &&
+                 (compiled->unit = jit_add_all(jit, objects, made, &error)) != NULL);
     if (!good)
         diag_error(diag, ERR_E0903, (Span){0}, NULL, "%s", error ? error : "code generation failed");
     free(error);

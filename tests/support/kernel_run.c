@@ -5,15 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* gcc and clang say it in two ways. */
-#if defined __SANITIZE_THREAD__
-enum { UNDER_TSAN = 1 };
-#elif defined __has_feature
-enum { UNDER_TSAN = __has_feature(thread_sanitizer) };
-#else
-enum { UNDER_TSAN = 0 };
-#endif
-
 Kernel *constant_plan(Arena *arena, const int64_t *values, int count)
 {
     Kernel *plan = kernel_new(arena, "plan");
@@ -38,7 +29,8 @@ void kernel_run_program(KernelRun *run, Arena *arena)
     char *error = NULL;
     ObjectCode object;
     KProgram *program = &run->program;
-    CodegenOptions options = {.verify = true, .cpu = run->cpu, .announce_ranges = UNDER_TSAN};
+    CodegenOptions options = {
+        .verify = true, .cpu = run->cpu, .announce_ranges = codegen_under_race_detector()};
     require(codegen_object(&program, 1, &options, &object, &error), error);
     run->arena = arena;
     run->jit = jit_new(&error);
