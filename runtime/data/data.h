@@ -3,7 +3,7 @@
  * column. Readers trust nothing in a file: a damaged one ends in an error, never in a crash or a giant allocation. gzip is
  * recognised by its first bytes in every format but npz.
  *
- * Rows in messages count from 1; in CSV, lines are those of the file, the header being line 1. */
+ * A file of zero rows is a table of zero rows. Rows in messages count from 1; in CSV, lines are those of the file, the header being line 1. */
 #ifndef NNC_DATA_DATA_H
 #define NNC_DATA_DATA_H
 #include "runtime/base/diag.h"
@@ -20,8 +20,8 @@ typedef struct {
     int64_t word_count;   /* 0: the words that occur in the file, sorted by bytes; else the only ones allowed */
     /* Where it is. IDX and NPY: path of its file. NPZ: name of the array, NULL: `name`.
      * CSV: NULL or the columns: "name", "first..last" (names or numbers from 0, both ends included) or "a, b, c". A field with
-     * NULL takes the column of its name; if there is none, or no header, the next columns in file order that no other
-     * field names: as many as a row has elements. */
+     * NULL takes the column of its name. If there is none, or no header, it takes the next columns in file order that no
+     * other field names, as many as a row has elements; a single number in a file with a header must be named. */
     const char *where;
     Span span;            /* of the field in the program */
 } DataField;
