@@ -464,7 +464,7 @@ static void walk_panels(Walk *w) {
     KInst *full = op(w, K_IDIV, lower_dim(w->c, axis->size), width);
     KInst *high = op(w, K_IMIN, w->panel_high, full);
     int64_t first, last;
-    bool known = kir_constant(w->panel_low, &first) & kir_constant(high, &last);
+    bool known = kir_constant(w->panel_low, &first) && kir_constant(high, &last);
     if (known && last - first == 1) {
         walk_panel(w, (Panel){.panel = w->panel_low, .column = op(w, K_MUL, w->panel_low, width),
                               .vectors = w->plan->vectors});

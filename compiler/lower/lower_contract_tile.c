@@ -147,7 +147,7 @@ typedef struct {
 
 static void sum_loop(Tile *tile, int level, const Range *range, Position position, KInst **sums) {
     LowerContext *c = tile->c;
-    KInst *carried[MAX_SUMS], *inner[MAX_SUMS];
+    KInst *carried[MAX_SUMS] = {0}, *inner[MAX_SUMS];
     int count = gather_active(tile, position.active, sums, carried);
     KInst *loop = kir_for(&c->b, range->low, range->high, range->factor, carried, count);
     lower_scope_open(c);
@@ -175,7 +175,7 @@ static void sum_loop(Tile *tile, int level, const Range *range, Position positio
 static void sum_range(Tile *tile, int level, KInst *low, KInst *high, KInst *const *step, Position position,
                       KInst **sums) {
     int64_t first, last;
-    bool known = kir_constant(low, &first) & kir_constant(high, &last);
+    bool known = kir_constant(low, &first) && kir_constant(high, &last);
     if (known && first >= last) {
         return;
     }
