@@ -12,6 +12,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <locale.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@ typedef struct {
     Kernel *kernel;
     const char *at;
     int line, depth;
+    locale_t numbers;    /* "1.5" is read the same wherever the host lives */
     VEC(KInst *) values; /* by number in the text */
     const char *error;   /* the first one, with its line */
 } Reader;
@@ -119,7 +121,7 @@ static bool read_float(Reader *r, double *value)
         return fail(r, "expected a number");
     }
     char *end;
-    double magnitude = strtod(r->at, &end);
+    double magnitude = strtod_l(r->at, &end, r->numbers);
     *value = negative ? -magnitude : magnitude;
     r->at = end;
     return true;
@@ -506,7 +508,10 @@ Kernel *kernel_read(Arena *arena, const char *text, char **error)
 {
     Reader r = {.arena = arena, .at = text, .line = 1};
     *error = NULL;
-    if (!read_kernel(&r)) {
+    r.numbers = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    bool read = read_kernel(&r);
+    freelocale(r.numbers);
+    if (!read) {
         *error = strdup(r.error);
         return NULL;
     }
