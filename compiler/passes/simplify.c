@@ -51,7 +51,7 @@ bool axes_are_unit(const Type *type, const Axes *axes) {
     return true;
 }
 
-bool same_dims(const Type *a, const Type *b) {
+bool simplify_same_dims(const Type *a, const Type *b) {
     for (int i = 0; a->rank == b->rank && i < a->rank; i++)
         if (a->dims[i] != b->dims[i])
             return false;

@@ -13,6 +13,6 @@ bool is_const_value(const Node *node,
 bool is_const_number(const Node *node, double *value);
 bool axis_is_unit(const Type *type, int axis);
 bool axes_are_unit(const Type *type, const Axes *axes);
-bool same_dims(const Type *a, const Type *b);
+bool simplify_same_dims(const Type *a, const Type *b);
 
 #endif

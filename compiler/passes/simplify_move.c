@@ -6,7 +6,7 @@
 
 Node *simplify_reshape_same(Graph *g, Node *n) {
     (void)g;
-    return same_dims(&n->type, &n->src[0]->type) ? n->src[0] : NULL;
+    return simplify_same_dims(&n->type, &n->src[0]->type) ? n->src[0] : NULL;
 }
 
 Node *simplify_reshape_reshape(Graph *g, Node *n) {
@@ -47,7 +47,7 @@ Node *simplify_permute_units(Graph *g, Node *n) {
 
 Node *simplify_expand_same(Graph *g, Node *n) {
     (void)g;
-    return same_dims(&n->type, &n->src[0]->type) ? n->src[0] : NULL;
+    return simplify_same_dims(&n->type, &n->src[0]->type) ? n->src[0] : NULL;
 }
 
 Node *simplify_expand_expand(Graph *g, Node *n) {
@@ -244,7 +244,7 @@ Node *simplify_expand_last(Graph *g, Node *n) {
         return NULL;
     for (int i = 0; i < n->nsrc; i++)
         if (n->src[i]->op == OP_EXPAND) {
-            if (small && !same_dims(small, &n->src[i]->src[0]->type))
+            if (small && !simplify_same_dims(small, &n->src[i]->src[0]->type))
                 return NULL;
             small = &n->src[i]->src[0]->type;
         } else if (n->src[i]->op != OP_CONST)
