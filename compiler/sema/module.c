@@ -1,0 +1,373 @@
+/* Modules: a declaration and its arguments become an Instance with slots (params, states), lets and children. Paths are
+ * given when the tree has a root, because an instance may be made before its place is known.
+ *
+ *   let net = Sequential([Linear(2, 3), relu])   ->   net.0.weight, net.0.bias */
+#include "compiler/sema/internal.h"
+
+#include <string.h>
+
+const AstFunction *decl_function(const Decl *decl, const char *name)
+{
+    const AstMembers *members = &decl->item->as.declaration.members;
+    for (uint32_t i = 0; i < members->count; i++) {
+        const AstMember *member = members->data[i];
+        if (member->kind != AST_MEMBER_FN)
+            continue;
+        const char *text = member->as.function.name.text;
+        if (name ? text && strcmp(text, name) == 0 : !text)
+            return &member->as.function;
+    }
+    return NULL;
+}
+
+const AstFunction *instance_forward(const Instance *instance)
+{
+    return decl_function(instance->decl, NULL);
+}
+
+const char *slot_name(Sema *s, const Instance *instance, const Slot *slot)
+{
+    if (instance->suffix)
+        return arena_format(s->arena, "%s.%s.%s", instance->path, slot->name, instance->suffix);
+    if (!instance->path || !*instance->path)
+        return slot->name;
+    return arena_format(s->arena, "%s.%s", instance->path, slot->name);
+}
+
+/* ---- The tree ---- */
+
+static void adopt_one(Sema *s, Instance *parent, const char *name, Instance *child)
+{
+    if (child->parent || child == parent || child->path)
+        return;
+    child->parent = parent;
+    child->name = name;
+    vec_push(s->arena, &parent->children, child);
+}
+
+void instance_adopt(Sema *s, Instance *parent, const char *name, const Value *value)
+{
+    if (value->kind == VALUE_INSTANCE)
+        adopt_one(s, parent, name, value->as.instance);
+    if (value->kind != VALUE_ARRAY && value->kind != VALUE_TUPLE)
+        return;
+    for (uint32_t i = 0; i < value->as.list->count; i++) {
+        const char *entry = *name ? arena_format(s->arena, "%s.%u", name, i) : arena_format(s->arena, "%u", i);
+        instance_adopt(s, parent, entry, &value->as.list->items[i]);
+    }
+}
+
+static void adopt_let(Sema *s, Instance *self, const AstPattern *pattern)
+{
+    if (pattern->is_tuple) {
+        for (uint32_t i = 0; i < pattern->entries.count; i++)
+            adopt_let(s, self, pattern->entries.data[i]);
+        return;
+    }
+    Binding *binding = scope_find_local(self->scope, pattern->name.text);
+    if (binding)
+        instance_adopt(s, self, pattern->name.text, &binding->value);
+}
+
+static void add_tensors(Sema *s, Instance *self, SemaInstance *shown, TensorSpecs *tensors)
+{
+    self->first_tensor = tensors ? tensors->count : 0;
+    for (uint32_t i = 0; tensors && i < self->slots.count; i++) {
+        const Slot *slot = &self->slots.data[i];
+        TensorSpec spec = {.name = slot_name(s, self, slot), .role = slot->is_param ? TENSOR_PARAM : TENSOR_STATE,
+                           .type = slot->type, .init = slot->init, .trainable = slot->is_param, .span = slot->span};
+        vec_push(s->arena, &shown->tensors, tensors->count);
+        vec_push(s->arena, tensors, spec);
+    }
+}
+
+static SemaInstance *root_one(Sema *s, Instance *self, SemaInstance *parent, TensorSpecs *tensors)
+{
+    SemaInstance *shown = ARENA_NEW(s->arena, SemaInstance);
+    *shown = (SemaInstance){.path = self->path, .name = self->name ? self->name : "", .span = self->span, .parent = parent,
+                            .module = self->decl->item->name.text, .detail = self->detail, .in_std = self->decl->file->in_std};
+    self->shown = shown;
+    add_tensors(s, self, shown, tensors);
+    for (uint32_t i = 0; i < self->children.count; i++) {
+        Instance *child = self->children.data[i];
+        child->path = *self->path ? arena_format(s->arena, "%s.%s", self->path, child->name) : child->name;
+        vec_push(s->arena, &shown->children, root_one(s, child, shown, tensors));
+    }
+    return shown;
+}
+
+void instance_root(Sema *s, Instance *root, const char *path, TensorSpecs *tensors)
+{
+    root->path = path;
+    root_one(s, root, NULL, tensors);
+}
+
+/* ---- Members ---- */
+
+static const char *variable_name(Sema *s, const AstMember *member)
+{
+    return member->as.variable.computed ? sema_interpolate(s, member->as.variable.computed) : member->as.variable.name.text;
+}
+
+static bool type_of_state(Sema *s, const AstMember *member, const Value *v, Type *out)
+{
+    if (v->kind == VALUE_TENSOR)
+        *out = v->as.node->type;
+    else if (v->kind == VALUE_FLOAT)
+        *out = (Type){.dtype = sema_float(s)};
+    else {
+        if (v->kind != VALUE_POISON)
+            sema_error(s, ERR_E0410, member->span, NULL, "this needs a type: state name: i64[3] = 0");
+        return false;
+    }
+    return true;
+}
+
+static bool constant_type(Sema *s, const Type *type, Span span)
+{
+    for (int i = 0; i < type->rank; i++)
+        if (!dim_is_const(type->dims[i], NULL) && !s->elab->generic) {
+            sema_error(s, ERR_E0308, span, NULL, "the sizes of a param or state must be numbers, and this is %s", type_text(s, type));
+            return false;
+        }
+    return true;
+}
+
+static Value missing_initial(Sema *s, const AstMember *member)
+{
+    if (member->kind == AST_MEMBER_STATE)
+        return value_number(s, 0, member->span);
+    DiagItem *item = sema_error(s, ERR_E0410, member->span, NULL, "a param needs an initial value");
+    diag_help(item, "for example = glorot(), = normal(std=0.02) or = 0");
+    return value_poison;
+}
+
+static Value initial_value(Sema *s, const AstMember *member, const Type *type)
+{
+    const Type *outer = s->init_type;
+    s->init_type = type;
+    Value v = member->as.variable.value ? eval_expr(s, member->as.variable.value) : missing_initial(s, member);
+    s->init_type = outer;
+    return v;
+}
+
+static void declare_variable(Sema *s, Instance *self, const AstMember *member)
+{
+    bool is_param = member->kind == AST_MEMBER_PARAM;
+    AstName name = {variable_name(s, member), member->as.variable.computed ? member->as.variable.computed->span
+                                                                          : member->as.variable.name.span};
+    Slot slot = {.name = name.text, .is_param = is_param, .span = name.span};
+    const AstType *declared = member->as.variable.type;
+    bool ok = !declared || eval_type(s, declared, &slot.type);
+    Value v = initial_value(s, member, declared && ok ? &slot.type : NULL);
+    if (v.kind == VALUE_NONE) {
+        scope_declare(s, self->scope, name, BIND_MEMBER, v);
+        return;
+    }
+    ok = ok && v.kind != VALUE_POISON && (declared || type_of_state(s, member, &v, &slot.type)) &&
+         constant_type(s, &slot.type, name.span) && init_of_value(s, &v, &slot.type, member->as.variable.value
+                                                                  ? member->as.variable.value->span : member->span, &slot.init);
+    if (ok && is_param && !dtype_is_float(slot.type.dtype)) {
+        DiagItem *item = sema_error(s, ERR_E0502, name.span, NULL, "a param must be of a float type, and %s is %s", name.text,
+                                    type_text(s, &slot.type));
+        diag_help(item, "state %s keeps a value that is not trained", name.text);
+        ok = false;
+    }
+    Binding *binding = scope_declare(s, self->scope, name, is_param ? BIND_PARAM : BIND_STATE, ok ? value_none : value_poison);
+    binding->owner = ok ? self : NULL;
+    binding->tensor = self->slots.count;
+    if (ok)
+        vec_push(s->arena, &self->slots, slot);
+}
+
+static bool has_tensor(const Value *v)
+{
+    if (v->kind == VALUE_TENSOR)
+        return true;
+    if (v->kind == VALUE_ARRAY || v->kind == VALUE_TUPLE)
+        for (uint32_t i = 0; i < v->as.list->count; i++)
+            if (has_tensor(&v->as.list->items[i]))
+                return true;
+    return false;
+}
+
+/* A let with tensors is computed anew in each graph that uses it. */
+static void make_lazy(Instance *self, const AstLet *let)
+{
+    if (let->pattern->is_tuple)
+        return;
+    Binding *binding = scope_find_local(self->scope, let->pattern->name.text);
+    if (binding && has_tensor(&binding->value)) {
+        binding->lazy = let->value;
+        binding->owner = self;
+    }
+}
+
+static void declare_fn(Sema *s, Instance *self, const AstMember *member)
+{
+    const AstFunction *function = &member->as.function;
+    if (!function->name.text)
+        return;
+    Closure *closure = ARENA_NEW(s->arena, Closure);
+    *closure = (Closure){.function = function, .name = function->name.text, .scope = self->scope, .self = self,
+                         .file = self->decl->file};
+    Value v = {.kind = VALUE_FN, .span = function->name.span, .as.closure = closure};
+    scope_declare(s, self->scope, function->name, BIND_MEMBER, v);
+}
+
+void declare_members(Sema *s, Instance *self)
+{
+    const AstMembers *members = &self->decl->item->as.declaration.members;
+    for (uint32_t i = 0; i < members->count; i++)
+        if (members->data[i]->kind == AST_MEMBER_FN)
+            declare_fn(s, self, members->data[i]);
+    for (uint32_t i = 0; i < members->count; i++) {
+        const AstMember *member = members->data[i];
+        if (member->kind == AST_MEMBER_PARAM || member->kind == AST_MEMBER_STATE)
+            declare_variable(s, self, member);
+        if (member->kind != AST_MEMBER_LET)
+            continue;
+        eval_let(s, &member->as.let, BIND_MEMBER);
+        adopt_let(s, self, member->as.let.pattern);
+        make_lazy(self, &member->as.let);
+    }
+}
+
+static void adopt_arguments(Sema *s, Instance *self)
+{
+    const AstParameters *params = &self->decl->item->as.declaration.parameters;
+    for (uint32_t i = 0; i < params->count; i++) {
+        Binding *binding = scope_find_local(self->scope, params->data[i].name.text);
+        if (!binding)
+            continue;
+        bool list = binding->value.kind == VALUE_ARRAY;
+        instance_adopt(s, self, list ? "" : params->data[i].name.text, &binding->value);
+    }
+}
+
+/* ---- Instances ---- */
+
+static bool may_instantiate(Sema *s, Decl *decl, Span span)
+{
+    if (decl->state == DECL_BUSY) {
+        sema_error(s, ERR_E0407, span, NULL, "the module %s contains itself, directly or through others", decl->item->name.text);
+        return false;
+    }
+    if (++s->instances > LIMIT_INSTANCES || s->calls >= LIMIT_CALLS) {
+        if (!s->work_reported)
+            sema_error(s, ERR_E0408, span, NULL, s->calls >= LIMIT_CALLS ? "modules are nested more than %d deep here"
+                                                                        : "more than %d instances of modules",
+                       s->calls >= LIMIT_CALLS ? LIMIT_CALLS : LIMIT_INSTANCES);
+        s->work_reported = true;
+        return false;
+    }
+    return true;
+}
+
+Value instantiate(Sema *s, Decl *decl, const Args *args, Span span)
+{
+    const AstItem *item = decl->item;
+    for (uint32_t i = 0; i < args->count; i++)
+        if (args->data[i].value.kind == VALUE_POISON)
+            return value_poison;
+    if (!may_instantiate(s, decl, span))
+        return value_poison;
+    decl->used = true;
+    Instance *self = ARENA_NEW(s->arena, Instance);
+    self->decl = decl;
+    self->span = sema_user_span(s, span);
+    self->detail = args_detail(s, args);
+    self->scope = scope_new(s, decl->file->scope);
+    Scope *outer = s->scope;
+    Elab *elab = s->elab;
+    Frame frame = {.parent = s->frame, .name = item->name.text, .call = span, .in_std = decl->file->in_std, .ellipsis_rank = -1};
+    Span declared = decl->file->in_std ? (Span){0, 0, 0} : item->as.declaration.header;
+    s->constants.generic = elab->generic;
+    s->constants.unsure = elab->unsure;
+    s->elab = &s->constants;
+    decl->state = DECL_BUSY;
+    bool ok = bind_parameters(s, item->name.text, span, &item->as.declaration.parameters, args, self->scope, self->scope, declared);
+    s->frame = &frame;
+    s->calls++;
+    s->scope = self->scope;
+    uint32_t errors = diag_error_count(s->diag);
+    if (ok) {
+        adopt_arguments(s, self);
+        declare_members(s, self);
+    }
+    s->calls--;
+    s->frame = frame.parent;
+    s->scope = outer;
+    s->elab = elab;
+    decl->state = DECL_DONE;
+    ok = ok && diag_error_count(s->diag) == errors;
+    return ok ? (Value){.kind = VALUE_INSTANCE, .span = span, .as.instance = self} : value_poison;
+}
+
+/* ---- Uses ---- */
+
+Value slot_value(Sema *s, Binding *binding, Span span)
+{
+    Instance *owner = binding->owner;
+    if (!owner || binding->value.kind == VALUE_POISON)
+        return value_poison;
+    const Slot *slot = &owner->slots.data[binding->tensor];
+    const char *name = slot_name(s, owner, slot);
+    Span at = s->elab->graph->span;
+    s->elab->graph->span = sema_in_std(s, slot->span) ? owner->span : slot->span;
+    Node *leaf = build_leaf(s->elab->graph, slot->is_param ? OP_PARAM : OP_STATE, name, slot->type);
+    s->elab->graph->span = at;
+    return value_tensor(slot->is_param ? leaf : elab_state(s, name, leaf), span);
+}
+
+static void unknown_member(Sema *s, const Scope *scope, const char *what, AstName name)
+{
+    const char **names = ARENA_ARRAY(s->arena, const char *, scope->bindings.count + 1);
+    for (uint32_t i = 0; i < scope->bindings.count; i++)
+        names[i] = scope->bindings.data[i]->name;
+    sema_unknown(s, ERR_E0104, name.span, arena_format(s->arena, "%s has nothing called", what), name.text, names,
+                 scope->bindings.count);
+}
+
+static Value tuple_entry(Sema *s, const Value *base, AstName name)
+{
+    const ValueList *list = base->as.list;
+    for (uint32_t i = 0; list->names && i < list->count; i++)
+        if (list->names[i] && strcmp(list->names[i], name.text) == 0)
+            return list->items[i];
+    sema_error(s, ERR_E0104, name.span, NULL, "%s has no entry called %s", value_text(s, base), name.text);
+    return value_poison;
+}
+
+Value eval_member(Sema *s, const AstExpr *expr)
+{
+    Value base = eval_expr(s, expr->as.member.base);
+    AstName name = expr->as.member.name;
+    const Scope *scope = NULL;
+    const char *what = NULL;
+    switch (base.kind) {
+    case VALUE_POISON:
+        return value_poison;
+    case VALUE_INSTANCE:
+        scope = base.as.instance->scope;
+        what = base.as.instance->decl->item->name.text;
+        break;
+    case VALUE_NAMESPACE:
+        scope = base.as.file->scope;
+        what = base.as.file->name;
+        break;
+    case VALUE_TUPLE:
+        return tuple_entry(s, &base, name);
+    default: {
+        DiagItem *item = sema_error(s, ERR_E0104, name.span, NULL, "%s has no members", value_text(s, &base));
+        if (base.kind == VALUE_TENSOR)
+            diag_help(item, "functions are called as %s(x) or x |> %s", name.text, name.text);
+        return value_poison;
+    }
+    }
+    Binding *binding = scope_find_local(scope, name.text);
+    if (binding)
+        return binding_value(s, binding, expr->span);
+    unknown_member(s, scope, what, name);
+    return value_poison;
+}

@@ -1,0 +1,550 @@
+/* Train blocks: settings, the model, and the graphs of a step.
+ *
+ *   train_step: rows -> map -> loss -> gradients -> optimizer      eval_step: rows -> map -> loss, metrics
+ *   predict: rows -> map -> model                                  forward: arguments of the model -> its results */
+#include "compiler/passes/grad.h"
+#include "compiler/sema/internal.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct {
+    Block block;
+    Decl *decl, *dataset;
+    TrainPlan *plan;
+    Scope *scope;      /* file, lets of the block, model */
+    Instance *model;
+    const AstExpr *loss, *metrics, *predict;
+    Applied *optimizer;
+    Args sample;       /* arguments of the first call of the model in eval_step */
+} Train;
+
+/* ---- Settings ---- */
+
+static bool read_early_stop(Sema *s, Train *t)
+{
+    static const char *const known[] = {"monitor", "patience", "min_delta", NULL};
+    TrainSettings *set = &t->plan->settings;
+    Block sub;
+    set->has_early_stop = block_sub(s, &t->block, "early_stop", &sub);
+    set->patience = 1;
+    set->monitor = "valid/loss";
+    sub.what = "early_stop";
+    if (set->has_early_stop)
+        block_check(s, &sub, known);
+    sub.what = "train.early_stop";
+    const AstExpr *monitor = block_value(s, &sub, "monitor", &set->monitor_span);
+    Value v = monitor ? eval_in(s, t->scope, monitor) : value_none;
+    return (!monitor || want_string(s, &v, monitor->span, "monitor", &set->monitor)) &&
+           block_int(s, &sub, t->scope, "patience", 1, &set->patience, NULL) &&
+           block_real(s, &sub, t->scope, "min_delta", 0, INFINITY, &set->min_delta, NULL);
+}
+
+static bool read_checkpoint(Sema *s, Train *t)
+{
+    static const char *const known[] = {"every", "keep", NULL};
+    TrainSettings *set = &t->plan->settings;
+    Block sub;
+    set->has_checkpoint = block_sub(s, &t->block, "checkpoint", &sub);
+    set->checkpoint_keep = 3;
+    sub.what = "checkpoint";
+    if (set->has_checkpoint)
+        block_check(s, &sub, known);
+    sub.what = "train.checkpoint";
+    return block_int(s, &sub, t->scope, "every", 1, &set->checkpoint_every, NULL) &&
+           block_int(s, &sub, t->scope, "keep", 1, &set->checkpoint_keep, NULL);
+}
+
+static bool read_settings(Sema *s, Train *t)
+{
+    TrainSettings *set = &t->plan->settings;
+    set->batch = 32;
+    set->seed = -1;
+    set->shuffle = true;
+    bool ok = block_int(s, &t->block, t->scope, "batch", 1, &set->batch, &set->batch_span) &
+              block_int(s, &t->block, t->scope, "epochs", 1, &set->epochs, &set->epochs_span) &
+              block_int(s, &t->block, t->scope, "steps", 1, &set->steps, &set->steps_span) &
+              block_int(s, &t->block, t->scope, "seed", 0, &set->seed, NULL) &
+              block_bool(s, &t->block, t->scope, "shuffle", &set->shuffle) &
+              block_bool(s, &t->block, t->scope, "drop_last", &set->drop_last);
+    return read_early_stop(s, t) & read_checkpoint(s, t) & ok;
+}
+
+/* ---- The model ---- */
+
+static void read_lets(Sema *s, Train *t)
+{
+    const AstMembers *members = &t->decl->item->as.declaration.members;
+    Scope *outer = s->scope;
+    s->scope = t->scope;
+    for (uint32_t i = 0; i < members->count; i++) {
+        const AstMember *member = members->data[i];
+        if (member->kind == AST_MEMBER_LET)
+            eval_let(s, &member->as.let, BIND_MEMBER);
+        if (member->kind == AST_MEMBER_FN)
+            sema_error(s, ERR_E0903, member->as.function.header, NULL, "this version of nnc cannot run a step written by hand yet");
+    }
+    s->scope = outer;
+}
+
+static bool read_model(Sema *s, Train *t)
+{
+    const AstExpr *expr = block_value(s, &t->block, "model", NULL);
+    Span name = t->decl->item->name.span;
+    if (!expr) {
+        sema_error(s, ERR_E0402, name, NULL, "the train block %s needs model = ...", t->block.name);
+        return false;
+    }
+    Value v = eval_in(s, t->scope, expr);
+    AstName model = {"model", expr->span};
+    scope_put(s, t->scope, "model", expr->span, BIND_MEMBER, v.kind == VALUE_INSTANCE ? v : value_poison);
+    if (v.kind == VALUE_INSTANCE) {
+        t->model = v.as.instance;
+        t->plan->model_name = t->model->decl->item->name.text;
+        if (!t->model->path) {
+            t->model->name = "model";
+            instance_root(s, t->model, "", &t->plan->tensors);
+        }
+        t->plan->model = t->model->shown;
+        return true;
+    }
+    if (v.kind != VALUE_POISON) {
+        DiagItem *item = sema_error(s, ERR_E0200, expr->span, NULL, "model must be an instance of a module, and this is %s",
+                                    value_text(s, &v));
+        if (v.kind == VALUE_MODULE)
+            diag_help(item, "write %s(...)", v.as.decl->item->name.text);
+    }
+    (void)model;
+    return false;
+}
+
+static bool read_optimizer(Sema *s, Train *t)
+{
+    const AstExpr *expr = block_value(s, &t->block, "optimizer", NULL);
+    if (!expr) {
+        sema_error(s, ERR_E0402, t->decl->item->name.span, NULL, "the train block %s needs optimizer = ...", t->block.name);
+        return false;
+    }
+    Value v = eval_in(s, t->scope, expr);
+    if (v.kind == VALUE_OPTIMIZER) {
+        t->optimizer = v.as.applied;
+        return true;
+    }
+    if (v.kind != VALUE_POISON) {
+        DiagItem *item = sema_error(s, ERR_E0200, expr->span, NULL, "optimizer must be one like sgd(lr=0.01), and this is %s",
+                                    value_text(s, &v));
+        if (v.kind == VALUE_OPTIMIZER_DECL)
+            diag_help(item, "write %s()", v.as.decl->item->name.text);
+    }
+    return false;
+}
+
+/* ---- The loss ---- */
+
+static bool loss_fits(Sema *s, Train *t, const Value *v, Node **out)
+{
+    Span span = t->loss->span;
+    if (v->kind == VALUE_POISON)
+        return false;
+    Node *node = v->kind == VALUE_TENSOR ? v->as.node : NULL;
+    if (!node) {
+        sema_error(s, ERR_E0405, span, NULL, "a loss is a float for every row, and this is %s", value_text(s, v));
+        return false;
+    }
+    const Type *type = &node->type;
+    if (!dtype_is_float(type->dtype) || type->rank > 2 || (type->rank > 0 && type->dims[0] != t->plan->batch)) {
+        DiagItem *item = sema_error(s, ERR_E0405, span, NULL, "a loss is one number, or a float for every row (f32[B]) or token (f32[B, T]), and this is %s",
+                                    value_text(s, v));
+        if (type->rank > 2)
+            diag_help(item, "mean(...) over the last axes leaves one value per row");
+        return false;
+    }
+    *out = node;
+    return true;
+}
+
+static Node *mean_loss(Sema *s, Node *loss)
+{
+    Graph *graph = s->elab->graph;
+    if (loss->type.rank == 0)
+        return loss;
+    const Dim *count = type_elements(s->dims, &loss->type);
+    Node *sum = build_reduce(graph, OP_SUM, loss, axes_range(0, loss->type.rank));
+    return build_binary(graph, OP_DIV, sum, build_dim(graph, count, loss->type.dtype));
+}
+
+/* ---- Metrics ---- */
+
+static const char *metric_name(Sema *s, const TrainPlan *plan, uint32_t index, const char *name)
+{
+    uint32_t same = 1;
+    for (uint32_t i = 0; i < index && i < plan->metrics.count; i++) {
+        const char *other = plan->metrics.data[i].name;
+        same += strcmp(other, name) == 0 || (strncmp(other, name, strlen(name)) == 0 && other[strlen(name)] >= '2' &&
+                                             other[strlen(name)] <= '9');
+    }
+    return same == 1 ? name : arena_format(s->arena, "%s%u", name, same);
+}
+
+static bool one_metric(Sema *s, Train *t, uint32_t index, const Value *v, Span span, bool first)
+{
+    if (v->kind == VALUE_POISON)
+        return false;
+    if (v->kind != VALUE_METRIC) {
+        DiagItem *item = sema_error(s, ERR_E0406, span, NULL, "%s is no metric", value_text(s, v));
+        if (v->kind == VALUE_METRIC_DECL)
+            diag_help(item, "give it what it measures: %s(model(...), y)", v->as.decl->item->name.text);
+        return false;
+    }
+    MetricPlan plan = {0};
+    const char *name = first ? metric_name(s, t->plan, index, v->as.applied->decl->item->name.text)
+                             : t->plan->metrics.data[index].name;
+    if (!metric_step(s, v->as.applied, name, &t->plan->tensors, first ? &plan : NULL))
+        return false;
+    if (first)
+        vec_push(s->arena, &t->plan->metrics, plan);
+    return true;
+}
+
+static bool run_metrics(Sema *s, Train *t, Scope *scope, bool first)
+{
+    if (!t->metrics)
+        return true;
+    Value v = eval_in(s, scope, t->metrics);
+    bool ok = true;
+    if (v.kind != VALUE_ARRAY && v.kind != VALUE_TUPLE)
+        return one_metric(s, t, 1, &v, t->metrics->span, first);
+    for (uint32_t i = 0; i < v.as.list->count; i++) {
+        bool written = (t->metrics->kind == AST_EXPR_ARRAY || t->metrics->kind == AST_EXPR_TUPLE) &&
+                       i < t->metrics->as.list.count;
+        Span span = written ? t->metrics->as.list.data[i]->span : t->metrics->span;
+        ok &= one_metric(s, t, i + 1, &v.as.list->items[i], span, first);
+    }
+    return ok;
+}
+
+/* ---- Steps ---- */
+
+static Node *run_number(Sema *s, const char *name)
+{
+    Graph *graph = s->elab->graph;
+    return build_convert(graph, build_leaf(graph, OP_INPUT, name, (Type){.dtype = DT_I64}), DT_F64);
+}
+
+static void begin_graph(Sema *s, Train *t, const char *name, bool training)
+{
+    s->elab = elab_new(s, name, training);
+    s->elab->checks = &t->plan->checks;
+    s->elab->graph->span = t->plan->span;
+}
+
+/* Values of the rows and the loss in a new graph; NULL after an error. */
+static Node *begin_step(Sema *s, Train *t, const char *name, bool training, Scope **scope)
+{
+    begin_graph(s, t, name, training);
+    *scope = scope_new(s, t->scope);
+    if (!dataset_values(s, t->dataset, t->plan->batch, *scope))
+        return NULL;
+    Value v = eval_in(s, *scope, t->loss);
+    Node *loss;
+    return loss_fits(s, t, &v, &loss) ? loss : NULL;
+}
+
+static void state_roots(Sema *s, Train *t)
+{
+    for (uint32_t i = 0; i < t->plan->tensors.count; i++) {
+        const TensorSpec *spec = &t->plan->tensors.data[i];
+        if (spec->role != TENSOR_STATE && spec->role != TENSOR_OPTIM)
+            continue;
+        Node *node = elab_state(s, spec->name, NULL);
+        if (node)
+            graph_root(s->elab->graph, ROOT_UPDATE, spec->name, node);
+    }
+}
+
+static bool unused_param(Sema *s, const TensorSpec *spec)
+{
+    DiagItem *item = sema_error(s, ERR_E0501, spec->span, NULL, "the loss does not depend on the parameter %s", spec->name);
+    diag_help(item, "use it, remove it, or make it a state");
+    return false;
+}
+
+static bool train_params(Sema *s, Train *t, const Node *loss, Node **params, uint32_t *indices, uint32_t *count)
+{
+    Graph *graph = s->elab->graph;
+    bool *reached = ARENA_ARRAY(s->arena, bool, graph->nodes.count + 1), ok = true;
+    reached[loss->id] = true;
+    for (uint32_t i = loss->id + 1; i-- > 0;)
+        for (int k = 0; reached[i] && k < graph->nodes.data[i]->nsrc; k++)
+            reached[graph->nodes.data[i]->src[k]->id] = true;
+    uint32_t before = graph->nodes.count;
+    for (uint32_t i = 0; i < t->plan->tensors.count; i++) {
+        const TensorSpec *spec = &t->plan->tensors.data[i];
+        if (spec->role != TENSOR_PARAM || !spec->trainable)
+            continue;
+        Node *leaf = build_leaf(graph, OP_PARAM, spec->name, spec->type);
+        if (leaf->id >= before || !reached[leaf->id])
+            ok = unused_param(s, spec);
+        params[*count] = leaf;
+        indices[(*count)++] = i;
+    }
+    return ok;
+}
+
+static bool train_update(Sema *s, Train *t, Node *mean)
+{
+    uint32_t capacity = t->plan->tensors.count + 1, count = 0;
+    Node **params = ARENA_ARRAY(s->arena, Node *, capacity), **gradients = ARENA_ARRAY(s->arena, Node *, capacity);
+    uint32_t *indices = ARENA_ARRAY(s->arena, uint32_t, capacity);
+    GradError error;
+    if (!train_params(s, t, mean, params, indices, &count))
+        return false;
+    if (!grad_build(s->elab->graph, mean, params, (int)count, gradients, &error)) {
+        DiagItem *item = sema_error(s, ERR_E0500, error.node ? error.node->span : t->loss->span, NULL, "%s", error.text);
+        diag_help(item, "stop(x) where no gradient is wanted");
+        return false;
+    }
+    s->elab->graph->span = t->optimizer->span;
+    s->elab->time = value_tensor(run_number(s, "step"), t->optimizer->span);
+    s->elab->total_steps = value_tensor(run_number(s, "total_steps"), t->optimizer->span);
+    s->elab->time.weak = s->elab->total_steps.weak = true;
+    return optimizer_step(s, t->optimizer, &t->plan->tensors, params, gradients, indices, count);
+}
+
+static bool train_step(Sema *s, Train *t)
+{
+    Scope *scope;
+    Node *loss = begin_step(s, t, "train_step", true, &scope);
+    if (!loss)
+        return false;
+    MetricPlan plan;
+    Node *mean = mean_loss(s, loss);
+    graph_root(s->elab->graph, ROOT_OUTPUT, "loss", mean);
+    metric_loss(s, loss, t->plan->batch, &t->plan->tensors, &plan, t->loss->span);
+    vec_push(s->arena, &t->plan->metrics, plan);
+    bool ok = run_metrics(s, t, scope, true);
+    ok &= t->optimizer && train_update(s, t, mean);
+    state_roots(s, t);
+    t->plan->train_step = s->elab->graph;
+    return ok;
+}
+
+static bool find_sample(Sema *s, Train *t)
+{
+    const AstFunction *function = instance_forward(t->model);
+    for (uint32_t i = 0; i < s->elab->memos.count; i++) {
+        const Memo *memo = &s->elab->memos.data[i];
+        if (memo->self != t->model || memo->function != function)
+            continue;
+        t->sample = make_args(s, memo->arguments, memo->count, t->plan->span);
+        return true;
+    }
+    return false;
+}
+
+static bool eval_step(Sema *s, Train *t)
+{
+    Scope *scope;
+    Node *loss = begin_step(s, t, "eval_step", false, &scope);
+    if (!loss)
+        return false;
+    metric_loss(s, loss, t->plan->batch, &t->plan->tensors, NULL, t->loss->span);
+    bool ok = run_metrics(s, t, scope, false);
+    t->plan->eval_step = s->elab->graph;
+    find_sample(s, t);
+    return ok;
+}
+
+/* ---- Prediction ---- */
+
+static bool is_model(const AstExpr *expr)
+{
+    return expr->kind == AST_EXPR_NAME && strcmp(expr->as.name, "model") == 0;
+}
+
+/* The first call of the model inside of the loss. */
+static const AstExpr *find_model_call(const AstExpr *expr)
+{
+    const AstExpr *found = NULL;
+    switch (expr->kind) {
+    case AST_EXPR_CALL:
+        if (is_model(expr->as.call.callee))
+            return expr;
+        for (uint32_t i = 0; i < expr->as.call.arguments.count && !found; i++)
+            found = find_model_call(expr->as.call.arguments.data[i].value);
+        return found ? found : find_model_call(expr->as.call.callee);
+    case AST_EXPR_PIPE:
+        if (is_model(expr->as.binary.right))
+            return expr;
+        found = find_model_call(expr->as.binary.left);
+        return found ? found : find_model_call(expr->as.binary.right);
+    case AST_EXPR_BINARY:
+        found = find_model_call(expr->as.binary.left);
+        return found ? found : find_model_call(expr->as.binary.right);
+    case AST_EXPR_NEGATE:
+    case AST_EXPR_NOT:
+        return find_model_call(expr->as.operand);
+    case AST_EXPR_INDEX:
+        return find_model_call(expr->as.index.base);
+    case AST_EXPR_MEMBER:
+        return find_model_call(expr->as.member.base);
+    default:
+        return NULL;
+    }
+}
+
+/* OUTPUT roots of a value: "output", or one per entry of a tuple. */
+static bool output_roots(Sema *s, const Value *v, Span span)
+{
+    if (v->kind == VALUE_TUPLE) {
+        bool ok = true;
+        for (uint32_t i = 0; i < v->as.list->count; i++) {
+            Node *node = value_node(s, &v->as.list->items[i], DT_COUNT, span);
+            const char *name = v->as.list->names && v->as.list->names[i] ? v->as.list->names[i]
+                                                                         : arena_format(s->arena, "output%u", i);
+            if (node)
+                graph_root(s->elab->graph, ROOT_OUTPUT, name, node);
+            ok &= node != NULL;
+        }
+        return ok;
+    }
+    Node *node = value_node(s, v, DT_COUNT, span);
+    if (node)
+        graph_root(s->elab->graph, ROOT_OUTPUT, "output", node);
+    return node != NULL;
+}
+
+static bool predict_graph(Sema *s, Train *t)
+{
+    const AstExpr *expr = t->predict ? t->predict : find_model_call(t->loss);
+    if (!expr)
+        return true;
+    begin_graph(s, t, "predict", false);
+    Scope *scope = scope_new(s, t->scope);
+    if (!dataset_values(s, t->dataset, t->plan->batch, scope))
+        return false;
+    Value v = eval_in(s, scope, expr);
+    bool ok = v.kind != VALUE_POISON && output_roots(s, &v, expr->span);
+    t->plan->predict = s->elab->graph;
+    return ok;
+}
+
+/* The model on inputs of its own: `sample` are arguments like those of the real calls. */
+bool forward_graph(Sema *s, TrainPlan *plan, Instance *model, const Args *sample)
+{
+    const AstFunction *function = instance_forward(model);
+    if (!function || sample->count > function->parameters.count)
+        return true;
+    s->elab = elab_new(s, "forward", false);
+    s->elab->calls = &plan->calls;
+    s->elab->checks = &plan->checks;
+    Args args = {ARENA_ARRAY(s->arena, Arg, sample->count + 1), sample->count};
+    for (uint32_t i = 0; i < sample->count; i++) {
+        args.data[i] = sample->data[i];
+        args.data[i].name = NULL;
+        if (sample->data[i].value.kind != VALUE_TENSOR)
+            continue;
+        Node *leaf = build_leaf(s->elab->graph, OP_INPUT, function->parameters.data[i].name.text,
+                                sample->data[i].value.as.node->type);
+        args.data[i].value = value_tensor(leaf, function->parameters.data[i].span);
+    }
+    Value v = call_method(s, model, function, &args, function->header);
+    bool ok = v.kind != VALUE_POISON && output_roots(s, &v, function->header);
+    plan->forward = s->elab->graph;
+    return ok;
+}
+
+/* ---- The block ---- */
+
+static bool monitor_exists(Sema *s, Train *t)
+{
+    const TrainSettings *set = &t->plan->settings;
+    const char *slash = strchr(set->monitor, '/'), *name = slash ? slash + 1 : set->monitor;
+    const DatasetPlan *data = t->plan->dataset;
+    bool valid = data->has_valid || data->valid_fraction > 0, test = data->has_test || data->test_fraction > 0;
+    if (!set->has_early_stop)
+        return true;
+    bool part = slash && ((strncmp(set->monitor, "valid/", 6) == 0 && valid) || strncmp(set->monitor, "train/", 6) == 0 ||
+                          (strncmp(set->monitor, "test/", 5) == 0 && test));
+    Span span = sema_is_null_span(set->monitor_span) ? t->plan->span : set->monitor_span;
+    if (!part) {
+        DiagItem *item = sema_error(s, ERR_E0406, span, NULL, "monitor = \"%s\": the dataset has no such part", set->monitor);
+        diag_help(item, valid ? "write \"valid/%s\"" : "give the dataset a part to watch: split { valid = 0.1 }", name);
+        return false;
+    }
+    const char **names = ARENA_ARRAY(s->arena, const char *, t->plan->metrics.count + 1);
+    for (uint32_t i = 0; i < t->plan->metrics.count; i++) {
+        names[i] = t->plan->metrics.data[i].name;
+        if (strcmp(names[i], name) == 0)
+            return true;
+    }
+    sema_unknown(s, ERR_E0406, span, "there is no metric", name, names, t->plan->metrics.count);
+    return false;
+}
+
+static bool find_dataset(Sema *s, Train *t)
+{
+    const AstExpr *on = t->decl->item->as.declaration.on;
+    if (!on) {
+        DiagItem *item = sema_error(s, ERR_E0402, t->decl->item->name.span, NULL, "the train block %s names no dataset", t->block.name);
+        diag_help(item, "train %s on DATASET { ... }", t->block.name);
+        return false;
+    }
+    Value v = eval_in(s, t->decl->file->scope, on);
+    if (v.kind == VALUE_DATASET) {
+        t->dataset = v.as.decl;
+        t->plan->dataset = dataset_plan(s, t->dataset);
+        return true;
+    }
+    if (v.kind != VALUE_POISON)
+        sema_error(s, ERR_E0200, on->span, NULL, "train ... on needs a dataset, and this is %s", value_text(s, &v));
+    return false;
+}
+
+static bool read_block(Sema *s, Train *t)
+{
+    static const char *const known[] = {"model", "loss", "metrics", "optimizer", "batch", "epochs", "steps", "seed", "shuffle",
+                                        "drop_last", "predict", "early_stop", "checkpoint", NULL};
+    s->elab = &s->constants;
+    block_check(s, &t->block, known);
+    read_lets(s, t);
+    t->loss = block_value(s, &t->block, "loss", NULL);
+    t->metrics = block_value(s, &t->block, "metrics", NULL);
+    t->predict = block_value(s, &t->block, "predict", NULL);
+    if (!t->loss)
+        sema_error(s, ERR_E0402, t->decl->item->name.span, NULL, "the train block %s needs loss = ...", t->block.name);
+    bool ok = read_settings(s, t) & read_model(s, t) & read_optimizer(s, t);
+    return ok && t->loss;
+}
+
+TrainPlan *train_plan(Sema *s, Decl *decl)
+{
+    TrainPlan *plan = ARENA_NEW(s->arena, TrainPlan);
+    Train t = {.block = {"train", decl->item->name.text, &decl->item->as.declaration.members}, .decl = decl, .plan = plan};
+    Elab *outer = s->elab;
+    plan->name = decl->item->name.text;
+    plan->span = decl->item->name.span;
+    plan->batch = dim_symbol(s->dims, "B");
+    t.scope = scope_new(s, decl->file->scope);
+    bool data = find_dataset(s, &t), block = read_block(s, &t);
+    if (t.loss && t.model && data) {
+        dataset_tensors(s, t.dataset, &plan->tensors);
+        bool ok = train_step(s, &t) && block && eval_step(s, &t) && predict_graph(s, &t) && monitor_exists(s, &t);
+        if (ok && t.sample.count)
+            forward_graph(s, plan, t.model, &t.sample);
+    }
+    s->elab = outer;
+    return plan;
+}
+
+TrainPlan *module_plan(Sema *s, Decl *decl, const Value *model, Span span)
+{
+    TrainPlan *plan = ARENA_NEW(s->arena, TrainPlan);
+    plan->name = plan->model_name = decl->item->name.text;
+    plan->span = span;
+    plan->batch = dim_symbol(s->dims, "B");
+    model->as.instance->name = "model";
+    instance_root(s, model->as.instance, "", &plan->tensors);
+    plan->model = model->as.instance->shown;
+    return plan;
+}

@@ -1,0 +1,513 @@
+/* Types of signatures against values: a name in a shape is bound at its first use and compared afterwards.
+ *
+ *   fn (x: f32[B, T, C]) -> f32[B, T, 4*C]      with C = 8 known and x: f32[N, 10, 8]: B = N, T = 10, the result f32[N, 10, 32]
+ *
+ * Two sizes agree when they are the same polynomial; they differ when their difference is a number other than 0; anything
+ * else becomes a DimCheck, and the value is cut to the declared size so that the rest sees one name for it. */
+#include "compiler/sema/internal.h"
+
+#include <string.h>
+
+/* ---- Names in dimension expressions ---- */
+
+/* The size that a name stands for; NULL: not bound. */
+static const Dim *dim_of_name(Sema *s, Scope *scope, const char *name, Span span)
+{
+    Binding *binding = scope_find(scope, name);
+    if (!binding)
+        return NULL;
+    Value v = binding_value(s, binding, span);
+    if (v.kind == VALUE_INT)
+        return v.as.dim;
+    return NULL;
+}
+
+static uint32_t count_unbound(Sema *s, Scope *scope, const AstExpr *expr)
+{
+    switch (expr->kind) {
+    case AST_EXPR_NAME:
+        return !scope_find(scope, expr->as.name) && !builtin_find(expr->as.name);
+    case AST_EXPR_BINARY:
+        return count_unbound(s, scope, expr->as.binary.left) + count_unbound(s, scope, expr->as.binary.right);
+    case AST_EXPR_NEGATE:
+        return count_unbound(s, scope, expr->as.operand);
+    default:
+        return 0;
+    }
+}
+
+static const Dim *eval_dim(Sema *s, Scope *scope, const AstExpr *expr)
+{
+    Value v = eval_in(s, scope, expr);
+    const Dim *dim;
+    int64_t number;
+    if (!want_dim(s, &v, expr->span, "a size", &dim))
+        return NULL;
+    if (dim_is_const(dim, &number) && number < 0) {
+        sema_error(s, ERR_E0308, expr->span, NULL, "a size of %lld", (long long)number);
+        return NULL;
+    }
+    return dim;
+}
+
+/* Binds the one unbound name of expr so that expr = dim. False: it cannot be solved this way. */
+static bool solve(Sema *s, Scope *scope, const AstExpr *expr, const Dim *dim, Span from)
+{
+    if (!dim)
+        return false;
+    if (expr->kind == AST_EXPR_NAME) {
+        scope_put(s, scope, expr->as.name, from, BIND_DIM, value_int(dim, from));
+        return true;
+    }
+    if (expr->kind != AST_EXPR_BINARY)
+        return false;
+    const AstExpr *left = expr->as.binary.left, *right = expr->as.binary.right;
+    bool in_left = count_unbound(s, scope, left) == 1;
+    const Dim *known = eval_dim(s, scope, in_left ? right : left), *quotient = NULL;
+    const AstExpr *open = in_left ? left : right;
+    if (!known)
+        return false;
+    switch (expr->as.binary.op) {
+    case AST_ADD:
+        return solve(s, scope, open, dim_sub(s->dims, dim, known), from);
+    case AST_SUB:
+        return solve(s, scope, open, in_left ? dim_add(s->dims, dim, known) : dim_sub(s->dims, known, dim), from);
+    case AST_MUL:
+        return !dim_is(known, 0) && dim_divides_exactly(s->dims, dim, known, &quotient) &&
+               solve(s, scope, open, quotient, from);
+    case AST_DIV:
+        return in_left && solve(s, scope, open, dim_mul(s->dims, dim, known), from);
+    default:
+        return false;
+    }
+}
+
+/* ---- Text of a declared type ---- */
+
+static void expr_text(Sema *s, Scope *scope, const AstExpr *expr, StrBuf *out)
+{
+    if (expr->kind == AST_EXPR_ELLIPSIS) {
+        strbuf_add(out, "...");
+        return;
+    }
+    if (count_unbound(s, scope, expr) == 0) {
+        uint32_t before = diag_error_count(s->diag);
+        Value v = before < 15 ? eval_in(s, scope, expr) : value_poison;
+        if (v.kind == VALUE_INT) {
+            dim_print(s->dims, v.as.dim, out);
+            return;
+        }
+    }
+    size_t length;
+    const char *text = source_text(s->map, expr->span.file, &length);
+    strbuf_add_bytes(out, text + expr->span.begin, expr->span.end - expr->span.begin);
+}
+
+const char *type_pattern_text(Sema *s, const AstType *type, Scope *scope)
+{
+    StrBuf out = {0};
+    if (type->kind == AST_TYPE_TUPLE) {
+        strbuf_printf(&out, "%u results", type->as.tuple.count);
+    } else {
+        DType dtype;
+        const char *name = type->as.named.path.data[type->as.named.path.count - 1].text;
+        strbuf_add(&out, sema_dtype(s, name, &dtype) ? dtype_name(dtype) : name);
+        for (uint32_t i = 0; i < type->as.named.dims.count; i++) {
+            strbuf_add(&out, i ? ", " : "[");
+            expr_text(s, scope, type->as.named.dims.data[i], &out);
+        }
+        if (type->as.named.has_dims)
+            strbuf_add(&out, type->as.named.dims.count ? "]" : "[]");
+    }
+    const char *text = arena_string(s->arena, out.text ? out.text : "");
+    strbuf_free(&out);
+    return text;
+}
+
+/* ---- Errors ---- */
+
+static DiagItem *mismatch(Sema *s, const Unify *u, ErrorCode code, const AstType *type, const char *parameter, Span span,
+                          const Value *v, const char *label)
+{
+    const char *pattern = type_pattern_text(s, type, u->scope), *given = value_text(s, v);
+    DiagItem *item;
+    if (u->is_result)
+        item = sema_error(s, code, span, label, "%s returns %s, and this is %s", u->callee, pattern, given);
+    else if (strcmp(parameter, u->callee) == 0)
+        item = sema_error(s, code, span, label, "%s is %s, and gets %s", u->callee, pattern, given);
+    else if (u->single)
+        item = sema_error(s, code, u->call, label, "cannot apply %s: it takes %s and gets %s", u->callee, pattern, given);
+    else
+        item = sema_error(s, code, u->call, label, "cannot apply %s: %s takes %s and gets %s", u->callee, parameter, pattern,
+                          given);
+    return item;
+}
+
+static bool wrong_dtype(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, const Value *v,
+                        const char *wanted)
+{
+    DiagItem *item = mismatch(s, u, u->is_result ? ERR_E0207 : ERR_E0200, type, parameter, span, v, NULL);
+    if (v->kind == VALUE_TENSOR && wanted)
+        diag_help(item, "nothing is converted silently: write %s(...)", wanted);
+    return false;
+}
+
+/* "64*6*6 = 2304": the factors of an axis that a reshape merged. */
+static const char *dim_story(Sema *s, const Node *node, int axis)
+{
+    const Dim *dim = node->type.dims[axis];
+    const char *text = dim_text(s, dim);
+    if (node->op != OP_RESHAPE || !dim_is_const(dim, NULL))
+        return text;
+    const Node *x = node->src[0];
+    StrBuf out = {0};
+    const Dim *product = dim_const(s->dims, 1);
+    for (int i = x->type.rank - 1; i >= 0 && product && product != dim; i--)
+        product = dim_mul(s->dims, product, x->type.dims[i]);
+    int first = x->type.rank;
+    for (const Dim *part = dim_const(s->dims, 1); part != dim && first > 0;)
+        part = dim_mul(s->dims, part, x->type.dims[--first]);
+    if (product == dim && x->type.rank - first > 1) {
+        for (int i = first; i < x->type.rank; i++) {
+            strbuf_add(&out, i > first ? "*" : "");
+            dim_print(s->dims, x->type.dims[i], &out);
+        }
+        text = arena_format(s->arena, "%s = %s", out.text, text);
+    }
+    strbuf_free(&out);
+    return text;
+}
+
+static bool wrong_size(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, const Value *v,
+                       int axis, const Dim *wanted, Span origin)
+{
+    const Node *node = v->as.node;
+    const char *label = arena_format(s->arena, "dimension %d: %s here ...", axis, dim_text(s, wanted));
+    DiagItem *item = mismatch(s, u, ERR_E0312, type, parameter, span, v, label);
+    Span from = sema_user_span(s, node->span.file ? node->span : span);
+    diag_note(item, from, "... but %s here", dim_story(s, node, axis));
+    if (origin.file && !sema_in_std(s, origin) && !u->is_result && origin.begin != from.begin)
+        diag_note(item, origin, "%s comes from here", dim_text(s, wanted));
+    hint_size(s, item, node, axis, wanted);
+    return false;
+}
+
+/* ---- Dimensions ---- */
+
+/* The declared size and the value's agree, or are checked at run time. */
+static bool agree(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, Value *v, int axis,
+                  const Dim *wanted, Span origin)
+{
+    const Dim *given = v->as.node->type.dims[axis];
+    if (wanted == given)
+        return true;
+    const Dim *difference = dim_sub(s->dims, wanted, given);
+    if (!difference || dim_is_const(difference, NULL))
+        return wrong_size(s, u, type, parameter, span, v, axis, wanted, origin);
+    const char *text = arena_format(s->arena, "%s takes %s and gets %s: %s must be %s", u->callee,
+                                    type_pattern_text(s, type, u->scope), value_text(s, v), dim_text(s, given),
+                                    dim_text(s, wanted));
+    elab_check_dims(s, wanted, given, sema_user_span(s, u->call), text);
+    Node *cut = build_slice_axis(s->elab->graph, v->as.node, axis, dim_const(s->dims, 0), wanted, 1);
+    if (cut)
+        v->as.node = cut;
+    return true;
+}
+
+static bool unify_dim(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, Value *v,
+                      const AstExpr *expr, int axis)
+{
+    const Dim *given = v->as.node->type.dims[axis];
+    if (expr->kind == AST_EXPR_NAME) {
+        Binding *binding = scope_find(u->scope, expr->as.name);
+        const Dim *known = binding ? dim_of_name(s, u->scope, expr->as.name, expr->span) : NULL;
+        if (known)
+            return agree(s, u, type, parameter, span, v, axis, known, binding->kind == BIND_DIM ? binding->span : (Span){0, 0, 0});
+        if (binding && binding->kind != BIND_ITEM && binding->value.kind == VALUE_POISON)
+            return true;
+        if (binding && binding->kind != BIND_ITEM && binding->kind != BIND_IMPORT) {
+            sema_error(s, ERR_E0308, expr->span, NULL, "%s is %s and no size", expr->as.name, value_text(s, &binding->value));
+            return false;
+        }
+        if (u->is_result) {
+            sema_error(s, ERR_E0307, expr->span, NULL, "nothing gives %s a size", expr->as.name);
+            return false;
+        }
+        scope_put(s, u->scope, expr->as.name, span, BIND_DIM, value_int(given, span));
+        return true;
+    }
+    uint32_t unbound = count_unbound(s, u->scope, expr);
+    if (unbound == 0) {
+        const Dim *wanted = eval_dim(s, u->scope, expr);
+        return wanted && agree(s, u, type, parameter, span, v, axis, wanted, (Span){0, 0, 0});
+    }
+    if (!u->is_result && unbound == 1 && solve(s, u->scope, expr, given, span))
+        return true;
+    if (!u->strict && !u->is_result)
+        return true;
+    sema_error(s, ERR_E0307, expr->span, NULL, "a size in this expression is bound by nothing else");
+    return false;
+}
+
+static int find_ellipsis(const AstExprs *dims)
+{
+    for (uint32_t i = 0; i < dims->count; i++)
+        if (dims->data[i]->kind == AST_EXPR_ELLIPSIS)
+            return (int)i;
+    return -1;
+}
+
+static bool unify_ellipsis(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, Value *v,
+                           int begin, int count)
+{
+    Frame *frame = u->frame;
+    if (!frame)
+        return true;
+    if (frame->ellipsis_rank < 0) {
+        frame->ellipsis_rank = count;
+        for (int i = 0; i < count; i++)
+            frame->ellipsis[i] = v->as.node->type.dims[begin + i];
+        return true;
+    }
+    if (frame->ellipsis_rank != count) {
+        mismatch(s, u, ERR_E0301, type, parameter, span, v, NULL);
+        return false;
+    }
+    for (int i = 0; i < count; i++)
+        if (!agree(s, u, type, parameter, span, v, begin + i, frame->ellipsis[i], (Span){0, 0, 0}))
+            return false;
+    return true;
+}
+
+static bool unify_dims(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, Value *v)
+{
+    const AstExprs *dims = &type->as.named.dims;
+    int rank = v->as.node->type.rank, open = find_ellipsis(dims), written = (int)dims->count;
+    if (open < 0 ? rank != written : rank < written - 1) {
+        DiagItem *item = mismatch(s, u, ERR_E0301, type, parameter, span, v, NULL);
+        diag_note(item, sema_user_span(s, v->as.node->span.file ? v->as.node->span : span), "%d %s here", rank,
+                  rank == 1 ? "axis" : "axes");
+        return false;
+    }
+    int inner = open < 0 ? 0 : rank - (written - 1);
+    if (open >= 0 && !unify_ellipsis(s, u, type, parameter, span, v, open, inner))
+        return false;
+    for (int i = 0, axis = 0; i < written; i++) {
+        if (i == open) {
+            axis += inner;
+            continue;
+        }
+        if (!unify_dim(s, u, type, parameter, span, v, dims->data[i], axis++))
+            return false;
+    }
+    return true;
+}
+
+/* ---- Tensors and constants ---- */
+
+typedef enum { WANT_DTYPE, WANT_FLOAT, WANT_INT, WANT_ANY, WANT_OTHER } Want;
+
+static Want tensor_want(Sema *s, const AstType *type, DType *dtype)
+{
+    if (type->kind != AST_TYPE_NAMED || type->as.named.path.count != 1)
+        return WANT_OTHER;
+    const char *name = type->as.named.path.data[0].text;
+    if (sema_dtype(s, name, dtype))
+        return WANT_DTYPE;
+    if (strcmp(name, "float") == 0)
+        return WANT_FLOAT;
+    if (strcmp(name, "int") == 0)
+        return WANT_INT;
+    return strcmp(name, "any") == 0 ? WANT_ANY : WANT_OTHER;
+}
+
+bool type_is_tensor(Sema *s, const AstType *type)
+{
+    DType dtype;
+    return tensor_want(s, type, &dtype) != WANT_OTHER && type->as.named.has_dims;
+}
+
+static bool dtype_fits(Want want, DType wanted, DType given)
+{
+    return want == WANT_ANY || (want == WANT_DTYPE && wanted == given) || (want == WANT_FLOAT && dtype_is_float(given)) ||
+           (want == WANT_INT && dtype_kind(given) == KIND_INT);
+}
+
+static bool unify_tensor(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, Value *v)
+{
+    DType dtype = DT_F32;
+    Want want = tensor_want(s, type, &dtype);
+    if (v->weak && want == WANT_DTYPE && dtype_is_float(dtype)) {
+        v->as.node = weak_to(s, v, dtype);
+        v->weak = dtype == DT_F64;
+    }
+    if (!dtype_fits(want, dtype, v->as.node->type.dtype))
+        return wrong_dtype(s, u, type, parameter, span, v, want == WANT_DTYPE ? dtype_name(dtype)
+                                                           : want == WANT_FLOAT ? "f32" : "i32");
+    return unify_dims(s, u, type, parameter, span, v);
+}
+
+/* A constant where a tensor is declared: in the declared shape when every size is known, else a scalar. */
+static bool constant_to_tensor(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, Value *v)
+{
+    DType dtype = DT_COUNT;
+    Want want = tensor_want(s, type, &dtype);
+    if (want == WANT_FLOAT)
+        dtype = sema_float(s);
+    bool wrong_bool = (v->kind == VALUE_BOOL) != (dtype == DT_BOOL) && want == WANT_DTYPE;
+    if (wrong_bool || (v->kind == VALUE_FLOAT && dtype != DT_COUNT && !dtype_is_float(dtype)))
+        return wrong_dtype(s, u, type, parameter, span, v, NULL);
+    Node *node = value_node(s, v, dtype, span);
+    if (!node)
+        return false;
+    *v = value_tensor(node, span);
+    const AstExprs *dims = &type->as.named.dims;
+    Type full = {.dtype = node->type.dtype};
+    for (uint32_t i = 0; i < dims->count; i++) {
+        if (dims->data[i]->kind == AST_EXPR_ELLIPSIS || count_unbound(s, u->scope, dims->data[i]) || i >= MAX_RANK)
+            return true;
+        const Dim *dim = eval_dim(s, u->scope, dims->data[i]);
+        if (!dim)
+            return false;
+        full.dims[full.rank++] = dim;
+    }
+    v->as.node = build_broadcast(s->elab->graph, node, full.rank, full.dims);
+    return v->as.node != NULL;
+}
+
+/* f32, i64, bool, int, float without brackets: a constant stays one, a tensor must be a scalar. */
+static bool unify_scalar(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, Value *v)
+{
+    DType dtype = DT_F32;
+    Want want = tensor_want(s, type, &dtype);
+    int64_t number;
+    bool floating = want == WANT_FLOAT || (want == WANT_DTYPE && dtype_is_float(dtype));
+    if (want == WANT_ANY)
+        return true;
+    if (v->kind == VALUE_TENSOR) {
+        if (want == WANT_INT || (v->as.node->type.rank > 0 && want == WANT_FLOAT))
+            return wrong_dtype(s, u, type, parameter, span, v, NULL);
+        if (v->weak && want == WANT_FLOAT)
+            return true;
+        return unify_tensor(s, u, type, parameter, span, v);
+    }
+    bool fits = floating ? v->kind == VALUE_INT || v->kind == VALUE_FLOAT
+                : dtype == DT_BOOL && want == WANT_DTYPE ? v->kind == VALUE_BOOL : v->kind == VALUE_INT;
+    if (!fits)
+        return wrong_dtype(s, u, type, parameter, span, v, NULL);
+    if (floating && value_int64(v, &number))
+        *v = value_float((double)number, v->span);
+    return true;
+}
+
+/* ---- Other types ---- */
+
+static bool unify_named(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, Value *v)
+{
+    static const struct { const char *name; ValueKind kinds[4]; } table[] = {
+        {"string", {VALUE_STRING}},
+        {"array", {VALUE_ARRAY, VALUE_TUPLE}},
+        {"init", {VALUE_INIT, VALUE_INT, VALUE_FLOAT}},
+        {"fn", {VALUE_FN, VALUE_BUILTIN, VALUE_INSTANCE, VALUE_SCHEDULE}},
+        {"module", {VALUE_INSTANCE}},
+        {"dtype", {VALUE_DTYPE, VALUE_BUILTIN}},
+        {"range", {VALUE_RANGE}},
+    };
+    const char *name = type->as.named.path.data[0].text;
+    if (strcmp(name, "schedule") == 0)
+        return value_to_schedule(s, v, v) || wrong_dtype(s, u, type, parameter, span, v, NULL);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        if (strcmp(table[i].name, name) != 0)
+            continue;
+        for (int k = 0; k < 4; k++)
+            if (table[i].kinds[k] != VALUE_POISON && v->kind == table[i].kinds[k])
+                return true;
+        return wrong_dtype(s, u, type, parameter, span, v, NULL);
+    }
+    Binding *binding = scope_find(u->scope, name);
+    Value declared = binding && (binding->kind == BIND_ITEM || binding->kind == BIND_IMPORT)
+                         ? binding_value(s, binding, type->span) : value_none;
+    if (declared.kind == VALUE_POISON)
+        return false;
+    if (declared.kind != VALUE_MODULE) {
+        static const char *const names[] = {"f32", "f64", "i32", "i64", "u8", "bool", "int", "float", "string", "any",
+                                            "schedule", "init", "array", "fn", "module", "dtype", "range"};
+        sema_unknown(s, ERR_E0100, type->span, "there is no type", name, names, sizeof names / sizeof *names);
+        return false;
+    }
+    if (v->kind != VALUE_INSTANCE || v->as.instance->decl != declared.as.decl)
+        return wrong_dtype(s, u, type, parameter, span, v, NULL);
+    return true;
+}
+
+static bool unify_tuple(Sema *s, const Unify *u, const AstType *type, Span span, Value *v, bool constants)
+{
+    const AstTypeEntries *entries = &type->as.tuple;
+    if (v->kind == VALUE_POISON)
+        return true;
+    if (v->kind != VALUE_TUPLE || v->as.list->count != entries->count) {
+        sema_error(s, u->is_result ? ERR_E0207 : ERR_E0201, span, NULL, "%s %s %u values, and this is %s", u->callee,
+                   u->is_result ? "returns" : "takes", entries->count, value_text(s, v));
+        return false;
+    }
+    Value copy = value_list(s, VALUE_TUPLE, entries->count, v->span);
+    const char **names = ARENA_ARRAY(s->arena, const char *, entries->count);
+    bool named = false;
+    for (uint32_t i = 0; i < entries->count; i++) {
+        copy.as.list->items[i] = v->as.list->items[i];
+        names[i] = entries->data[i].name.text;
+        named |= names[i] != NULL;
+        if (!unify_value(s, u, entries->data[i].type, names[i] ? names[i] : "a result", span, &copy.as.list->items[i],
+                         constants))
+            return false;
+    }
+    if (named)
+        copy.as.list->names = names;
+    *v = copy;
+    return true;
+}
+
+bool unify_value(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, Value *v, bool constants)
+{
+    DType dtype;
+    if (v->kind == VALUE_POISON)
+        return true;
+    if (type->kind == AST_TYPE_TUPLE)
+        return unify_tuple(s, u, type, span, v, constants);
+    if (tensor_want(s, type, &dtype) == WANT_OTHER)
+        return unify_named(s, u, type, parameter, span, v);
+    if (!type->as.named.has_dims)
+        return unify_scalar(s, u, type, parameter, span, v);
+    if (v->kind == VALUE_TENSOR)
+        return unify_tensor(s, u, type, parameter, span, v);
+    if (value_is_constant(v))
+        return !constants || constant_to_tensor(s, u, type, parameter, span, v);
+    return wrong_dtype(s, u, type, parameter, span, v, NULL);
+}
+
+bool eval_type(Sema *s, const AstType *type, Type *out)
+{
+    DType dtype;
+    if (type->kind != AST_TYPE_NAMED || tensor_want(s, type, &dtype) != WANT_DTYPE) {
+        static const char *const names[] = {"f32", "f64", "i32", "i64", "u8", "bool"};
+        const char *name = type->kind == AST_TYPE_NAMED ? type->as.named.path.data[0].text : "(...)";
+        sema_unknown(s, ERR_E0200, type->span, "an element type is needed here, and not", name, names, 6);
+        return false;
+    }
+    const AstExprs *dims = &type->as.named.dims;
+    *out = (Type){.dtype = dtype};
+    if (dims->count > MAX_RANK) {
+        sema_error(s, ERR_E0301, type->span, NULL, "%u axes; a tensor has at most %d", dims->count, MAX_RANK);
+        return false;
+    }
+    for (uint32_t i = 0; i < dims->count; i++) {
+        if (dims->data[i]->kind == AST_EXPR_ELLIPSIS) {
+            sema_error(s, ERR_E0308, dims->data[i]->span, NULL, "every size must be written here");
+            return false;
+        }
+        out->dims[out->rank] = eval_dim(s, s->scope, dims->data[i]);
+        if (!out->dims[out->rank++])
+            return false;
+    }
+    return true;
+}
