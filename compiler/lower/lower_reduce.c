@@ -209,7 +209,9 @@ static KInst *find_best(Rows *r) {
     lower_scope_open(c);
     KInst *best = kir_loop_arg(loop, 1), *at = kir_loop_arg(loop, 2);
     r->nest.parts[r->inner].index = index_scalar(kir_loop_arg(loop, 0));
-    KInst *x = lower_value(c, node->src[0], nest_place(c, &r->nest));
+    const Place *place = nest_place(c, &r->nest);
+    KInst *x = lower_value(c, node->src[0], place);
+    store_stages(r, place);
     KInst *better = lower_better(c, node->op == OP_ARGMIN, x, best, at);
     KInst *now = kir_convert(b, kir_loop_arg(loop, 0), DT_I32);
     KInst *values[2] = {kir_select(b, better, x, best), kir_select(b, better, now, at)};

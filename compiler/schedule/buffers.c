@@ -23,6 +23,7 @@ typedef struct {
     Builder *b;
     int32_t draft;
     VEC(Reader) readers; /* of leaves with data */
+    int32_t *early;      /* per root: the draft that puts aside a leaf which becomes another leaf's value */
 } Plan;
 
 /* ---- making buffers ---- */
@@ -189,17 +190,26 @@ static void copy_at_end(Plan *plan, int32_t before, int32_t from, const Node *le
     }
 }
 
-static void set_update(Plan *plan, const Root *root) {
+/* Copies of leaves are readers of them, so all are made before anything may be overwritten. */
+static void put_aside(Plan *plan, uint32_t r) {
+    const Root *root = &plan->b->graph->roots.data[r];
+    if (root->kind == ROOT_UPDATE && has_data(root->node) && root->node != leaf_named(plan->b, root->name)) {
+        int32_t kept = add_buffer(plan->b, STORAGE_ARENA, "kept", &root->node->type);
+        plan->early[r] = copy_leaf(plan, root->node, kept);
+    }
+}
+
+static void set_update(Plan *plan, uint32_t r) {
     Builder *b = plan->b;
+    const Root *root = &b->graph->roots.data[r];
     const Node *leaf = leaf_named(b, root->name), *n = root->node;
     NNC_ASSERT(leaf != NULL);
     if (n == leaf) {
         return;
     }
     if (has_data(n)) {
-        int32_t kept = add_buffer(b, STORAGE_ARENA, "kept", &n->type);
-        int32_t early = copy_leaf(plan, n, kept);
-        copy_at_end(plan, early, kept, leaf);
+        const Group *early = b->drafts.data[plan->early[r]].group;
+        copy_at_end(plan, plan->early[r], early->outputs.data[0].buffer, leaf);
         return;
     }
     int32_t draft = b->draft_of[n->id], home = b->schedule->buffer_of[leaf->id];
@@ -212,21 +222,30 @@ static void set_update(Plan *plan, const Root *root) {
     copy_at_end(plan, draft, b->schedule->buffer_of[n->id], leaf);
 }
 
-static void add_roots(Plan *plan) {
-    Builder *b = plan->b;
-    uint32_t count = b->graph->roots.count;
-    for (uint32_t r = 0; r < count; r++) {
+static void add_outputs(Builder *b) {
+    for (uint32_t r = 0; r < b->graph->roots.count; r++) {
         const Root *root = &b->graph->roots.data[r];
         if (root->kind == ROOT_OUTPUT) {
-            int32_t at = add_buffer(b, STORAGE_OUTPUT, root->name, &root->node->type);
-            set_output(plan, root, at);
+            add_buffer(b, STORAGE_OUTPUT, root->name, &root->node->type);
         }
     }
-    b->schedule->externals = b->schedule->buffers.count;
-    add_literals(b);
-    for (uint32_t r = 0; r < count; r++) {
-        if (b->graph->roots.data[r].kind == ROOT_UPDATE) {
-            set_update(plan, &b->graph->roots.data[r]);
+}
+
+/* `first`: the buffer of the first output. */
+static void add_roots(Plan *plan, int32_t first) {
+    const Graph *graph = plan->b->graph;
+    for (uint32_t r = 0; r < graph->roots.count; r++) {
+        if (graph->roots.data[r].kind == ROOT_OUTPUT) {
+            set_output(plan, &graph->roots.data[r], first++);
+        }
+    }
+    plan->early = ARENA_ARRAY(plan->b->arena, int32_t, graph->roots.count + 1);
+    for (uint32_t r = 0; r < graph->roots.count; r++) {
+        put_aside(plan, r);
+    }
+    for (uint32_t r = 0; r < graph->roots.count; r++) {
+        if (graph->roots.data[r].kind == ROOT_UPDATE) {
+            set_update(plan, r);
         }
     }
 }
@@ -285,8 +304,12 @@ void assign_buffers(Builder *b) {
     add_leaves(b, OP_INPUT, STORAGE_INPUT);
     add_leaves(b, OP_PARAM, STORAGE_PARAM);
     add_leaves(b, OP_STATE, STORAGE_STATE);
+    int32_t first_output = (int32_t)b->schedule->buffers.count;
+    add_outputs(b);
+    b->schedule->externals = b->schedule->buffers.count;
+    add_literals(b);
     find_readers(&plan);
-    add_roots(&plan);
+    add_roots(&plan, first_output);
     for (uint32_t d = 0; d < b->drafts.count; d++) {
         finish_group(b, d);
     }

@@ -402,7 +402,7 @@ bool trace_is_element(const Group *group, const Node *value, const Trace *at) {
         return false;
     }
     for (int i = 0; i < value->type.rank; i++) {
-        if (!is_one(value->type.dims[i]) && own.axis[i] != at->axis[i]) {
+        if (at->axis[i] == TRACE_OTHER || (!is_one(value->type.dims[i]) && own.axis[i] != at->axis[i])) {
             return false;
         }
     }
