@@ -207,8 +207,9 @@ static bool find_word(const Vocabulary *vocabulary, const char *text, uint32_t *
     }
     uint32_t slot = (uint32_t)rng_hash(text, strlen(text), 0) & (vocabulary->slot_count - 1);
     for (; vocabulary->slots[slot]; slot = (slot + 1) & (vocabulary->slot_count - 1)) {
-        *word = vocabulary->slots[slot] - 1;
-        if (strcmp(vocabulary->words.data[*word], text) == 0) {
+        uint32_t found = vocabulary->slots[slot] - 1;
+        if (strcmp(vocabulary->words.data[found], text) == 0) {
+            *word = found;
             return true;
         }
     }
