@@ -395,9 +395,9 @@ static bool stat_graph(Sema *s, Work *work, const AstExpr *expr, StatPlan *stat)
         x = build_convert(one->graph, v.as.node, DT_F64);
         stat->type = x->type;
         stat->type.dtype = sema_float(s);
-        const char *failed = batch_graph(one->graph, all->graph, batch_symbol(s), &x, 1, &batched);
+        const char *failed = batch_into(one->graph, all->graph, batch_symbol(s), &x, 1, &batched);
         if (failed)
-            sema_error(s, ERR_E0903, expr->span, NULL, "moments of %s", failed);
+            sema_error(s, ERR_E0903, expr->span, NULL, "this cannot be computed for a batch: %s", failed);
         ok = !failed;
     }
     s->elab = outer;
@@ -522,9 +522,9 @@ static bool map_into(Sema *s, Work *work, const AstFunction *map, const Dim *bat
         ok = wanted[i] != NULL;
     }
     s->elab = outer;
-    const char *failed = ok ? batch_graph(one->graph, outer->graph, batch, wanted, count, batched) : NULL;
+    const char *failed = ok ? batch_into(one->graph, outer->graph, batch, wanted, count, batched) : NULL;
     if (failed)
-        sema_error(s, ERR_E0903, map->header, NULL, "this version of nnc cannot use %s in a map", failed);
+        sema_error(s, ERR_E0903, map->header, NULL, "this map cannot run on a batch: %s", failed);
     for (uint32_t i = 0; ok && !failed && i < count; i++)
         scope_put(s, scope, names[i], map->header, BIND_ARGUMENT, value_tensor(batched[i], results[i].span));
     return ok && !failed;
