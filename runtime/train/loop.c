@@ -15,9 +15,11 @@ static int64_t steps_of_epoch(const TrainSpec *spec)
     return spec->drop_last ? rows / spec->batch : (rows + spec->batch - 1) / spec->batch;
 }
 
+/* None when an epoch has no step (no rows, or fewer than a batch that may not be short). */
 int64_t trainer_planned_steps(const TrainSpec *spec)
 {
-    return spec->steps > 0 ? spec->steps : spec->epochs * steps_of_epoch(spec);
+    int64_t each = steps_of_epoch(spec);
+    return spec->steps > 0 && each > 0 ? spec->steps : spec->epochs * each;
 }
 
 static int64_t planned_epochs(const TrainSpec *spec)
