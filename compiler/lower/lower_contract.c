@@ -291,14 +291,16 @@ static KInst *walk_run(Walk *w, const Panel *panel, KInst *from, KInst *to, int 
     return kir_result(&w->c->b, loop, 0);
 }
 
+/* A third of a tile, then single rows: three shapes of code are enough for every count. */
 static void walk_rest(Walk *w, const Panel *panel, KInst *from, KInst *to) {
-    for (int rows = (w->plan->rows + 1) / 2, done = 0; !done; rows = (rows + 1) / 2) {
+    int rows = w->plan->rows / 3;
+    if (rows > 1) {
         from = walk_run(w, panel, from, to, rows);
-        done = rows == 1;
     }
+    walk_run(w, panel, from, to, 1);
 }
 
-/* Rows of a run-time count: full tiles, then halves, so that a lone row costs one row. */
+/* Rows of a run-time count; a lone row costs one row. */
 static void walk_free_rows(Walk *w, const Panel *panel, KInst *from, KInst *to) {
     int rows = w->plan->rows;
     if (rows == 1) {

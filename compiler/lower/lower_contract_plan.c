@@ -9,7 +9,7 @@
  * The plan changes time only: every accumulator is the same chain in every plan. */
 #include "compiler/lower/lower_contract.h"
 
-enum { SMALL_AXIS = 4, MAX_COVERED_ROWS = 12, MIN_ITEMS = 16, PACK_FROM_ROWS = 8, PACK_LARGE_FROM_ROWS = 48, FAR_BYTES = 1024, MAX_BORDER_CODE = 1500 };
+enum { SMALL_AXIS = 4, MAX_COVERED_ROWS = 12, MIN_ITEMS = 16, FEW_ROWS = 16, PACK_FROM_ROWS = 8, PACK_LARGE_FROM_ROWS = 48, FAR_BYTES = 1024, MAX_BORDER_CODE = 1500 };
 
 #define MIN_GRAIN_FLOPS 5e5
 
@@ -199,22 +199,35 @@ static double tile_cost(const Planner *p, int64_t rows, int64_t vectors) {
     return (cost > 4 ? cost : 4) + 0.02 * loads + 0.4;
 }
 
+/* Of one panel: full tiles and what is left. Free rows are those of the hint, at least a few; their rest is single rows. */
+static double rows_cost(const Planner *p, int64_t rows, int64_t vectors) {
+    int64_t covered = p->plan.covered_rows, count = 1;
+    bool known = true;
+    if (p->plan.row != NO_AXIS) {
+        known = p->of->out[p->plan.row].count >= 0;
+        count = hint(p, &p->of->out[p->plan.row]);
+        count = known || count > FEW_ROWS ? count : FEW_ROWS;
+    }
+    double cost = (double)(count / rows) * tile_cost(p, rows * covered, vectors);
+    int64_t rest = count % rows, third = rows / 3 > 1 ? rows / 3 : 1;
+    if (known && rest > 0) {
+        return cost + tile_cost(p, rest * covered, vectors);
+    }
+    return cost + (double)(rest / third) * tile_cost(p, third * covered, vectors) +
+           (double)(rest % third) * tile_cost(p, covered, vectors);
+}
+
 /* Of all tiles of `rows` rows and `vectors` vectors that the result needs, tails included, per position of other axes. */
 static double cost_of(const Planner *p, int64_t rows, int64_t vectors) {
     const TilePlan *plan = &p->plan;
-    int64_t row_count = plan->row == NO_AXIS ? 1 : p->of->out[plan->row].count;
     int64_t columns = plan->vector == NO_AXIS ? 1 : at_least_one(hint(p, &p->of->out[plan->vector]));
-    int64_t wide = ceil_divide(columns, plan->lanes), covered = plan->covered_rows;
+    int64_t wide = ceil_divide(columns, plan->lanes);
     double total = 0;
     for (int tail = 0; tail < 2; tail++) {
         double panels = tail ? wide % vectors != 0 : (double)(wide / vectors);
-        int64_t width = tail ? wide % vectors : vectors;
-        double full = row_count < 0 ? 1000.0 / (double)rows : (double)(row_count / rows);
-        double cost = panels > 0 ? full * tile_cost(p, rows * covered, width) : 0;
-        if (panels > 0 && row_count > 0 && row_count % rows) {
-            cost += tile_cost(p, row_count % rows * covered, width);
+        if (panels > 0) {
+            total += panels * rows_cost(p, rows, tail ? wide % vectors : vectors);
         }
-        total += panels * cost;
     }
     return total;
 }

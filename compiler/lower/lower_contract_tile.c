@@ -15,8 +15,8 @@
 #include "compiler/lower/lower_contract.h"
 #include "runtime/base/bug.h"
 
-/* Straight-line code is at most this many multiply-adds; loops are unrolled up to half of it. */
-enum { UNROLL_LIMIT = 128 };
+/* Multiply-adds of straight-line code, and of the body of an unrolled loop: more only costs time to compile. */
+enum { UNROLL_LIMIT = 96, BODY_LIMIT = 48, PREFETCH_STEPS = 12, FAR_STEP_BYTES = 256 };
 
 typedef struct {
     KInst *at[SIDES];
@@ -112,7 +112,7 @@ static int64_t written_out(const Tile *tile, int level, uint32_t active) {
 static int64_t unroll_factor(const Tile *tile, int level, uint32_t active, int64_t trips) {
     int64_t body = written_out(tile, level + 1, active);
     for (int64_t factor = 4; factor > 1; factor /= 2) {
-        if (trips % factor == 0 && factor * body <= UNROLL_LIMIT / 2) {
+        if (trips % factor == 0 && factor * body <= BODY_LIMIT) {
             return factor;
         }
     }
@@ -145,6 +145,23 @@ typedef struct {
     int64_t factor;
 } Range;
 
+/* Steps of k through x that jump over whole lines, and through more than the first cache, defeat the hardware's guesses: asks
+ * for the line of row 0 a few steps ahead. */
+static void prefetch_x(Tile *tile, int level, const Range *range, Position position, KInst *counter) {
+    KBuilder *b = &tile->c->b;
+    int64_t bytes = (int64_t)dtype_bytes(tile->of->dtype), step = 0;
+    kir_constant(range->step[SIDE_X], &step);
+    int64_t trips = dim_hint(tile->c->schedule, tile->of->k[level].size);
+    if (step * bytes < FAR_STEP_BYTES || trips * step * bytes < 2 * tile->c->options->l1_bytes) {
+        return;
+    }
+    for (int64_t u = 0; u < range->factor; u++) {
+        KInst *ahead = kir_binary(b, K_ADD, counter, kir_index(b, u + PREFETCH_STEPS));
+        KInst *at = kir_binary(b, K_ADD, position.at[SIDE_X], kir_binary(b, K_MUL, ahead, range->step[SIDE_X]));
+        kir_prefetch(b, tile->buffer[SIDE_X], at, false);
+    }
+}
+
 static void sum_loop(Tile *tile, int level, const Range *range, Position position, KInst **sums) {
     LowerContext *c = tile->c;
     KInst *carried[MAX_SUMS] = {0}, *inner[MAX_SUMS];
@@ -158,6 +175,9 @@ static void sum_loop(Tile *tile, int level, const Range *range, Position positio
         inner[i] = sums[i];
     }
     scatter_active(tile, position.active, inner, carried);
+    if (level == tile->of->ks - 1) {
+        prefetch_x(tile, level, range, position, kir_loop_arg(loop, 0));
+    }
     for (int64_t u = 0; u < range->factor; u++) {
         KInst *by = kir_binary(&c->b, K_ADD, kir_loop_arg(loop, 0), kir_index(&c->b, u));
         sum_level(tile, level + 1, moved(tile, position, by, range->step), inner);
