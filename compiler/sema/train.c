@@ -206,11 +206,27 @@ static bool one_metric(Sema *s, Train *t, uint32_t index, const Value *v, Span s
     return true;
 }
 
+/* In the list of metrics a name is first one of a metric: mse and mae are losses as well. */
+static Scope *metric_scope(Sema *s, Scope *rows)
+{
+    Scope *scope = scope_new(s, rows);
+    SemaFile *library = file_load_std(s, "metrics");
+    for (uint32_t i = 0; library && i < library->decls.count; i++) {
+        Decl *decl = library->decls.data[i];
+        Binding *other = scope_find(rows, decl->item->name.text);
+        bool own = other && (other->kind != BIND_IMPORT || binding_value(s, other, other->span).kind == VALUE_METRIC_DECL) &&
+                   (other->kind != BIND_ITEM || binding_value(s, other, other->span).kind == VALUE_METRIC_DECL);
+        if (decl->item->kind == AST_ITEM_METRIC && !own)
+            scope_put(s, scope, decl->item->name.text, decl->item->name.span, BIND_MEMBER, decl_value(s, decl));
+    }
+    return scope;
+}
+
 static bool run_metrics(Sema *s, Train *t, Scope *scope, bool first)
 {
     if (!t->metrics)
         return true;
-    Value v = eval_in(s, scope, t->metrics);
+    Value v = eval_in(s, metric_scope(s, scope), t->metrics);
     bool ok = true;
     if (v.kind != VALUE_ARRAY && v.kind != VALUE_TUPLE)
         return one_metric(s, t, 1, &v, t->metrics->span, first);
