@@ -168,7 +168,7 @@ typedef struct {
     VEC(uint32_t) args;  /* buffer indices; extern: inputs then the output */
     uint32_t count_slot; /* table[count_slot]: number of items, begin..end covers [0, count) */
     int64_t grain;       /* smallest chunk handed to one thread; 0: never split */
-    uint32_t dims_slot, dims_count; /* extern: table slots with the sizes of operands and result */
+    uint32_t dims_slot, dims_count; /* extern: table slots with rank and sizes of every operand and the result */
 } Launch;
 
 typedef struct {

@@ -241,14 +241,15 @@ void lower_call(LowerContext *c, const Group *group) {
         vec_push(c->arena, &launch.args, (uint32_t)c->schedule->buffer_of[node->src[i]->id]);
     }
     vec_push(c->arena, &launch.args, (uint32_t)group->outputs.data[0].buffer);
-    /* Sizes in one run of slots: they may repeat, so they are not looked up. */
+    /* Ranks and sizes in one run of slots: they may repeat, so they are not looked up. */
     launch.dims_slot = c->tables->first_count_slot + c->tables->counts.count;
     for (int i = 0; i <= node->nsrc; i++) {
         const Type *type = i < node->nsrc ? &node->src[i]->type : &node->type;
+        vec_push(c->arena, &c->tables->counts, dim_const(dims, type->rank));
         for (int k = 0; k < type->rank; k++) {
             vec_push(c->arena, &c->tables->counts, type->dims[k]);
-            launch.dims_count++;
         }
+        launch.dims_count += 1 + (uint32_t)type->rank;
     }
     vec_push(c->arena, &c->program->launches, launch);
 }

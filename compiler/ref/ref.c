@@ -271,7 +271,7 @@ static void evaluate_elementwise(RefEval *e)
 
 static void evaluate_call(RefEval *e)
 {
-    int total = (e->node->nsrc + 1) * MAX_RANK, count = 0;
+    int total = (e->node->nsrc + 1) * (MAX_RANK + 1), count = 0;
     int64_t *dims = malloc((size_t)total * sizeof *dims);
     const void **in = malloc((size_t)(e->node->nsrc + 1) * sizeof *in);
     void *user = NULL;
@@ -286,6 +286,7 @@ static void evaluate_call(RefEval *e)
     } else {
         for (int i = 0; i <= e->node->nsrc; i++) {
             const RefTensor *tensor = i < e->node->nsrc ? ref_in(e, i) : e->out;
+            dims[count++] = tensor->rank;
             for (int j = 0; j < tensor->rank; j++)
                 dims[count++] = tensor->dims[j];
             in[i] = tensor->data;

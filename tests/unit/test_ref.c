@@ -581,8 +581,8 @@ Test(ref, gather_and_scatter)
 static void twice(void *user, const void *const *in, void *const *out, const int64_t *dims)
 {
     cr_expect_eq(user, &run);
-    cr_expect(dims[0] == 3 && dims[1] == 3);
-    for (int64_t i = 0; i < dims[0]; i++)
+    cr_expect(dims[0] == 1 && dims[1] == 3 && dims[2] == 1 && dims[3] == 3);
+    for (int64_t i = 0; i < dims[1]; i++)
         ((float *)out[0])[i] = 2 * ((const float *)in[0])[i];
 }
 
