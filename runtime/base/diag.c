@@ -51,7 +51,8 @@ struct Diag {
     SourceMap *map;
     VEC(DiagItem *) items;
     DiagItem *spare;
-    uint32_t errors, hidden;
+    uint32_t errors;
+    bool is_full; /* something was not kept */
 };
 
 /* ---- the table of errors ---- */
@@ -182,7 +183,8 @@ void diag_free(Diag *diag) {
 
 void diag_clear(Diag *diag) {
     diag->items.count = 0;
-    diag->errors = diag->hidden = 0;
+    diag->errors = 0;
+    diag->is_full = false;
 }
 
 static DiagItem *new_item(Diag *diag) {
@@ -231,7 +233,7 @@ static DiagItem *add_item(Diag *diag, bool is_warning, ErrorCode code, Span span
             vec_push(diag->arena, &item->places, place);
             vec_push(diag->arena, &diag->items, item);
         } else {
-            diag->hidden++;
+            diag->is_full = true;
         }
     }
     strbuf_free(&message);
@@ -413,8 +415,8 @@ void diag_render_text(const Diag *diag, StrBuf *out, bool colour) {
     for (uint32_t i = 0; i < diag->items.count; i++) {
         render_item(diag, diag->items.data[i], out, colour ? &colourful : &colourless);
     }
-    if (diag->hidden) {
-        strbuf_printf(out, "and %u more\n", diag->hidden);
+    if (diag->is_full) {
+        strbuf_printf(out, "more errors follow; these are the first %d\n", KEPT_ITEMS);
     }
 }
 

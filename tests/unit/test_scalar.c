@@ -285,7 +285,7 @@ Test(scalar, every_row_has_the_loops_that_it_promises) {
     for (int op = 0; op < SCALAR_COUNT; op++) {
         ScalarOp found;
         cr_assert(scalar_from_name(scalar_name((ScalarOp)op), &found));
-        cr_assert_eq(found, op);
+        cr_assert_eq((int)found, op);
         cr_assert_eq(scalar_legal((ScalarOp)op, DT_F32), scalar_legal((ScalarOp)op, DT_F64));
         cr_assert_eq(scalar_legal((ScalarOp)op, DT_I32), scalar_legal((ScalarOp)op, DT_U8));
         cr_assert(scalar_legal((ScalarOp)op, DT_F32) || scalar_legal((ScalarOp)op, DT_I64));
