@@ -96,6 +96,8 @@ KInst *view_load(LowerContext *c, const View *view, const Index *axes); /* eleme
 
 /* Axes [first, first + count) of a place as segments whose first axis is `to`, in as few pieces as possible. Returns how many. */
 int place_take(LowerContext *c, const Place *place, int first, int count, int to, Segment *out);
+/* The same element of a tensor that differs in axes of size 1 only. */
+const Place *place_units(LowerContext *c, const Node *node, const Place *place);
 bool place_is_uniform(const Place *place);
 /* The place of the operand that a move shows at `place` (reshape permute expand slice reverse). */
 const Place *place_move(LowerContext *c, const Node *move, const Place *place);

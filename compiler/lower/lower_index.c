@@ -210,6 +210,39 @@ int place_take(LowerContext *c, const Place *place, int first, int count, int to
     return pieces;
 }
 
+/* The node's axis for the next axis of `place` that is not 1; axes of size 1 before it are at 0. */
+static int next_axis(LowerContext *c, const Node *node, int axis, Segment *segments, int *count) {
+    while (axis < node->type.rank && dim_is(node->type.dims[axis], 1)) {
+        segments[(*count)++] = (Segment){(uint8_t)axis++, 1, 0, 0, index_scalar(kir_index(&c->b, 0))};
+    }
+    return axis;
+}
+
+const Place *place_units(LowerContext *c, const Node *node, const Place *place) {
+    Segment segments[2 * MAX_RANK];
+    int count = 0, axis = 0;
+    for (int i = 0; i < place->count; i++) {
+        Segment s = place->segments[i];
+        int left = 0;
+        for (int k = s.first; k < s.first + s.count; k++) {
+            left += !dim_is(place->dims[k], 1);
+        }
+        if (left == 0) {
+            continue;
+        }
+        axis = next_axis(c, node, axis, segments, &count);
+        s.first = (uint8_t)axis;
+        while (left > 0) {
+            left -= !dim_is(node->type.dims[axis++], 1);
+        }
+        s.count = (uint8_t)(axis - s.first);
+        segments[count++] = s;
+    }
+    axis = next_axis(c, node, axis, segments, &count);
+    NNC_ASSERT(axis == node->type.rank);
+    return place_segments(c, node->type.rank, node->type.dims, segments, count);
+}
+
 bool place_is_uniform(const Place *place) {
     for (int i = 0; i < place->count; i++) {
         if (place->segments[i].index.vector != NULL || place->segments[i].index.step != 0) {

@@ -234,17 +234,24 @@ static bool has_shape(const Node *node, const Place *place) {
     return same;
 }
 
+/* Where an output is at the group's place; NULL: it is no value of the whole domain. */
+static const Place *output_place(LowerContext *c, const Group *group, const Node *node, const Place *place) {
+    return has_shape(node, place) ? place : group->kind == GROUP_REDUCE ? NULL : place_units(c, node, place);
+}
+
 void lower_outputs(LowerContext *c, const Group *group, const Place *place) {
     KInst **values = ARENA_ARRAY(c->arena, KInst *, group->outputs.count);
+    const Place **places = ARENA_ARRAY(c->arena, const Place *, group->outputs.count);
     for (uint32_t i = 0; i < group->outputs.count; i++) {
         const Node *node = group->outputs.data[i].node;
-        if (has_shape(node, place) && lower_computes(c, node)) {
-            values[i] = lower_value(c, node, place);
+        places[i] = lower_computes(c, node) || op_info[node->op].op_class == CLASS_LEAF ? output_place(c, group, node, place) : NULL;
+        if (places[i] != NULL) {
+            values[i] = lower_value(c, node, places[i]);
         }
     }
     for (uint32_t i = 0; i < group->outputs.count; i++) {
         if (values[i] != NULL) {
-            lower_store(c, group->outputs.data[i].buffer, place, values[i]);
+            lower_store(c, group->outputs.data[i].buffer, places[i], values[i]);
         }
     }
 }

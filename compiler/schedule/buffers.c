@@ -81,13 +81,25 @@ static void add_literals(Builder *b) {
 
 /* ---- who reads leaves ---- */
 
+/* Does a kernel of this group load everything of an element before it stores anything of it? Rows with values of the whole
+ * domain store in several passes. */
+static bool loads_before_stores(const Draft *draft) {
+    const Group *group = draft->group;
+    for (uint32_t i = 0; group->kind == GROUP_REDUCE && i < draft->members.count; i++) {
+        if (same_dims(&draft->members.data[i]->type, group->rank, group->dims)) {
+            return false;
+        }
+    }
+    return group->kind == GROUP_LOOP || group->kind == GROUP_REDUCE;
+}
+
 static void note_reader(void *user, const Node *value, const Trace *at) {
     Plan *plan = user;
     if (!has_data(value)) {
         return;
     }
-    const Group *group = plan->b->drafts.data[plan->draft].group;
-    bool element = group->kind == GROUP_LOOP && trace_is_element(group, value, at);
+    const Draft *draft = &plan->b->drafts.data[plan->draft];
+    bool element = loads_before_stores(draft) && trace_is_element(draft->group, value, at);
     vec_push(plan->b->arena, &plan->readers, (Reader){plan->draft, value, element});
 }
 

@@ -307,11 +307,113 @@ static void place_value(Builder *b, Node *n) {
     }
 }
 
+/* ---- loops that meet in a value ---- */
+
+typedef struct {
+    Builder *b;
+    int32_t into;
+    int32_t other; /* a loop that could become part of it */
+    int32_t tried;
+} Meeting;
+
+static void find_meeting(void *user, const Node *value, const Trace *at) {
+    Meeting *m = user;
+    int32_t draft = m->b->draft_of[value->id];
+    (void)at;
+    if (draft != NO_GROUP && draft != m->into && draft > m->tried && (m->other == NO_GROUP || draft < m->other)) {
+        m->other = draft;
+    }
+}
+
+/* Does anything run between the two, because it needs the one and is needed by the other? */
+static bool something_between(const Builder *b, int32_t first, int32_t second) {
+    for (int32_t d = 0; d < (int32_t)b->drafts.count; d++) {
+        if (d != first && d != second && draft_runs_before(b, first, d) && draft_runs_before(b, d, second)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Do all members of `draft` read values of `from` only at their element? */
+static bool reads_at_element(Builder *b, int32_t draft, int32_t from) {
+    const Draft *d = &b->drafts.data[draft];
+    for (uint32_t m = 0; m < d->members.count; m++) {
+        Reads reads = reads_in(b, d->group, d->members.data[m]);
+        for (uint32_t i = 0; i < reads.list.count; i++) {
+            const Read *read = &reads.list.data[i];
+            if (b->draft_of[read->value->id] == from && !trace_is_element(d->group, read->value, &read->at)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static bool may_merge(Builder *b, int32_t other, int32_t into) {
+    const Draft *x = &b->drafts.data[other], *y = &b->drafts.data[into];
+    return x->group->kind == GROUP_LOOP && y->group->kind == GROUP_LOOP && x->group->rank == y->group->rank &&
+           memcmp(x->group->dims, y->group->dims, sizeof *x->group->dims * (size_t)x->group->rank) == 0 &&
+           x->members.count + y->members.count <= MEMBER_LIMIT && !draft_runs_before(b, into, other) &&
+           !something_between(b, other, into) && reads_at_element(b, into, other);
+}
+
+/* All of `other` moves into `into`; the empty draft stays behind and needs nothing. */
+static void merge(Builder *b, int32_t other, int32_t into) {
+    Draft *x = &b->drafts.data[other], *y = &b->drafts.data[into];
+    VEC(Node *) all = {0};
+    for (uint32_t i = 0, k = 0; i < x->members.count || k < y->members.count;) {
+        bool left = k == y->members.count ||
+                    (i < x->members.count && x->members.data[i]->id < y->members.data[k]->id);
+        vec_push(b->arena, &all, left ? x->members.data[i++] : y->members.data[k++]);
+    }
+    for (uint32_t i = 0; i < x->members.count; i++) {
+        b->draft_of[x->members.data[i]->id] = into;
+    }
+    memcpy(&y->members, &all, sizeof all);
+    x->members.count = 0;
+    y->before[other >> 6] &= ~(UINT64_C(1) << (other & 63));
+    for (uint32_t w = 0; w < b->words; w++) {
+        y->before[w] |= x->before[w];
+        x->before[w] = 0;
+    }
+    for (uint32_t d = 0; d < b->drafts.count; d++) {
+        uint64_t *before = b->drafts.data[d].before;
+        if ((int32_t)d != into && (bit(before, other) || bit(before, into))) {
+            before[other >> 6] &= ~(UINT64_C(1) << (other & 63));
+            before[into >> 6] |= UINT64_C(1) << (into & 63);
+            for (uint32_t w = 0; w < b->words; w++) {
+                before[w] |= y->before[w];
+            }
+        }
+    }
+}
+
+/* m' and v' of an optimiser are loops of their own until p' reads both. */
+static void merge_producers(Builder *b, const Node *n) {
+    int32_t into = b->draft_of[n->id];
+    Meeting meeting = {b, into, NO_GROUP, NO_GROUP};
+    while (b->drafts.data[into].group->kind == GROUP_LOOP) {
+        meeting.other = NO_GROUP;
+        draft_reads(b, b->drafts.data[into].group, n, find_meeting, &meeting);
+        if (meeting.other == NO_GROUP) {
+            return;
+        }
+        meeting.tried = meeting.other;
+        if (may_merge(b, meeting.other, into)) {
+            merge(b, meeting.other, into);
+        }
+    }
+}
+
 void form_groups(Builder *b) {
     for (uint32_t i = 0; i < b->node_count; i++) {
         Node *n = b->graph->nodes.data[i];
         if (b->made[i] && !has_data(n)) {
             place_value(b, n);
+            if (b->options->fuse && kind_of(n) == GROUP_LOOP) {
+                merge_producers(b, n);
+            }
         }
     }
 }

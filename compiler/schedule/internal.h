@@ -16,7 +16,7 @@ typedef void TraceVisit(void *user, const Node *value, const Trace *trace);
 /* A group before it has a place in the order. */
 typedef struct {
     Group *group;
-    VEC(Node *) members; /* made here: outputs and reductions, ascending */
+    VEC(Node *) members; /* made here: outputs and reductions, ascending; none: merged into another draft */
     uint64_t *before;    /* bit per draft: those that must run earlier */
 } Draft;
 

@@ -96,7 +96,9 @@ static void run(Queue *queue, int32_t d) {
     for (uint32_t m = 0; m < draft->members.count; m++) {
         s->group_of[draft->members.data[m]->id] = (int32_t)s->groups.count;
     }
-    vec_push(s->arena, &s->groups, draft->group);
+    if (draft->group->outputs.count > 0) { /* else merged into another */
+        vec_push(s->arena, &s->groups, draft->group);
+    }
     each_read(s, draft->group, take_waiting, queue);
 }
 

@@ -363,7 +363,7 @@ bool same_dims(const Type *type, int rank, const Dim *const *dims) {
     return type->rank == rank;
 }
 
-/* The kept axes of the domain, those of size 1 left out. */
+/* The kept axes of the domain (all, where nothing is reduced), those of size 1 left out. */
 static int kept_axes(const Group *group, int8_t *axes) {
     int count = 0;
     for (int i = 0; i < group->rank; i++) {
@@ -393,7 +393,7 @@ bool trace_start(const Group *group, const Node *member, Trace *at) {
         }
         at->axis[i] = kept[next++];
     }
-    return group->kind == GROUP_REDUCE && next == count;
+    return (group->kind == GROUP_REDUCE || group->kind == GROUP_LOOP || group->kind == GROUP_CONTRACT) && next == count;
 }
 
 bool trace_is_element(const Group *group, const Node *value, const Trace *at) {
