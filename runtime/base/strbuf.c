@@ -118,6 +118,11 @@ static void add_number(StrBuf *out, char *text) {
     strbuf_add(out, text);
 }
 
+/* 10 reads better than the shorter 1e+01. */
+static bool is_count(double value) {
+    return fabs(value) < 1e7 && value == floor(value);
+}
+
 void strbuf_add_double(StrBuf *out, double value) {
     if (!isfinite(value)) {
         strbuf_add(out, "null");
@@ -129,6 +134,9 @@ void strbuf_add_double(StrBuf *out, double value) {
         if (strtod(text, NULL) == value) {
             break;
         }
+    }
+    if (is_count(value)) {
+        snprintf(text, sizeof text, "%.0f", value);
     }
     add_number(out, text);
 }
@@ -144,6 +152,9 @@ void strbuf_add_float(StrBuf *out, float value) {
         if (strtof(text, NULL) == value) {
             break;
         }
+    }
+    if (is_count((double)value)) {
+        snprintf(text, sizeof text, "%.0f", (double)value);
     }
     add_number(out, text);
 }

@@ -75,6 +75,9 @@ Test(strbuf, numbers_are_short_and_read_back) {
     expect_double(0.1, "0.1");
     expect_double(-0.0, "-0");
     expect_double(1e300, "1e+300");
+    expect_double(10, "10");
+    expect_double(-9999999, "-9999999");
+    expect_double(1e7, "1e+07");
     expect_double(1.0 / 3.0, "0.3333333333333333");
     expect_double((double)NAN, "null");
     expect_double((double)INFINITY, "null");
