@@ -155,7 +155,7 @@ void block_check(Sema *s, const Block *block, const char *const *known)
         for (uint32_t k = 0; k < count; k++)
             found |= strcmp(known[k], name.text) == 0;
         if (!found)
-            sema_unknown(s, ERR_E0400, name.span, arena_format(s->arena, "a %s block has no key", block->what), name.text, known,
+            sema_unknown(s, ERR_E0400, name.span, arena_format(s->arena, "%s %s block has no key", strchr("aeiou", *block->what) ? "an" : "a", block->what), name.text, known,
                          count);
         check_duplicate(s, block, i);
     }

@@ -188,7 +188,9 @@ static bool may_call(Sema *s, const Closure *closure, Span span)
         return false;
     }
     if (s->calls >= LIMIT_CALLS) {
-        sema_error(s, ERR_E0407, span, NULL, "calls are nested more than %d deep here", LIMIT_CALLS);
+        if (!s->depth_reported)
+            sema_error(s, ERR_E0407, span, NULL, "calls are nested more than %d deep here", LIMIT_CALLS);
+        s->depth_reported = true;
         return false;
     }
     return true;
@@ -357,6 +359,7 @@ Value call_closure(Sema *s, const Closure *closure, const Args *args, Span span)
                    .function = closure->function ? (const void *)closure->function : closure->lambda, .ellipsis_rank = -1};
     frame.name = closure->self && closure->self->name ? closure->self->name : closure->name ? closure->name : "fn";
     frame.site = frame_site(s, closure);
+    frame.quiet = closure->function && closure->function->header.begin == span.begin && closure->function->header.file == span.file;
     Scope *scope = scope_new(s, closure->scope);
     scope->is_function = true;
     int32_t trace = trace_begin(s, closure, args, span);
@@ -417,7 +420,7 @@ static Value call_instance(Sema *s, Instance *self, const Args *args, Span span)
         diag_note(item, self->decl->item->name.span, "declared here");
         return value_poison;
     }
-    if (!self->path && !s->elab->generic) {
+    if (!self->path) {
         DiagItem *item = sema_error(s, ERR_E0403, span, NULL, "an instance of %s that belongs to no module",
                                     self->decl->item->name.text);
         diag_help(item, "give it a name with let in the module, outside of its fn");

@@ -15,8 +15,8 @@ static uint32_t unbound_names(Scope *scope, const AstExpr *expr, Sema *s)
     switch (expr->kind) {
     case AST_EXPR_NAME:
         if (!scope_find(scope, expr->as.name)) {
-            const Dim *fresh = s->elab->generic ? dim_fresh(s->dims, expr->as.name) : dim_symbol(s->dims, expr->as.name);
-            scope_put(s, scope, expr->as.name, expr->span, BIND_DIM, value_int(fresh, expr->span));
+            const Dim *symbol = dim_symbol(s->dims, expr->as.name);
+            scope_put(s, scope, expr->as.name, expr->span, BIND_DIM, value_int(symbol, expr->span));
         }
         return 1;
     case AST_EXPR_BINARY:
@@ -63,19 +63,22 @@ static Value symbolic_value(Sema *s, const AstParameter *param, Scope *scope)
     }
     if (strcmp(param->type->as.named.path.data[0].text, "int") == 0) {
         s->elab->unsure = true;
-        return value_int(dim_fresh(s->dims, param->name.text), param->span);
+        return value_int(dim_symbol(s->dims, param->name.text), param->span);
     }
     return value_poison;
 }
 
 static Args symbolic_args(Sema *s, const AstParameters *params, Scope *parent, bool *known)
 {
-    Scope *scope = scope_new(s, parent);
+    Scope *scope = scope_new(s, parent), *names = scope_new(s, NULL);
     Args args = {ARENA_ARRAY(s->arena, Arg, params->count + 1), 0};
     *known = true;
     for (uint32_t i = 0; i < params->count; i++) {
         const AstParameter *param = &params->data[i];
-        if (param->value)
+        bool again = scope_find_local(names, param->name.text) != NULL;
+        scope_declare(s, names, param->name, BIND_ARGUMENT, value_none);
+        *known &= !again;
+        if (param->value || again)
             continue;
         Value v = symbolic_value(s, param, scope);
         *known &= v.kind != VALUE_POISON;
@@ -139,7 +142,7 @@ static void check_module(Sema *s, Decl *decl)
         decl->used = true;
         return;
     }
-    Value v = instantiate(s, decl, &args, decl->item->name.span);
+    Value v = instantiate(s, decl, &args, (Span){0, 0, 0});
     if (v.kind != VALUE_INSTANCE)
         return;
     v.as.instance->name = decl->item->name.text;
@@ -169,6 +172,15 @@ static void check_applied(Sema *s, Decl *decl)
             check_body(s, &members->data[i]->as.function, scope, decl->item->name.text, members->data[i], decl->file->in_std);
 }
 
+static void check_init(Sema *s, Decl *decl)
+{
+    static const char *const names[] = {"fan_in", "fan_out", "dims"};
+    Scope *scope = scope_new(s, decl->file->scope);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        scope_put(s, scope, names[i], decl->item->name.span, BIND_ARGUMENT, value_poison);
+    check_body(s, &decl->item->as.function, scope, decl->item->name.text, decl->item, decl->file->in_std);
+}
+
 static void check_decl(Sema *s, Decl *decl)
 {
     begin_generic(s);
@@ -182,6 +194,9 @@ static void check_decl(Sema *s, Decl *decl)
         break;
     case AST_ITEM_MODULE:
         check_module(s, decl);
+        break;
+    case AST_ITEM_INIT:
+        check_init(s, decl);
         break;
     case AST_ITEM_OPTIMIZER:
     case AST_ITEM_METRIC:

@@ -11,6 +11,19 @@
 
 enum { LIMIT_FILES = 200 };
 
+/* Train blocks are named for the command line, not for expressions: train mnist on mnist is fine. */
+static void declare_train(Sema *s, const SemaFile *file, const AstItem *item)
+{
+    for (uint32_t i = 0; i + 1 < file->decls.count; i++) {
+        const AstItem *other = file->decls.data[i]->item;
+        if (other->kind != AST_ITEM_TRAIN || strcmp(other->name.text, item->name.text) != 0)
+            continue;
+        DiagItem *error = sema_error(s, ERR_E0101, item->name.span, "again here", "two train blocks are called %s", item->name.text);
+        diag_note(error, other->name.span, "first here");
+        return;
+    }
+}
+
 void file_declare(Sema *s, SemaFile *file)
 {
     for (uint32_t i = 0; i < file->ast->items.count; i++) {
@@ -21,6 +34,10 @@ void file_declare(Sema *s, SemaFile *file)
         decl->item = item;
         decl->file = file;
         vec_push(s->arena, &file->decls, decl);
+        if (item->kind == AST_ITEM_TRAIN) {
+            declare_train(s, file, item);
+            continue;
+        }
         Value v = {.kind = VALUE_MODULE, .span = item->name.span, .as.decl = decl}; /* decl_value says what it is */
         scope_declare(s, file->scope, item->name, BIND_ITEM, v);
     }

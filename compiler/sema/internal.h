@@ -142,6 +142,7 @@ struct Frame {
     const char *name;
     Span call;            /* of the call, in the caller's text */
     bool in_std;          /* the body is in the library */
+    bool quiet;           /* called by nothing in the text: the map of a dataset */
     uint64_t site;
     uint32_t ordinal;     /* random sites and calls so far */
     const void *function; /* AstFunction or AstExpr (lambda), for recursion */
@@ -171,7 +172,7 @@ typedef struct Sema {
     Elab constants;        /* the scratch context */
     Span at;               /* innermost place in the user's text */
     uint32_t calls, nesting, work, instances;
-    bool work_reported;
+    bool work_reported, depth_reported;
     uint32_t generic_count; /* fresh symbols */
     const Type *init_type;  /* of the param whose initial value is evaluated */
     const AstExpr **override_values; /* of options.overrides, parsed; NULL: not yet */
@@ -300,6 +301,7 @@ typedef struct {
     Frame *frame;
     bool is_result;
     bool single;  /* the callee has one parameter: messages leave its name out */
+    bool whole;   /* messages show the axes that ... stands for */
     bool strict;  /* sizes that cannot be solved are errors, not left for a later pass */
 } Unify;
 

@@ -75,7 +75,8 @@ static void add_tensors(Sema *s, Instance *self, SemaInstance *shown, TensorSpec
     for (uint32_t i = 0; tensors && i < self->slots.count; i++) {
         const Slot *slot = &self->slots.data[i];
         TensorSpec spec = {.name = slot_name(s, self, slot), .role = slot->is_param ? TENSOR_PARAM : TENSOR_STATE,
-                           .type = slot->type, .init = slot->init, .trainable = slot->is_param, .span = slot->span};
+                           .type = slot->type, .init = slot->init, .trainable = slot->is_param,
+                           .span = self->decl->file->in_std ? self->span : slot->span};
         vec_push(s->arena, &shown->tensors, tensors->count);
         vec_push(s->arena, tensors, spec);
     }

@@ -38,7 +38,7 @@ static void note_calls(const Sema *s, DiagItem *item, Span primary)
     for (const Frame *frame = s->frame; frame && notes < 4; frame = frame->parent) {
         if (sema_is_null_span(frame->call) || sema_in_std(s, frame->call) || span_inside(primary, frame->call))
             continue;
-        if (frame->in_std)
+        if (frame->in_std || frame->quiet)
             continue;
         diag_note(item, frame->call, "in this use of %s", frame->name);
         notes++;

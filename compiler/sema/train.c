@@ -501,11 +501,8 @@ static bool monitor_exists(Sema *s, Train *t)
 static bool find_dataset(Sema *s, Train *t)
 {
     const AstExpr *on = t->decl->item->as.declaration.on;
-    if (!on) {
-        DiagItem *item = sema_error(s, ERR_E0402, t->decl->item->name.span, NULL, "the train block %s names no dataset", t->block.name);
-        diag_help(item, "train %s on DATASET { ... }", t->block.name);
-        return false;
-    }
+    if (!on)
+        return false; /* an error of the grammar */
     Value v = eval_in(s, t->decl->file->scope, on);
     if (v.kind == VALUE_DATASET) {
         t->dataset = v.as.decl;

@@ -91,8 +91,7 @@ static void expr_text(Sema *s, Scope *scope, const AstExpr *expr, StrBuf *out)
         return;
     }
     if (count_unbound(s, scope, expr) == 0) {
-        uint32_t before = diag_error_count(s->diag);
-        Value v = before < 15 ? eval_in(s, scope, expr) : value_poison;
+        Value v = eval_in(s, scope, expr);
         if (v.kind == VALUE_INT) {
             dim_print(s->dims, v.as.dim, out);
             return;
@@ -103,7 +102,15 @@ static void expr_text(Sema *s, Scope *scope, const AstExpr *expr, StrBuf *out)
     strbuf_add_bytes(out, text + expr->span.begin, expr->span.end - expr->span.begin);
 }
 
-const char *type_pattern_text(Sema *s, const AstType *type, Scope *scope)
+static void ellipsis_text(Sema *s, const Frame *frame, StrBuf *out)
+{
+    for (int i = 0; i < frame->ellipsis_rank; i++) {
+        strbuf_add(out, i ? ", " : "");
+        dim_print(s->dims, frame->ellipsis[i], out);
+    }
+}
+
+static const char *pattern_text(Sema *s, const AstType *type, Scope *scope, const Frame *whole)
 {
     StrBuf out = {0};
     if (type->kind == AST_TYPE_TUPLE) {
@@ -114,7 +121,10 @@ const char *type_pattern_text(Sema *s, const AstType *type, Scope *scope)
         strbuf_add(&out, sema_dtype(s, name, &dtype) ? dtype_name(dtype) : name);
         for (uint32_t i = 0; i < type->as.named.dims.count; i++) {
             strbuf_add(&out, i ? ", " : "[");
-            expr_text(s, scope, type->as.named.dims.data[i], &out);
+            if (whole && type->as.named.dims.data[i]->kind == AST_EXPR_ELLIPSIS)
+                ellipsis_text(s, whole, &out);
+            else
+                expr_text(s, scope, type->as.named.dims.data[i], &out);
         }
         if (type->as.named.has_dims)
             strbuf_add(&out, type->as.named.dims.count ? "]" : "[]");
@@ -124,12 +134,17 @@ const char *type_pattern_text(Sema *s, const AstType *type, Scope *scope)
     return text;
 }
 
+const char *type_pattern_text(Sema *s, const AstType *type, Scope *scope)
+{
+    return pattern_text(s, type, scope, NULL);
+}
+
 /* ---- Errors ---- */
 
 static DiagItem *mismatch(Sema *s, const Unify *u, ErrorCode code, const AstType *type, const char *parameter, Span span,
                           const Value *v, const char *label)
 {
-    const char *pattern = type_pattern_text(s, type, u->scope), *given = value_text(s, v);
+    const char *pattern = pattern_text(s, type, u->scope, u->whole ? u->frame : NULL), *given = value_text(s, v);
     DiagItem *item;
     if (u->is_result)
         item = sema_error(s, code, span, label, "%s returns %s, and this is %s", u->callee, pattern, given);
@@ -261,6 +276,8 @@ static bool unify_ellipsis(Sema *s, const Unify *u, const AstType *type, const c
                            int begin, int count)
 {
     Frame *frame = u->frame;
+    Unify whole = *u;
+    whole.whole = true;
     if (!frame)
         return true;
     if (frame->ellipsis_rank < 0) {
@@ -270,11 +287,11 @@ static bool unify_ellipsis(Sema *s, const Unify *u, const AstType *type, const c
         return true;
     }
     if (frame->ellipsis_rank != count) {
-        mismatch(s, u, ERR_E0301, type, parameter, span, v, NULL);
+        mismatch(s, &whole, ERR_E0301, type, parameter, span, v, NULL);
         return false;
     }
     for (int i = 0; i < count; i++)
-        if (!agree(s, u, type, parameter, span, v, begin + i, frame->ellipsis[i], (Span){0, 0, 0}))
+        if (!agree(s, &whole, type, parameter, span, v, begin + i, frame->ellipsis[i], (Span){0, 0, 0}))
             return false;
     return true;
 }
