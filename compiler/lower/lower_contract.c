@@ -68,7 +68,11 @@ static void close_loop(Walk *w, KInst *loop, KInst *const *values) {
 
 /* How many leaves or blocks there are. */
 static const Dim *part_total(DimTable *dims, const Contraction *of, const TilePlan *plan) {
-    return dim_ceildiv(dims, of->k[0].size, dim_const(dims, plan->k_block));
+    const Dim *parts = dim_ceildiv(dims, of->k[0].size, dim_const(dims, plan->k_block));
+    if (plan->k_inner > 0) {
+        parts = dim_mul(dims, parts, dim_ceildiv(dims, of->k[1].size, dim_const(dims, plan->k_inner)));
+    }
+    return parts;
 }
 
 /* ---- one tile ---- */
@@ -305,7 +309,7 @@ static void walk_free_rows(Walk *w, const Panel *panel, KInst *from, KInst *to) 
     int rows = w->plan->rows;
     if (rows == 1) {
         walk_run(w, panel, from, to, 1);
-    } else if (w->plan->rows_inside) {
+    } else if (w->plan->group != 1) {
         walk_rest(w, panel, walk_run(w, panel, from, to, rows), to);
     } else {
         KInst *full = op(w, K_EQ, op(w, K_SUB, to, from), constant(w, rows));
@@ -321,9 +325,16 @@ static void walk_free_rows(Walk *w, const Panel *panel, KInst *from, KInst *to) 
     }
 }
 
-/* One tile of a constant count of rows, at a run-time position. */
+/* One tile, or a group of them, of a constant count of rows, at a run-time position. */
 static void walk_row_item(Walk *w, const Panel *panel, KInst *from, KInst *to, int64_t count) {
     int64_t rows = w->plan->rows, rest = count % rows;
+    if (w->plan->group > 1) {
+        KInst *next = walk_run(w, panel, from, to, (int)rows);
+        if (rest > 0) {
+            walk_run(w, panel, next, to, (int)rest);
+        }
+        return;
+    }
     if (rest == 0) {
         lower_tile(w, panel, (RowSpan){.origin = from, .inner = true, .rows = (int)rows});
         return;
@@ -385,13 +396,13 @@ static void walk_rows(Walk *w, const Panel *panel) {
     }
     const ContractAxis *axis = &w->of->out[w->plan->row];
     KInst *from = constant(w, 0), *to = lower_dim(w->c, axis->size);
-    if (!w->plan->rows_inside) {
+    if (w->plan->group > 0) {
         from = w->at[w->plan->row];
-        to = op(w, K_IMIN, to, op(w, K_ADD, from, constant(w, w->plan->rows)));
+        to = op(w, K_IMIN, to, op(w, K_ADD, from, constant(w, w->plan->rows * w->plan->group)));
     }
     if (axis->count < 0) {
         walk_free_rows(w, panel, from, to);
-    } else if (w->plan->rows_inside) {
+    } else if (w->plan->group == 0) {
         walk_known_rows(w, panel, axis->count);
     } else {
         walk_row_item(w, panel, from, to, axis->count);
@@ -492,6 +503,11 @@ typedef struct {
 
 enum { PART_DIGIT = -2 };
 
+/* Does an item do all positions of the axis itself? */
+static bool item_has(const TilePlan *plan, Action action, int axis) {
+    return action == DO_PART && plan->inside[axis];
+}
+
 /* What an item index is made of, slowest first. */
 static int item_digits(DimTable *dims, const Contraction *of, const TilePlan *plan, Action action, Digit *digits) {
     int count = 0;
@@ -501,7 +517,7 @@ static int item_digits(DimTable *dims, const Contraction *of, const TilePlan *pl
     for (int of_y = 1; of_y >= 0; of_y--) {
         for (int a = 0; a < of->outs; a++) {
             bool along_y = !dim_is(of->out[a].stride[SIDE_Y], 0);
-            if (!axis_in_tile(plan, a) && along_y == of_y) {
+            if (!axis_in_tile(plan, a) && !item_has(plan, action, a) && along_y == of_y) {
                 digits[count++] = (Digit){a, of->out[a].size};
             }
         }
@@ -510,8 +526,8 @@ static int item_digits(DimTable *dims, const Contraction *of, const TilePlan *pl
             digits[count++] = (Digit){NO_AXIS, dim_ceildiv(dims, panel_total(dims, of, plan), block)};
         }
     }
-    if (plan->row != NO_AXIS && !plan->rows_inside) {
-        const Dim *rows = dim_const(dims, plan->rows);
+    if (plan->row != NO_AXIS && plan->group > 0) {
+        const Dim *rows = dim_const(dims, plan->rows * plan->group);
         digits[count++] = (Digit){plan->row, dim_ceildiv(dims, of->out[plan->row].size, rows)};
     }
     return count;
@@ -525,21 +541,42 @@ static const Dim *item_total(DimTable *dims, const Digit *digits, int count) {
     return total;
 }
 
-/* The terms of a leaf or block. */
-static void enter_part(Walk *w, KInst *part) {
-    KInst *size = lower_dim(w->c, w->of->k[0].size), *length = constant(w, w->plan->k_block);
-    KInst *low = op(w, K_MUL, part, length);
-    w->part = part;
-    if (w->of->k[0].count > 0 && w->of->k[0].count % w->plan->k_block == 0) {
-        w->tile.k_low = constant(w, 0); /* counted from the block, so that the trip count is a constant */
-        w->tile.k_high = length;
+/* Moves to the position at[axis]. */
+static void enter_axis(Walk *w, int axis) {
+    for (int side = 0; side < SIDES; side++) {
+        w->tile.base[side] = plus_scaled(w, w->tile.base[side], w->at[axis], w->stride[side][axis]);
+    }
+    if (w->of->out[axis].window != NO_WINDOW) {
+        tile_window_at(&w->tile, w->of->out[axis].window, w->at[axis]);
+    }
+}
+
+/* Cuts k[level] to the part of that number. */
+static void cut_level(Walk *w, int level, KInst *part, int64_t length) {
+    const ContractAxis *axis = &w->of->k[level];
+    KInst *low = op(w, K_MUL, part, constant(w, length)), *size = lower_dim(w->c, axis->size);
+    if (axis->count > 0 && axis->count % length == 0 && axis->window == NO_WINDOW) {
+        w->tile.k_low[level] = constant(w, 0); /* counted from the part, so that the trip count is a constant */
+        w->tile.k_high[level] = constant(w, length);
         for (int side = 0; side < SIDES; side++) {
-            w->tile.base[side] = plus_scaled(w, w->tile.base[side], low, w->tile.k_stride[side][0]);
+            w->tile.base[side] = plus_scaled(w, w->tile.base[side], low, w->tile.k_stride[side][level]);
         }
     } else {
-        w->tile.k_low = low;
-        w->tile.k_high = op(w, K_IMIN, size, op(w, K_ADD, low, length));
+        w->tile.k_low[level] = low;
+        w->tile.k_high[level] = op(w, K_IMIN, size, op(w, K_ADD, low, constant(w, length)));
     }
+}
+
+/* The terms of a leaf or block. */
+static void enter_part(Walk *w, KInst *part) {
+    w->part = part;
+    if (w->plan->k_inner > 0) {
+        DimTable *dims = w->c->schedule->graph->dims;
+        KInst *inner = lower_dim(w->c, dim_ceildiv(dims, w->of->k[1].size, dim_const(dims, w->plan->k_inner)));
+        cut_level(w, 1, op(w, K_IMOD, part, inner), w->plan->k_inner);
+        part = op(w, K_IDIV, part, inner);
+    }
+    cut_level(w, 0, part, w->plan->k_block);
 }
 
 /* Sets positions and bases of an item from its index. */
@@ -555,20 +592,14 @@ static void enter_item(Walk *w, KInst *item, const Digit *digits, int count) {
         } else if (digits[i].axis == PART_DIGIT) {
             enter_part(w, digit);
         } else if (digits[i].axis == w->plan->row) {
-            w->at[w->plan->row] = op(w, K_MUL, digit, constant(w, w->plan->rows));
+            w->at[w->plan->row] = op(w, K_MUL, digit, constant(w, w->plan->rows * w->plan->group));
         } else {
             w->at[digits[i].axis] = digit;
         }
     }
     for (int a = 0; a < w->of->outs; a++) {
-        if (axis_in_tile(w->plan, a)) {
-            continue;
-        }
-        for (int side = 0; side < SIDES; side++) {
-            w->tile.base[side] = plus_scaled(w, w->tile.base[side], w->at[a], w->stride[side][a]);
-        }
-        if (w->of->out[a].window != NO_WINDOW) {
-            tile_window_at(&w->tile, w->of->out[a].window, w->at[a]);
+        if (!axis_in_tile(w->plan, a) && !item_has(w->plan, w->action, a)) {
+            enter_axis(w, a);
         }
     }
     if (w->plan->vector != NO_AXIS) {
@@ -623,15 +654,32 @@ static void enter_parts(Walk *w) {
     w->parts = scratch_buffer(c, w->group, w->of->dtype, access);
 }
 
+/* Loops over the axes that are inside of the item, from `axis` on, then the panels. */
+static void walk_inside(Walk *w, int axis) {
+    while (axis < w->of->outs && !item_has(w->plan, w->action, axis)) {
+        axis++;
+    }
+    if (axis == w->of->outs) {
+        walk_panels(w);
+        return;
+    }
+    Tile outside = w->tile;
+    KInst *loop = open_loop(w, constant(w, 0), lower_dim(w->c, w->of->out[axis].size), 1, NULL, 0);
+    w->at[axis] = kir_loop_arg(loop, 0);
+    enter_axis(w, axis);
+    walk_inside(w, axis + 1);
+    close_loop(w, loop, NULL);
+    w->tile = outside;
+}
+
 static void walk_blocks(Walk *w) {
     KInst *parts = lower_dim(w->c, part_total(w->c->schedule->graph->dims, w->of, w->plan));
-    KInst *base[SIDES] = {w->tile.base[SIDE_X], w->tile.base[SIDE_Y]};
+    Tile outside = w->tile;
     KInst *loop = open_loop(w, constant(w, 0), parts, 1, NULL, 0);
     enter_part(w, kir_loop_arg(loop, 0));
-    walk_panels(w);
+    walk_inside(w, 0);
     close_loop(w, loop, NULL);
-    w->tile.base[SIDE_X] = base[SIDE_X];
-    w->tile.base[SIDE_Y] = base[SIDE_Y];
+    w->tile = outside;
 }
 
 static void lower_walk(LowerContext *c, const Group *group, const Contraction *of, const TilePlan *plan, Action action) {

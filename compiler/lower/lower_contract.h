@@ -55,11 +55,13 @@ typedef struct {
     int row, rows;              /* row: index in out, NO_AXIS: the tile is the covered axes only */
     int covered[MAX_RANK], covered_count;
     int covered_rows;           /* product of their sizes */
-    bool rows_inside;           /* one item does all positions of the row axis */
+    int64_t group;              /* tiles along the row axis per item, 0: all */
+    bool inside[MAX_RANK];      /* out axes outside of the tile that one item does all of, block by block of k */
     bool packed;                /* y is read from scratch, panel by panel: [y's out axes][panel][k][vectors * lanes] */
     int64_t block;              /* panels per item, 0: all */
     Split split;
     int64_t k_block;            /* SPLIT_BLOCKS: indices of k[0] at a time; SPLIT_LEAVES: per leaf */
+    int64_t k_inner;            /* SPLIT_BLOCKS with k_block = 1: indices of k[1] at a time, 0: all */
     int64_t grain;
 } TilePlan;
 
@@ -103,7 +105,7 @@ typedef struct {
     KInst *row_offset[SIDES][MAX_TILE_ROWS];
     KInst *k_stride[SIDES][MAX_RANK];         /* per k axis */
     KInst *vector_stride[SIDES];              /* of one step along the vector axis */
-    KInst *k_low, *k_high;                    /* of k[0], NULL: all of it */
+    KInst *k_low[2], *k_high[2];              /* of k[0] and k[1], NULL: all of it */
     WindowState windows[MAX_SPATIAL];
 } Tile;
 

@@ -9,7 +9,7 @@
  * The plan changes time only: every accumulator is the same chain in every plan. */
 #include "compiler/lower/lower_contract.h"
 
-enum { SMALL_AXIS = 4, MAX_COVERED_ROWS = 12, MIN_ITEMS = 16, FEW_ROWS = 16, PACK_FROM_ROWS = 8, PACK_LARGE_FROM_ROWS = 48, FAR_BYTES = 1024, MAX_BORDER_CODE = 1500 };
+enum { SMALL_AXIS = 4, MAX_COVERED_ROWS = 12, MIN_ITEMS = 16, FEW_ROWS = 16, LINE_BYTES = 64, MAX_INSIDE = 64, FEW_ITEMS = 6, PACK_FROM_ROWS = 8, PACK_LARGE_FROM_ROWS = 48, FAR_BYTES = 1024, MAX_BORDER_CODE = 1500 };
 
 #define MIN_GRAIN_FLOPS 5e5
 
@@ -294,6 +294,48 @@ static void choose_packing(Planner *p) {
                    (lanes == STRIDE_UNIT && rows_of_y_are_apart(p));
 }
 
+/* May k[1] be cut? Not where its taps are written out, or where they are not counted one by one. */
+static bool may_cut_inner(const Planner *p) {
+    const Contraction *of = p->of;
+    if (of->ks < 2 || hint(p, &of->k[1]) < 2) {
+        return false;
+    }
+    int window = of->k[1].window;
+    for (int a = 0; window != NO_WINDOW && a < of->outs; a++) {
+        if (of->out[a].window == window && axis_in_tile(&p->plan, a)) {
+            return false;
+        }
+    }
+    return window == NO_WINDOW || of->windows[window].dilate_x == 1;
+}
+
+/* How much of k fits: a panel row of y and a line of x per term. The axes that only x has go inside of an item, and tiles
+ * along the row axis in groups, so that few items read the same y. */
+static void choose_block(Planner *p, int64_t length) {
+    TilePlan *plan = &p->plan;
+    const Contraction *of = p->of;
+    double bytes = (double)(plan->lanes * plan->vectors) * (double)dtype_bytes(of->dtype) + LINE_BYTES;
+    double fitting = (double)p->options.l2_bytes / 4 / bytes / product(p, of->k + 1, of->ks - 1);
+    plan->k_block = fitting < 1 ? 1 : (int64_t)fitting < length ? (int64_t)fitting : length;
+    if (fitting < 1 && may_cut_inner(p)) {
+        int64_t inner = (int64_t)(fitting * (double)hint(p, &of->k[1]));
+        plan->k_inner = inner > 0 ? inner : 1;
+    }
+    for (int64_t near = plan->k_block; of->k[0].count > 0 && near > plan->k_block / 2; near--) {
+        if (of->k[0].count % near == 0) {
+            plan->k_block = near;
+            break;
+        }
+    }
+    for (int a = 0, positions = 1; a < of->outs; a++) {
+        bool small = of->out[a].count > 0 && positions * of->out[a].count <= MAX_INSIDE;
+        if (!axis_in_tile(plan, a) && dim_is(of->out[a].stride[SIDE_Y], 0) && small) {
+            plan->inside[a] = true;
+            positions *= (int)of->out[a].count;
+        }
+    }
+}
+
 /* Leaves become items where there are several. Blocks of k pay when the panels of y that the tiles of an item read again
  * and again do not fit in the cache. */
 static void choose_split(Planner *p) {
@@ -309,18 +351,10 @@ static void choose_split(Planner *p) {
         return;
     }
     double panel = product(p, of->k, of->ks) * (double)(plan->lanes * plan->vectors) * (double)dtype_bytes(of->dtype);
-    double fitting = (double)p->options.l2_bytes / 4 * (double)length / panel;
     bool several = plan->row != NO_AXIS && hint(p, &of->out[plan->row]) > 2 * plan->rows;
     if (panel > (double)p->options.l2_bytes / 2 && several && length > 1) {
         plan->split = SPLIT_BLOCKS;
-        plan->k_block = fitting < 1 ? 1 : (int64_t)fitting;
-        for (int64_t near = plan->k_block; of->k[0].count > 0 && near > plan->k_block / 2; near--) {
-            if (of->k[0].count % near == 0) {
-                plan->k_block = near;
-                break;
-            }
-        }
-        plan->rows_inside = true;
+        choose_block(p, length);
     }
 }
 
@@ -336,23 +370,35 @@ static double panel_count(const Planner *p) {
 static double item_count(const Planner *p) {
     double items = 1;
     for (int i = 0; i < p->of->outs; i++) {
-        if (!axis_in_tile(&p->plan, i)) {
+        if (!axis_in_tile(&p->plan, i) && !p->plan.inside[i]) {
             items *= (double)at_least_one(hint(p, &p->of->out[i]));
         }
     }
-    if (p->plan.row != NO_AXIS && !p->plan.rows_inside) {
-        items *= (double)ceil_divide(at_least_one(hint(p, &p->of->out[p->plan.row])), p->plan.rows);
+    if (p->plan.row != NO_AXIS && p->plan.group > 0) {
+        items *= (double)ceil_divide(at_least_one(hint(p, &p->of->out[p->plan.row])), p->plan.rows * p->plan.group);
     }
     return items;
+}
+
+/* Rows of an image stay together, and tiles at the edges of a window must; blocks of k want many tiles, but some items. */
+static void choose_group(Planner *p) {
+    TilePlan *plan = &p->plan;
+    bool together = plan->row == NO_AXIS;
+    for (int i = 0; !together && i < p->of->outs; i++) {
+        bool other = !axis_in_tile(plan, i) && !plan->inside[i] && dim_is(p->of->out[i].stride[SIDE_Y], 0);
+        together = (other || p->of->out[plan->row].window != NO_WINDOW) && p->of->out[plan->row].count > 0;
+    }
+    plan->group = together ? 0 : 1;
+    if (plan->split == SPLIT_BLOCKS && !together) {
+        double tiles = item_count(p) * panel_count(p);
+        plan->group = tiles > 2 * FEW_ITEMS ? (int64_t)(tiles / FEW_ITEMS) : 1;
+    }
 }
 
 static void choose_items(Planner *p) {
     TilePlan *plan = &p->plan;
     double flops = 2 * product(p, p->of->k, p->of->ks) * product(p, p->of->out, p->of->outs);
-    for (int i = 0; plan->row != NO_AXIS && i < p->of->outs; i++) {
-        bool other = !axis_in_tile(plan, i) && dim_is(p->of->out[i].stride[SIDE_Y], 0);
-        plan->rows_inside |= (other || p->of->out[plan->row].window != NO_WINDOW) && p->of->out[plan->row].count > 0;
-    }
+    choose_group(p);
     double panels = panel_count(p), items = item_count(p), block = panels;
     double bytes = product(p, p->of->k, p->of->ks) * plan->lanes * plan->vectors * (double)dtype_bytes(p->of->dtype);
     double fitting = (double)p->options.l2_bytes / 2 / bytes;

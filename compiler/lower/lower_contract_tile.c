@@ -248,6 +248,18 @@ static void sum_runs(Tile *tile, int level, KInst *const *step, Position positio
     }
 }
 
+/* Cuts a range to the part of the level that is summed now. */
+static void cut_range(Tile *tile, int level, KInst **low, KInst **high) {
+    KBuilder *b = &tile->c->b;
+    int64_t from;
+    if (level > 1 || !tile->k_low[level]) {
+        return;
+    }
+    bool whole = kir_constant(*low, &from) && from == 0;
+    *low = whole ? tile->k_low[level] : kir_binary(b, K_IMAX, *low, tile->k_low[level]);
+    *high = whole ? tile->k_high[level] : kir_binary(b, K_IMIN, *high, tile->k_high[level]);
+}
+
 static void sum_level(Tile *tile, int level, Position position, KInst **sums) {
     if (level == tile->of->ks) {
         add_terms(tile, position, sums);
@@ -256,16 +268,19 @@ static void sum_level(Tile *tile, int level, Position position, KInst **sums) {
     LowerContext *c = tile->c;
     const ContractAxis *axis = &tile->of->k[level];
     KInst *step[SIDES] = {tile->k_stride[SIDE_X][level], tile->k_stride[SIDE_Y][level]};
+    KInst *low = kir_index(&c->b, 0), *high = lower_dim(c, axis->size);
     WindowState *state = axis->window == NO_WINDOW ? NULL : &tile->windows[axis->window];
     if (state && state->position) {
         position = moved(tile, position, kir_index(&c->b, 1), state->base);
-        sum_range(tile, level, state->low, state->high, state->step, position, sums);
+        low = state->low;
+        high = state->high;
+        cut_range(tile, level, &low, &high);
+        sum_range(tile, level, low, high, state->step, position, sums);
     } else if (state && !state->all) {
         sum_runs(tile, level, step, position, sums);
     } else {
-        bool part = level == 0 && tile->k_low;
-        KInst *low = part ? tile->k_low : kir_index(&c->b, 0);
-        sum_range(tile, level, low, part ? tile->k_high : lower_dim(c, axis->size), step, position, sums);
+        cut_range(tile, level, &low, &high);
+        sum_range(tile, level, low, high, step, position, sums);
     }
 }
 
