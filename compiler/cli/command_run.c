@@ -125,18 +125,19 @@ static int dump(const Arguments *arguments, nnc_context *context, nnc_program *p
     if (colon)
         *colon = 0;
     nnc_status status = nnc_program_text(program, arguments->operands[1], what, &text);
+    int code;
     if (status == NNC_OK) {
         FILE *out = colon ? fopen(colon + 1, "w") : stdout;
         bool written = out && fputs(text, out) >= 0 && (out == stdout || fclose(out) == 0);
         if (!written)
             fprintf(stderr, "nnc: cannot write %s\n", colon + 1);
-        status = written ? NNC_OK : NNC_DATA;
+        code = written ? NNC_OK : NNC_DATA;
         nnc_free(text);
     } else {
-        report_failure(arguments, context, status);
+        code = report_failure(arguments, context, status);
     }
     free(what);
-    return (int)status;
+    return code;
 }
 
 static int run_blocks(const Arguments *arguments, nnc_context *context, nnc_program *program)

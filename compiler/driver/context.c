@@ -22,10 +22,15 @@ const char *nnc_status_text(nnc_status status)
     return "no such status";
 }
 
+static const char *const pages[] = {
+#define ERR(code, slug, title, page) [ERR_##code] = #code " (" slug "): " title "\n\n" page,
+#include "runtime/base/errors.def"
+};
+
 const char *nnc_explain(const char *code)
 {
     ErrorCode found;
-    return error_from_text(code, &found) ? error_page(found) : NULL;
+    return error_from_text(code, &found) ? pages[found] : NULL;
 }
 
 void nnc_free(void *memory)

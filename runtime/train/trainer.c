@@ -74,7 +74,7 @@ Trainer *trainer_new(const TrainSpec *spec, Session *session, Diag *diag)
     trainer->spec = spec;
     trainer->session = session;
     trainer->diag = diag;
-    trainer->total_steps = trainer_planned_steps(spec);
+    trainer->total_steps = spec->train ? trainer_planned_steps(spec) : 0;
     trainer->scalar_total = trainer->total_steps;
     if (!make_tensors(trainer) || !make_bindings(trainer)) {
         trainer_free(trainer);
