@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { MORE_EDITS = 20 };
+
 char *files_folder(void)
 {
     char *folder = strdup("/tmp/nnc-test-XXXXXX");
@@ -76,6 +78,9 @@ void files_damage(const char *path, int edits, void (*check)(const char *path, v
         check(path, user);
     }
     uint64_t state = 1;
+    if (getenv("NNC_FUZZ_ALL") != NULL) {
+        edits *= MORE_EDITS;
+    }
     for (int edit = 0; edit < edits; edit++) {
         memcpy(copy, whole, length);
         for (int i = 0; i <= edit % 3; i++) {

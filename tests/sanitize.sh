@@ -1,0 +1,23 @@
+#!/bin/sh
+# Everything under the sanitizers of the C compiler. In BUILD-asan (addresses, leaks, undefined behaviour): all tests, and every
+# example for a few steps, compiled and interpreted. In BUILD-tsan (races): the tests with threads, and every example on four
+# threads, where generated code announces the memory it touches.
+set -eu
+. "$(dirname "$0")/common.sh"
+build=$1
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+export TSAN_OPTIONS=halt_on_error=1:suppressions=$source/tests/tsan.supp
+
+make_build "$build-asan" "nnc tests" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DNNC_SANITIZE=address,undefined
+run_tests "$build-asan" -E '^install$'
+for file in $(examples); do
+    run_example "$build-asan" "$file" --set train.steps=6
+    run_example "$build-asan" "$file" --set train.steps=2 --set train.batch=3 --engine=ref
+done
+
+make_build "$build-tsan" "nnc tests" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DNNC_SANITIZE=thread
+run_tests "$build-tsan" -R '^test_(pool|train|jit|codegen|aot|reference)$'
+for file in $(examples); do
+    run_example "$build-tsan" "$file" --set train.steps=6 --threads 4
+done
+finish "make sanitize"
