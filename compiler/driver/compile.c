@@ -85,10 +85,14 @@ struct Compiled {
 static bool prepare_unit(Compiled *compiled, int i, const CompileUnit *unit, const CompileOptions *options, Diag *diag)
 {
     Stages *stages = &compiled->stages[i];
+    if (!externs_check(unit->graph, options, diag))
+        return false;
     if (options->interpret || unit->interpret) {
         *stages = (Stages){.arena = arena_new()};
-        return run_passes(stages, unit->graph, diag) &&
-               engine_interpreter(&compiled->engines[i], stages, unit->name, options, diag);
+        if (!run_passes(stages, unit->graph, diag))
+            return false;
+        engine_interpreter(&compiled->engines[i], stages, unit->name, options);
+        return true;
     }
     return stages_run(stages, unit->name, unit->graph, options, diag);
 }
@@ -156,8 +160,6 @@ void compiled_free(Compiled *compiled)
 {
     if (!compiled)
         return;
-    for (int i = 0; compiled->engines && i < compiled->count; i++)
-        engine_close(&compiled->engines[i]);
     for (int i = 0; compiled->stages && i < compiled->count; i++)
         stages_free(&compiled->stages[i]);
     if (compiled->unit)

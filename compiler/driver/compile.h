@@ -8,6 +8,7 @@
 #include "compiler/jit/jit.h"
 #include "compiler/kernel/kir.h"
 #include "compiler/schedule/schedule.h"
+#include "compiler/sema/sema.h"
 #include "runtime/train/function.h"
 
 /* A host function that programs may call; see nnc_context_extern. */
@@ -23,7 +24,8 @@ typedef struct {
     const int64_t *hints;         /* per symbol of the DimTable: usual values */
     const HostFunction *hosts;
     int host_count;
-    Span extern_span;
+    const DimCheck *checks;       /* to be made with the sizes of every call */
+    uint32_t check_count;
 } CompileOptions;
 
 typedef struct {
@@ -31,6 +33,10 @@ typedef struct {
     const Graph *graph;
     bool interpret;   /* this one in any case: tiny graphs are not worth compiling */
 } CompileUnit;
+
+/* extern.c: is every host function that the graph calls there, and does it fit? Else an error at the call. */
+bool externs_check(const Graph *graph, const CompileOptions *options, Diag *diag);
+const HostFunction *extern_find(const CompileOptions *options, const char *name); /* the newest of that name; NULL: none */
 
 typedef struct Compiled Compiled;
 

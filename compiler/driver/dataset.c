@@ -4,7 +4,9 @@
  * that name, or of that name without its plural s, else to the next field that has none:
  *     idx("mnist/", images="train-images.gz", labels="train-labels.gz")   csv("iris.csv", x="0..3") */
 #include "compiler/driver/dataset.h"
+#include "compiler/driver/evaluation.h"
 
+#include "runtime/base/bug.h"
 #include "runtime/data/data.h"
 
 #include <stdlib.h>
@@ -15,6 +17,7 @@ typedef struct {
     const DatasetPlan *plan;
     const SourcePlan *source;
     const DataTable *train; /* its vocabularies are those of every other table; NULL: this is the training table */
+    Arena *arena;           /* of fields and paths */
     DataField *fields;
     int count;
 } Reading;
@@ -82,8 +85,8 @@ static void place_fields(Reading *reading, bool files)
         field->where = argument->text;
         if (files) {
             const char *slash = folder && *folder && folder[strlen(folder) - 1] != '/' ? "/" : "";
-            const char *path = arena_format(reading->program->arena, "%s%s%s", folder ? folder : "", slash, argument->text);
-            field->where = program_path(reading->program, path);
+            const char *path = arena_format(reading->arena, "%s%s%s", folder ? folder : "", slash, argument->text);
+            field->where = program_path(reading->program, reading->arena, path);
         }
     }
 }
@@ -96,7 +99,7 @@ static DataTable *missing_path(Reading *reading)
 
 static DataFile file_of(Reading *reading, const char *path)
 {
-    return (DataFile){.path = program_path(reading->program, path), .span = reading->source->span};
+    return (DataFile){.path = program_path(reading->program, reading->arena, path), .span = reading->source->span};
 }
 
 static DataTable *read_idx(Reading *reading)
@@ -132,91 +135,49 @@ static DataTable *read_csv(Reading *reading)
                 : missing_path(reading);
 }
 
-/* One function of the interpreter, called once. */
-typedef struct {
-    Arena *arena;
-    CompileOptions options;
-    Compiled *compiled;
-    Session *session;
-    const Function *function;
-} Evaluation;
-
-static bool evaluation_open(Evaluation *e, nnc_program *program, const char *name, const Graph *graph)
-{
-    CompileUnit unit = {.name = name, .graph = graph, .interpret = true};
-    *e = (Evaluation){.arena = arena_new()};
-    e->options = (CompileOptions){.interpret = true,
-                                  .hosts = program->context->hosts.data,
-                                  .host_count = (int)program->context->hosts.count};
-    e->compiled = compile_units(NULL, &unit, 1, &e->options, program->context->diag);
-    e->session = session_new(NULL, NULL);
-    if (!e->compiled || !e->session)
-        return false;
-    e->function = compiled_function(e->compiled, 0);
-    return true;
-}
-
-static void evaluation_close(Evaluation *e)
-{
-    session_free(e->session);
-    compiled_free(e->compiled);
-    arena_free(e->arena);
-}
-
-static bool evaluation_call(Evaluation *e, nnc_program *program, const int64_t *dims, void *const *buffers, uint64_t seed,
-                            Span span)
-{
-    CallFailure failure;
-    CallStatus status = session_call(e->session, e->function, dims, buffers, seed, 0, &failure);
-    if (status == CALL_FAILED)
-        diag_error(program->context->diag, e->function->sites[failure.site].code,
-                   e->function->sites[failure.site].span, NULL, "%s", e->function->sites[failure.site].message);
-    if (status == CALL_NO_MEMORY)
-        diag_error(program->context->diag, ERR_E0804, span, NULL, "not enough memory for this data");
-    return status == CALL_OK;
-}
-
-static bool array_columns(Reading *reading, Evaluation *e, DataTable *table, void **buffers)
+/* Memory for one field of every row. False: memory was refused. */
+static bool array_column(const Evaluation *e, const DataField *field, DataColumn *column, void **buffers)
 {
     int64_t no_dims[FUNCTION_RANK] = {0}, sizes[FUNCTION_RANK];
-    for (int i = 0; i < reading->count; i++) {
-        const DataField *field = &reading->fields[i];
-        DataColumn *column = &table->columns[i];
-        int arg = function_arg(e->function, ARG_OUTPUT, field->name);
-        if (arg < 0 || e->function->args[arg].rank < 1)
-            return false;
-        e->function->shape(e->function, no_dims, arg, sizes);
-        *column = (DataColumn){.name = strdup(field->name), .dtype = field->dtype, .rank = field->rank};
-        column->row_bytes = (int64_t)dtype_bytes(field->dtype);
-        for (int axis = 0; axis < field->rank; axis++) {
-            column->sizes[axis] = sizes[axis + 1];
-            column->row_bytes *= sizes[axis + 1];
-        }
-        column->data = malloc((size_t)(table->rows * column->row_bytes) + 1);
-        buffers[arg] = column->data;
-        if (!column->name || !column->data)
-            return false;
+    int arg = function_arg(e->function, ARG_OUTPUT, field->name);
+    NNC_ASSERT(arg >= 0 && e->function->args[arg].rank == field->rank + 1);
+    int64_t elements = function_elements(e->function, no_dims, arg);
+    e->function->shape(e->function, no_dims, arg, sizes);
+    *column = (DataColumn){.name = strdup(field->name), .dtype = field->dtype, .rank = field->rank};
+    column->row_bytes = (int64_t)dtype_bytes(field->dtype);
+    for (int axis = 0; axis < field->rank; axis++) {
+        column->sizes[axis] = sizes[axis + 1];
+        column->row_bytes *= sizes[axis + 1];
     }
-    return true;
+    if (elements >= 0 && elements < INT64_MAX / 16)
+        column->data = malloc((size_t)elements * dtype_bytes(field->dtype) + 1);
+    buffers[arg] = column->data;
+    return column->name && column->data;
+}
+
+static DataTable *array_table(Reading *reading, Evaluation *e)
+{
+    void **buffers = ARENA_ARRAY(e->arena, void *, e->function->arg_count + 1);
+    int64_t no_dims[FUNCTION_RANK] = {0};
+    DataTable *table = table_new(reading->source->rows, reading->count);
+    bool room = table != NULL;
+    for (int i = 0; room && i < reading->count; i++)
+        room = array_column(e, &reading->fields[i], &table->columns[i], buffers);
+    bool good = room ? evaluation_call(e, no_dims, buffers, (uint64_t)reading->plan->arrays_seed)
+                     : evaluation_no_memory(reading->program, reading->source->span);
+    if (good)
+        return table;
+    table_free(table);
+    return NULL;
 }
 
 static DataTable *read_arrays(Reading *reading)
 {
     Evaluation e;
-    DataTable *table = NULL;
-    bool good = evaluation_open(&e, reading->program, "arrays", reading->source->arrays);
-    if (good) {
-        void **buffers = ARENA_ARRAY(e.arena, void *, e.function->arg_count + 1);
-        table = table_new(reading->source->rows, reading->count);
-        good = table && array_columns(reading, &e, table, buffers) &&
-               evaluation_call(&e, reading->program, (int64_t[FUNCTION_RANK]){0}, buffers,
-                               (uint64_t)reading->plan->arrays_seed, reading->source->span);
-    }
+    bool open = evaluation_open(&e, reading->program, "arrays", reading->source->arrays, reading->source->span);
+    DataTable *table = open ? array_table(reading, &e) : NULL;
     evaluation_close(&e);
-    if (good)
-        return table;
-    table_free(table);
-    return NULL;
+    return table;
 }
 
 static DataTable *no_host_data(Reading *reading)
@@ -232,7 +193,7 @@ static DataTable *read_source(Reading *reading)
         [SOURCE_NPZ] = read_npz, [SOURCE_ARRAYS] = read_arrays, [SOURCE_HOST] = no_host_data,
     };
     reading->count = (int)reading->plan->fields.count;
-    reading->fields = ARENA_ARRAY(reading->program->arena, DataField, reading->count + 1);
+    reading->fields = ARENA_ARRAY(reading->arena, DataField, reading->count + 1);
     for (int i = 0; i < reading->count; i++) {
         DataField *field = &reading->fields[i];
         *field = field_of(&reading->plan->fields.data[i]);
@@ -248,7 +209,11 @@ static DataTable *read_source(Reading *reading)
 static bool read_part(nnc_program *program, const DatasetPlan *plan, const SourcePlan *source, nnc_part part,
                       Dataset *dataset)
 {
-    Reading reading = {.program = program, .plan = plan, .source = source, .train = dataset->tables[NNC_PART_TRAIN]};
+    Reading reading = {.program = program,
+                       .plan = plan,
+                       .source = source,
+                       .train = dataset->tables[NNC_PART_TRAIN],
+                       .arena = dataset->arena};
     DataTable *table = read_source(&reading);
     dataset->tables[part] = table;
     if (table)
@@ -287,7 +252,7 @@ static bool cut_parts(nnc_program *program, const DatasetPlan *plan, uint64_t se
 
 nnc_status dataset_load(nnc_program *program, const DatasetPlan *plan, uint64_t seed, Dataset *dataset)
 {
-    *dataset = (Dataset){0};
+    *dataset = (Dataset){.arena = arena_new()};
     bool good = read_part(program, plan, &plan->source, NNC_PART_TRAIN, dataset);
     if (good && plan->has_valid)
         good = read_part(program, plan, &plan->valid, NNC_PART_VALID, dataset);
@@ -304,82 +269,6 @@ void dataset_free(Dataset *dataset)
         table_free(dataset->tables[part]);
         free(dataset->rows[part]);
     }
+    arena_free(dataset->arena);
     *dataset = (Dataset){0};
-}
-
-/* ---- Statistics of the training rows ---- */
-
-enum { STAT_CHUNK = 512 };
-
-/* The expression of a statistic over `count` rows of the part from `first`, into out. */
-static bool stat_chunk(Evaluation *e, nnc_program *program, const DataPart *part, int64_t first, int64_t count, double *out,
-                       Span span)
-{
-    int64_t dims[FUNCTION_RANK];
-    Arena *arena = arena_new();
-    void **buffers = ARENA_ARRAY(arena, void *, e->function->arg_count + 1);
-    for (int i = 0; i < FUNCTION_RANK; i++)
-        dims[i] = count;
-    for (int arg = 0; arg < e->function->arg_count; arg++) {
-        const DataColumn *column = table_column(part->table, e->function->args[arg].name);
-        buffers[arg] = out;
-        if (e->function->args[arg].kind != ARG_INPUT || !column)
-            continue;
-        char *rows = arena_alloc(arena, (size_t)(count * column->row_bytes) + 1);
-        for (int64_t i = 0; i < count; i++) {
-            int64_t row = part->rows ? part->rows[first + i] : first + i;
-            memcpy(rows + i * column->row_bytes, column->data + row * column->row_bytes, (size_t)column->row_bytes);
-        }
-        buffers[arg] = rows;
-    }
-    bool good = evaluation_call(e, program, dims, buffers, 0, span);
-    arena_free(arena);
-    return good;
-}
-
-static void *narrowed(Arena *arena, DType dtype, const double *values, int64_t count)
-{
-    void *out = arena_alloc(arena, (size_t)count * dtype_bytes(dtype) + 1);
-    for (int64_t i = 0; i < count; i++) {
-        if (dtype == DT_F32)
-            ((float *)out)[i] = (float)values[i];
-        else
-            ((double *)out)[i] = values[i];
-    }
-    return out;
-}
-
-static int64_t constant_elements(const Type *type)
-{
-    int64_t count = 1, size;
-    for (int axis = 0; axis < type->rank; axis++)
-        count *= dim_is_const(type->dims[axis], &size) ? size : 0;
-    return count;
-}
-
-nnc_status dataset_stat(nnc_program *program, const Dataset *dataset, const StatPlan *stat, Arena *arena, void **mean,
-                        void **deviation)
-{
-    const DataPart *part = &dataset->parts[NNC_PART_TRAIN];
-    int64_t elements = constant_elements(&stat->type);
-    Evaluation e;
-    bool good = evaluation_open(&e, program, "stat", stat->graph);
-    double *values = malloc(sizeof(double) * (size_t)(part->count * elements + 1));
-    for (int64_t first = 0; good && values && first < part->count; first += STAT_CHUNK) {
-        int64_t left = part->count - first, count = left < STAT_CHUNK ? left : STAT_CHUNK;
-        good = stat_chunk(&e, program, part, first, count, values + first * elements, stat->span);
-    }
-    if (good && values) {
-        DataColumn column = {.dtype = DT_F64, .rank = 1, .sizes = {elements}, .data = (char *)values};
-        column.row_bytes = elements * (int64_t)sizeof(double);
-        double *result = ARENA_ARRAY(arena, double, 2 * elements + 1);
-        data_moments(&column, NULL, part->count, result, result + elements);
-        for (int64_t i = elements; i < 2 * elements; i++)
-            result[i] = result[i] == 0 ? 1 : result[i];
-        *mean = narrowed(arena, stat->type.dtype, result, elements);
-        *deviation = narrowed(arena, stat->type.dtype, result + elements, elements);
-    }
-    free(values);
-    evaluation_close(&e);
-    return good && values ? NNC_OK : NNC_DATA;
 }

@@ -4,6 +4,7 @@
 #include "compiler/driver/handles.h"
 
 typedef struct {
+    Arena *arena;                  /* of fields and paths */
     DataTable *tables[PART_COUNT]; /* by nnc_part, NULL where a part is cut from the training table */
     int64_t *rows[PART_COUNT];     /* of cut parts */
     DataPart parts[PART_COUNT];

@@ -2,8 +2,8 @@
 #include "compiler/driver/engine.h"
 
 #include "compiler/ref/ref.h"
+#include "runtime/base/bug.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 typedef VEC(FunctionArg) ArgList;
@@ -29,23 +29,21 @@ static void add_arg(Arena *arena, const DimTable *dims, ArgKind kind, const char
     vec_push(arena, types, *type);
 }
 
-static void symbol_values(const Engine *engine, const int64_t *dims, int64_t *values)
+/* The values of a call by symbol of the DimTable. */
+static const int64_t *symbol_values(const Engine *engine, const int64_t *dims)
 {
     for (int i = 0; i < engine->function.dim_count; i++)
-        values[engine->symbols[i]] = dims[i];
+        engine->values[engine->symbols[i]] = dims[i];
+    return engine->values;
 }
 
 static void argument_shape(const Function *self, const int64_t *dims, int arg, int64_t *sizes)
 {
     const Engine *engine = self->engine;
-    uint32_t count = dim_symbol_count(engine->graph->dims);
-    int64_t *values = calloc(count + 1, sizeof *values);
+    const int64_t *values = symbol_values(engine, dims);
     const Type *type = &engine->types[arg];
-    if (values)
-        symbol_values(engine, dims, values);
     for (int axis = 0; axis < type->rank; axis++)
-        sizes[axis] = values ? dim_eval(type->dims[axis], values) : -1;
-    free(values);
+        sizes[axis] = dim_eval(type->dims[axis], values);
 }
 
 static void name_dims(Engine *engine, Arena *arena, uint32_t count)
@@ -57,44 +55,83 @@ static void name_dims(Engine *engine, Arena *arena, uint32_t count)
     engine->function.dim_count = (int)count;
 }
 
+static FailureSite site_of(const Node *node)
+{
+    if (node->op == OP_CHECK)
+        return (FailureSite){node->attr.check.code, node->attr.check.message, node->span};
+    switch (op_info[node->op].op_class) {
+    case CLASS_ELEMENTWISE: return (FailureSite){ERR_E0802, "integer division by zero", node->span};
+    case CLASS_INDEX: return (FailureSite){ERR_E0801, "an index is out of range", node->span};
+    case CLASS_REDUCE: return (FailureSite){ERR_E0803, "the largest or smallest of no elements", node->span};
+    default: return (FailureSite){ERR_E0803, "these sizes do not fit together", node->span};
+    }
+}
+
 static void describe_sites(Engine *engine, Arena *arena, const Node *const *nodes, int count)
 {
     FailureSite *sites = ARENA_ARRAY(arena, FailureSite, count + 1);
-    for (int i = 0; i < count; i++) {
-        const Node *node = nodes[i];
-        sites[i].span = node->span;
-        if (node->op == OP_CHECK) {
-            sites[i].code = node->attr.check.code;
-            sites[i].message = node->attr.check.message;
-        } else if (op_info[node->op].op_class == CLASS_ELEMENTWISE) {
-            sites[i].code = ERR_E0802;
-            sites[i].message = "integer division by zero";
-        } else {
-            sites[i].code = ERR_E0801;
-            sites[i].message = "an index is out of range";
-        }
-    }
+    for (int i = 0; i < count; i++)
+        sites[i] = site_of(nodes[i]);
     engine->sites = (const Node **)nodes;
     engine->function.sites = sites;
     engine->function.failure_count = count;
 }
 
-static const HostFunction *find_host(const CompileOptions *options, const char *name)
+/* ---- Relations of sizes that the compiler left open ---- */
+
+static const FailureSite *broken_relation(const Function *self, const int64_t *dims)
 {
-    for (int i = 0; i < options->host_count; i++)
-        if (strcmp(options->hosts[i].name, name) == 0)
-            return &options->hosts[i];
+    const Engine *engine = self->engine;
+    const int64_t *values = symbol_values(engine, dims);
+    for (int i = 0; i < engine->check_count; i++) {
+        int64_t left = dim_eval(engine->checks[i]->left, values), right = dim_eval(engine->checks[i]->right, values);
+        if (left != right || left == INT64_MIN)
+            return &engine->check_sites[i];
+    }
     return NULL;
 }
 
-static void finish_function(Engine *engine, Arena *arena, const char *name, ArgList *args, TypeList *types)
+/* Has a call of this function a value for every symbol of the relation? */
+static bool knows_sizes(const Engine *engine, const DimCheck *check)
 {
+    for (uint32_t symbol = 0; symbol < dim_symbol_count(engine->graph->dims); symbol++) {
+        bool known = !dim_uses_symbol(check->left, symbol) && !dim_uses_symbol(check->right, symbol);
+        for (int i = 0; !known && i < engine->function.dim_count; i++)
+            known = engine->symbols[i] == symbol;
+        if (!known)
+            return false;
+    }
+    return true;
+}
+
+static void list_checks(Engine *engine, Arena *arena)
+{
+    const CompileOptions *options = engine->options;
+    engine->checks = ARENA_ARRAY(arena, const DimCheck *, options->check_count + 1);
+    engine->check_sites = ARENA_ARRAY(arena, FailureSite, options->check_count + 1);
+    for (uint32_t i = 0; i < options->check_count; i++) {
+        const DimCheck *check = &options->checks[i];
+        if (!knows_sizes(engine, check))
+            continue;
+        engine->checks[engine->check_count] = check;
+        engine->check_sites[engine->check_count++] =
+            (FailureSite){.code = ERR_E0803, .message = check->text, .span = check->span};
+    }
+    engine->function.broken = engine->check_count > 0 ? broken_relation : NULL;
+}
+
+static void finish_function(Engine *engine, Arena *arena, const char *name, uint32_t dims, ArgList *args,
+                            TypeList *types)
+{
+    name_dims(engine, arena, dims);
     engine->function.name = arena_string(arena, name);
     engine->function.arg_count = (int)args->count;
     engine->function.args = args->data;
     engine->function.shape = argument_shape;
     engine->function.engine = engine;
     engine->types = types->data;
+    engine->values = ARENA_ARRAY(arena, int64_t, dim_symbol_count(engine->graph->dims) + 1);
+    list_checks(engine, arena);
 }
 
 /* ---- Compiled code ---- */
@@ -110,23 +147,19 @@ static bool compiled_step(const Function *self, const nnc_call *call)
     return true;
 }
 
-static bool bind_externs(Engine *engine, Arena *arena, const KProgram *program, Diag *diag)
+/* externs_check has found them all. */
+static void bind_externs(Engine *engine, Arena *arena, const KProgram *program)
 {
     nnc_extern **functions = ARENA_ARRAY(arena, nnc_extern *, program->externs.count + 1);
     void **users = ARENA_ARRAY(arena, void *, program->externs.count + 1);
     for (uint32_t i = 0; i < program->externs.count; i++) {
-        const HostFunction *host = find_host(engine->options, program->externs.data[i]);
-        if (!host) {
-            diag_error(diag, ERR_E0902, engine->options->extern_span, NULL, "the host gave no function named %s",
-                       program->externs.data[i]);
-            return false;
-        }
+        const HostFunction *host = extern_find(engine->options, program->externs.data[i]);
+        NNC_ASSERT(host);
         functions[i] = host->function;
         users[i] = host->user;
     }
     engine->function.externs = functions;
     engine->function.extern_users = users;
-    return true;
 }
 
 bool engine_compiled(Engine *engine, Stages *stages, JitUnit *unit, const CompileOptions *options, Diag *diag)
@@ -144,8 +177,7 @@ bool engine_compiled(Engine *engine, Stages *stages, JitUnit *unit, const Compil
         const Buffer *buffer = &schedule->buffers.data[i];
         add_arg(stages->arena, stages->final->dims, kinds[buffer->kind], buffer->name, &buffer->type, &args, &types);
     }
-    finish_function(engine, stages->arena, program->name, &args, &types);
-    name_dims(engine, stages->arena, schedule->symbol_count);
+    finish_function(engine, stages->arena, program->name, schedule->symbol_count, &args, &types);
     describe_sites(engine, stages->arena, stages->failure_nodes, (int)program->failure_sites);
     engine->function.table_size = (int)program->table_size;
     engine->function.kernel_count = (int)program->kernels.count;
@@ -157,7 +189,8 @@ bool engine_compiled(Engine *engine, Stages *stages, JitUnit *unit, const Compil
     memcpy(&engine->step, &step, sizeof step);
     if (!plan || !step)
         diag_error(diag, ERR_E0903, (Span){0}, NULL, "the compiled code of %s has no entry", program->name);
-    return plan && step && bind_externs(engine, stages->arena, program, diag);
+    bind_externs(engine, stages->arena, program);
+    return plan && step;
 }
 
 /* ---- Interpreter ---- */
@@ -183,19 +216,35 @@ static const void *interpreter_leaf(void *user, const Node *leaf)
 
 static nnc_extern *interpreter_extern(void *user, const char *name, void **extern_user)
 {
-    const HostFunction *host = find_host(((const Interpretation *)user)->engine->options, name);
+    const HostFunction *host = extern_find(((const Interpretation *)user)->engine->options, name);
     *extern_user = host ? host->user : NULL;
     return host ? host->function : NULL;
 }
 
-static void store_roots(const Engine *engine, const nnc_call *call, const void *const *values)
+static bool is_argument(const Engine *engine, const nnc_call *call, const void *data)
+{
+    for (int arg = 0; arg < engine->function.arg_count; arg++)
+        if (call->buffers[arg] == data)
+            return true;
+    return false;
+}
+
+/* Values that lie in an argument are put aside first: an update may overwrite them. */
+static void store_roots(const Engine *engine, const nnc_call *call, Arena *arena, const void **values)
 {
     const Graph *graph = engine->graph;
+    size_t *bytes = ARENA_ARRAY(arena, size_t, graph->roots.count + 1);
     for (uint32_t i = 0; i < graph->roots.count; i++) {
         int arg = engine->root_args[i];
         int64_t elements = function_elements(&engine->function, call->dims, arg);
-        memcpy(call->buffers[arg], values[i], (size_t)elements * dtype_bytes(engine->types[arg].dtype));
+        NNC_ASSERT(elements >= 0);
+        bytes[i] = (size_t)elements * dtype_bytes(engine->types[arg].dtype);
+        if (values[i] && is_argument(engine, call, values[i]))
+            values[i] = arena_copy(arena, values[i], bytes[i]);
     }
+    for (uint32_t i = 0; i < graph->roots.count; i++)
+        if (values[i])
+            memcpy(call->buffers[engine->root_args[i]], values[i], bytes[i]);
 }
 
 static bool interpreter_step(const Function *self, const nnc_call *call)
@@ -203,11 +252,9 @@ static bool interpreter_step(const Function *self, const nnc_call *call)
     const Engine *engine = self->engine;
     Interpretation at = {engine, call};
     Arena *arena = arena_new();
-    int64_t *symbols = ARENA_ARRAY(arena, int64_t, dim_symbol_count(engine->graph->dims) + 1);
     const void **values = ARENA_ARRAY(arena, const void *, engine->graph->roots.count + 1);
-    symbol_values(engine, call->dims, symbols);
     RefRun run = {.graph = engine->graph,
-                  .symbols = symbols,
+                  .symbols = symbol_values(engine, call->dims),
                   .leaf = interpreter_leaf,
                   .user = &at,
                   .seed = call->seed,
@@ -219,22 +266,22 @@ static bool interpreter_step(const Function *self, const nnc_call *call)
             call->failures[site] = run.failed_element;
     bool memory = good || run.failed;
     if (memory)
-        store_roots(engine, call, values);
+        store_roots(engine, call, arena, values);
     arena_free(arena);
     return memory;
 }
 
+/* The argument that a root writes: its output, or the leaf that it updates. */
 static int find_or_add_root(Arena *arena, const Graph *graph, const Root *root, ArgList *args, TypeList *types)
 {
+    bool output = root->kind == ROOT_OUTPUT;
     for (uint32_t i = 0; i < args->count; i++) {
-        const FunctionArg *arg = &args->data[i];
-        bool same_kind = root->kind == ROOT_OUTPUT ? arg->kind == ARG_OUTPUT : arg->kind != ARG_INPUT;
-        if (same_kind && arg->kind != (root->kind == ROOT_OUTPUT ? ARG_PARAM : ARG_OUTPUT) &&
-            strcmp(arg->name, root->name) == 0)
+        ArgKind kind = args->data[i].kind;
+        bool same_kind = output ? kind == ARG_OUTPUT : kind == ARG_PARAM || kind == ARG_STATE;
+        if (same_kind && strcmp(args->data[i].name, root->name) == 0)
             return (int)i;
     }
-    add_arg(arena, graph->dims, root->kind == ROOT_OUTPUT ? ARG_OUTPUT : ARG_STATE, root->name, &root->node->type, args,
-            types);
+    add_arg(arena, graph->dims, output ? ARG_OUTPUT : ARG_STATE, root->name, &root->node->type, args, types);
     return (int)args->count - 1;
 }
 
@@ -250,40 +297,33 @@ static void list_leaves(Arena *arena, const Graph *graph, const uint8_t *live, A
         }
 }
 
+/* Any operation may be the one that fails: the interpreter also finds sizes that make no sense. */
 static void list_sites(Engine *engine, Arena *arena, const uint8_t *live)
 {
     VEC(const Node *) nodes = {0};
     for (uint32_t i = 0; i < engine->graph->nodes.count; i++) {
         const Node *node = engine->graph->nodes.data[i];
-        if (live[i] && (op_info[node->op].flags & FLAG_FAILS || node->op == OP_ARGMAX || node->op == OP_ARGMIN))
+        if (live[i] && node->nsrc > 0)
             vec_push(arena, &nodes, node);
     }
     describe_sites(engine, arena, nodes.data, (int)nodes.count);
 }
 
-bool engine_interpreter(Engine *engine, Stages *stages, const char *name, const CompileOptions *options, Diag *diag)
+void engine_interpreter(Engine *engine, Stages *stages, const char *name, const CompileOptions *options)
 {
     Arena *arena = stages->arena;
     const Graph *graph = stages->final;
     uint8_t *live = graph_live(graph, arena);
     ArgList args = {0};
     TypeList types = {0};
-    (void)diag;
     *engine = (Engine){.graph = graph, .options = options};
     uint32_t count = graph_symbols(graph, arena, &engine->symbols);
     list_leaves(arena, graph, live, &args, &types);
     engine->root_args = ARENA_ARRAY(arena, int, graph->roots.count + 1);
     for (uint32_t i = 0; i < graph->roots.count; i++)
         engine->root_args[i] = find_or_add_root(arena, graph, &graph->roots.data[i], &args, &types);
-    finish_function(engine, arena, name, &args, &types);
-    name_dims(engine, arena, count);
+    finish_function(engine, arena, name, count, &args, &types);
     list_sites(engine, arena, live);
     engine->function.plan = interpreter_plan;
     engine->function.step = interpreter_step;
-    return true;
-}
-
-void engine_close(Engine *engine)
-{
-    *engine = (Engine){0};
 }

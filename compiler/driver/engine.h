@@ -9,6 +9,10 @@ typedef struct {
     const Graph *graph;      /* final */
     Type *types;             /* per argument */
     uint32_t *symbols;       /* per free dimension: symbol of the DimTable */
+    int64_t *values;         /* work area: value per symbol */
+    const DimCheck **checks; /* those whose sizes a call of this function knows */
+    FailureSite *check_sites;
+    int check_count;
     const Node **sites;      /* per failure site */
     const CompileOptions *options;
     int64_t (*plan)(const int64_t *dims, int64_t *table);
@@ -16,8 +20,8 @@ typedef struct {
     int *root_args;          /* interpreter: per root of the graph, the argument it writes */
 } Engine;
 
-bool engine_interpreter(Engine *engine, Stages *stages, const char *name, const CompileOptions *options, Diag *diag);
+void engine_interpreter(Engine *engine, Stages *stages, const char *name, const CompileOptions *options);
+/* False: an error is in diag. */
 bool engine_compiled(Engine *engine, Stages *stages, JitUnit *unit, const CompileOptions *options, Diag *diag);
-void engine_close(Engine *engine);
 
 #endif

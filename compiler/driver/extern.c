@@ -1,7 +1,7 @@
 /* Host functions: a C function with a declared signature, called through libffi behind the one form that generated code
  * knows (nnc_extern of abi.h).
  *
- *   "f32(f32, f32)"                        scalar form: called once per element
+ *   "f32(f32, f32)"                        scalar form: called once per element of equally shaped arguments
  *   "void(const f32 *, f32 *, i64, i64)"   buffer form: addresses of arguments and result, then every size, axis by axis */
 #include "compiler/driver/handles.h"
 
@@ -14,6 +14,7 @@ enum { MAX_HOST_ARGS = 32 };
 typedef struct {
     ffi_cif cif;
     void (*function)(void);
+    const char *signature;
     bool buffers;
     DType result;               /* scalar form */
     int count;                  /* of the C function's arguments */
@@ -111,7 +112,7 @@ static bool read_signature(const char *signature, Host *host)
     return *reader.at == 0 && forms_agree(host);
 }
 
-/* dims: rank and sizes of every operand and of the result; the product of the result's sizes. */
+/* Of the result; dims has rank and sizes of every operand before it. */
 static int64_t result_elements(const Host *host, const int64_t *dims)
 {
     int64_t count = 1;
@@ -180,13 +181,99 @@ static void host_call(void *user, const void *const *in, void *const *out, const
 nnc_status nnc_context_extern(nnc_context *context, const char *name, void (*function)(void), const char *signature)
 {
     context_begin(context);
+    if (!name || !function || !signature)
+        return context_fail(context, NNC_ARGUMENT, ERR_E0902, "a host function needs a name, an address and a signature");
     Host *host = ARENA_NEW(context->arena, Host);
     host->function = function;
-    if (!function || !read_signature(signature, host) ||
+    host->signature = arena_string(context->arena, signature);
+    if (!read_signature(signature, host) ||
         ffi_prep_cif(&host->cif, FFI_DEFAULT_ABI, (unsigned)host->count,
                      host->buffers ? &ffi_type_void : ffi_of(host->result), host->ffi) != FFI_OK)
         return context_fail(context, NNC_ARGUMENT, ERR_E0902, "the signature of %s is not understood: %s", name, signature);
     vec_push(context->arena, &context->hosts,
              (HostFunction){.name = arena_string(context->arena, name), .function = host_call, .user = host});
     return NNC_OK;
+}
+
+/* ---- Does a host function fit the calls of a graph? ---- */
+
+const HostFunction *extern_find(const CompileOptions *options, const char *name)
+{
+    for (int i = options->host_count; i-- > 0;)
+        if (strcmp(options->hosts[i].name, name) == 0)
+            return &options->hosts[i];
+    return NULL;
+}
+
+static bool same_shape(const Type *a, const Type *b)
+{
+    bool same = a->rank == b->rank;
+    for (int axis = 0; same && axis < a->rank; axis++)
+        same = a->dims[axis] == b->dims[axis];
+    return same;
+}
+
+static bool scalar_fits(const Host *host, const Node *call)
+{
+    bool fits = host->count == call->nsrc && host->result == call->type.dtype;
+    for (int i = 0; fits && i < call->nsrc; i++)
+        fits = host->types[i] == call->src[i]->type.dtype && same_shape(&call->src[i]->type, &call->type);
+    return fits;
+}
+
+static bool buffers_fit(const Host *host, const Node *call)
+{
+    int sizes = call->type.rank;
+    bool fits = host->pointers == call->nsrc + 1 && host->types[call->nsrc] == call->type.dtype;
+    for (int i = 0; fits && i < call->nsrc; i++) {
+        fits = host->types[i] == call->src[i]->type.dtype;
+        sizes += call->src[i]->type.rank;
+    }
+    return fits && host->count == host->pointers + sizes;
+}
+
+/* The program's side of the call: "(f32[B, 3], f32[3]) -> f32[B]" */
+static void add_call_type(const Graph *graph, const Node *call, StrBuf *out)
+{
+    strbuf_add_char(out, '(');
+    for (int i = 0; i < call->nsrc; i++) {
+        strbuf_add(out, i ? ", " : "");
+        type_print(graph->dims, &call->src[i]->type, out);
+    }
+    strbuf_add(out, ") -> ");
+    type_print(graph->dims, &call->type, out);
+}
+
+static bool check_call(const Graph *graph, const Node *call, const CompileOptions *options, Diag *diag)
+{
+    const char *name = call->attr.call.name;
+    const HostFunction *found = extern_find(options, name);
+    if (!found) {
+        DiagItem *item = diag_error(diag, ERR_E0902, call->span, NULL, "the host gave no function named %s", name);
+        diag_help(item, "nnc_context_extern binds a C function before the program runs");
+        return false;
+    }
+    const Host *host = found->user;
+    if (host->buffers ? buffers_fit(host, call) : scalar_fits(host, call))
+        return true;
+    StrBuf type = {0};
+    add_call_type(graph, call, &type);
+    DiagItem *item = diag_error(diag, ERR_E0902, call->span, NULL, "the host's %s has another signature than the program's",
+                                name);
+    diag_note(item, (Span){0}, "the program calls it with %s", type.text);
+    diag_note(item, (Span){0}, "the host gave \"%s\"", host->signature);
+    strbuf_free(&type);
+    return false;
+}
+
+bool externs_check(const Graph *graph, const CompileOptions *options, Diag *diag)
+{
+    bool good = true;
+    Arena *arena = arena_new();
+    const uint8_t *live = graph_live(graph, arena);
+    for (uint32_t i = 0; i < graph->nodes.count; i++)
+        if (live[i] && graph->nodes.data[i]->op == OP_CALL)
+            good &= check_call(graph, graph->nodes.data[i], options, diag);
+    arena_free(arena);
+    return good;
 }

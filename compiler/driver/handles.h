@@ -54,8 +54,8 @@ void context_hold(nnc_context *context);
 void program_hold(nnc_program *program);
 /* The plan of a block; NULL: no such block, said in the context. */
 TrainPlan *program_plan(nnc_program *program, const char *block);
-/* path relative to the program's folder (absolute ones stay), in the program's arena. */
-const char *program_path(nnc_program *program, const char *path);
+/* path relative to the program's folder (absolute ones stay), in `arena`. */
+const char *program_path(const nnc_program *program, Arena *arena, const char *path);
 /* Hints for the free dimensions of a plan (its batch), in `arena`. */
 CompileOptions program_compile_options(nnc_program *program, const TrainPlan *plan, Arena *arena);
 

@@ -41,17 +41,17 @@ static char *folder_of(const char *path)
     return slash ? strndup(path, (size_t)(slash - path + 1)) : strdup("");
 }
 
-const char *program_path(nnc_program *program, const char *path)
+const char *program_path(const nnc_program *program, Arena *arena, const char *path)
 {
     if (path[0] == '/' || !program->folder[0])
         return path;
-    return arena_format(program->arena, "%s%s", program->folder, path);
+    return arena_format(arena, "%s%s", program->folder, path);
 }
 
 static const char *read_import(void *user, const char *path, size_t *length)
 {
     nnc_program *program = user;
-    return read_whole(program->arena, program_path(program, path), length);
+    return read_whole(program->arena, program_path(program, program->arena, path), length);
 }
 
 static const char *const *copy_strings(Arena *arena, const char *const *strings, size_t count)

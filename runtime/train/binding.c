@@ -4,9 +4,11 @@
 
 #include "runtime/base/bug.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* SIZE_MAX: more than can be counted. */
 static size_t argument_bytes(const Function *function, int arg, int64_t rows)
 {
     int64_t dims[FUNCTION_RANK] = {0};
@@ -14,7 +16,7 @@ static size_t argument_bytes(const Function *function, int arg, int64_t rows)
     for (int i = 0; i < function->dim_count; i++)
         dims[i] = rows;
     int64_t elements = function_elements(function, dims, arg);
-    return elements < 0 ? 0 : (size_t)elements * dtype_bytes(function->args[arg].dtype);
+    return elements < 0 || elements > INT64_MAX / 16 ? SIZE_MAX : (size_t)elements * dtype_bytes(function->args[arg].dtype);
 }
 
 static void *scalar_input(Trainer *trainer, const char *name)
@@ -34,7 +36,8 @@ static void *memory_of(Binding *binding, Trainer *trainer, int arg, const DataTa
     bool column = argument->kind == ARG_INPUT && table && table_column(table, argument->name);
     if (argument->kind == ARG_INPUT && !column)
         return scalar_input(trainer, argument->name);
-    if (posix_memalign(&binding->owned[arg], 64, argument_bytes(binding->function, arg, rows) + 64) != 0)
+    size_t bytes = argument_bytes(binding->function, arg, rows);
+    if (bytes == SIZE_MAX || posix_memalign(&binding->owned[arg], 64, bytes + 64) != 0)
         binding->owned[arg] = NULL;
     return binding->owned[arg];
 }
@@ -96,16 +99,35 @@ void binding_fill(Binding *binding, const DataPart *part, const int64_t *order, 
     }
 }
 
-static void report_failure(Trainer *trainer, const Function *function, const CallFailure *failure, int64_t rows,
-                           const DataPart *part, const int64_t *order)
+static void report_failure(Trainer *trainer, const CallFailure *failure, int64_t rows, const DataPart *part,
+                           const int64_t *order)
 {
-    const FailureSite *site = &function->sites[failure->site];
+    const FailureSite *site = failure->site;
     DiagItem *item = diag_error(trainer->diag, site->code, site->span, NULL, "%s", site->message);
     if (part && failure->element < rows)
         diag_note(item, (Span){0}, "row %lld of the batch, row %lld of the data", (long long)failure->element,
                   (long long)source_row(part, order, failure->element));
     else
         diag_note(item, (Span){0}, "at element %lld", (long long)failure->element);
+}
+
+static void report_sizes(Trainer *trainer, const CallFailure *failure, int64_t rows)
+{
+    const FailureSite *site = failure->site;
+    DiagItem *item = diag_error(trainer->diag, site->code, site->span, NULL, "%s", site->message);
+    diag_note(item, (Span){0}, "in a call with %lld rows", (long long)rows);
+}
+
+static void report_memory(Trainer *trainer, const Function *function, const CallFailure *failure, int64_t rows)
+{
+    char need[64] = "more memory than there is";
+    if (failure->bytes < 0)
+        strcpy(need, "more bytes than can be counted");
+    else if (failure->bytes > 0)
+        snprintf(need, sizeof need, "%lld bytes", (long long)failure->bytes);
+    DiagItem *item = diag_error(trainer->diag, ERR_E0804, (Span){0}, NULL,
+                                "memory was refused: %s needs %s for %lld rows", function->name, need, (long long)rows);
+    diag_help(item, "a smaller batch needs less");
 }
 
 /* part and order (already advanced to the batch) are for messages only; part may be NULL. */
@@ -119,10 +141,11 @@ nnc_status binding_call(Trainer *trainer, Binding *binding, int64_t rows, const 
     switch (session_call(trainer->session, binding->function, dims, binding->buffers, trainer->spec->seed,
                          (uint64_t)trainer->step, &failure)) {
     case CALL_OK: return NNC_OK;
-    case CALL_NO_MEMORY: return NNC_MEMORY;
+    case CALL_NO_MEMORY: report_memory(trainer, binding->function, &failure, rows); return NNC_MEMORY;
+    case CALL_SIZES: report_sizes(trainer, &failure, rows); return NNC_DATA;
     case CALL_FAILED: break;
     }
-    report_failure(trainer, binding->function, &failure, rows, part, order);
+    report_failure(trainer, &failure, rows, part, order);
     return NNC_DATA;
 }
 

@@ -80,7 +80,7 @@ static bool reserve_arena(Session *session, int64_t bytes)
     session->arena_bytes = 0;
     session->arena = NULL;
     void *memory = NULL;
-    if (posix_memalign(&memory, 64, (size_t)(bytes + 63) / 64 * 64) != 0)
+    if (posix_memalign(&memory, 64, ((size_t)bytes + 63) / 64 * 64) != 0)
         return false;
     session->arena = memory;
     session->arena_bytes = bytes;
@@ -91,7 +91,7 @@ static CallStatus first_failure(const Session *session, const Function *function
 {
     for (int site = 0; site < function->failure_count; site++) {
         if (session->failures[site] != -1) {
-            *failure = (CallFailure){.site = site, .element = session->failures[site]};
+            *failure = (CallFailure){.site = &function->sites[site], .element = session->failures[site]};
             return CALL_FAILED;
         }
     }
@@ -101,12 +101,16 @@ static CallStatus first_failure(const Session *session, const Function *function
 CallStatus session_call(Session *session, const Function *function, const int64_t *dims, void *const *buffers,
                         uint64_t seed, uint64_t step, CallFailure *failure)
 {
+    *failure = (CallFailure){.site = function->broken ? function->broken(function, dims) : NULL};
+    if (failure->site)
+        return CALL_SIZES;
     if (!reserve_slots(&session->table, &session->table_size, function->table_size) ||
         !reserve_slots(&session->failures, &session->failure_count, function->failure_count))
         return CALL_NO_MEMORY;
-    int64_t bytes = function->plan(function, dims, session->table);
-    if (bytes < 0 || !reserve_arena(session, bytes))
+    failure->bytes = function->plan(function, dims, session->table);
+    if (failure->bytes < 0 || !reserve_arena(session, failure->bytes))
         return CALL_NO_MEMORY;
+    failure->bytes = 0;
     for (int site = 0; site < function->failure_count; site++)
         session->failures[site] = -1;
     nnc_call call = {

@@ -43,6 +43,8 @@ struct Function {
     int64_t (*plan)(const Function *self, const int64_t *dims, int64_t *table);
     /* Sizes of one argument for given dims; negative sizes mean overflow. */
     void (*shape)(const Function *self, const int64_t *dims, int arg, int64_t *sizes);
+    /* The first relation of sizes, left open by the compiler, that dims break; NULL: none. A NULL callback: none is open. */
+    const FailureSite *(*broken)(const Function *self, const int64_t *dims);
     /* Runs once. false: memory was refused (the interpreter's). */
     bool (*step)(const Function *self, const nnc_call *call);
     void *engine; /* of whoever made it */
@@ -52,11 +54,12 @@ int function_arg(const Function *function, ArgKind kind, const char *name); /* -
 /* Elements of an argument for given dims; -1: overflow. */
 int64_t function_elements(const Function *function, const int64_t *dims, int arg);
 
-typedef enum { CALL_OK, CALL_NO_MEMORY, CALL_FAILED } CallStatus;
+typedef enum { CALL_OK, CALL_NO_MEMORY, CALL_SIZES, CALL_FAILED } CallStatus;
 
 typedef struct {
-    int site;         /* index in function->sites */
-    int64_t element;
+    const FailureSite *site; /* CALL_SIZES, CALL_FAILED */
+    int64_t element;         /* CALL_FAILED */
+    int64_t bytes;           /* CALL_NO_MEMORY: of the plan; negative: more than can be counted; 0: not of the plan */
 } CallFailure;
 
 typedef struct Session Session;
@@ -65,7 +68,7 @@ typedef struct Session Session;
 Session *session_new(nnc_parallel *parallel, void *pool);
 void session_free(Session *session);
 /* Runs the function on buffers (one address per argument). Memory of the arena is kept between calls and grown when dims ask for
- * more. CALL_FAILED: *failure has the lowest failing element of the first failing site. */
+ * more. CALL_SIZES: nothing ran. CALL_FAILED: *failure has the lowest failing element of the first failing site. */
 CallStatus session_call(Session *session, const Function *function, const int64_t *dims, void *const *buffers,
                         uint64_t seed, uint64_t step, CallFailure *failure);
 int64_t session_arena_bytes(const Session *session);  /* largest arena taken so far, as planned */

@@ -12,14 +12,16 @@
 static int64_t steps_of_epoch(const TrainSpec *spec)
 {
     int64_t rows = spec->parts[NNC_PART_TRAIN].count;
-    return spec->drop_last ? rows / spec->batch : (rows + spec->batch - 1) / spec->batch;
+    return rows / spec->batch + (!spec->drop_last && rows % spec->batch != 0);
 }
 
 /* None when an epoch has no step (no rows, or fewer than a batch that may not be short). */
 int64_t trainer_planned_steps(const TrainSpec *spec)
 {
-    int64_t each = steps_of_epoch(spec);
-    return spec->steps > 0 && each > 0 ? spec->steps : spec->epochs * each;
+    int64_t each = steps_of_epoch(spec), steps;
+    if (spec->steps > 0 && each > 0)
+        return spec->steps;
+    return __builtin_mul_overflow(spec->epochs, each, &steps) ? INT64_MAX : steps;
 }
 
 static int64_t planned_epochs(const TrainSpec *spec)
