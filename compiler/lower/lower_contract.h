@@ -1,15 +1,18 @@
-/* Contractions (dot and conv) as one shape of loop nest, between the analysis and the emission of tiles.
+/* Contractions (dot and conv) as one shape of loop nest, between the analysis and the emission of
+ * tiles.
  *
  *   result[out axes] = sum over k axes, in this order, of x[..] * y[..]
  *
- * Every axis has a size and a stride on each operand, so a dot and a convolution that needs no padding are the same thing:
+ * Every axis has a size and a stride on each operand, so a dot and a convolution that needs no
+ * padding are the same thing:
  *
- *   conv x[N,H,W,C] y[3,3,C,O]:   out n (x: HWC, y: 0)  r (x: WC, y: 0)  s (x: C, y: 0)  o (x: 0, y: 1)
- *                                 k   u (x: WC, y: 3CO) v (x: C, y: CO)  c (x: 1, y: O)
+ *   conv x[N,H,W,C] y[3,3,C,O]:   out n (x: HWC, y: 0)  r (x: WC, y: 0)  s (x: C, y: 0)  o (x: 0,
+ * y: 1) k   u (x: WC, y: 3CO) v (x: C, y: CO)  c (x: 1, y: O)
  *
- * Neighbouring axes with matching strides are merged (v and c above). A spatial axis whose taps may fall outside of x or
- * between its elements keeps a Window, and its taps are bounded. One out axis is the vector axis, up to MAX_TILE_ROWS positions of
- * other out axes are the rows of a register tile. Internal to compiler/lower. */
+ * Neighbouring axes with matching strides are merged (v and c above). A spatial axis whose taps may
+ * fall outside of x or between its elements keeps a Window, and its taps are bounded. One out axis
+ * is the vector axis, up to MAX_TILE_ROWS positions of other out axes are the rows of a register
+ * tile. Internal to compiler/lower. */
 #ifndef NNC_LOWER_LOWER_CONTRACT_H
 #define NNC_LOWER_LOWER_CONTRACT_H
 #include "compiler/lower/context.h"
@@ -20,14 +23,15 @@ typedef enum { SIDE_X, SIDE_Y, SIDES } Side;
 
 typedef struct {
     const Dim *size;
-    int64_t count;             /* the constant size, -1: free */
-    const Dim *stride[SIDES];  /* in elements */
-    uint8_t first, axes;       /* out axes: the run of axes of the result that it is */
-    int8_t window;             /* the checked window it is the position or the tap of, NO_WINDOW */
+    int64_t count;            /* the constant size, -1: free */
+    const Dim *stride[SIDES]; /* in elements */
+    uint8_t first, axes;      /* out axes: the run of axes of the result that it is */
+    int8_t window;            /* the checked window it is the position or the tap of, NO_WINDOW */
 } ContractAxis;
 
-/* A spatial axis of x under position r and tap t: x is read at p / dilate_x with p = r*stride + t*dilate_y - pad, where p is in
- * [0, (extent - 1) * dilate_x] and divisible by dilate_x; other taps are not terms. */
+/* A spatial axis of x under position r and tap t: x is read at p / dilate_x with p = r*stride +
+ * t*dilate_y - pad, where p is in [0, (extent - 1) * dilate_x] and divisible by dilate_x; other
+ * taps are not terms. */
 typedef struct {
     const Dim *extent, *pad, *unit; /* unit: stride of the axis in x */
     int64_t stride, dilate_x, dilate_y;
@@ -44,37 +48,43 @@ typedef struct {
     int64_t leaf; /* of k[0], 0: one chain */
 } Contraction;
 
-/* Long sums may pass through scratch memory, [parts of k[0]][result]: leaves become items of their own, added up by a second
- * kernel; or one item does all of its tiles for a block of k[0] at a time, while that part of y stays in the cache. */
+/* Long sums may pass through scratch memory, [parts of k[0]][result]: leaves become items of their
+ * own, added up by a second kernel; or one item does all of its tiles for a block of k[0] at a
+ * time, while that part of y stays in the cache. */
 typedef enum { SPLIT_NONE, SPLIT_LEAVES, SPLIT_BLOCKS } Split;
 
-/* How the loops run. A panel is `vectors` vectors of `lanes` lanes along the vector axis; a tile is a panel by `rows`
- * positions of the row axis by all positions of the covered axes. */
+/* How the loops run. A panel is `vectors` vectors of `lanes` lanes along the vector axis; a tile is
+ * a panel by `rows` positions of the row axis by all positions of the covered axes. */
 typedef struct {
     int vector, lanes, vectors; /* vector: index in out, NO_AXIS: scalars */
     int row, rows;              /* row: index in out, NO_AXIS: the tile is the covered axes only */
     int covered[MAX_RANK], covered_count;
-    int covered_rows;           /* product of their sizes */
-    int64_t group;              /* tiles along the row axis per item, 0: all */
-    bool inside[MAX_RANK];      /* out axes outside of the tile that one item does all of, block by block of k */
-    bool packed;                /* y is read from scratch, panel by panel: [y's out axes][panel][k][vectors * lanes] */
-    int64_t block;              /* panels per item, 0: all */
+    int covered_rows;      /* product of their sizes */
+    int64_t group;         /* tiles along the row axis per item, 0: all */
+    bool inside[MAX_RANK]; /* out axes outside of the tile that one item does all of, block by block
+                              of k */
+    bool packed;   /* y is read from scratch, panel by panel: [y's out axes][panel][k][vectors *
+                      lanes] */
+    int64_t block; /* panels per item, 0: all */
     Split split;
-    int64_t k_block;            /* SPLIT_BLOCKS: indices of k[0] at a time; SPLIT_LEAVES: per leaf */
-    int64_t k_inner;            /* SPLIT_BLOCKS with k_block = 1: indices of k[1] at a time, 0: all */
+    int64_t k_block; /* SPLIT_BLOCKS: indices of k[0] at a time; SPLIT_LEAVES: per leaf */
+    int64_t k_inner; /* SPLIT_BLOCKS with k_block = 1: indices of k[1] at a time, 0: all */
     int64_t grain;
 } TilePlan;
 
 /* The contraction of a CONTRACT group, merged. */
 Contraction contraction_of(const Schedule *schedule, const Group *group);
-/* The plan, a function of the contraction, the target and the hints of free dimensions; none of it changes a bit. */
-TilePlan tile_plan(const Schedule *schedule, const Contraction *contraction, const LowerOptions *options);
+/* The plan, a function of the contraction, the target and the hints of free dimensions; none of it
+ * changes a bit. */
+TilePlan tile_plan(const Schedule *schedule, const Contraction *contraction,
+                   const LowerOptions *options);
 bool axis_in_tile(const TilePlan *plan, int out); /* vector, row or covered */
 int64_t dim_hint(const Schedule *schedule, const Dim *dim);
 int64_t panel_width(const TilePlan *plan); /* elements */
 const Dim *panel_total(DimTable *dims, const Contraction *contraction, const TilePlan *plan);
 
-/* Strides of y in the scratch buffer, in elements: [out axes of y][panel][k axes][lane of the panel]. */
+/* Strides of y in the scratch buffer, in elements: [out axes of y][panel][k axes][lane of the
+ * panel]. */
 typedef struct {
     const Dim *k[MAX_RANK], *out[MAX_RANK], *panel, *total;
 } PackedStrides;
@@ -84,14 +94,16 @@ const Dim *result_elements(DimTable *dims, const Contraction *contraction);
 /* The kernel's buffer for the scratch memory of the group, as elements of dtype. */
 uint32_t scratch_buffer(LowerContext *c, const Group *group, DType dtype, Access access);
 /* The kernel that fills the scratch buffer of the group with panels of y. */
-void contract_pack(LowerContext *c, const Contraction *contraction, const TilePlan *plan, const Group *group);
+void contract_pack(LowerContext *c, const Contraction *contraction, const TilePlan *plan,
+                   const Group *group);
 
 /* One register tile, ready to be summed (lower_contract_tile.c). */
 typedef struct {
     bool all;        /* every tap of every row exists */
     KInst *position; /* the same for all rows: bounds are computed; NULL: row_position */
     int64_t row_position[MAX_TILE_ROWS];
-    KInst *low, *high, *base[SIDES], *step[SIDES]; /* with position: the loop over taps, and where they start */
+    KInst *low, *high, *base[SIDES],
+        *step[SIDES]; /* with position: the loop over taps, and where they start */
 } WindowState;
 
 typedef struct {
@@ -99,21 +111,23 @@ typedef struct {
     const Contraction *of;
     const TilePlan *plan;
     int rows, vectors;
-    KInst *mask;                              /* of the last vector, NULL: all lanes exist */
+    KInst *mask; /* of the last vector, NULL: all lanes exist */
     uint32_t buffer[SIDES];
-    KInst *base[SIDES];                       /* element index of row 0, vector 0, first term */
+    KInst *base[SIDES]; /* element index of row 0, vector 0, first term */
     KInst *row_offset[SIDES][MAX_TILE_ROWS];
-    KInst *k_stride[SIDES][MAX_RANK];         /* per k axis */
-    KInst *vector_stride[SIDES];              /* of one step along the vector axis */
-    KInst *k_low[2], *k_high[2];              /* of k[0] and k[1], NULL: all of it */
+    KInst *k_stride[SIDES][MAX_RANK]; /* per k axis */
+    KInst *vector_stride[SIDES];      /* of one step along the vector axis */
+    KInst *k_low[2], *k_high[2];      /* of k[0] and k[1], NULL: all of it */
     WindowState windows[MAX_SPATIAL];
 } Tile;
 
-/* sums[row * vectors + vector]: +0 everywhere; then the terms of the tile are added, without leaves; or all of it. */
+/* sums[row * vectors + vector]: +0 everywhere; then the terms of the tile are added, without
+ * leaves; or all of it. */
 void tile_zero(Tile *tile, KInst **sums);
 void tile_add(Tile *tile, KInst **sums);
 void tile_sum(Tile *tile, KInst **sums);
-/* Sets bounds and starting points of a window whose position is one scalar; k_stride must be set. */
+/* Sets bounds and starting points of a window whose position is one scalar; k_stride must be set.
+ */
 void tile_window_at(Tile *tile, int window, KInst *position);
 
 #endif

@@ -1,9 +1,12 @@
-/* From a dot or conv node and the views of its operands to a Contraction: axes with strides, merged.
+/* From a dot or conv node and the views of its operands to a Contraction: axes with strides,
+ * merged.
  *
- *   dot f32[B, T, 64] f32[64, 10] {contract = 2:0}     out (B*T: 64, 0) (10: 0, 1)     k (64: 1, 10)
+ *   dot f32[B, T, 64] f32[64, 10] {contract = 2:0}     out (B*T: 64, 0) (10: 0, 1)     k (64: 1,
+ * 10)
  *
- * B and T became one axis, because B has the stride T * 64 on x and none on y. Merging makes tiles full and loops long, and
- * keeps the order of the sums: only neighbours in the order of k are merged. */
+ * B and T became one axis, because B has the stride T * 64 on x and none on y. Merging makes tiles
+ * full and loops long, and keeps the order of the sums: only neighbours in the order of k are
+ * merged. */
 #include "compiler/lower/lower_contract.h"
 
 typedef struct {
@@ -12,18 +15,22 @@ typedef struct {
     Contraction *to;
 } Analysis;
 
-static const Dim *scaled(const Analysis *a, const Dim *dim, int64_t by) {
+static const Dim *scaled(const Analysis *a, const Dim *dim, int64_t by)
+{
     return dim_mul(a->dims, dim, dim_const(a->dims, by));
 }
 
-static ContractAxis axis_new(const Analysis *a, const Dim *size, const Dim *x, const Dim *y) {
+static ContractAxis axis_new(const Analysis *a, const Dim *size, const Dim *x, const Dim *y)
+{
     const Dim *zero = dim_const(a->dims, 0);
-    ContractAxis axis = {.size = size, .count = -1, .stride = {x ? x : zero, y ? y : zero}, .window = NO_WINDOW};
+    ContractAxis axis = {
+        .size = size, .count = -1, .stride = {x ? x : zero, y ? y : zero}, .window = NO_WINDOW};
     dim_is_const(size, &axis.count);
     return axis;
 }
 
-static ContractAxis *add_out(Analysis *a, const Dim *size, const Dim *x, const Dim *y) {
+static ContractAxis *add_out(Analysis *a, const Dim *size, const Dim *x, const Dim *y)
+{
     Contraction *to = a->to;
     to->out[to->outs] = axis_new(a, size, x, y);
     to->out[to->outs].first = (uint8_t)to->outs;
@@ -31,12 +38,14 @@ static ContractAxis *add_out(Analysis *a, const Dim *size, const Dim *x, const D
     return &to->out[to->outs++];
 }
 
-static ContractAxis *add_k(Analysis *a, const Dim *size, const Dim *x, const Dim *y) {
+static ContractAxis *add_k(Analysis *a, const Dim *size, const Dim *x, const Dim *y)
+{
     a->to->k[a->to->ks] = axis_new(a, size, x, y);
     return &a->to->k[a->to->ks++];
 }
 
-static bool has(Axes axes, int axis) {
+static bool has(Axes axes, int axis)
+{
     for (int i = 0; i < axes.count; i++) {
         if (axes.axis[i] == axis) {
             return true;
@@ -45,7 +54,8 @@ static bool has(Axes axes, int axis) {
     return false;
 }
 
-static void analyse_dot(Analysis *a, const Node *node) {
+static void analyse_dot(Analysis *a, const Node *node)
+{
     const Axes batch[SIDES] = {node->attr.dot.batch_x, node->attr.dot.batch_y};
     const Axes summed[SIDES] = {node->attr.dot.contract_x, node->attr.dot.contract_y};
     const View *x = a->view[SIDE_X], *y = a->view[SIDE_Y];
@@ -69,8 +79,9 @@ static void analyse_dot(Analysis *a, const Node *node) {
 }
 
 /* Is every tap of every position inside of x and on an element? */
-static bool window_is_free(const Window *window, const ContractAxis *position, const ContractAxis *tap,
-                           const Dim *pad_high) {
+static bool window_is_free(const Window *window, const ContractAxis *position,
+                           const ContractAxis *tap, const Dim *pad_high)
+{
     int64_t low, high, extent;
     if (window->dilate_x != 1 || !dim_is_const(window->pad, &low) || low > 0) {
         return false;
@@ -79,20 +90,28 @@ static bool window_is_free(const Window *window, const ContractAxis *position, c
         return true; /* the shape rule took the number of positions from this */
     }
     return dim_is_const(window->extent, &extent) && position->count >= 0 && tap->count >= 0 &&
-           (position->count - 1) * window->stride + (tap->count - 1) * window->dilate_y - low < extent;
+           (position->count - 1) * window->stride + (tap->count - 1) * window->dilate_y - low <
+               extent;
 }
 
 /* Spatial axis i: its position among the out axes, its tap among the k axes. */
-static void analyse_window(Analysis *a, const Node *node, int i, ContractAxis *position, ContractAxis *tap) {
+static void analyse_window(Analysis *a, const Node *node, int i, ContractAxis *position,
+                           ContractAxis *tap)
+{
     const View *x = a->view[SIDE_X];
     Contraction *to = a->to;
     const Dim *unit = x->stride[2 + i];
-    Window window = {x->dims[2 + i], node->attr.conv.pad_low[i], unit, node->attr.conv.stride[i],
-                     node->attr.conv.dilate_x[i], node->attr.conv.dilate_y[i]};
+    Window window = {x->dims[2 + i],
+                     node->attr.conv.pad_low[i],
+                     unit,
+                     node->attr.conv.stride[i],
+                     node->attr.conv.dilate_x[i],
+                     node->attr.conv.dilate_y[i]};
     if (window.dilate_x == 1) {
         position->stride[SIDE_X] = scaled(a, unit, window.stride);
         tap->stride[SIDE_X] = scaled(a, unit, window.dilate_y);
-        to->offset[SIDE_X] = dim_sub(a->dims, to->offset[SIDE_X], dim_mul(a->dims, window.pad, unit));
+        to->offset[SIDE_X] =
+            dim_sub(a->dims, to->offset[SIDE_X], dim_mul(a->dims, window.pad, unit));
     }
     if (!window_is_free(&window, position, tap, node->attr.conv.pad_high[i])) {
         position->window = tap->window = (int8_t)to->window_count;
@@ -101,7 +120,8 @@ static void analyse_window(Analysis *a, const Node *node, int i, ContractAxis *p
 }
 
 /* x[G,N,S..,C] y[G,K..,C,O] -> [G,N,R..,O] */
-static void analyse_conv(Analysis *a, const Node *node, bool channels_slowest) {
+static void analyse_conv(Analysis *a, const Node *node, bool channels_slowest)
+{
     const View *x = a->view[SIDE_X], *y = a->view[SIDE_Y];
     int spatial = node->attr.conv.spatial, channel = 2 + spatial;
     ContractAxis *position[MAX_SPATIAL], *tap[MAX_SPATIAL];
@@ -126,7 +146,8 @@ static void analyse_conv(Analysis *a, const Node *node, bool channels_slowest) {
 }
 
 /* Makes one axis of an outer and an inner one where that is possible. */
-static bool merge(DimTable *dims, ContractAxis *outer, const ContractAxis *inner, bool only_ones) {
+static bool merge(DimTable *dims, ContractAxis *outer, const ContractAxis *inner, bool only_ones)
+{
     if (inner->count == 1 && inner->window == NO_WINDOW) {
         outer->axes += inner->axes;
         return true;
@@ -154,7 +175,8 @@ static bool merge(DimTable *dims, ContractAxis *outer, const ContractAxis *inner
 }
 
 /* keep_first: the first axis is cut in leaves, so its indices must stay what they are. */
-static int merge_all(DimTable *dims, ContractAxis *axes, int count, bool keep_first) {
+static int merge_all(DimTable *dims, ContractAxis *axes, int count, bool keep_first)
+{
     int kept = 0;
     for (int i = 0; i < count; i++) {
         if (kept == 0 || !merge(dims, &axes[kept - 1], &axes[i], keep_first && kept == 1)) {
@@ -164,8 +186,10 @@ static int merge_all(DimTable *dims, ContractAxis *axes, int count, bool keep_fi
     return kept;
 }
 
-/* A product commutes: the operand along the last axis of the result becomes y, which is the one that may be packed. */
-static void orient(Contraction *c) {
+/* A product commutes: the operand along the last axis of the result becomes y, which is the one
+ * that may be packed. */
+static void orient(Contraction *c)
+{
     const ContractAxis *last = c->outs > 0 ? &c->out[c->outs - 1] : NULL;
     if (!last || c->window_count > 0 || !dim_is(last->stride[SIDE_Y], 0)) {
         return;
@@ -185,7 +209,8 @@ static void orient(Contraction *c) {
     }
 }
 
-Contraction contraction_of(const Schedule *schedule, const Group *group) {
+Contraction contraction_of(const Schedule *schedule, const Group *group)
+{
     const Node *node = group->node;
     SumOrder order = graph_sum_order(node);
     Contraction result = {.dtype = node->type.dtype, .leaf = order.leaf};

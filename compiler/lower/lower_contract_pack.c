@@ -1,24 +1,29 @@
-/* Packing y into panels, where the lanes of a vector are not neighbours in memory: a weight stored [out, in], the keys of an
- * attention. One item is one panel.
+/* Packing y into panels, where the lanes of a vector are not neighbours in memory: a weight stored
+ * [out, in], the keys of an attention. One item is one panel.
  *
- *   y[n, k] as [64, 512], panels of 32   ->   scratch [2][512][32]:  scratch[p][k][j] = y[32 p + j, k]
+ *   y[n, k] as [64, 512], panels of 32   ->   scratch [2][512][32]:  scratch[p][k][j] = y[32 p + j,
+ * k]
  *
- * Blocks of lanes x lanes elements are transposed in registers: log2(lanes) rounds of exchanges between vectors whose numbers
- * differ in one bit. Lanes beyond the end of the axis hold anything: the tile that reads them masks its result. */
+ * Blocks of lanes x lanes elements are transposed in registers: log2(lanes) rounds of exchanges
+ * between vectors whose numbers differ in one bit. Lanes beyond the end of the axis hold anything:
+ * the tile that reads them masks its result. */
 #include "compiler/lower/lower_contract.h"
 #include "runtime/base/bug.h"
 
 enum { MAX_LANES = 64, MIN_GRAIN_ELEMENTS = 16384 };
 
-int64_t panel_width(const TilePlan *plan) {
+int64_t panel_width(const TilePlan *plan)
+{
     return (int64_t)plan->lanes * plan->vectors;
 }
 
-const Dim *panel_total(DimTable *dims, const Contraction *of, const TilePlan *plan) {
+const Dim *panel_total(DimTable *dims, const Contraction *of, const TilePlan *plan)
+{
     return dim_ceildiv(dims, of->out[plan->vector].size, dim_const(dims, panel_width(plan)));
 }
 
-PackedStrides packed_strides(DimTable *dims, const Contraction *of, const TilePlan *plan) {
+PackedStrides packed_strides(DimTable *dims, const Contraction *of, const TilePlan *plan)
+{
     PackedStrides strides;
     const Dim *stride = dim_const(dims, panel_width(plan));
     for (int i = of->ks - 1; i >= 0; i--) {
@@ -38,13 +43,15 @@ PackedStrides packed_strides(DimTable *dims, const Contraction *of, const TilePl
     return strides;
 }
 
-uint32_t scratch_buffer(LowerContext *c, const Group *group, DType dtype, Access access) {
+uint32_t scratch_buffer(LowerContext *c, const Group *group, DType dtype, Access access)
+{
     uint32_t buffer = lower_buffer(c, group->scratch, access);
     c->kernel->buffers.data[buffer].dtype = dtype;
     return buffer;
 }
 
-const Dim *result_elements(DimTable *dims, const Contraction *of) {
+const Dim *result_elements(DimTable *dims, const Contraction *of)
+{
     const Dim *elements = dim_const(dims, 1);
     for (int a = 0; a < of->outs; a++) {
         elements = dim_mul(dims, elements, of->out[a].size);
@@ -58,47 +65,54 @@ typedef struct {
     const TilePlan *plan;
     uint32_t from, to;
     KInst *from_stride[MAX_RANK], *to_stride[MAX_RANK]; /* per k axis */
-    KInst *lane_stride, *size, *last;                   /* of the vector axis in y; its size; size - 1 */
-    KInst *column;                                      /* first lane of the panel */
+    KInst *lane_stride, *size, *last; /* of the vector axis in y; its size; size - 1 */
+    KInst *column;                    /* first lane of the panel */
 } Pack;
 
 typedef struct {
     KInst *from, *to; /* element indices of the panel's first lane */
 } Place2;
 
-static KInst *op(Pack *p, KOp code, KInst *x, KInst *y) {
+static KInst *op(Pack *p, KOp code, KInst *x, KInst *y)
+{
     return kir_binary(&p->c->b, code, x, y);
 }
 
-static KInst *constant(Pack *p, int64_t value) {
+static KInst *constant(Pack *p, int64_t value)
+{
     return kir_index(&p->c->b, value);
 }
 
-static Place2 moved(Pack *p, Place2 at, int level, KInst *by) {
+static Place2 moved(Pack *p, Place2 at, int level, KInst *by)
+{
     at.from = op(p, K_ADD, at.from, op(p, K_MUL, by, p->from_stride[level]));
     at.to = op(p, K_ADD, at.to, op(p, K_MUL, by, p->to_stride[level]));
     return at;
 }
 
-static KInst *open_loop(Pack *p, KInst *low, KInst *high, int64_t step) {
+static KInst *open_loop(Pack *p, KInst *low, KInst *high, int64_t step)
+{
     KInst *loop = kir_for(&p->c->b, low, high, step, NULL, 0);
     lower_scope_open(p->c);
     return loop;
 }
 
-static void close_loop(Pack *p, KInst *loop) {
+static void close_loop(Pack *p, KInst *loop)
+{
     lower_scope_close(p->c);
     kir_end_for(&p->c->b, loop, NULL);
 }
 
 /* Does every panel lie wholly inside the axis? */
-static bool panels_are_full(const Pack *p) {
+static bool panels_are_full(const Pack *p)
+{
     int64_t count = p->of->out[p->plan->vector].count;
     return count >= 0 && count % panel_width(p->plan) == 0;
 }
 
 /* Position of a lane on the vector axis relative to the panel, kept inside of it. */
-static KInst *lane_offset(Pack *p, KInst *first, int64_t lane) {
+static KInst *lane_offset(Pack *p, KInst *first, int64_t lane)
+{
     KInst *offset = op(p, K_ADD, first, constant(p, lane));
     if (!panels_are_full(p)) {
         offset = op(p, K_IMIN, offset, op(p, K_SUB, p->last, p->column));
@@ -107,20 +121,23 @@ static KInst *lane_offset(Pack *p, KInst *first, int64_t lane) {
 }
 
 /* One k at a time: gathers, or loads where the lanes are neighbours. */
-static void copy_column(Pack *p, Place2 at) {
+static void copy_column(Pack *p, Place2 at)
+{
     KBuilder *b = &p->c->b;
     int lanes = p->plan->lanes;
     int64_t stride = 0;
     bool neighbours = kir_constant(p->lane_stride, &stride) && stride == 1;
     for (int v = 0; v < p->plan->vectors; v++) {
-        KInst *lane = kir_binary(b, K_ADD, kir_iota(b, DT_I64, lanes), constant(p, (int64_t)v * lanes));
+        KInst *lane =
+            kir_binary(b, K_ADD, kir_iota(b, DT_I64, lanes), constant(p, (int64_t)v * lanes));
         KInst *left = op(p, K_SUB, p->size, p->column), *mask = NULL;
         if (!panels_are_full(p)) {
             mask = kir_binary(b, K_LT, lane, kir_splat(b, left, lanes));
         }
         KInst *index = op(p, K_ADD, at.from, constant(p, (int64_t)v * lanes));
         if (!neighbours) {
-            index = kir_binary(b, K_ADD, kir_splat(b, at.from, lanes), kir_binary(b, K_MUL, lane, p->lane_stride));
+            index = kir_binary(b, K_ADD, kir_splat(b, at.from, lanes),
+                               kir_binary(b, K_MUL, lane, p->lane_stride));
         }
         KInst *value = kir_load(b, p->from, index, lanes, mask);
         kir_store(b, p->to, op(p, K_ADD, at.to, constant(p, (int64_t)v * lanes)), value, NULL);
@@ -128,7 +145,8 @@ static void copy_column(Pack *p, Place2 at) {
 }
 
 /* lanes vectors of lanes elements: element j of vector i goes to element i of vector j. */
-static void transpose(KBuilder *b, KInst **rows, int lanes) {
+static void transpose(KBuilder *b, KInst **rows, int lanes)
+{
     int32_t low[MAX_LANES], high[MAX_LANES];
     for (int bit = 1; bit < lanes; bit *= 2) {
         for (int lane = 0; lane < lanes; lane++) {
@@ -146,14 +164,16 @@ static void transpose(KBuilder *b, KInst **rows, int lanes) {
 }
 
 /* `lanes` neighbouring k of every vector of the panel. */
-static void copy_block(Pack *p, Place2 at) {
+static void copy_block(Pack *p, Place2 at)
+{
     KBuilder *b = &p->c->b;
     int lanes = p->plan->lanes;
     KInst *rows[MAX_LANES];
     KInst *loop = open_loop(p, constant(p, 0), constant(p, panel_width(p->plan)), lanes);
     KInst *first = kir_loop_arg(loop, 0);
     for (int i = 0; i < lanes; i++) {
-        rows[i] = kir_load(b, p->from, op(p, K_ADD, at.from, lane_offset(p, first, i)), lanes, NULL);
+        rows[i] =
+            kir_load(b, p->from, op(p, K_ADD, at.from, lane_offset(p, first, i)), lanes, NULL);
     }
     transpose(b, rows, lanes);
     for (int i = 0; i < lanes; i++) {
@@ -163,14 +183,16 @@ static void copy_block(Pack *p, Place2 at) {
     close_loop(p, loop);
 }
 
-static void copy_level(Pack *p, int level, Place2 at) {
+static void copy_level(Pack *p, int level, Place2 at)
+{
     if (level == p->of->ks) {
         copy_column(p, at);
         return;
     }
     KInst *size = lower_dim(p->c, p->of->k[level].size), *from = constant(p, 0);
     int64_t stride, lanes = p->plan->lanes;
-    bool blocks = level == p->of->ks - 1 && kir_constant(p->from_stride[level], &stride) && stride == 1;
+    bool blocks =
+        level == p->of->ks - 1 && kir_constant(p->from_stride[level], &stride) && stride == 1;
     if (blocks && lanes > 1) {
         KInst *loop = open_loop(p, from, op(p, K_SUB, size, constant(p, lanes - 1)), lanes);
         copy_block(p, moved(p, at, level, kir_loop_arg(loop, 0)));
@@ -182,12 +204,15 @@ static void copy_level(Pack *p, int level, Place2 at) {
     close_loop(p, loop);
 }
 
-/* Sets the column and the places of the panel of an item: (out axes of y, panel), the panel fastest. */
-static Place2 enter_panel(Pack *p, KInst *item, const PackedStrides *strides) {
+/* Sets the column and the places of the panel of an item: (out axes of y, panel), the panel
+ * fastest. */
+static Place2 enter_panel(Pack *p, KInst *item, const PackedStrides *strides)
+{
     LowerContext *c = p->c;
     DimTable *dims = c->schedule->graph->dims;
     KInst *panels = lower_dim(c, panel_total(dims, p->of, p->plan));
-    Place2 at = {lower_dim(c, p->of->offset[SIDE_Y]), op(p, K_MUL, item, lower_dim(c, strides->panel))};
+    Place2 at = {lower_dim(c, p->of->offset[SIDE_Y]),
+                 op(p, K_MUL, item, lower_dim(c, strides->panel))};
     p->column = op(p, K_MUL, op(p, K_IMOD, item, panels), constant(p, panel_width(p->plan)));
     item = op(p, K_IDIV, item, panels);
     for (int a = p->of->outs - 1; a >= 0; a--) {
@@ -203,12 +228,14 @@ static Place2 enter_panel(Pack *p, KInst *item, const PackedStrides *strides) {
     return at;
 }
 
-static int64_t pack_grain(const LowerContext *c, const PackedStrides *strides) {
+static int64_t pack_grain(const LowerContext *c, const PackedStrides *strides)
+{
     int64_t elements = dim_hint(c->schedule, strides->panel);
     return elements > 0 && elements < MIN_GRAIN_ELEMENTS ? MIN_GRAIN_ELEMENTS / elements : 1;
 }
 
-void contract_pack(LowerContext *c, const Contraction *of, const TilePlan *plan, const Group *group) {
+void contract_pack(LowerContext *c, const Contraction *of, const TilePlan *plan, const Group *group)
+{
     NNC_ASSERT(plan->lanes <= MAX_LANES);
     DimTable *dims = c->schedule->graph->dims;
     PackedStrides strides = packed_strides(dims, of, plan);

@@ -1,15 +1,29 @@
 /* Which axis runs over the lanes, which over the rows of a tile, how large tiles and items are.
  *
- * Tiles come from the register file: rows * vectors accumulators, one panel row of y and one repeated element of x must fit, so 32
- * registers give 6x4, 8x3, 13x2, and 16 give 6x2. Among those the cheapest for the whole result is taken, by a model of
- * two multiply-adds and two loads a cycle with a latency of four; half empty tiles at the edges count in full.
+ * Tiles come from the register file: rows * vectors accumulators, one panel row of y and one
+ * repeated element of x must fit, so 32 registers give 6x4, 8x3, 13x2, and 16 give 6x2. Among those
+ * the cheapest for the whole result is taken, by a model of two multiply-adds and two loads a cycle
+ * with a latency of four; half empty tiles at the edges count in full.
  *
- *   f32 dot, result [B, 100], 16 lanes: 7 vectors.  14x2: panels of 2 2 2 1   8x3: 3 3 1   6x4: 4 3   -> 6x4
+ *   f32 dot, result [B, 100], 16 lanes: 7 vectors.  14x2: panels of 2 2 2 1   8x3: 3 3 1   6x4: 4 3
+ * -> 6x4
  *
  * The plan changes time only: every accumulator is the same chain in every plan. */
 #include "compiler/lower/lower_contract.h"
 
-enum { SMALL_AXIS = 4, MAX_COVERED_ROWS = 12, MIN_ITEMS = 16, FEW_ROWS = 16, LINE_BYTES = 64, MAX_INSIDE = 64, FEW_ITEMS = 6, PACK_FROM_ROWS = 8, PACK_LARGE_FROM_ROWS = 48, FAR_BYTES = 1024, MAX_BORDER_CODE = 1500 };
+enum {
+    SMALL_AXIS = 4,
+    MAX_COVERED_ROWS = 12,
+    MIN_ITEMS = 16,
+    FEW_ROWS = 16,
+    LINE_BYTES = 64,
+    MAX_INSIDE = 64,
+    FEW_ITEMS = 6,
+    PACK_FROM_ROWS = 8,
+    PACK_LARGE_FROM_ROWS = 48,
+    FAR_BYTES = 1024,
+    MAX_BORDER_CODE = 1500
+};
 
 #define MIN_GRAIN_FLOPS 5e5
 
@@ -20,12 +34,14 @@ typedef struct {
     TilePlan plan;
 } Planner;
 
-int64_t dim_hint(const Schedule *schedule, const Dim *dim) {
+int64_t dim_hint(const Schedule *schedule, const Dim *dim)
+{
     int64_t value = dim_eval(dim, schedule->hints);
     return value > 0 ? value : 0;
 }
 
-bool axis_in_tile(const TilePlan *plan, int out) {
+bool axis_in_tile(const TilePlan *plan, int out)
+{
     for (int i = 0; i < plan->covered_count; i++) {
         if (plan->covered[i] == out) {
             return true;
@@ -34,19 +50,23 @@ bool axis_in_tile(const TilePlan *plan, int out) {
     return out == plan->vector || out == plan->row;
 }
 
-static int64_t hint(const Planner *p, const ContractAxis *axis) {
+static int64_t hint(const Planner *p, const ContractAxis *axis)
+{
     return axis->count >= 0 ? axis->count : dim_hint(p->schedule, axis->size);
 }
 
-static int64_t at_least_one(int64_t x) {
+static int64_t at_least_one(int64_t x)
+{
     return x > 0 ? x : 1;
 }
 
-static int64_t ceil_divide(int64_t x, int64_t y) {
+static int64_t ceil_divide(int64_t x, int64_t y)
+{
     return (x + y - 1) / y;
 }
 
-static double product(const Planner *p, const ContractAxis *axes, int count) {
+static double product(const Planner *p, const ContractAxis *axes, int count)
+{
     double all = 1;
     for (int i = 0; i < count; i++) {
         all *= (double)at_least_one(hint(p, &axes[i]));
@@ -58,12 +78,15 @@ static double product(const Planner *p, const ContractAxis *axes, int count) {
 
 typedef enum { STRIDE_NONE, STRIDE_UNIT, STRIDE_OTHER } StrideKind;
 
-static StrideKind stride_kind(const Dim *stride) {
+static StrideKind stride_kind(const Dim *stride)
+{
     return dim_is(stride, 0) ? STRIDE_NONE : dim_is(stride, 1) ? STRIDE_UNIT : STRIDE_OTHER;
 }
 
-static int64_t lanes_for(const Planner *p, const ContractAxis *axis) {
-    int64_t bytes = p->options.vector_bytes, width = bytes / (int64_t)dtype_bytes(p->of->dtype), lanes = width;
+static int64_t lanes_for(const Planner *p, const ContractAxis *axis)
+{
+    int64_t bytes = p->options.vector_bytes, width = bytes / (int64_t)dtype_bytes(p->of->dtype),
+            lanes = width;
     while (axis->count >= 0 && lanes / 2 >= axis->count && lanes > 1) {
         lanes /= 2;
     }
@@ -71,7 +94,8 @@ static int64_t lanes_for(const Planner *p, const ContractAxis *axis) {
 }
 
 /* How often an element of y is used: positions of the out axes that it does not have. */
-static double uses_of_y(const Planner *p, int out) {
+static double uses_of_y(const Planner *p, int out)
+{
     double rows = 1;
     for (int i = 0; i < p->of->outs; i++) {
         if (i != out && dim_is(p->of->out[i].stride[SIDE_Y], 0)) {
@@ -82,12 +106,15 @@ static double uses_of_y(const Planner *p, int out) {
 }
 
 /* Is there enough use of an element of y to pay for packing it first? */
-static bool pays_to_pack(const Planner *p, int out) {
+static bool pays_to_pack(const Planner *p, int out)
+{
     return uses_of_y(p, out) >= PACK_FROM_ROWS;
 }
 
-/* About how many lanes do useful work in a term when the axis is the vector axis; 0: it cannot be. */
-static double vector_worth(const Planner *p, int out) {
+/* About how many lanes do useful work in a term when the axis is the vector axis; 0: it cannot be.
+ */
+static double vector_worth(const Planner *p, int out)
+{
     const ContractAxis *axis = &p->of->out[out];
     if (axis->window != NO_WINDOW || axis->count == 0) {
         return 0;
@@ -102,7 +129,8 @@ static double vector_worth(const Planner *p, int out) {
     return out == p->of->outs - 1 ? worth : worth * 0.6;
 }
 
-static void choose_vector(Planner *p) {
+static void choose_vector(Planner *p)
+{
     double best = 1; /* scalars */
     p->plan.vector = NO_AXIS;
     p->plan.lanes = p->plan.vectors = 1;
@@ -119,7 +147,8 @@ static void choose_vector(Planner *p) {
 /* ---- rows ---- */
 
 /* Positions of a checked window can be rows only where the tile may be cut by constants. */
-static bool may_be_row(const Planner *p, int out) {
+static bool may_be_row(const Planner *p, int out)
+{
     const ContractAxis *axis = &p->of->out[out];
     if (out == p->plan.vector || axis->count == 0 || axis->count == 1) {
         return false;
@@ -137,12 +166,13 @@ static bool may_be_row(const Planner *p, int out) {
             taps = p->of->k[i].count;
         }
     }
-    return axis->count > 0 && taps >= 0 && window->dilate_x == 1 && dim_is_const(window->extent, NULL) &&
-           dim_is_const(window->pad, NULL);
+    return axis->count > 0 && taps >= 0 && window->dilate_x == 1 &&
+           dim_is_const(window->extent, NULL) && dim_is_const(window->pad, NULL);
 }
 
 /* Code for tiles at the edges of a checked window: taps that differ times tiles that they touch. */
-static bool border_is_short(const Planner *p, int out) {
+static bool border_is_short(const Planner *p, int out)
+{
     const ContractAxis *axis = &p->of->out[out];
     if (axis->window == NO_WINDOW) {
         return true;
@@ -150,17 +180,20 @@ static bool border_is_short(const Planner *p, int out) {
     const Window *window = &p->of->windows[axis->window];
     int64_t pad = 0;
     dim_is_const(window->pad, &pad);
-    int64_t tiles = 2 * ceil_divide(at_least_one(pad), 6 * window->stride), runs = 2 * at_least_one(pad) + 1;
+    int64_t tiles = 2 * ceil_divide(at_least_one(pad), 6 * window->stride),
+            runs = 2 * at_least_one(pad) + 1;
     return tiles * runs * 24 <= MAX_BORDER_CODE;
 }
 
-static int64_t stride_hint(const Planner *p, int out) {
+static int64_t stride_hint(const Planner *p, int out)
+{
     int64_t stride = dim_eval(p->of->out[out].stride[SIDE_X], p->schedule->hints);
     return stride < 0 ? -stride : stride;
 }
 
 /* The candidate with the smallest stride on x that is not taken yet, NO_AXIS: none. */
-static int next_row_axis(const Planner *p) {
+static int next_row_axis(const Planner *p)
+{
     int best = NO_AXIS;
     for (int i = p->of->outs - 1; i >= 0; i--) {
         if (may_be_row(p, i) && border_is_short(p, i) && !axis_in_tile(&p->plan, i) &&
@@ -172,13 +205,15 @@ static int next_row_axis(const Planner *p) {
 }
 
 /* Small axes are covered whole; the first larger one is the row axis. */
-static void choose_rows(Planner *p) {
+static void choose_rows(Planner *p)
+{
     TilePlan *plan = &p->plan;
     plan->row = NO_AXIS;
     plan->rows = plan->covered_rows = 1;
     for (int axis; (axis = next_row_axis(p)) != NO_AXIS;) {
         int64_t count = p->of->out[axis].count;
-        bool small = count >= 0 && count <= SMALL_AXIS && count * plan->covered_rows <= MAX_COVERED_ROWS;
+        bool small =
+            count >= 0 && count <= SMALL_AXIS && count * plan->covered_rows <= MAX_COVERED_ROWS;
         bool checked = p->of->out[axis].window != NO_WINDOW;
         if (!small) {
             plan->row = checked && plan->covered_rows > 1 ? NO_AXIS : axis;
@@ -190,17 +225,23 @@ static void choose_rows(Planner *p) {
 }
 
 /* ---- the size of a tile ----
- * Of every 16 registers one is left to the register allocator: at the very limit it was seen to spill all accumulators. */
+ * Of every 16 registers one is left to the register allocator: at the very limit it was seen to
+ * spill all accumulators. */
 
-static double tile_cost(const Planner *p, int64_t rows, int64_t vectors) {
-    bool x_varies = p->plan.vector != NO_AXIS && !dim_is(p->of->out[p->plan.vector].stride[SIDE_X], 0);
-    double sums = (double)(rows * vectors), loads = (double)vectors + (x_varies ? sums : (double)rows);
+static double tile_cost(const Planner *p, int64_t rows, int64_t vectors)
+{
+    bool x_varies =
+        p->plan.vector != NO_AXIS && !dim_is(p->of->out[p->plan.vector].stride[SIDE_X], 0);
+    double sums = (double)(rows * vectors),
+           loads = (double)vectors + (x_varies ? sums : (double)rows);
     double cost = sums > loads ? sums / 2 : loads / 2;
     return (cost > 4 ? cost : 4) + 0.02 * loads + 0.4;
 }
 
-/* Of one panel: full tiles and what is left. Free rows are those of the hint, at least a few; their rest is single rows. */
-static double rows_cost(const Planner *p, int64_t rows, int64_t vectors) {
+/* Of one panel: full tiles and what is left. Free rows are those of the hint, at least a few; their
+ * rest is single rows. */
+static double rows_cost(const Planner *p, int64_t rows, int64_t vectors)
+{
     int64_t covered = p->plan.covered_rows, count = 1;
     bool known = true;
     if (p->plan.row != NO_AXIS) {
@@ -217,10 +258,13 @@ static double rows_cost(const Planner *p, int64_t rows, int64_t vectors) {
            (double)(rest % third) * tile_cost(p, covered, vectors);
 }
 
-/* Of all tiles of `rows` rows and `vectors` vectors that the result needs, tails included, per position of other axes. */
-static double cost_of(const Planner *p, int64_t rows, int64_t vectors) {
+/* Of all tiles of `rows` rows and `vectors` vectors that the result needs, tails included, per
+ * position of other axes. */
+static double cost_of(const Planner *p, int64_t rows, int64_t vectors)
+{
     const TilePlan *plan = &p->plan;
-    int64_t columns = plan->vector == NO_AXIS ? 1 : at_least_one(hint(p, &p->of->out[plan->vector]));
+    int64_t columns =
+        plan->vector == NO_AXIS ? 1 : at_least_one(hint(p, &p->of->out[plan->vector]));
     int64_t wide = ceil_divide(columns, plan->lanes);
     double total = 0;
     for (int tail = 0; tail < 2; tail++) {
@@ -232,9 +276,11 @@ static double cost_of(const Planner *p, int64_t rows, int64_t vectors) {
     return total;
 }
 
-static void choose_tile(Planner *p) {
+static void choose_tile(Planner *p)
+{
     TilePlan *plan = &p->plan;
-    int64_t registers = p->options.vector_registers - p->options.vector_registers / 16, covered = plan->covered_rows;
+    int64_t registers = p->options.vector_registers - p->options.vector_registers / 16,
+            covered = plan->covered_rows;
     int64_t most_rows = plan->row == NO_AXIS ? 1 : p->of->out[plan->row].count;
     int64_t most_vectors = 1;
     if (plan->vector != NO_AXIS) {
@@ -261,7 +307,8 @@ static void choose_tile(Planner *p) {
 
 /* ---- packing and items ---- */
 
-static bool any_empty(const ContractAxis *axes, int count) {
+static bool any_empty(const ContractAxis *axes, int count)
+{
     for (int i = 0; i < count; i++) {
         if (axes[i].count == 0) {
             return true;
@@ -270,8 +317,10 @@ static bool any_empty(const ContractAxis *axes, int count) {
     return false;
 }
 
-/* Rows of a panel that lie far apart touch a new page each; worth a copy when y is large and used often. */
-static bool rows_of_y_are_apart(const Planner *p) {
+/* Rows of a panel that lie far apart touch a new page each; worth a copy when y is large and used
+ * often. */
+static bool rows_of_y_are_apart(const Planner *p)
+{
     const Contraction *of = p->of;
     if (of->ks == 0) {
         return false;
@@ -280,13 +329,16 @@ static bool rows_of_y_are_apart(const Planner *p) {
     int64_t row = dim_eval(of->k[of->ks - 1].stride[SIDE_Y], p->schedule->hints);
     double panels = (double)hint(p, &of->out[p->plan.vector]) / width;
     double all = product(p, of->k, of->ks) * width * panels * bytes;
-    return (double)row * bytes >= FAR_BYTES && row > 2 * (int64_t)width && all >= (double)p->options.l2_bytes / 2 &&
+    return (double)row * bytes >= FAR_BYTES && row > 2 * (int64_t)width &&
+           all >= (double)p->options.l2_bytes / 2 &&
            uses_of_y(p, p->plan.vector) >= PACK_LARGE_FROM_ROWS;
 }
 
-static void choose_packing(Planner *p) {
+static void choose_packing(Planner *p)
+{
     TilePlan *plan = &p->plan;
-    if (plan->vector == NO_AXIS || any_empty(p->of->k, p->of->ks) || any_empty(p->of->out, p->of->outs)) {
+    if (plan->vector == NO_AXIS || any_empty(p->of->k, p->of->ks) ||
+        any_empty(p->of->out, p->of->outs)) {
         return; /* nothing to pack */
     }
     StrideKind lanes = stride_kind(p->of->out[plan->vector].stride[SIDE_Y]);
@@ -295,7 +347,8 @@ static void choose_packing(Planner *p) {
 }
 
 /* May k[1] be cut? Not where its taps are written out, or where they are not counted one by one. */
-static bool may_cut_inner(const Planner *p) {
+static bool may_cut_inner(const Planner *p)
+{
     const Contraction *of = p->of;
     if (of->ks < 2 || hint(p, &of->k[1]) < 2) {
         return false;
@@ -309,12 +362,14 @@ static bool may_cut_inner(const Planner *p) {
     return window == NO_WINDOW || of->windows[window].dilate_x == 1;
 }
 
-/* How much of k fits: a panel row of y and a line of x per term. The axes that only x has go inside of an item, and tiles
- * along the row axis in groups, so that few items read the same y. */
-static void choose_block(Planner *p, int64_t length) {
+/* How much of k fits: a panel row of y and a line of x per term. The axes that only x has go inside
+ * of an item, and tiles along the row axis in groups, so that few items read the same y. */
+static void choose_block(Planner *p, int64_t length)
+{
     TilePlan *plan = &p->plan;
     const Contraction *of = p->of;
-    double bytes = (double)(plan->lanes * plan->vectors) * (double)dtype_bytes(of->dtype) + LINE_BYTES;
+    double bytes =
+        (double)(plan->lanes * plan->vectors) * (double)dtype_bytes(of->dtype) + LINE_BYTES;
     double fitting = (double)p->options.l2_bytes / 4 / bytes / product(p, of->k + 1, of->ks - 1);
     plan->k_block = fitting < 1 ? 1 : (int64_t)fitting < length ? (int64_t)fitting : length;
     if (fitting < 1 && may_cut_inner(p)) {
@@ -336,12 +391,14 @@ static void choose_block(Planner *p, int64_t length) {
     }
 }
 
-/* Leaves become items where there are several. Blocks of k pay when the panels of y that the tiles of an item read again
- * and again do not fit in the cache. */
-static void choose_split(Planner *p) {
+/* Leaves become items where there are several. Blocks of k pay when the panels of y that the tiles
+ * of an item read again and again do not fit in the cache. */
+static void choose_split(Planner *p)
+{
     TilePlan *plan = &p->plan;
     const Contraction *of = p->of;
-    if (of->ks == 0 || of->k[0].window != NO_WINDOW || any_empty(of->out, of->outs) || any_empty(of->k, of->ks)) {
+    if (of->ks == 0 || of->k[0].window != NO_WINDOW || any_empty(of->out, of->outs) ||
+        any_empty(of->k, of->ks)) {
         return;
     }
     int64_t length = at_least_one(hint(p, &of->k[0]));
@@ -350,7 +407,8 @@ static void choose_split(Planner *p) {
         plan->k_block = of->leaf;
         return;
     }
-    double panel = product(p, of->k, of->ks) * (double)(plan->lanes * plan->vectors) * (double)dtype_bytes(of->dtype);
+    double panel = product(p, of->k, of->ks) * (double)(plan->lanes * plan->vectors) *
+                   (double)dtype_bytes(of->dtype);
     bool several = plan->row != NO_AXIS && hint(p, &of->out[plan->row]) > 2 * plan->rows;
     if (panel > (double)p->options.l2_bytes / 2 && several && length > 1) {
         plan->split = SPLIT_BLOCKS;
@@ -358,7 +416,8 @@ static void choose_split(Planner *p) {
     }
 }
 
-static double panel_count(const Planner *p) {
+static double panel_count(const Planner *p)
+{
     if (p->plan.vector == NO_AXIS) {
         return 1;
     }
@@ -367,7 +426,8 @@ static double panel_count(const Planner *p) {
 }
 
 /* Items at the hints when each does all panels. */
-static double item_count(const Planner *p) {
+static double item_count(const Planner *p)
+{
     double items = 1;
     for (int i = 0; i < p->of->outs; i++) {
         if (!axis_in_tile(&p->plan, i) && !p->plan.inside[i]) {
@@ -375,18 +435,23 @@ static double item_count(const Planner *p) {
         }
     }
     if (p->plan.row != NO_AXIS && p->plan.group > 0) {
-        items *= (double)ceil_divide(at_least_one(hint(p, &p->of->out[p->plan.row])), p->plan.rows * p->plan.group);
+        items *= (double)ceil_divide(at_least_one(hint(p, &p->of->out[p->plan.row])),
+                                     p->plan.rows * p->plan.group);
     }
     return items;
 }
 
-/* Rows of an image stay together, and tiles at the edges of a window must; blocks of k want many tiles, but some items. */
-static void choose_group(Planner *p) {
+/* Rows of an image stay together, and tiles at the edges of a window must; blocks of k want many
+ * tiles, but some items. */
+static void choose_group(Planner *p)
+{
     TilePlan *plan = &p->plan;
     bool together = plan->row == NO_AXIS;
     for (int i = 0; !together && i < p->of->outs; i++) {
-        bool other = !axis_in_tile(plan, i) && !plan->inside[i] && dim_is(p->of->out[i].stride[SIDE_Y], 0);
-        together = (other || p->of->out[plan->row].window != NO_WINDOW) && p->of->out[plan->row].count > 0;
+        bool other =
+            !axis_in_tile(plan, i) && !plan->inside[i] && dim_is(p->of->out[i].stride[SIDE_Y], 0);
+        together =
+            (other || p->of->out[plan->row].window != NO_WINDOW) && p->of->out[plan->row].count > 0;
     }
     plan->group = together ? 0 : 1;
     if (plan->split == SPLIT_BLOCKS && !together) {
@@ -395,12 +460,14 @@ static void choose_group(Planner *p) {
     }
 }
 
-static void choose_items(Planner *p) {
+static void choose_items(Planner *p)
+{
     TilePlan *plan = &p->plan;
     double flops = 2 * product(p, p->of->k, p->of->ks) * product(p, p->of->out, p->of->outs);
     choose_group(p);
     double panels = panel_count(p), items = item_count(p), block = panels;
-    double bytes = product(p, p->of->k, p->of->ks) * plan->lanes * plan->vectors * (double)dtype_bytes(p->of->dtype);
+    double bytes = product(p, p->of->k, p->of->ks) * plan->lanes * plan->vectors *
+                   (double)dtype_bytes(p->of->dtype);
     double fitting = (double)p->options.l2_bytes / 2 / bytes;
     block = fitting < block ? fitting : block;
     if (items * panels / block < MIN_ITEMS && flops > 4 * MIN_GRAIN_FLOPS) {
@@ -415,7 +482,9 @@ static void choose_items(Planner *p) {
     plan->grain = grain < 1 ? 1 : grain > 1e9 ? (int64_t)1e9 : (int64_t)grain;
 }
 
-TilePlan tile_plan(const Schedule *schedule, const Contraction *contraction, const LowerOptions *options) {
+TilePlan tile_plan(const Schedule *schedule, const Contraction *contraction,
+                   const LowerOptions *options)
+{
     Planner p = {schedule, contraction, *options, {.row = NO_AXIS}};
     LowerOptions *target = &p.options;
     target->vector_bytes = target->vector_bytes ? target->vector_bytes : 64;

@@ -1,21 +1,25 @@
 /* The inside of a register tile: the sums of `rows` by `vectors` accumulators over all k axes.
  *
- *   for u = low .. high                       a k axis; short ones are written out, the innermost is unrolled a little
- *     y0 = load y[at + 0], y1 = load y[at + 16]
- *     x0 = load x[at + row 0]    s00 = fma x0 y0 s00    s01 = fma x0 y1 s01
- *     x1 = load x[at + row 1]    s10 = fma x1 y0 s10    s11 = fma x1 y1 s11
+ *   for u = low .. high                       a k axis; short ones are written out, the innermost
+ * is unrolled a little y0 = load y[at + 0], y1 = load y[at + 16] x0 = load x[at + row 0]    s00 =
+ * fma x0 y0 s00    s01 = fma x0 y1 s01 x1 = load x[at + row 1]    s10 = fma x1 y0 s10    s11 = fma
+ * x1 y1 s11
  *
- * Each accumulator is one ascending chain from +0, whatever the shape of the tile: this is where the order of
- * graph/order.h is obeyed. Taps that do not exist are never multiplied by zero. For rows that are positions of a checked window, the
- * taps are cut into runs in which the same rows take part; the others sit the run out:
+ * Each accumulator is one ascending chain from +0, whatever the shape of the tile: this is where
+ * the order of graph/order.h is obeyed. Taps that do not exist are never multiplied by zero. For
+ * rows that are positions of a checked window, the taps are cut into runs in which the same rows
+ * take part; the others sit the run out:
  *
- *   3 taps, rows at positions 0 1 2, one element of padding:   tap 0: rows 1 2    taps 1 2: rows 0 1 2
+ *   3 taps, rows at positions 0 1 2, one element of padding:   tap 0: rows 1 2    taps 1 2: rows 0
+ * 1 2
  *
- * With leaves, the outermost axis goes leaf by leaf, and totals are a second set of carried values. */
+ * With leaves, the outermost axis goes leaf by leaf, and totals are a second set of carried values.
+ */
 #include "compiler/lower/lower_contract.h"
 #include "runtime/base/bug.h"
 
-/* Multiply-adds of straight-line code, and of the body of an unrolled loop: more only costs time to compile. */
+/* Multiply-adds of straight-line code, and of the body of an unrolled loop: more only costs time to
+ * compile. */
 enum { UNROLL_LIMIT = 96, BODY_LIMIT = 48, PREFETCH_STEPS = 12, FAR_STEP_BYTES = 256 };
 
 typedef struct {
@@ -25,28 +29,34 @@ typedef struct {
 
 static void sum_level(Tile *tile, int level, Position position, KInst **sums);
 
-static int bits(uint32_t set) {
+static int bits(uint32_t set)
+{
     return __builtin_popcount(set);
 }
 
 /* at + by * step on both sides */
-static Position moved(Tile *tile, Position position, KInst *by, KInst *const step[SIDES]) {
+static Position moved(Tile *tile, Position position, KInst *by, KInst *const step[SIDES])
+{
     KBuilder *b = &tile->c->b;
     for (int side = 0; side < SIDES; side++) {
-        position.at[side] = kir_binary(b, K_ADD, position.at[side], kir_binary(b, K_MUL, by, step[side]));
+        position.at[side] =
+            kir_binary(b, K_ADD, position.at[side], kir_binary(b, K_MUL, by, step[side]));
     }
     return position;
 }
 
 /* ---- one term of every accumulator ---- */
 
-/* The operand of one side for a row and a vector of the tile: a scalar repeated, neighbours, or a gather. */
-static KInst *load_operand(Tile *tile, Side side, KInst *at, int row, int vector) {
+/* The operand of one side for a row and a vector of the tile: a scalar repeated, neighbours, or a
+ * gather. */
+static KInst *load_operand(Tile *tile, Side side, KInst *at, int row, int vector)
+{
     KBuilder *b = &tile->c->b;
     int lanes = tile->plan->lanes;
     KInst *stride = tile->vector_stride[side];
     KInst *start = kir_binary(b, K_MUL, stride, kir_index(b, (int64_t)vector * lanes));
-    KInst *index = kir_binary(b, K_ADD, kir_binary(b, K_ADD, at, start), tile->row_offset[side][row]);
+    KInst *index =
+        kir_binary(b, K_ADD, kir_binary(b, K_ADD, at, start), tile->row_offset[side][row]);
     int64_t constant = -1;
     kir_constant(stride, &constant);
     if (constant == 0 || lanes == 1) {
@@ -61,12 +71,16 @@ static KInst *load_operand(Tile *tile, Side side, KInst *at, int row, int vector
     return kir_load(b, tile->buffer[side], index, lanes, mask);
 }
 
-static KInst *multiply_add(KBuilder *b, KInst *x, KInst *y, KInst *sum) {
-    return dtype_is_float(sum->type.dtype) ? kir_fma(b, x, y, sum) : kir_binary(b, K_ADD, sum, kir_binary(b, K_MUL, x, y));
+static KInst *multiply_add(KBuilder *b, KInst *x, KInst *y, KInst *sum)
+{
+    return dtype_is_float(sum->type.dtype) ? kir_fma(b, x, y, sum)
+                                           : kir_binary(b, K_ADD, sum, kir_binary(b, K_MUL, x, y));
 }
 
-/* Loads the vectors of a side for a row into values, or keeps those of the row before when they are the same elements. */
-static void load_row(Tile *tile, Side side, KInst *at, int row, int before, KInst **values) {
+/* Loads the vectors of a side for a row into values, or keeps those of the row before when they are
+ * the same elements. */
+static void load_row(Tile *tile, Side side, KInst *at, int row, int before, KInst **values)
+{
     bool same = before >= 0 && tile->row_offset[side][row] == tile->row_offset[side][before];
     int64_t stride = -1;
     kir_constant(tile->vector_stride[side], &stride);
@@ -75,7 +89,8 @@ static void load_row(Tile *tile, Side side, KInst *at, int row, int before, KIns
     }
 }
 
-static void add_terms(Tile *tile, Position position, KInst **sums) {
+static void add_terms(Tile *tile, Position position, KInst **sums)
+{
     KInst *values[SIDES][MAX_PANEL_VECTORS];
     int before = -1;
     for (int row = 0; row < tile->rows; row++) {
@@ -94,8 +109,10 @@ static void add_terms(Tile *tile, Position position, KInst **sums) {
 
 /* ---- loops over k ---- */
 
-/* Multiply-adds of the code for the levels from `level` in, if all of them were written out; large when they cannot be. */
-static int64_t written_out(const Tile *tile, int level, uint32_t active) {
+/* Multiply-adds of the code for the levels from `level` in, if all of them were written out; large
+ * when they cannot be. */
+static int64_t written_out(const Tile *tile, int level, uint32_t active)
+{
     int64_t terms = (int64_t)bits(active) * tile->vectors;
     for (int i = level; i < tile->of->ks; i++) {
         int64_t count = tile->of->k[i].count;
@@ -109,7 +126,8 @@ static int64_t written_out(const Tile *tile, int level, uint32_t active) {
     return terms;
 }
 
-static int64_t unroll_factor(const Tile *tile, int level, uint32_t active, int64_t trips) {
+static int64_t unroll_factor(const Tile *tile, int level, uint32_t active, int64_t trips)
+{
     int64_t body = written_out(tile, level + 1, active);
     for (int64_t factor = 4; factor > 1; factor /= 2) {
         if (trips % factor == 0 && factor * body <= BODY_LIMIT) {
@@ -119,7 +137,8 @@ static int64_t unroll_factor(const Tile *tile, int level, uint32_t active, int64
     return 1;
 }
 
-static int gather_active(const Tile *tile, uint32_t active, KInst **sums, KInst **list) {
+static int gather_active(const Tile *tile, uint32_t active, KInst **sums, KInst **list)
+{
     int count = 0;
     for (int i = 0; i < tile->rows * tile->vectors; i++) {
         if (active >> (i / tile->vectors) & 1) {
@@ -129,7 +148,8 @@ static int gather_active(const Tile *tile, uint32_t active, KInst **sums, KInst 
     return count;
 }
 
-static void scatter_active(const Tile *tile, uint32_t active, KInst **sums, KInst *const *list) {
+static void scatter_active(const Tile *tile, uint32_t active, KInst **sums, KInst *const *list)
+{
     int count = 0;
     for (int i = 0; i < tile->rows * tile->vectors; i++) {
         if (active >> (i / tile->vectors) & 1) {
@@ -145,9 +165,10 @@ typedef struct {
     int64_t factor;
 } Range;
 
-/* Steps of k through x that jump over whole lines, and through more than the first cache, defeat the hardware's guesses: asks
- * for the line of row 0 a few steps ahead. */
-static void prefetch_x(Tile *tile, int level, const Range *range, Position position, KInst *counter) {
+/* Steps of k through x that jump over whole lines, and through more than the first cache, defeat
+ * the hardware's guesses: asks for the line of row 0 a few steps ahead. */
+static void prefetch_x(Tile *tile, int level, const Range *range, Position position, KInst *counter)
+{
     KBuilder *b = &tile->c->b;
     int64_t bytes = (int64_t)dtype_bytes(tile->of->dtype), step = 0;
     kir_constant(range->step[SIDE_X], &step);
@@ -157,12 +178,14 @@ static void prefetch_x(Tile *tile, int level, const Range *range, Position posit
     }
     for (int64_t u = 0; u < range->factor; u++) {
         KInst *ahead = kir_binary(b, K_ADD, counter, kir_index(b, u + PREFETCH_STEPS));
-        KInst *at = kir_binary(b, K_ADD, position.at[SIDE_X], kir_binary(b, K_MUL, ahead, range->step[SIDE_X]));
+        KInst *at = kir_binary(b, K_ADD, position.at[SIDE_X],
+                               kir_binary(b, K_MUL, ahead, range->step[SIDE_X]));
         kir_prefetch(b, tile->buffer[SIDE_X], at, false);
     }
 }
 
-static void sum_loop(Tile *tile, int level, const Range *range, Position position, KInst **sums) {
+static void sum_loop(Tile *tile, int level, const Range *range, Position position, KInst **sums)
+{
     LowerContext *c = tile->c;
     KInst *carried[MAX_SUMS] = {0}, *inner[MAX_SUMS];
     int count = gather_active(tile, position.active, sums, carried);
@@ -192,8 +215,9 @@ static void sum_loop(Tile *tile, int level, const Range *range, Position positio
 }
 
 /* The terms of indices low .. high of a level. */
-static void sum_range(Tile *tile, int level, KInst *low, KInst *high, KInst *const *step, Position position,
-                      KInst **sums) {
+static void sum_range(Tile *tile, int level, KInst *low, KInst *high, KInst *const *step,
+                      Position position, KInst **sums)
+{
     int64_t first, last;
     bool known = kir_constant(low, &first) && kir_constant(high, &last);
     if (known && first >= last) {
@@ -201,16 +225,19 @@ static void sum_range(Tile *tile, int level, KInst *low, KInst *high, KInst *con
     }
     if (known && (last - first) * written_out(tile, level + 1, position.active) <= UNROLL_LIMIT) {
         for (int64_t i = first; i < last; i++) {
-            sum_level(tile, level + 1, moved(tile, position, kir_index(&tile->c->b, i), step), sums);
+            sum_level(tile, level + 1, moved(tile, position, kir_index(&tile->c->b, i), step),
+                      sums);
         }
         return;
     }
-    Range range = {low, high, step, known ? unroll_factor(tile, level, position.active, last - first) : 1};
+    Range range = {low, high, step,
+                   known ? unroll_factor(tile, level, position.active, last - first) : 1};
     sum_loop(tile, level, &range, position, sums);
 }
 
 /* Does the tap exist for a row of the tile? Sizes are constant here, and x is not dilated. */
-static bool tap_exists(const Window *window, int64_t position, int64_t tap) {
+static bool tap_exists(const Window *window, int64_t position, int64_t tap)
+{
     int64_t extent = 0, pad = 0;
     bool known = dim_is_const(window->extent, &extent) && dim_is_const(window->pad, &pad);
     NNC_ASSERT(known && window->dilate_x == 1);
@@ -219,7 +246,8 @@ static bool tap_exists(const Window *window, int64_t position, int64_t tap) {
     return place >= 0 && place < extent;
 }
 
-static uint32_t rows_with_tap(const Tile *tile, int window, int64_t tap, uint32_t active) {
+static uint32_t rows_with_tap(const Tile *tile, int window, int64_t tap, uint32_t active)
+{
     const WindowState *state = &tile->windows[window];
     uint32_t set = 0;
     for (int row = 0; row < tile->rows; row++) {
@@ -231,7 +259,8 @@ static uint32_t rows_with_tap(const Tile *tile, int window, int64_t tap, uint32_
 }
 
 /* Runs of taps with the same rows. */
-static void sum_runs(Tile *tile, int level, KInst *const *step, Position position, KInst **sums) {
+static void sum_runs(Tile *tile, int level, KInst *const *step, Position position, KInst **sums)
+{
     KBuilder *b = &tile->c->b;
     int64_t count = tile->of->k[level].count;
     int window = tile->of->k[level].window;
@@ -249,7 +278,8 @@ static void sum_runs(Tile *tile, int level, KInst *const *step, Position positio
 }
 
 /* Cuts a range to the part of the level that is summed now. */
-static void cut_range(Tile *tile, int level, KInst **low, KInst **high) {
+static void cut_range(Tile *tile, int level, KInst **low, KInst **high)
+{
     KBuilder *b = &tile->c->b;
     int64_t from;
     if (level > 1 || !tile->k_low[level]) {
@@ -260,7 +290,8 @@ static void cut_range(Tile *tile, int level, KInst **low, KInst **high) {
     *high = whole ? tile->k_high[level] : kir_binary(b, K_IMIN, *high, tile->k_high[level]);
 }
 
-static void sum_level(Tile *tile, int level, Position position, KInst **sums) {
+static void sum_level(Tile *tile, int level, Position position, KInst **sums)
+{
     if (level == tile->of->ks) {
         add_terms(tile, position, sums);
         return;
@@ -284,7 +315,8 @@ static void sum_level(Tile *tile, int level, Position position, KInst **sums) {
     }
 }
 
-void tile_zero(Tile *tile, KInst **sums) {
+void tile_zero(Tile *tile, KInst **sums)
+{
     KBuilder *b = &tile->c->b;
     DType dtype = tile->of->dtype;
     KInst *zero = dtype_is_float(dtype) ? kir_float(b, dtype, 0) : kir_int(b, dtype, 0);
@@ -295,7 +327,8 @@ void tile_zero(Tile *tile, KInst **sums) {
 }
 
 /* Leaves of the outermost axis: each from +0, totals in ascending order. */
-static void sum_leaves(Tile *tile, Position position, KInst **totals) {
+static void sum_leaves(Tile *tile, Position position, KInst **totals)
+{
     LowerContext *c = tile->c;
     int count = tile->rows * tile->vectors;
     KInst *size = lower_dim(c, tile->of->k[0].size);
@@ -305,7 +338,8 @@ static void sum_leaves(Tile *tile, Position position, KInst **totals) {
     lower_scope_open(c);
     tile_zero(tile, sums);
     KInst *low = kir_loop_arg(loop, 0);
-    KInst *high = kir_binary(&c->b, K_IMIN, size, kir_binary(&c->b, K_ADD, low, kir_index(&c->b, tile->of->leaf)));
+    KInst *high = kir_binary(&c->b, K_IMIN, size,
+                             kir_binary(&c->b, K_ADD, low, kir_index(&c->b, tile->of->leaf)));
     sum_range(tile, 0, low, high, step, position, sums);
     for (int i = 0; i < count; i++) {
         sums[i] = kir_binary(&c->b, K_ADD, kir_loop_arg(loop, 1 + i), sums[i]);
@@ -317,15 +351,19 @@ static void sum_leaves(Tile *tile, Position position, KInst **totals) {
     }
 }
 
-static Position first_term(const Tile *tile) {
-    return (Position){{tile->base[SIDE_X], tile->base[SIDE_Y]}, (uint32_t)((1ull << tile->rows) - 1)};
+static Position first_term(const Tile *tile)
+{
+    return (Position){{tile->base[SIDE_X], tile->base[SIDE_Y]},
+                      (uint32_t)((1ull << tile->rows) - 1)};
 }
 
-void tile_add(Tile *tile, KInst **sums) {
+void tile_add(Tile *tile, KInst **sums)
+{
     sum_level(tile, 0, first_term(tile), sums);
 }
 
-void tile_sum(Tile *tile, KInst **sums) {
+void tile_sum(Tile *tile, KInst **sums)
+{
     tile_zero(tile, sums);
     if (tile->of->leaf > 0) {
         sum_leaves(tile, first_term(tile), sums);
@@ -336,20 +374,24 @@ void tile_sum(Tile *tile, KInst **sums) {
 
 /* ---- checked windows at one position ---- */
 
-static KInst *floor_divide(KBuilder *b, KInst *x, int64_t by) {
+static KInst *floor_divide(KBuilder *b, KInst *x, int64_t by)
+{
     return kir_binary(b, K_IDIV, x, kir_index(b, by));
 }
 
-static KInst *ceil_divide(KBuilder *b, KInst *x, int64_t by) {
+static KInst *ceil_divide(KBuilder *b, KInst *x, int64_t by)
+{
     return floor_divide(b, kir_binary(b, K_ADD, x, kir_index(b, by - 1)), by);
 }
 
-static int64_t common_divisor(int64_t a, int64_t b) {
+static int64_t common_divisor(int64_t a, int64_t b)
+{
     return b == 0 ? a : common_divisor(b, a % b);
 }
 
 /* The x with a * x = 1 modulo m (they have no common divisor). */
-static int64_t inverse(int64_t a, int64_t m) {
+static int64_t inverse(int64_t a, int64_t m)
+{
     int64_t x = 0;
     while (m > 1 && a % m * x % m != 1) {
         x++;
@@ -357,28 +399,34 @@ static int64_t inverse(int64_t a, int64_t m) {
     return x;
 }
 
-/* With dilated x, existing taps are t0, t0 + step, ..: solves  start + t * dilate_y = 0  modulo dilate_x  for the least t. */
-static void spread_taps(Tile *tile, const Window *window, KInst *start, int level, WindowState *state) {
+/* With dilated x, existing taps are t0, t0 + step, ..: solves  start + t * dilate_y = 0  modulo
+ * dilate_x  for the least t. */
+static void spread_taps(Tile *tile, const Window *window, KInst *start, int level,
+                        WindowState *state)
+{
     KBuilder *b = &tile->c->b;
     int64_t common = common_divisor(window->dilate_y, window->dilate_x);
     int64_t period = window->dilate_x / common, dilate = window->dilate_y / common;
     KInst *reduced = floor_divide(b, start, common);
     KInst *target = kir_binary(b, K_MUL, reduced, kir_index(b, -inverse(dilate, period)));
     KInst *first = kir_binary(b, K_IMOD, target, kir_index(b, period));
-    KInst *solvable = kir_binary(b, K_EQ, kir_binary(b, K_IMOD, start, kir_index(b, common)), kir_index(b, 0));
+    KInst *solvable =
+        kir_binary(b, K_EQ, kir_binary(b, K_IMOD, start, kir_index(b, common)), kir_index(b, 0));
     KInst *zero = kir_index(b, 0), *unit = lower_dim(tile->c, window->unit);
     state->low = ceil_divide(b, kir_binary(b, K_SUB, state->low, first), period);
     state->high = ceil_divide(b, kir_binary(b, K_SUB, state->high, first), period);
     state->high = kir_select(b, solvable, state->high, zero);
     state->low = kir_select(b, solvable, state->low, zero);
-    KInst *place = kir_binary(b, K_ADD, start, kir_binary(b, K_MUL, first, kir_index(b, window->dilate_y)));
+    KInst *place =
+        kir_binary(b, K_ADD, start, kir_binary(b, K_MUL, first, kir_index(b, window->dilate_y)));
     state->base[SIDE_X] = kir_binary(b, K_MUL, floor_divide(b, place, window->dilate_x), unit);
     state->base[SIDE_Y] = kir_binary(b, K_MUL, first, tile->k_stride[SIDE_Y][level]);
     state->step[SIDE_X] = kir_binary(b, K_MUL, unit, kir_index(b, dilate));
     state->step[SIDE_Y] = kir_binary(b, K_MUL, tile->k_stride[SIDE_Y][level], kir_index(b, period));
 }
 
-void tile_window_at(Tile *tile, int which, KInst *position) {
+void tile_window_at(Tile *tile, int which, KInst *position)
+{
     LowerContext *c = tile->c;
     KBuilder *b = &c->b;
     const Window *window = &tile->of->windows[which];
@@ -387,8 +435,9 @@ void tile_window_at(Tile *tile, int which, KInst *position) {
     while (tile->of->k[level].window != which) {
         level++;
     }
-    KInst *start = kir_binary(b, K_SUB, kir_binary(b, K_MUL, position, kir_index(b, window->stride)),
-                              lower_dim(c, window->pad));
+    KInst *start =
+        kir_binary(b, K_SUB, kir_binary(b, K_MUL, position, kir_index(b, window->stride)),
+                   lower_dim(c, window->pad));
     KInst *last = kir_binary(b, K_SUB, lower_dim(c, window->extent), kir_index(b, 1));
     last = kir_binary(b, K_SUB, kir_binary(b, K_MUL, last, kir_index(b, window->dilate_x)), start);
     KInst *low = ceil_divide(b, kir_binary(b, K_SUB, kir_index(b, 0), start), window->dilate_y);

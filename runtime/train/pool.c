@@ -1,16 +1,19 @@
 /* A pool of pinned threads with one job at a time.
  *
- * In: a kernel and a range of items. Out: every item done once. All traffic goes through one atomic word, the ticket:
+ * In: a kernel and a range of items. Out: every item done once. All traffic goes through one atomic
+ * word, the ticket:
  *
  *   ticket = generation << 32 | chunks that nobody has taken yet
  *
- * A thread takes a chunk by decrementing the low half with compare-and-swap. Success proves that the job of that
- * generation is still open (its caller cannot leave before the chunk is done), so the fields of the job may be read; a
- * late worker sees zero and touches nothing. The caller never waits for threads that took no part: on a busy machine a worker
- * that has not woken yet costs nothing.
+ * A thread takes a chunk by decrementing the low half with compare-and-swap. Success proves that
+ * the job of that generation is still open (its caller cannot leave before the chunk is done), so
+ * the fields of the job may be read; a late worker sees zero and touches nothing. The caller never
+ * waits for threads that took no part: on a busy machine a worker that has not woken yet costs
+ * nothing.
  *
- * Threads without work spin for a short, bounded time (a training step is a chain of jobs a few microseconds apart), then
- * sleep on a condition variable. With more threads than CPUs they do not spin. */
+ * Threads without work spin for a short, bounded time (a training step is a chain of jobs a few
+ * microseconds apart), then sleep on a condition variable. With more threads than CPUs they do not
+ * spin. */
 #include "runtime/train/pool.h"
 
 #include <pthread.h>
@@ -42,7 +45,7 @@ struct Pool {
     atomic_bool caller_sleeps;
     atomic_bool stop;
     atomic_flag busy;
-    Job job;                                /* written by the caller while no chunk is open */
+    Job job; /* written by the caller while no chunk is open */
     pthread_mutex_t mutex;
     pthread_cond_t wake, finished;
     Worker *workers;
@@ -113,7 +116,8 @@ static void work(Pool *pool)
         int64_t begin = (int64_t)(job.chunks - open_chunks) * job.chunk;
         int64_t end = job.count - begin < job.chunk ? job.count : begin + job.chunk;
         job.kernel(job.call, job.args, begin, end);
-        if (atomic_fetch_add(&pool->done, 1) + 1 == job.chunks && atomic_load(&pool->caller_sleeps)) {
+        if (atomic_fetch_add(&pool->done, 1) + 1 == job.chunks &&
+            atomic_load(&pool->caller_sleeps)) {
             pthread_mutex_lock(&pool->mutex);
             pthread_cond_signal(&pool->finished);
             pthread_mutex_unlock(&pool->mutex);
@@ -170,12 +174,14 @@ static void wait_for_end(Pool *pool)
     pthread_mutex_unlock(&pool->mutex);
 }
 
-void pool_run(void *opaque, nnc_kernel *kernel, const nnc_call *call, void *const *args, int64_t count, int64_t grain)
+void pool_run(void *opaque, nnc_kernel *kernel, const nnc_call *call, void *const *args,
+              int64_t count, int64_t grain)
 {
     Pool *pool = opaque;
     if (count <= 0)
         return;
-    if (grain <= 0 || count <= grain || pool->worker_count == 0 || atomic_flag_test_and_set(&pool->busy)) {
+    if (grain <= 0 || count <= grain || pool->worker_count == 0 ||
+        atomic_flag_test_and_set(&pool->busy)) {
         kernel(call, args, 0, count);
         return;
     }
@@ -193,7 +199,8 @@ void pool_run(void *opaque, nnc_kernel *kernel, const nnc_call *call, void *cons
     atomic_flag_clear(&pool->busy);
 }
 
-/* Fills cpus with the CPUs this process may use, the caller's own first. Returns how many (at most MAX_THREADS). */
+/* Fills cpus with the CPUs this process may use, the caller's own first. Returns how many (at most
+ * MAX_THREADS). */
 static int allowed_cpus(int *cpus)
 {
     cpu_set_t set;

@@ -1,6 +1,7 @@
-/* How close to the machine are dots and convolutions? Every row is one graph node through the whole back end, against the peak
- * of fma in registers measured in the same run, just before: the ratio comes first. One thread counts processor time, two count
- * the clock, so neighbours on a shared machine disturb the first column little and the second one much.
+/* How close to the machine are dots and convolutions? Every row is one graph node through the whole
+ * back end, against the peak of fma in registers measured in the same run, just before: the ratio
+ * comes first. One thread counts processor time, two count the clock, so neighbours on a shared
+ * machine disturb the first column little and the second one much.
  *
  *   bench_kernels [TEXT]         rows whose description contains TEXT
  *
@@ -22,7 +23,8 @@ enum { CHAINS = 24, PEAK_STEPS = 200000, MAX_BUFFERS = 8 };
 
 typedef enum { FORWARD, DATA, WEIGHTS } Pass;
 
-/* x is [rows, depth], or [depth, rows] when tx; y is [depth, columns], or [columns, depth] when ty. The named size is free. */
+/* x is [rows, depth], or [depth, rows] when tx; y is [depth, columns], or [columns, depth] when ty.
+ * The named size is free. */
 typedef struct {
     int64_t rows, columns, depth;
     bool tx, ty;
@@ -35,19 +37,23 @@ typedef struct {
 } ConvShape;
 
 static const DotShape dots[] = {
-    {512, 512, 512, false, false, 0},  {512, 512, 512, false, true, 0},   {512, 512, 512, true, false, 0},
-    {512, 512, 512, true, true, 0},    {64, 128, 1600, false, true, 'r'}, {64, 1600, 128, false, false, 'r'},
-    {128, 1600, 64, true, false, 'd'}, {64, 10, 128, false, true, 'r'},   {64, 128, 10, false, false, 'r'},
-    {10, 128, 64, true, false, 'd'},   {1, 1024, 1024, false, true, 'r'}, {1, 1024, 1024, false, false, 'r'},
-    {256, 768, 768, false, true, 'r'}, {256, 3072, 768, false, true, 'r'}, {1024, 1024, 1024, false, false, 0},
-    {100, 100, 100, false, false, 0},
+    {512, 512, 512, false, false, 0},    {512, 512, 512, false, true, 0},
+    {512, 512, 512, true, false, 0},     {512, 512, 512, true, true, 0},
+    {64, 128, 1600, false, true, 'r'},   {64, 1600, 128, false, false, 'r'},
+    {128, 1600, 64, true, false, 'd'},   {64, 10, 128, false, true, 'r'},
+    {64, 128, 10, false, false, 'r'},    {10, 128, 64, true, false, 'd'},
+    {1, 1024, 1024, false, true, 'r'},   {1, 1024, 1024, false, false, 'r'},
+    {256, 768, 768, false, true, 'r'},   {256, 3072, 768, false, true, 'r'},
+    {1024, 1024, 1024, false, false, 0}, {100, 100, 100, false, false, 0},
 };
 
 static const ConvShape convs[] = {
-    {64, 28, 1, 32, 3, 0, 1, FORWARD},  {64, 28, 1, 32, 3, 0, 1, WEIGHTS},  {64, 13, 32, 64, 3, 0, 1, FORWARD},
-    {64, 13, 32, 64, 3, 0, 1, DATA},    {64, 13, 32, 64, 3, 0, 1, WEIGHTS}, {8, 56, 64, 64, 3, 1, 1, FORWARD},
-    {8, 56, 64, 64, 3, 1, 1, DATA},     {8, 56, 64, 64, 3, 1, 1, WEIGHTS},  {8, 224, 3, 64, 7, 3, 2, FORWARD},
-    {8, 56, 64, 128, 3, 1, 2, FORWARD}, {8, 56, 64, 128, 3, 1, 2, DATA},    {8, 56, 64, 128, 3, 1, 2, WEIGHTS},
+    {64, 28, 1, 32, 3, 0, 1, FORWARD},  {64, 28, 1, 32, 3, 0, 1, WEIGHTS},
+    {64, 13, 32, 64, 3, 0, 1, FORWARD}, {64, 13, 32, 64, 3, 0, 1, DATA},
+    {64, 13, 32, 64, 3, 0, 1, WEIGHTS}, {8, 56, 64, 64, 3, 1, 1, FORWARD},
+    {8, 56, 64, 64, 3, 1, 1, DATA},     {8, 56, 64, 64, 3, 1, 1, WEIGHTS},
+    {8, 224, 3, 64, 7, 3, 2, FORWARD},  {8, 56, 64, 128, 3, 1, 2, FORWARD},
+    {8, 56, 64, 128, 3, 1, 2, DATA},    {8, 56, 64, 128, 3, 1, 2, WEIGHTS},
     {8, 56, 64, 256, 1, 0, 1, FORWARD}, {8, 14, 256, 256, 3, 1, 1, FORWARD},
 };
 
@@ -57,13 +63,15 @@ typedef struct {
     const char *only;
 } Bench;
 
-static double seconds(clockid_t clock) {
+static double seconds(clockid_t clock)
+{
     struct timespec t;
     clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void give_up(const char *what, const char *error) {
+static void give_up(const char *what, const char *error)
+{
     fprintf(stderr, "bench_kernels: %s: %s\n", what, error ? error : "refused");
     exit(1);
 }
@@ -77,7 +85,8 @@ typedef struct {
     double milliseconds; /* of processor time, from the schedule to callable code */
 } Code;
 
-static Code code_of(KProgram *program, double started) {
+static Code code_of(KProgram *program, double started)
+{
     char *error = NULL;
     ObjectCode object;
     if (!codegen_object(&program, 1, &(CodegenOptions){0}, &object, &error)) {
@@ -97,7 +106,8 @@ static Code code_of(KProgram *program, double started) {
 /* ---- the peak ---- */
 
 /* One item: PEAK_STEPS steps of CHAINS independent chains in registers. */
-static Kernel *peak_kernel(Arena *arena, int lanes) {
+static Kernel *peak_kernel(Arena *arena, int lanes)
+{
     Kernel *kernel = kernel_new(arena, "chains");
     KBuilder b = kernel_builder(kernel);
     uint32_t data = kernel_buffer(kernel, "data", DT_F32, true, true);
@@ -116,7 +126,8 @@ static Kernel *peak_kernel(Arena *arena, int lanes) {
     return kernel;
 }
 
-static Kernel *table_of_ones(Arena *arena) {
+static Kernel *table_of_ones(Arena *arena)
+{
     Kernel *kernel = kernel_new(arena, "plan");
     KBuilder b = kernel_builder(kernel);
     uint32_t table = kernel_buffer(kernel, "table", DT_I64, true, true);
@@ -125,11 +136,16 @@ static Kernel *table_of_ones(Arena *arena) {
 }
 
 /* GFLOP/s of one thread; the best of a few runs. */
-static double measure_peak(const Bench *bench) {
+static double measure_peak(const Bench *bench)
+{
     Arena *arena = arena_new();
     int lanes = bench->target.vector_bytes / 4;
     KProgram program = {.name = "bench", .arena = arena, .externals = 1, .table_size = 1};
-    ProgramBuffer buffer = {.kind = BUFFER_INPUT, .name = "data", .dtype = DT_F32, .rank = 1, .dims = {(int64_t)CHAINS * lanes}};
+    ProgramBuffer buffer = {.kind = BUFFER_INPUT,
+                            .name = "data",
+                            .dtype = DT_F32,
+                            .rank = 1,
+                            .dims = {(int64_t)CHAINS * lanes}};
     buffer.shape = "f32[]";
     Launch launch = {.kernel = 0, .count_slot = 0};
     vec_push(arena, &program.buffers, buffer);
@@ -165,7 +181,8 @@ typedef struct {
     const char *what;
 } Row;
 
-static Row row_new(void) {
+static Row row_new(void)
+{
     Row row = {.arena = arena_new()};
     row.dims = dim_table_new(row.arena);
     row.graph = graph_new(row.arena, row.dims, "bench");
@@ -173,7 +190,8 @@ static Row row_new(void) {
 }
 
 /* Best time of a step: of runs of at least 200 us, for a fifth of a second. */
-static double best_time(const Code *code, const nnc_call *call, clockid_t clock) {
+static double best_time(const Code *code, const nnc_call *call, clockid_t clock)
+{
     double best = 1e9, end = seconds(CLOCK_MONOTONIC) + 0.2;
     code->step(call);
     do {
@@ -189,7 +207,8 @@ static double best_time(const Code *code, const nnc_call *call, clockid_t clock)
     return best;
 }
 
-static void *filled(const Buffer *buffer, const int64_t *symbols) {
+static void *filled(const Buffer *buffer, const int64_t *symbols)
+{
     int64_t count = 1;
     for (int i = 0; i < buffer->type.rank; i++) {
         count *= dim_eval(buffer->type.dims[i], symbols);
@@ -201,7 +220,8 @@ static void *filled(const Buffer *buffer, const int64_t *symbols) {
     return data;
 }
 
-static void report(const Bench *bench, Row *row, const Code *code, nnc_call *call) {
+static void report(const Bench *bench, Row *row, const Code *code, nnc_call *call)
+{
     double peak = measure_peak(bench);
     call->parallel = NULL;
     double one = best_time(code, call, CLOCK_THREAD_CPUTIME_ID);
@@ -209,21 +229,29 @@ static void report(const Bench *bench, Row *row, const Code *code, nnc_call *cal
     call->pool = bench->pool;
     double two = best_time(code, call, CLOCK_MONOTONIC);
     double rate = 1e-9 * row->flops / one, rate2 = 1e-9 * row->flops / two;
-    printf("%5.2f %5.2f %10.1f | %9.1f %9.1f | %10.1f | %10.1f | %s\n", rate / peak, rate2 / peak, peak, rate, rate2,
-           one * 1e6, code->milliseconds, row->what);
+    printf("%5.2f %5.2f %10.1f | %9.1f %9.1f | %10.1f | %10.1f | %s\n", rate / peak, rate2 / peak,
+           peak, rate, rate2, one * 1e6, code->milliseconds, row->what);
     fflush(stdout);
 }
 
-static void run_row(const Bench *bench, Row *row) {
+static void run_row(const Bench *bench, Row *row)
+{
     if (bench->only && !strstr(row->what, bench->only)) {
         arena_free(row->arena);
         return;
     }
     const TargetDescription *t = &bench->target;
-    LowerOptions lower = {.vector_bytes = t->vector_bytes, .vector_registers = t->vector_registers, .l1_bytes = t->l1_bytes,
-                          .l2_bytes = t->l2_bytes, .l3_bytes = t->l3_bytes};
-    ScheduleOptions options = {.fuse = true, .plan = true, .hints = row->symbols, .vector_bytes = t->vector_bytes,
-                               .scratch = lower_contract_scratch, .scratch_user = &lower};
+    LowerOptions lower = {.vector_bytes = t->vector_bytes,
+                          .vector_registers = t->vector_registers,
+                          .l1_bytes = t->l1_bytes,
+                          .l2_bytes = t->l2_bytes,
+                          .l3_bytes = t->l3_bytes};
+    ScheduleOptions options = {.fuse = true,
+                               .plan = true,
+                               .hints = row->symbols,
+                               .vector_bytes = t->vector_bytes,
+                               .scratch = lower_contract_scratch,
+                               .scratch_user = &lower};
     double started = seconds(CLOCK_PROCESS_CPUTIME_ID);
     Schedule *schedule = schedule_build(row->arena, row->graph, &options);
     KProgram *program = lower_program(row->arena, schedule, &lower, "bench").program;
@@ -235,7 +263,11 @@ static void run_row(const Bench *bench, Row *row) {
     }
     int64_t bytes = code.plan(row->symbols, table);
     char *memory = aligned_alloc(64, (size_t)(bytes + 127) / 64 * 64);
-    nnc_call call = {.dims = row->symbols, .table = table, .buffers = buffers, .arena = memory, .failures = failures};
+    nnc_call call = {.dims = row->symbols,
+                     .table = table,
+                     .buffers = buffers,
+                     .arena = memory,
+                     .failures = failures};
     report(bench, row, &code, &call);
     for (uint32_t i = 0; i < schedule->externals && i < MAX_BUFFERS; i++) {
         free(buffers[i]);
@@ -247,7 +279,8 @@ static void run_row(const Bench *bench, Row *row) {
 
 /* ---- shapes ---- */
 
-static const Dim *size_of(Row *row, int64_t value, bool is_free) {
+static const Dim *size_of(Row *row, int64_t value, bool is_free)
+{
     if (!is_free) {
         return dim_const(row->dims, value);
     }
@@ -255,22 +288,29 @@ static const Dim *size_of(Row *row, int64_t value, bool is_free) {
     return dim_symbol(row->dims, "B");
 }
 
-static void run_dot(const Bench *bench, const DotShape *s) {
+static void run_dot(const Bench *bench, const DotShape *s)
+{
     Row row = row_new();
-    const Dim *rows = size_of(&row, s->rows, s->free == 'r'), *columns = size_of(&row, s->columns, s->free == 'c');
+    const Dim *rows = size_of(&row, s->rows, s->free == 'r'),
+              *columns = size_of(&row, s->columns, s->free == 'c');
     const Dim *depth = size_of(&row, s->depth, s->free == 'd');
     Type x = {.dtype = DT_F32, .rank = 2, .dims = {s->tx ? depth : rows, s->tx ? rows : depth}};
-    Type y = {.dtype = DT_F32, .rank = 2, .dims = {s->ty ? columns : depth, s->ty ? depth : columns}};
-    Node *dot = build_dot(row.graph, build_leaf(row.graph, OP_INPUT, "x", x), build_leaf(row.graph, OP_INPUT, "y", y),
-                          (Axes){0}, (Axes){0}, axes_one(s->tx ? 0 : 1), axes_one(s->ty ? 1 : 0));
+    Type y = {
+        .dtype = DT_F32, .rank = 2, .dims = {s->ty ? columns : depth, s->ty ? depth : columns}};
+    Node *dot = build_dot(row.graph, build_leaf(row.graph, OP_INPUT, "x", x),
+                          build_leaf(row.graph, OP_INPUT, "y", y), (Axes){0}, (Axes){0},
+                          axes_one(s->tx ? 0 : 1), axes_one(s->ty ? 1 : 0));
     graph_root(row.graph, ROOT_OUTPUT, "z", dot);
     row.flops = 2.0 * (double)s->rows * (double)s->columns * (double)s->depth;
-    row.what = arena_format(row.arena, "dot %ldx%ldx%ld%s%s%s", (long)s->rows, (long)s->columns, (long)s->depth,
-                            s->tx ? " x transposed" : "", s->ty ? " y transposed" : "", s->free ? " free" : "");
+    row.what = arena_format(row.arena, "dot %ldx%ldx%ld%s%s%s", (long)s->rows, (long)s->columns,
+                            (long)s->depth, s->tx ? " x transposed" : "",
+                            s->ty ? " y transposed" : "", s->free ? " free" : "");
     run_row(bench, &row);
 }
 
-static void set_window(Row *row, Attr *attr, int64_t low, int64_t high, int64_t stride, int64_t dilate_x, int64_t dilate_y) {
+static void set_window(Row *row, Attr *attr, int64_t low, int64_t high, int64_t stride,
+                       int64_t dilate_x, int64_t dilate_y)
+{
     attr->conv.spatial = 2;
     for (int i = 0; i < 2; i++) {
         attr->conv.stride[i] = stride;
@@ -281,15 +321,20 @@ static void set_window(Row *row, Attr *attr, int64_t low, int64_t high, int64_t 
     }
 }
 
-/* The convolution whose result is the layer's output, the gradient of its input, or that of its weights. */
-static Node *conv_pass(Row *row, const ConvShape *s, int64_t positions) {
+/* The convolution whose result is the layer's output, the gradient of its input, or that of its
+ * weights. */
+static Node *conv_pass(Row *row, const ConvShape *s, int64_t positions)
+{
     Graph *g = row->graph;
-    const Dim *one = size_of(row, 1, false), *batch = size_of(row, s->batch, true), *size = size_of(row, s->size, false);
-    const Dim *in = size_of(row, s->in, false), *out = size_of(row, s->out, false), *taps = size_of(row, s->taps, false);
+    const Dim *one = size_of(row, 1, false), *batch = size_of(row, s->batch, true),
+              *size = size_of(row, s->size, false);
+    const Dim *in = size_of(row, s->in, false), *out = size_of(row, s->out, false),
+              *taps = size_of(row, s->taps, false);
     const Dim *results = size_of(row, positions, false);
     Node *image = build_leaf(g, OP_INPUT, "image", (Type){DT_F32, 5, {one, batch, size, size, in}});
     Node *weight = build_leaf(g, OP_INPUT, "weight", (Type){DT_F32, 5, {one, taps, taps, in, out}});
-    Node *slope = build_leaf(g, OP_INPUT, "slope", (Type){DT_F32, 5, {one, batch, results, results, out}});
+    Node *slope =
+        build_leaf(g, OP_INPUT, "slope", (Type){DT_F32, 5, {one, batch, results, results, out}});
     Attr attr = {.kind = AT_CONV};
     int64_t rest = (s->size + 2 * s->pad - s->taps) % s->stride;
     if (s->pass == FORWARD) {
@@ -308,7 +353,8 @@ static Node *conv_pass(Row *row, const ConvShape *s, int64_t positions) {
     return graph_node(g, OP_CONV, (Node *[]){channels_first, batch_last}, 2, &attr);
 }
 
-static void run_conv(const Bench *bench, const ConvShape *s) {
+static void run_conv(const Bench *bench, const ConvShape *s)
+{
     static const char *const names[] = {"forward", "data gradient", "weight gradient"};
     Row row = row_new();
     int64_t positions = (s->size + 2 * s->pad - s->taps) / s->stride + 1;
@@ -317,14 +363,17 @@ static void run_conv(const Bench *bench, const ConvShape *s) {
         give_up("conv", row.graph->error);
     }
     graph_root(row.graph, ROOT_OUTPUT, "z", conv);
-    row.flops = 2.0 * (double)(s->batch * positions * positions * s->in) * (double)(s->out * s->taps * s->taps);
-    row.what = arena_format(row.arena, "conv %ldx%ldx%ldx%ld -> %ld, %ldx%ld, pad %ld, stride %ld, %s", (long)s->batch,
-                            (long)s->size, (long)s->size, (long)s->in, (long)s->out, (long)s->taps, (long)s->taps,
-                            (long)s->pad, (long)s->stride, names[s->pass]);
+    row.flops = 2.0 * (double)(s->batch * positions * positions * s->in) *
+                (double)(s->out * s->taps * s->taps);
+    row.what =
+        arena_format(row.arena, "conv %ldx%ldx%ldx%ld -> %ld, %ldx%ld, pad %ld, stride %ld, %s",
+                     (long)s->batch, (long)s->size, (long)s->size, (long)s->in, (long)s->out,
+                     (long)s->taps, (long)s->taps, (long)s->pad, (long)s->stride, names[s->pass]);
     run_row(bench, &row);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     Bench bench = {.pool = pool_new(2, true), .only = argc > 1 ? argv[1] : NULL};
     char *error = NULL;
     if (!codegen_describe(NULL, NULL, NULL, &bench.target, &error)) {

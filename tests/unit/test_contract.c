@@ -1,5 +1,6 @@
-/* Dots and convolutions: compiled tiles give the bits of the interpreter, for random shapes, strides, paddings and free sizes, on
- * several vector widths, with and without an epilogue, on one thread and on three. */
+/* Dots and convolutions: compiled tiles give the bits of the interpreter, for random shapes,
+ * strides, paddings and free sizes, on several vector widths, with and without an epilogue, on one
+ * thread and on three. */
 #include "compiler/codegen/codegen.h"
 #include "compiler/graph/build.h"
 #include "compiler/graph/order.h"
@@ -32,17 +33,21 @@ typedef struct {
 
 static const LowerOptions targets[] = {
     {.vector_bytes = 64, .vector_registers = 32, .l2_bytes = 1 << 20},
-    {.vector_bytes = 32, .vector_registers = 16, .l2_bytes = 1 << 14}, /* a tiny cache: blocks of k and of panels */
+    {.vector_bytes = 32,
+     .vector_registers = 16,
+     .l2_bytes = 1 << 14}, /* a tiny cache: blocks of k and of panels */
     {.vector_bytes = 16, .vector_registers = 32, .l2_bytes = 1 << 18},
 };
 
 /* ---- running a case ---- */
 
-static int64_t buffer_bytes(const Buffer *buffer, const int64_t *symbols) {
+static int64_t buffer_bytes(const Buffer *buffer, const int64_t *symbols)
+{
     return random_elements(&buffer->type, symbols) * (int64_t)dtype_bytes(buffer->type.dtype);
 }
 
-static void *guarded(int64_t bytes) {
+static void *guarded(int64_t bytes)
+{
     size_t whole = ((size_t)bytes + 2 * GUARD_BYTES + 63) / 64 * 64;
     char *data = aligned_alloc(64, whole);
     cr_assert_not_null(data);
@@ -50,13 +55,17 @@ static void *guarded(int64_t bytes) {
     return data;
 }
 
-static void check_guard(const Case *c, const char *data, int64_t bytes) {
+static void check_guard(const Case *c, const char *data, int64_t bytes)
+{
     for (int i = 0; i < GUARD_BYTES; i++) {
-        cr_assert_eq((unsigned char)data[bytes + i], 0xAB, "seed %lu: written past the end", (unsigned long)c->seed);
+        cr_assert_eq((unsigned char)data[bytes + i], 0xAB, "seed %lu: written past the end",
+                     (unsigned long)c->seed);
     }
 }
 
-static void compare_outputs(Case *c, const Schedule *schedule, void *const *buffers, RandomData *data) {
+static void compare_outputs(Case *c, const Schedule *schedule, void *const *buffers,
+                            RandomData *data)
+{
     RefRun run = {.graph = c->graph, .symbols = c->symbols, .leaf = random_leaf, .user = data};
     const void *values[MAX_BUFFERS];
     cr_assert(ref_run(&run, c->arena, values));
@@ -74,8 +83,8 @@ static void compare_outputs(Case *c, const Schedule *schedule, void *const *buff
             if (!same) {
                 graph_print(c->graph, &text);
             }
-            cr_assert(same, "seed %lu: %s differs at element %ld\n%s", (unsigned long)c->seed, root->name,
-                      (long)where, text.text);
+            cr_assert(same, "seed %lu: %s differs at element %ld\n%s", (unsigned long)c->seed,
+                      root->name, (long)where, text.text);
             check_guard(c, buffers[i], buffer_bytes(buffer, c->symbols));
         }
     }
@@ -87,11 +96,13 @@ typedef struct {
     const KProgram *program;
 } Code;
 
-static Code compile_case(Case *c, const Schedule *schedule, const LowerOptions *target) {
+static Code compile_case(Case *c, const Schedule *schedule, const LowerOptions *target)
+{
     KProgram *program = lower_program(c->arena, schedule, target, "test").program;
     char *error = NULL;
     ObjectCode object;
-    cr_assert(codegen_object(&program, 1, &(CodegenOptions){.verify = true}, &object, &error), "%s", error);
+    cr_assert(codegen_object(&program, 1, &(CodegenOptions){.verify = true}, &object, &error), "%s",
+              error);
     Code code = {.jit = jit_new(&error), .program = program};
     cr_assert_not_null(code.jit);
     code.unit = jit_add(code.jit, &object, &error);
@@ -99,9 +110,13 @@ static Code compile_case(Case *c, const Schedule *schedule, const LowerOptions *
     return code;
 }
 
-static void call_case(Case *c, const Schedule *schedule, const Code *code, int threads, void *const *buffers) {
-    int64_t (*plan)(const int64_t *, int64_t *) = (int64_t(*)(const int64_t *, int64_t *))jit_symbol(code->unit, "test_plan");
-    void (*step)(const nnc_call *) = (void (*)(const nnc_call *))jit_symbol(code->unit, "test_step");
+static void call_case(Case *c, const Schedule *schedule, const Code *code, int threads,
+                      void *const *buffers)
+{
+    int64_t (*plan)(const int64_t *, int64_t *) =
+        (int64_t(*)(const int64_t *, int64_t *))jit_symbol(code->unit, "test_plan");
+    void (*step)(const nnc_call *) =
+        (void (*)(const nnc_call *))jit_symbol(code->unit, "test_step");
     int64_t dims[MAX_SYMBOLS], failures[8] = {-1, -1, -1, -1, -1, -1, -1, -1};
     for (uint32_t i = 0; i < schedule->symbol_count; i++) {
         dims[i] = c->symbols[schedule->symbols[i]];
@@ -110,7 +125,8 @@ static void call_case(Case *c, const Schedule *schedule, const Code *code, int t
     int64_t bytes = plan(dims, table);
     char *arena = guarded(bytes);
     Pool *pool = pool_new(threads, false);
-    nnc_call call = {.dims = dims, .table = table, .buffers = buffers, .arena = arena, .failures = failures};
+    nnc_call call = {
+        .dims = dims, .table = table, .buffers = buffers, .arena = arena, .failures = failures};
     call.parallel = threads > 1 ? pool_run : NULL;
     call.pool = pool;
     step(&call);
@@ -119,10 +135,15 @@ static void call_case(Case *c, const Schedule *schedule, const Code *code, int t
     free(arena);
 }
 
-static void run_case(Case *c, const Machine *machine) {
+static void run_case(Case *c, const Machine *machine)
+{
     LowerOptions target = machine->target;
-    ScheduleOptions options = {.fuse = true, .plan = true, .hints = machine->knows_sizes ? c->symbols : NULL, .vector_bytes = target.vector_bytes,
-                               .scratch = lower_contract_scratch, .scratch_user = &target};
+    ScheduleOptions options = {.fuse = true,
+                               .plan = true,
+                               .hints = machine->knows_sizes ? c->symbols : NULL,
+                               .vector_bytes = target.vector_bytes,
+                               .scratch = lower_contract_scratch,
+                               .scratch_user = &target};
     Schedule *schedule = schedule_build(c->arena, c->graph, &options);
     RandomData data = {.arena = c->arena, .symbols = c->symbols, .seed = c->seed};
     void *buffers[MAX_BUFFERS];
@@ -132,8 +153,10 @@ static void run_case(Case *c, const Machine *machine) {
         buffers[i] = guarded(buffer_bytes(buffer, c->symbols));
         for (uint32_t n = 0; n < c->graph->nodes.count; n++) {
             const Node *node = c->graph->nodes.data[n];
-            if (node->op == OP_INPUT && buffer->kind == STORAGE_INPUT && strcmp(node->attr.leaf.name, buffer->name) == 0) {
-                memcpy(buffers[i], random_leaf(&data, node), (size_t)buffer_bytes(buffer, c->symbols));
+            if (node->op == OP_INPUT && buffer->kind == STORAGE_INPUT &&
+                strcmp(node->attr.leaf.name, buffer->name) == 0) {
+                memcpy(buffers[i], random_leaf(&data, node),
+                       (size_t)buffer_bytes(buffer, c->symbols));
             }
         }
     }
@@ -148,20 +171,23 @@ static void run_case(Case *c, const Machine *machine) {
 
 /* ---- making cases ---- */
 
-static Case case_new(uint64_t seed) {
+static Case case_new(uint64_t seed)
+{
     Case c = {.arena = arena_new(), .seed = seed, .state = seed * 0x9E3779B97F4A7C15u + 1};
     c.dims = dim_table_new(c.arena);
     c.graph = graph_new(c.arena, c.dims, "case");
     return c;
 }
 
-static int64_t draw(Case *c, int64_t low, int64_t high) {
+static int64_t draw(Case *c, int64_t low, int64_t high)
+{
     c->state = c->state * 6364136223846793005u + 1442695040888963407u;
     return low + (int64_t)((c->state >> 33) % (uint64_t)(high - low + 1));
 }
 
 /* A constant, or with a chance of `percent` a free dimension of that value. */
-static const Dim *draw_dim(Case *c, int64_t value, int percent) {
+static const Dim *draw_dim(Case *c, int64_t value, int percent)
+{
     if (draw(c, 0, 99) >= percent) {
         return dim_const(c->dims, value);
     }
@@ -170,29 +196,36 @@ static const Dim *draw_dim(Case *c, int64_t value, int percent) {
     return dim_symbol(c->dims, arena_format(c->arena, "D%u", symbol));
 }
 
-static int64_t draw_size(Case *c) {
-    static const int64_t sizes[] = {2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 20, 31, 32, 33, 48, 50, 64, 65, 70, 100};
+static int64_t draw_size(Case *c)
+{
+    static const int64_t sizes[] = {2,  3,  4,  5,  7,  8,  9,  13, 16, 17,
+                                    20, 31, 32, 33, 48, 50, 64, 65, 70, 100};
     int64_t choice = draw(c, 0, 99);
     return choice < 3 ? 0 : choice < 13 ? 1 : sizes[draw(c, 0, 19)];
 }
 
-static DType draw_dtype(Case *c) {
+static DType draw_dtype(Case *c)
+{
     static const DType dtypes[] = {DT_F32, DT_F32, DT_F32, DT_F32, DT_F64, DT_F64, DT_I32, DT_I64};
     return dtypes[draw(c, 0, 7)];
 }
 
-static Node *input(Case *c, const char *name, const Type *type) {
+static Node *input(Case *c, const char *name, const Type *type)
+{
     return build_leaf(c->graph, OP_INPUT, name, *type);
 }
 
 /* Makes the node an output, sometimes through an epilogue: max(node + bias, 0) * residual. */
-static void finish(Case *c, Node *node) {
+static void finish(Case *c, Node *node)
+{
     cr_assert_not_null(node, "seed %lu: %s", (unsigned long)c->seed, c->graph->error);
     int64_t choice = draw(c, 0, 3);
     if (choice > 0 && node->type.rank > 0) {
-        Type bias = {.dtype = node->type.dtype, .rank = 1, .dims = {node->type.dims[node->type.rank - 1]}};
+        Type bias = {
+            .dtype = node->type.dtype, .rank = 1, .dims = {node->type.dims[node->type.rank - 1]}};
         Node *shifted = build_binary(c->graph, OP_ADD, node, input(c, "bias", &bias));
-        Node *rectified = build_binary(c->graph, OP_MAX, shifted, build_scalar(c->graph, node->type.dtype, 0));
+        Node *rectified =
+            build_binary(c->graph, OP_MAX, shifted, build_scalar(c->graph, node->type.dtype, 0));
         Node *scaled = build_binary(c->graph, OP_MUL, rectified, input(c, "residual", &node->type));
         graph_root(c->graph, ROOT_OUTPUT, "scaled", scaled);
     }
@@ -202,8 +235,9 @@ static void finish(Case *c, Node *node) {
 }
 
 /* One operand of a dot: its axes (batch, own, contracting) in a random order. */
-static void draw_operand(Case *c, const Dim *const *sizes, int batch, int own, int contract, Type *type, Axes *batch_axes,
-                         Axes *contract_axes) {
+static void draw_operand(Case *c, const Dim *const *sizes, int batch, int own, int contract,
+                         Type *type, Axes *batch_axes, Axes *contract_axes)
+{
     int place[MAX_RANK];
     type->rank = batch + own + contract;
     for (int i = 0; i < type->rank; i++) {
@@ -223,8 +257,10 @@ static void draw_operand(Case *c, const Dim *const *sizes, int batch, int own, i
     }
 }
 
-static void draw_dot(Case *c) {
-    int batch = draw(c, 0, 2) ? 0 : (int)draw(c, 1, 2), rows = (int)draw(c, 0, 2), columns = (int)draw(c, 0, 2);
+static void draw_dot(Case *c)
+{
+    int batch = draw(c, 0, 2) ? 0 : (int)draw(c, 1, 2), rows = (int)draw(c, 0, 2),
+        columns = (int)draw(c, 0, 2);
     int contract = draw(c, 0, 4) ? 1 : (int)draw(c, 0, 2), percent = (int)draw(c, 0, 2) * 25;
     const Dim *x[MAX_RANK], *y[MAX_RANK];
     for (int i = 0; i < batch; i++) {
@@ -237,21 +273,25 @@ static void draw_dot(Case *c) {
         y[batch + i] = draw_dim(c, draw_size(c) >> (columns > 1 || batch ? 1 : 0), percent);
     }
     for (int i = 0; i < contract; i++) {
-        x[batch + rows + i] = y[batch + columns + i] = draw_dim(c, draw_size(c) >> (contract > 1 ? 2 : 0), percent);
+        x[batch + rows + i] = y[batch + columns + i] =
+            draw_dim(c, draw_size(c) >> (contract > 1 ? 2 : 0), percent);
     }
     Type types[2] = {{.dtype = draw_dtype(c)}, {.rank = 0}};
     types[1].dtype = types[0].dtype;
     Axes batch_axes[2], contract_axes[2];
     draw_operand(c, x, batch, rows, contract, &types[0], &batch_axes[0], &contract_axes[0]);
     draw_operand(c, y, batch, columns, contract, &types[1], &batch_axes[1], &contract_axes[1]);
-    finish(c, build_dot(c->graph, input(c, "x", &types[0]), input(c, "y", &types[1]), batch_axes[0], batch_axes[1],
-                        contract_axes[0], contract_axes[1]));
+    finish(c, build_dot(c->graph, input(c, "x", &types[0]), input(c, "y", &types[1]), batch_axes[0],
+                        batch_axes[1], contract_axes[0], contract_axes[1]));
 }
 
 /* One spatial axis: window, padding and sizes that leave at least one position. */
-static void draw_window(Case *c, int axis, int percent, Attr *attr, Type *x, Type *y) {
-    int64_t size = draw(c, 1, attr->conv.spatial == 2 ? 14 : 8), taps = draw(c, 0, 4) ? draw(c, 1, 4) : draw(c, 1, 12);
-    int64_t low = draw(c, 0, 2) ? draw(c, 0, 3) : draw(c, -2, 4), high = draw(c, 0, 2) ? draw(c, 0, 3) : draw(c, -2, 4);
+static void draw_window(Case *c, int axis, int percent, Attr *attr, Type *x, Type *y)
+{
+    int64_t size = draw(c, 1, attr->conv.spatial == 2 ? 14 : 8),
+            taps = draw(c, 0, 4) ? draw(c, 1, 4) : draw(c, 1, 12);
+    int64_t low = draw(c, 0, 2) ? draw(c, 0, 3) : draw(c, -2, 4),
+            high = draw(c, 0, 2) ? draw(c, 0, 3) : draw(c, -2, 4);
     attr->conv.stride[axis] = draw(c, 0, 2) ? 1 : draw(c, 1, 3);
     attr->conv.dilate_x[axis] = draw(c, 0, 3) ? 1 : draw(c, 1, 4);
     attr->conv.dilate_y[axis] = draw(c, 0, 3) ? 1 : draw(c, 1, 4);
@@ -267,10 +307,12 @@ static void draw_window(Case *c, int axis, int percent, Attr *attr, Type *x, Typ
     y->dims[1 + axis] = draw_dim(c, taps, percent / 4);
 }
 
-static void draw_conv(Case *c) {
+static void draw_conv(Case *c)
+{
     int spatial = draw(c, 0, 2) ? 2 : (int)draw(c, 1, 3), percent = (int)draw(c, 0, 2) * 15;
     Attr attr = {.kind = AT_CONV, .conv.spatial = spatial};
-    Type x = {.dtype = draw_dtype(c), .rank = spatial + 3}, y = {.dtype = x.dtype, .rank = spatial + 3};
+    Type x = {.dtype = draw_dtype(c), .rank = spatial + 3},
+         y = {.dtype = x.dtype, .rank = spatial + 3};
     int64_t groups = draw(c, 0, 2) ? 1 : draw(c, 0, 1) ? draw(c, 1, 4) : draw(c, 16, 40);
     x.dims[0] = y.dims[0] = draw_dim(c, groups, percent);
     x.dims[1] = draw_dim(c, draw(c, 0, 5), percent + 30);
@@ -284,7 +326,8 @@ static void draw_conv(Case *c) {
     finish(c, graph_node(c->graph, OP_CONV, operands, 2, &attr));
 }
 
-static void try_random(void (*make)(Case *c), uint64_t first, int count) {
+static void try_random(void (*make)(Case *c), uint64_t first, int count)
+{
     for (uint64_t seed = first; seed < first + (uint64_t)count; seed++) {
         Case c = case_new(seed);
         make(&c);
@@ -295,16 +338,19 @@ static void try_random(void (*make)(Case *c), uint64_t first, int count) {
 }
 
 /* NNC_CONTRACT_CASES asks for a longer run. */
-static int case_count(void) {
+static int case_count(void)
+{
     const char *wanted = getenv("NNC_CONTRACT_CASES");
     return wanted ? atoi(wanted) : 150;
 }
 
-Test(contract, random_dots) {
+Test(contract, random_dots)
+{
     try_random(draw_dot, 1, case_count());
 }
 
-Test(contract, random_convolutions) {
+Test(contract, random_convolutions)
+{
     try_random(draw_conv, 1000001, case_count());
 }
 
@@ -317,25 +363,45 @@ typedef struct {
 
 static const Known known[] = {
     /* tails of rows for every batch size, on weights as PyTorch keeps them */
-    {"%0 = input {x} : f32[B, 40]\n%1 = input {y} : f32[70, 40]\n%2 = dot %0 %1 {contract = 1:1} : f32[B, 70]\n", 1},
-    {"%0 = input {x} : f32[B, 40]\n%1 = input {y} : f32[70, 40]\n%2 = dot %0 %1 {contract = 1:1} : f32[B, 70]\n", 0},
-    {"%0 = input {x} : f32[B, 40]\n%1 = input {y} : f32[70, 40]\n%2 = dot %0 %1 {contract = 1:1} : f32[B, 70]\n", 29},
+    {"%0 = input {x} : f32[B, 40]\n%1 = input {y} : f32[70, 40]\n%2 = dot %0 %1 {contract = 1:1} : "
+     "f32[B, 70]\n",
+     1},
+    {"%0 = input {x} : f32[B, 40]\n%1 = input {y} : f32[70, 40]\n%2 = dot %0 %1 {contract = 1:1} : "
+     "f32[B, 70]\n",
+     0},
+    {"%0 = input {x} : f32[B, 40]\n%1 = input {y} : f32[70, 40]\n%2 = dot %0 %1 {contract = 1:1} : "
+     "f32[B, 70]\n",
+     29},
     /* a weight gradient in leaves: 64 rows, 64 rows, 2 rows */
-    {"%0 = input {x} : f32[B, 30]\n%1 = input {y} : f32[B, 20]\n%2 = dot %0 %1 {contract = 0:0} : f32[30, 20]\n", 130},
+    {"%0 = input {x} : f32[B, 30]\n%1 = input {y} : f32[B, 20]\n%2 = dot %0 %1 {contract = 0:0} : "
+     "f32[30, 20]\n",
+     130},
     /* one chain over a long batch, which goes in blocks */
-    {"%0 = input {x} : f32[B, 200]\n%1 = input {y} : f32[B, 100]\n%2 = dot %0 %1 {contract = 0:0} : f32[200, 100]\n", 3000},
-    {"%0 = input {x} : f32[50, 6000]\n%1 = input {y} : f32[6000, 64]\n%2 = dot %0 %1 {contract = 1:0} : f32[50, 64]\n", 0},
+    {"%0 = input {x} : f32[B, 200]\n%1 = input {y} : f32[B, 100]\n%2 = dot %0 %1 {contract = 0:0} "
+     ": f32[200, 100]\n",
+     3000},
+    {"%0 = input {x} : f32[50, 6000]\n%1 = input {y} : f32[6000, 64]\n%2 = dot %0 %1 {contract = "
+     "1:0} : f32[50, 64]\n",
+     0},
     /* a row times a matrix, a matrix times a column, two vectors */
-    {"%0 = input {x} : f32[1, 300]\n%1 = input {y} : f32[300, 500]\n%2 = dot %0 %1 {contract = 1:0} : f32[1, 500]\n", 0},
-    {"%0 = input {x} : f32[300, 77]\n%1 = input {y} : f32[77]\n%2 = dot %0 %1 {contract = 1:0} : f32[300]\n", 0},
-    {"%0 = input {x} : f32[1000]\n%1 = input {y} : f32[1000]\n%2 = dot %0 %1 {contract = 0:0} : f32[]\n", 0},
+    {"%0 = input {x} : f32[1, 300]\n%1 = input {y} : f32[300, 500]\n%2 = dot %0 %1 {contract = "
+     "1:0} : f32[1, 500]\n",
+     0},
+    {"%0 = input {x} : f32[300, 77]\n%1 = input {y} : f32[77]\n%2 = dot %0 %1 {contract = 1:0} : "
+     "f32[300]\n",
+     0},
+    {"%0 = input {x} : f32[1000]\n%1 = input {y} : f32[1000]\n%2 = dot %0 %1 {contract = 0:0} : "
+     "f32[]\n",
+     0},
 };
 
-Test(contract, known_shapes) {
+Test(contract, known_shapes)
+{
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         Case c = case_new(i);
         char *error = NULL;
-        const char *text = arena_format(c.arena, "graph case {\n%soutput result = %%2\n}\n", known[i].text);
+        const char *text =
+            arena_format(c.arena, "graph case {\n%soutput result = %%2\n}\n", known[i].text);
         c.graph = graph_read(c.arena, c.dims, text, &error);
         cr_assert_not_null(c.graph, "%s", error);
         c.symbols[0] = known[i].free;
@@ -345,14 +411,16 @@ Test(contract, known_shapes) {
 }
 
 /* The same code (its plan follows the hint, not the size) at several batch sizes. */
-Test(contract, a_row_does_not_depend_on_its_batch) {
+Test(contract, a_row_does_not_depend_on_its_batch)
+{
     static const int64_t batches[] = {1, 2, 7, 8, 33};
     Type x = {.dtype = DT_F32, .rank = 2}, y = {.dtype = DT_F32, .rank = 2};
     Case c = case_new(7);
     x.dims[0] = dim_symbol(c.dims, "B");
     x.dims[1] = y.dims[1] = dim_const(c.dims, 90);
     y.dims[0] = dim_const(c.dims, 50);
-    Node *dot = build_dot(c.graph, input(&c, "x", &x), input(&c, "y", &y), (Axes){0}, (Axes){0}, axes_one(1), axes_one(1));
+    Node *dot = build_dot(c.graph, input(&c, "x", &x), input(&c, "y", &y), (Axes){0}, (Axes){0},
+                          axes_one(1), axes_one(1));
     graph_root(c.graph, ROOT_OUTPUT, "result", dot);
     for (size_t i = 0; i < sizeof batches / sizeof *batches; i++) {
         c.symbols[0] = batches[i];

@@ -1,4 +1,5 @@
-/* The thread pool: every item once, chunks as promised, nesting, several callers, many sizes. Meant to run under TSan too. */
+/* The thread pool: every item once, chunks as promised, nesting, several callers, many sizes. Meant
+ * to run under TSan too. */
 #include "runtime/train/pool.h"
 
 #include <criterion/criterion.h>
@@ -20,7 +21,8 @@ static void mark(const nnc_call *call, void *const *args, int64_t begin, int64_t
     Marks *marks = args[0];
     if (begin >= end || end > marks->count)
         atomic_fetch_add(&marks->faults, 1);
-    if (marks->grain > 0 && (begin % marks->grain != 0 || (end % marks->grain != 0 && end != marks->count)))
+    if (marks->grain > 0 &&
+        (begin % marks->grain != 0 || (end % marks->grain != 0 && end != marks->count)))
         atomic_fetch_add(&marks->faults, 1);
     for (int64_t i = begin; i < end; i++)
         marks->marks[i]++;
@@ -41,7 +43,8 @@ static void check_once(Pool *pool, int64_t count, int64_t grain)
 
 Test(pool, every_item_once)
 {
-    static const int64_t counts[] = {0, 1, 2, 7, 64, 1000, ITEMS}, grains[] = {0, 1, 3, 64, 4999, ITEMS};
+    static const int64_t counts[] = {0, 1, 2, 7, 64, 1000, ITEMS},
+                         grains[] = {0, 1, 3, 64, 4999, ITEMS};
     for (int threads = 1; threads <= 8; threads++) {
         Pool *pool = pool_new(threads, threads % 2 == 0);
         cr_assert_eq(pool_threads(pool), threads);

@@ -1,0 +1,225 @@
+/* One tile of the result: where its rows are, its sums, and what becomes of them.
+ *
+ *   DO_ALL       sums of all terms -> the group's outputs, with a sum as the value of the dot (the
+ * epilogue) DO_PART      sums of the terms of one leaf, or of the blocks up to this one -> scratch
+ *   DO_OUTPUTS   scratch -> outputs; leaves are added first, in ascending order
+ *
+ * Scratch holds the result once (blocks) or once per leaf, row-major over the merged axes. */
+#include "compiler/lower/lower_contract_walk.h"
+
+/* Positions of row `index` of the tile on the covered axes; the rest of the index is along the row
+ * axis. */
+static int split_row(const Walk *w, int index, int64_t *covered)
+{
+    for (int i = w->plan->covered_count - 1; i >= 0; i--) {
+        int count = (int)w->of->out[w->plan->covered[i]].count;
+        covered[i] = index % count;
+        index /= count;
+    }
+    return index;
+}
+
+static void place_rows(Walk *w, Tile *tile)
+{
+    for (int index = 0; index < tile->rows; index++) {
+        int64_t covered[MAX_RANK];
+        int row = split_row(w, index, covered);
+        for (int side = 0; side < SIDES; side++) {
+            KInst *offset = walk_constant(w, 0);
+            if (w->plan->row != NO_AXIS) {
+                offset = walk_plus(w, offset, walk_constant(w, row), w->stride[side][w->plan->row]);
+            }
+            for (int i = 0; i < w->plan->covered_count; i++) {
+                offset = walk_plus(w, offset, walk_constant(w, covered[i]),
+                                   w->stride[side][w->plan->covered[i]]);
+            }
+            tile->row_offset[side][index] = offset;
+        }
+    }
+}
+
+/* Row positions of checked windows; called once the tile's rows are known. */
+static void place_windows(Walk *w, const RowSpan *span, Tile *tile)
+{
+    for (int a = 0; a < w->of->outs; a++) {
+        int window = w->of->out[a].window;
+        if (window == NO_WINDOW || !axis_in_tile(w->plan, a)) {
+            continue;
+        }
+        WindowState state = {.all = a == w->plan->row && span->inner};
+        for (int index = 0; index < tile->rows; index++) {
+            int64_t covered[MAX_RANK];
+            int row = split_row(w, index, covered);
+            state.row_position[index] = span->constant + row;
+            for (int i = 0; i < w->plan->covered_count; i++) {
+                if (w->plan->covered[i] == a) {
+                    state.row_position[index] = covered[i];
+                }
+            }
+        }
+        tile->windows[window] = state;
+    }
+}
+
+/* Positions on all out axes of a row and a vector (its first lane). */
+static void result_position(Walk *w, const RowSpan *span, const Panel *panel, int index, int vector,
+                            KInst **at)
+{
+    int64_t covered[MAX_RANK];
+    int row = split_row(w, index, covered);
+    for (int a = 0; a < w->of->outs; a++) {
+        at[a] = w->at[a];
+        if (a == w->plan->row) {
+            at[a] = walk_op(w, K_ADD, span->origin, walk_constant(w, row));
+        } else if (a == w->plan->vector) {
+            at[a] = walk_op(w, K_ADD, panel->column,
+                            walk_constant(w, (int64_t)vector * w->plan->lanes));
+        }
+    }
+    for (int i = 0; i < w->plan->covered_count; i++) {
+        at[w->plan->covered[i]] = walk_constant(w, covered[i]);
+    }
+}
+
+static const Place *result_place(Walk *w, KInst *const *at)
+{
+    Segment segments[MAX_RANK] = {0};
+    for (int a = 0; a < w->of->outs; a++) {
+        bool wide = a == w->plan->vector && w->plan->lanes > 1;
+        Index position = wide ? index_lanes(at[a], 1) : index_scalar(at[a]);
+        segments[a] = (Segment){w->of->out[a].first, w->of->out[a].axes, 0, 0, position};
+    }
+    const Type *type = &w->group->node->type;
+    return place_segments(w->c, type->rank, type->dims, segments, w->of->outs);
+}
+
+static KInst *tile_mask(const Tile *tile, int vector)
+{
+    return vector == tile->vectors - 1 ? tile->mask : NULL;
+}
+
+/* Index in scratch of sums at a position of the result; with lanes that are apart, a vector of
+ * them. */
+static KInst *part_index(Walk *w, KInst *part, KInst *const *at)
+{
+    KBuilder *b = &w->c->b;
+    KInst *index = walk_plus(w, w->parts_base, part, w->part_stride);
+    for (int a = 0; a < w->of->outs; a++) {
+        index = walk_plus(w, index, at[a], w->result_stride[a]);
+    }
+    int64_t stride = 1;
+    if (w->plan->vector == NO_AXIS ||
+        (kir_constant(w->result_stride[w->plan->vector], &stride) && stride == 1)) {
+        return index;
+    }
+    KInst *steps = kir_binary(b, K_MUL, kir_iota(b, DT_I64, w->plan->lanes),
+                              w->result_stride[w->plan->vector]);
+    return kir_binary(b, K_ADD, kir_splat(b, index, w->plan->lanes), steps);
+}
+
+static void store_outputs(Walk *w, const RowSpan *span, const Panel *panel, const Tile *tile,
+                          KInst *const *sums)
+{
+    LowerContext *c = w->c;
+    c->lanes = w->plan->lanes;
+    for (int i = 0; i < tile->rows * tile->vectors; i++) {
+        KInst *at[MAX_RANK];
+        result_position(w, span, panel, i / tile->vectors, i % tile->vectors, at);
+        c->mask = tile_mask(tile, i % tile->vectors);
+        const Place *place = result_place(w, at);
+        lower_scope_open(c);
+        lower_known(c, w->group->node, sums[i]);
+        lower_outputs(c, w->group, place);
+        lower_scope_close(c);
+    }
+    c->lanes = 1;
+    c->mask = NULL;
+}
+
+/* Loads or stores the sums of a part. */
+static void move_part(Walk *w, const RowSpan *span, const Panel *panel, const Tile *tile,
+                      KInst *part, bool load, KInst **sums)
+{
+    KBuilder *b = &w->c->b;
+    for (int i = 0; i < tile->rows * tile->vectors; i++) {
+        KInst *at[MAX_RANK], *mask = tile_mask(tile, i % tile->vectors);
+        result_position(w, span, panel, i / tile->vectors, i % tile->vectors, at);
+        KInst *index = part_index(w, part, at);
+        if (load) {
+            sums[i] = kir_load(b, w->parts, index, w->plan->lanes, mask);
+        } else {
+            kir_store(b, w->parts, index, sums[i], mask);
+        }
+    }
+}
+
+/* The sums of a leaf, or of the blocks up to this one. */
+static void sum_part(Walk *w, const RowSpan *span, const Panel *panel, Tile *tile)
+{
+    KBuilder *b = &w->c->b;
+    KInst *sums[MAX_TILE_ROWS * MAX_PANEL_VECTORS], *before[MAX_TILE_ROWS * MAX_PANEL_VECTORS];
+    bool blocks = w->plan->split == SPLIT_BLOCKS;
+    KInst *part = blocks ? walk_constant(w, 0) : w->part;
+    tile_zero(tile, sums);
+    if (blocks) {
+        KInst *first = kir_binary(b, K_EQ, w->part, walk_constant(w, 0));
+        move_part(w, span, panel, tile, part, true, before);
+        for (int i = 0; i < tile->rows * tile->vectors; i++) {
+            sums[i] = kir_select(b, first, sums[i], before[i]);
+        }
+    }
+    tile_add(tile, sums);
+    move_part(w, span, panel, tile, part, false, sums);
+}
+
+/* Sums of a finished tile from scratch: leaves are added in ascending order. */
+static void collect_parts(Walk *w, const RowSpan *span, const Panel *panel, Tile *tile,
+                          KInst **sums)
+{
+    KBuilder *b = &w->c->b;
+    int count = tile->rows * tile->vectors;
+    if (w->plan->split == SPLIT_BLOCKS) {
+        move_part(w, span, panel, tile, walk_constant(w, 0), true, sums);
+        return;
+    }
+    const Dim *leaves = part_total(w->c->schedule->graph->dims, w->of, w->plan);
+    KInst *totals[MAX_TILE_ROWS * MAX_PANEL_VECTORS];
+    tile_zero(tile, totals);
+    KInst *loop = walk_open(w, walk_constant(w, 0), lower_dim(w->c, leaves), 1, totals, count);
+    move_part(w, span, panel, tile, kir_loop_arg(loop, 0), true, sums);
+    for (int i = 0; i < count; i++) {
+        sums[i] = kir_binary(b, K_ADD, kir_loop_arg(loop, 1 + i), sums[i]);
+    }
+    walk_close(w, loop, sums);
+    for (int i = 0; i < count; i++) {
+        sums[i] = kir_result(b, loop, i);
+    }
+}
+
+void walk_tile(Walk *w, const Panel *panel, RowSpan span)
+{
+    Tile tile = w->tile;
+    tile.rows = span.rows * w->plan->covered_rows;
+    tile.vectors = panel->vectors;
+    tile.mask = panel->mask;
+    for (int side = 0; side < SIDES; side++) {
+        tile.base[side] = panel->base[side];
+        if (span.origin) {
+            tile.base[side] =
+                walk_plus(w, tile.base[side], span.origin, w->stride[side][w->plan->row]);
+        }
+    }
+    place_rows(w, &tile);
+    place_windows(w, &span, &tile);
+    if (w->action == DO_PART) {
+        sum_part(w, &span, panel, &tile);
+        return;
+    }
+    KInst *sums[MAX_TILE_ROWS * MAX_PANEL_VECTORS];
+    if (w->action == DO_OUTPUTS) {
+        collect_parts(w, &span, panel, &tile, sums);
+    } else {
+        tile_sum(&tile, sums);
+    }
+    store_outputs(w, &span, panel, &tile, sums);
+}
