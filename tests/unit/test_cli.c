@@ -11,11 +11,13 @@ typedef struct {
     char out[262144];
 } Result;
 
-static Result *run(const char *arguments)
+/* Standard output and standard error together; `input` is standard input in the escapes of printf. */
+static Result *run_with(const char *input, const char *arguments)
 {
     char command[4096];
     Result *result = calloc(1, sizeof *result);
-    snprintf(command, sizeof command, "cd \"$NNC_TEST_FOLDER\" && " NNC_BINARY_DIR "/nnc %s 2>&1", arguments);
+    snprintf(command, sizeof command, "cd \"$NNC_TEST_FOLDER\" && printf '%s' | " NNC_BINARY_DIR "/nnc %s 2>&1", input,
+             arguments);
     FILE *pipe = popen(command, "r");
     cr_assert_not_null(pipe);
     size_t length = fread(result->out, 1, sizeof result->out - 1, pipe);
@@ -25,12 +27,22 @@ static Result *run(const char *arguments)
     return result;
 }
 
-static void expect(const char *arguments, int code, const char *part)
+static Result *run(const char *arguments)
 {
-    Result *result = run(arguments);
+    return run_with("", arguments);
+}
+
+static void expect_with(const char *input, const char *arguments, int code, const char *part)
+{
+    Result *result = run_with(input, arguments);
     cr_expect_eq(result->code, code, "nnc %s ended with %d: %s", arguments, result->code, result->out);
     cr_expect(strstr(result->out, part) != NULL, "nnc %s does not say \"%s\": %s", arguments, part, result->out);
     free(result);
+}
+
+static void expect(const char *arguments, int code, const char *part)
+{
+    expect_with("", arguments, code, part);
 }
 
 static void make_folder(void)
@@ -79,13 +91,13 @@ Test(cli, runs_evaluates_and_predicts)
 {
     expect("run " SIMPLE " --set train.epochs=3 --run-dir runs/simple-simple-1", 0, "weights: runs/simple-simple-1/weights.safetensors");
     expect("eval " SIMPLE, 0, "loss");
-    Result *result = run("predict " SIMPLE " - 2>/dev/null <<'E'\nx0,x1,x2\n0.5,0.25,-1\n1 2 3\nE");
+    Result *result = run_with("x0,x1,x2\\n0.5,0.25,-1\\n1 2 3\\n", "predict " SIMPLE " - 2>/dev/null");
     cr_expect_eq(result->code, 0, "%s", result->out);
     double a[2], b[2];
     cr_expect_eq(sscanf(result->out, "%lf,%lf %lf,%lf", &a[0], &a[1], &b[0], &b[1]), 4, "%s", result->out);
     free(result);
-    expect("predict " SIMPLE " - <<'E'\n1,2\nE", 2, "too few numbers");
-    expect("predict " SIMPLE " - <<'E'\n1,2,x\nE", 2, "not a number: x");
+    expect_with("1,2\\n", "predict " SIMPLE " -", 2, "too few numbers");
+    expect_with("1,2,x\\n", "predict " SIMPLE " -", 2, "not a number: x");
 }
 
 Test(cli, writes_a_stream_of_objects)
