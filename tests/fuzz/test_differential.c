@@ -1,10 +1,11 @@
 /* The interpreter against compiled code, on random graphs: equal to the bit, fused and unfused, planned and unplanned, for
  * several values of the free dimension, whole and in chunks, with tiles and with the naive contractions.
  *
- * NNC_FUZZ_COUNT graphs (default 150) from seed NNC_FUZZ_SEED (default 1). A mismatch prints the seed, the graph, and the way
- * it was compiled. */
+ * NNC_FUZZ_COUNT graphs (default 150) from seed NNC_FUZZ_SEED (default 1), and every NNC_FUZZ_STRIDE-th sample of every
+ * operation (default 5). A mismatch prints the seed, the graph, and the way it was compiled. */
 #include "compiler/ref/ref.h"
 #include "tests/support/compiled.h"
+#include "tests/support/op_samples.h"
 #include "tests/support/random_graph.h"
 
 #include <criterion/criterion.h>
@@ -141,4 +142,84 @@ Test(differential, random_graphs) {
         wrong += !compare_seed((uint64_t)(first + i));
     }
     cr_assert_eq(wrong, 0);
+}
+
+/* ---- samples of every operation ---- */
+
+typedef struct {
+    const Sample *sample;
+    Arena *arena;
+    const int64_t *symbols;
+} SampleData;
+
+static const void *sample_leaf(void *user, const Node *leaf) {
+    const SampleData *data = user;
+    for (int i = 0; i < data->sample->leaf_count; i++) {
+        if (data->sample->leaves[i].node == leaf) {
+            int64_t elements = random_elements(&leaf->type, data->symbols);
+            void *values = arena_alloc(data->arena, (size_t)elements * dtype_bytes(leaf->type.dtype) + 1);
+            sample_fill(&data->sample->leaves[i], 77u + (uint32_t)i, elements, values);
+            return values;
+        }
+    }
+    return NULL;
+}
+
+static bool compare_sample(const Case *t, const Sample *sample, const Way *way, Compiled *c, int64_t size) {
+    Arena *arena = arena_new();
+    int64_t symbols[8] = {size, size, size, size, size, size, size, size};
+    SampleData data = {sample, arena, symbols};
+    RefRun run = {.graph = t->graph, .symbols = symbols, .leaf = sample_leaf, .user = &data, .seed = 11, .step = 5};
+    CompiledCall call = {symbols, sample_leaf, &data, 11, 5, way->chunks};
+    const void *expected[1], *found[1];
+    bool good = !ref_run(&run, arena, expected) || compiled_run(c, &call, found);
+    good = good && (run.failed != NULL || same_values(t, way, size, symbols, expected, found));
+    good = good && same_failure(&run, c);
+    if (!good) {
+        report(t, way, size, "sample differs");
+    }
+    arena_free(arena);
+    return good;
+}
+
+static bool check_sample(OpCode op, int index, DType real, const Way *way, bool *exists) {
+    Arena *arena = arena_new();
+    DimTable *dims = dim_table_new(arena);
+    Sample sample = {.graph = graph_new(arena, dims, "sample"), .real = real, .free = dim_symbol(dims, "B")};
+    *exists = op_samples[op](&sample, index);
+    bool good = true;
+    if (*exists && sample.result != NULL) {
+        graph_root(sample.graph, ROOT_OUTPUT, "y", sample.result);
+        Case t = {arena, sample.graph, (uint64_t)index, false, true};
+        Compiled compiled;
+        char *error = NULL;
+        LowerOptions lower = way->lower;
+        ScheduleOptions schedule = way->schedule;
+        if (!lower.naive_contract) {
+            schedule.scratch = lower_contract_scratch;
+            schedule.scratch_user = &lower;
+        }
+        good = compiled_open(&compiled, arena, t.graph, &schedule, &lower, &error);
+        good = good && compare_sample(&t, &sample, way, &compiled, 3) && compare_sample(&t, &sample, way, &compiled, 0);
+        if (error != NULL) {
+            report(&t, way, 0, error);
+            free(error);
+        }
+        compiled_close(&compiled);
+    }
+    arena_free(arena);
+    return good;
+}
+
+Test(differential, samples_of_operations) {
+    int stride = setting("NNC_FUZZ_STRIDE", 5), wrong = 0, tried = 0;
+    for (int op = 0; op < OP_COUNT && wrong < 3; op++) {
+        bool exists = op != OP_CALL;
+        for (int index = op % stride; exists && wrong < 3; index += stride) {
+            tried++;
+            wrong += !check_sample((OpCode)op, index, index % 2 ? DT_F64 : DT_F32, &ways[tried % 4], &exists);
+        }
+    }
+    cr_assert_eq(wrong, 0);
+    cr_assert_gt(tried, 100);
 }
