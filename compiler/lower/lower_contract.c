@@ -3,14 +3,12 @@
  *   for item = begin .. end                 item = (axes of y, block of panels, other axes, rows)
  *     for panel in block                    y: rows of `vectors` vectors, in place or packed
  *       for row = .. step `rows`            full tiles, then smaller ones for the rest
- *         sums of the tile                  lower_contract_tile.c, and its outputs:
- * lower_contract_store.c
+ *         sums of the tile, outputs         lower_contract_tile.c, lower_contract_store.c
  *
  * An item depends on the shape alone, so threads share items as they like. Edges are tiles of other
  * shapes: fewer rows, fewer vectors, a masked last vector; every shape computes the same chains.
  * What this file cannot do well falls back to lower_naive.c: leaves over the taps of a padded
  * window. */
-#include "compiler/lower/lower_contract.h"
 #include "compiler/lower/lower_contract_walk.h"
 
 KInst *walk_open(Walk *w, KInst *low, KInst *high, int64_t step, KInst *const *inits, int count)

@@ -6,8 +6,9 @@
  * Every axis has a size and a stride on each operand, so a dot and a convolution that needs no
  * padding are the same thing:
  *
- *   conv x[N,H,W,C] y[3,3,C,O]:   out n (x: HWC, y: 0)  r (x: WC, y: 0)  s (x: C, y: 0)  o (x: 0,
- * y: 1) k   u (x: WC, y: 3CO) v (x: C, y: CO)  c (x: 1, y: O)
+ *   conv x[N,H,W,C] y[3,3,C,O]:   axis     out: n    r    s    o      k: u    v    c
+ *                                 in x          HWC  WC   C    0         WC   C    1
+ *                                 in y          0    0    0    1         3CO  CO   O
  *
  * Neighbouring axes with matching strides are merged (v and c above). A spatial axis whose taps may
  * fall outside of x or between its elements keeps a Window, and its taps are bounded. One out axis

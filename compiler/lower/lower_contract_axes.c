@@ -1,8 +1,8 @@
 /* From a dot or conv node and the views of its operands to a Contraction: axes with strides,
  * merged.
  *
- *   dot f32[B, T, 64] f32[64, 10] {contract = 2:0}     out (B*T: 64, 0) (10: 0, 1)     k (64: 1,
- * 10)
+ *   dot f32[B, T, 64] f32[64, 10] {contract = 2:0}
+ *     out (B*T: 64, 0) (10: 0, 1)   k (64: 1, 10)            size: stride on x, stride on y
  *
  * B and T became one axis, because B has the stride T * 64 on x and none on y. Merging makes tiles
  * full and loops long, and keeps the order of the sums: only neighbours in the order of k are

@@ -1,8 +1,7 @@
 /* Packing y into panels, where the lanes of a vector are not neighbours in memory: a weight stored
  * [out, in], the keys of an attention. One item is one panel.
  *
- *   y[n, k] as [64, 512], panels of 32   ->   scratch [2][512][32]:  scratch[p][k][j] = y[32 p + j,
- * k]
+ *   y[n, k] as [64, 512], panels of 32   ->   scratch[p][k][j] = y[32 p + j, k], [2][512][32]
  *
  * Blocks of lanes x lanes elements are transposed in registers: log2(lanes) rounds of exchanges
  * between vectors whose numbers differ in one bit. Lanes beyond the end of the axis hold anything:

@@ -5,24 +5,24 @@
  * the cheapest for the whole result is taken, by a model of two multiply-adds and two loads a cycle
  * with a latency of four; half empty tiles at the edges count in full.
  *
- *   f32 dot, result [B, 100], 16 lanes: 7 vectors.  14x2: panels of 2 2 2 1   8x3: 3 3 1   6x4: 4 3
- * -> 6x4
+ *   f32 dot, result [B, 100], 16 lanes, so 7 vectors
+ *     13x2: panels of 2 2 2 1 vectors     8x3: 3 3 1     6x4: 4 3, the cheapest
  *
  * The plan changes time only: every accumulator is the same chain in every plan. */
 #include "compiler/lower/lower_contract.h"
 
 enum {
-    SMALL_AXIS = 4,
+    SMALL_AXIS = 4, /* axes up to this size are covered whole by a tile */
     MAX_COVERED_ROWS = 12,
-    MIN_ITEMS = 16,
-    FEW_ROWS = 16,
-    LINE_BYTES = 64,
-    MAX_INSIDE = 64,
-    FEW_ITEMS = 6,
-    PACK_FROM_ROWS = 8,
-    PACK_LARGE_FROM_ROWS = 48,
+    FEW_ROWS = 16,             /* a free row axis is taken to be at least this long */
+    MAX_BORDER_CODE = 1500,    /* multiply-adds written out at the edges of a padded window */
+    PACK_FROM_ROWS = 8,        /* uses of an element of y that pay for transposing it */
+    PACK_LARGE_FROM_ROWS = 48, /* and for copying a large y whose rows are FAR_BYTES apart */
     FAR_BYTES = 1024,
-    MAX_BORDER_CODE = 1500
+    MIN_ITEMS = 16,  /* large products are cut into at least this many items */
+    FEW_ITEMS = 6,   /* the same where every item reads all of y */
+    MAX_INSIDE = 64, /* positions that an item goes through for each block of k */
+    LINE_BYTES = 64
 };
 
 #define MIN_GRAIN_FLOPS 5e5

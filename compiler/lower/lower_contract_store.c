@@ -1,7 +1,7 @@
 /* One tile of the result: where its rows are, its sums, and what becomes of them.
  *
- *   DO_ALL       sums of all terms -> the group's outputs, with a sum as the value of the dot (the
- * epilogue) DO_PART      sums of the terms of one leaf, or of the blocks up to this one -> scratch
+ *   DO_ALL       all terms -> the group's outputs, a sum being the value of the dot (epilogue)
+ *   DO_PART      the terms of one leaf, or of the blocks up to this one -> scratch
  *   DO_OUTPUTS   scratch -> outputs; leaves are added first, in ascending order
  *
  * Scratch holds the result once (blocks) or once per leaf, row-major over the merged axes. */

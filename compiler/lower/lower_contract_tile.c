@@ -1,9 +1,9 @@
 /* The inside of a register tile: the sums of `rows` by `vectors` accumulators over all k axes.
  *
- *   for u = low .. high                       a k axis; short ones are written out, the innermost
- * is unrolled a little y0 = load y[at + 0], y1 = load y[at + 16] x0 = load x[at + row 0]    s00 =
- * fma x0 y0 s00    s01 = fma x0 y1 s01 x1 = load x[at + row 1]    s10 = fma x1 y0 s10    s11 = fma
- * x1 y1 s11
+ *   for u = low .. high         a k axis; short ones are written out, the innermost is unrolled
+ *     y0 = load y[at + 0]        y1 = load y[at + 16]
+ *     x0 = load x[at + row 0]    s00 = fma x0 y0 s00    s01 = fma x0 y1 s01
+ *     x1 = load x[at + row 1]    s10 = fma x1 y0 s10    s11 = fma x1 y1 s11
  *
  * Each accumulator is one ascending chain from +0, whatever the shape of the tile: this is where
  * the order of graph/order.h is obeyed. Taps that do not exist are never multiplied by zero. For

@@ -1,8 +1,7 @@
 /* Panels and rows of an item: full tiles in loops, and tiles of other shapes at the edges.
  *
  *   columns 100 with panels of 3 x 16:   panel 0, panel 1, then a panel of 1 vector with 4 lanes
- *   rows 28 by tiles of 13, padded:      [0, 13) at the upper edge, [13, 26) inside, [26, 28) at
- * the lower edge
+ *   rows 28 by tiles of 13, padded:      [0, 13) upper edge, [13, 26) inside, [26, 28) lower edge
  *
  * Rows at the edge of a checked window are cut by constants, so that a tile knows which of its taps
  * exist. */
