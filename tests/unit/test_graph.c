@@ -91,13 +91,13 @@ Test(graph, the_page_of_operations_is_current)
     StrBuf out = {0};
     graph_list_ops(&out);
     const char *kept = read_file("docs/ops.md");
-    if (strcmp(kept, out.text) != 0 && getenv("NNC_BLESS") != NULL) {
+    if (strcmp(kept, out.text) != 0 && getenv("NNC_UPDATE_GOLDEN") != NULL) {
         FILE *file = fopen(NNC_SOURCE_DIR "/docs/ops.md", "wb");
         fputs(out.text, file);
         fclose(file);
     } else {
         cr_expect(strcmp(kept, out.text) == 0,
-                  "docs/ops.md is old: run test_graph with NNC_BLESS=1");
+                  "docs/ops.md is old: run test_graph with NNC_UPDATE_GOLDEN=1");
     }
     strbuf_free(&out);
 }
