@@ -10,8 +10,8 @@
  * rows that are positions of a checked window, the taps are cut into runs in which the same rows
  * take part; the others sit the run out:
  *
- *   3 taps, rows at positions 0 1 2, one element of padding:   tap 0: rows 1 2    taps 1 2: rows 0
- * 1 2
+ *   3 taps, rows at positions 0 1 2, one element of padding:
+ *     tap 0: rows 1 2          taps 1 2: rows 0 1 2
  *
  * With leaves, the outermost axis goes leaf by leaf, and totals are a second set of carried values.
  */
