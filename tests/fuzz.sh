@@ -9,7 +9,6 @@ set -eu
 build=$1
 graphs=${GRAPHS:-20000}
 seed=${SEED:-$(date +%s)}
-export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 limit=${LIMIT:-14400}
 
 # campaign DIR TEST SECONDS: one test program to its end, with its report when it fails.

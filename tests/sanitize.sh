@@ -5,7 +5,6 @@
 set -eu
 . "$(dirname "$0")/common.sh"
 build=$1
-export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:suppressions=$source/tests/tsan.supp
 
 make_build "$build-asan" "nnc tests" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DNNC_SANITIZE=address,undefined
