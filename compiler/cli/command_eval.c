@@ -1,6 +1,7 @@
 /* nnc eval: the metrics of saved weights on the data of a program. */
 #include "compiler/cli/cli.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static void print_part(const Arguments *arguments, const char *part, const nnc_metric *metrics, size_t count)
@@ -11,8 +12,10 @@ static void print_part(const Arguments *arguments, const char *part, const nnc_m
     }
     printf("{\"event\":\"eval\",\"part\":\"%s\"", part);
     for (size_t i = 0; i < count; i++)
-        if (metrics[i].rank == 0)
+        if (metrics[i].rank == 0 && isfinite(metrics[i].value))
             printf(",\"%s\":%.17g", metrics[i].name, metrics[i].value);
+        else if (metrics[i].rank == 0)
+            printf(",\"%s\":null", metrics[i].name);
     printf("}\n");
 }
 
@@ -29,8 +32,11 @@ static int evaluate(const Arguments *arguments, nnc_context *context, nnc_progra
     for (int part = NNC_PART_VALID; status == NNC_OK && part <= NNC_PART_TEST; part++) {
         const nnc_metric *metrics;
         size_t count;
-        if (nnc_trainer_evaluate(trainer, (nnc_part)part, &metrics, &count) == NNC_OK)
+        status = nnc_trainer_evaluate(trainer, (nnc_part)part, &metrics, &count);
+        if (status == NNC_OK)
             print_part(arguments, names[part], metrics, count);
+        if (status == NNC_ARGUMENT) /* a part without rows */
+            status = NNC_OK;
     }
     nnc_trainer_release(trainer);
     return status == NNC_OK ? 0 : report_failure(arguments, context, status);

@@ -6,6 +6,8 @@
 
 #define VERSION "0.1.0"
 
+enum { MOST_THREADS = 1024 };
+
 const char *nnc_version(void)
 {
     return VERSION;
@@ -30,7 +32,7 @@ static const char *const pages[] = {
 const char *nnc_explain(const char *code)
 {
     ErrorCode found;
-    return error_from_text(code, &found) ? pages[found] : NULL;
+    return code && error_from_text(code, &found) ? pages[found] : NULL;
 }
 
 void nnc_free(void *memory)
@@ -38,14 +40,29 @@ void nnc_free(void *memory)
     free(memory);
 }
 
-
-nnc_status nnc_context_new(const nnc_context_options *options, nnc_context **out)
+bool options_copy(void *to, size_t known, const void *given)
 {
+    size_t size = known;
+    memset(to, 0, known);
+    if (!given)
+        return true;
+    memcpy(&size, given, sizeof size);
+    if (size < sizeof size)
+        return false;
+    memcpy(to, given, size < known ? size : known);
+    return true;
+}
+
+nnc_status nnc_context_new(const nnc_context_options *given, nnc_context **out)
+{
+    nnc_context_options options;
+    if (!options_copy(&options, sizeof options, given) || options.threads < 0 || options.threads > MOST_THREADS)
+        return NNC_ARGUMENT;
     nnc_context *context = calloc(1, sizeof *context);
     if (!context)
         return NNC_MEMORY;
     context->references = 1;
-    context->threads = options && options->threads > 0 ? options->threads : pool_cpus();
+    context->threads = options.threads > 0 ? options.threads : pool_cpus();
     if (context->threads > 1)
         context->pool = pool_new(context->threads, true);
     context->arena = arena_new();
@@ -90,11 +107,13 @@ void context_begin(nnc_context *context)
 
 nnc_status context_fail(nnc_context *context, nnc_status status, ErrorCode code, const char *format, ...)
 {
+    StrBuf text = {0};
     va_list args;
     va_start(args, format);
-    char *text = arena_vformat(context->arena, format, args);
+    strbuf_vprintf(&text, format, args);
     va_end(args);
-    diag_error(context->diag, code, (Span){0}, NULL, "%s", text);
+    diag_error(context->diag, code, (Span){0}, NULL, "%s", text.text);
+    strbuf_free(&text);
     return status;
 }
 

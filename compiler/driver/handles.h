@@ -26,7 +26,7 @@ struct nnc_program {
     int references;
     nnc_context *context;
     Arena *arena;        /* tree and plans */
-    char *folder;        /* of the file: paths in the text are relative to it */
+    const char *folder;  /* of the file: paths in the text are relative to it */
     const char *name;
     nnc_program_options options; /* the arrays are copied into the arena */
     AstFile *file;
@@ -43,6 +43,9 @@ struct nnc_tensor {
     nnc_model *model;    /* a view of a weight holds its model */
 };
 
+/* Copies the option struct that a caller gave into `to` (`known` bytes): what its size does not cover is zero, NULL gives zeros.
+ * False: the size is not set. */
+bool options_copy(void *to, size_t known, const void *given);
 /* Every API call that can fail starts with this: earlier diagnostics go. */
 void context_begin(nnc_context *context);
 /* An error without a place. Returns status. */
@@ -56,7 +59,8 @@ void program_hold(nnc_program *program);
 TrainPlan *program_plan(nnc_program *program, const char *block);
 /* path relative to the program's folder (absolute ones stay), in `arena`. */
 const char *program_path(const nnc_program *program, Arena *arena, const char *path);
-/* Hints for the free dimensions of a plan (its batch), in `arena`. */
-CompileOptions program_compile_options(nnc_program *program, const TrainPlan *plan, Arena *arena);
+int64_t program_batch(const TrainPlan *plan); /* as written, or the usual one */
+/* `rows` is the usual value of the free dimensions; the options point into the plan and `arena`. */
+CompileOptions program_compile_options(nnc_program *program, const TrainPlan *plan, int64_t rows, Arena *arena);
 
 #endif

@@ -42,7 +42,7 @@ nnc_status nnc_model_load(nnc_program *program, const char *block, const char *w
     model->references = 1;
     nnc_status status = run_open(&model->own, program, block, 0, false);
     if (status == NNC_OK && weights)
-        status = weights_load(program->context, model->own.trainer, &model->own.spec, weights, false);
+        status = weights_load(program->context, model->own.trainer, &model->own.spec, weights, WEIGHTS_ALL);
     if (status == NNC_OK)
         *out = model;
     else
@@ -65,6 +65,8 @@ nnc_status nnc_model_save(nnc_model *model, const char *path)
 {
     Run *run = model_run(model);
     context_begin(run->program->context);
+    if (!path)
+        return context_fail(run->program->context, NNC_ARGUMENT, ERR_E0901, "weights need a path");
     return weights_save(run->program->context, run->trainer, &run->spec, path);
 }
 
@@ -91,13 +93,25 @@ const char *nnc_model_tensor_name(const nnc_model *model, size_t wanted)
     return NULL;
 }
 
+static nnc_status no_tensor(Run *run, const char *name)
+{
+    int count = 0;
+    const char **names = ARENA_ARRAY(run->arena, const char *, run->spec.tensor_count + 1);
+    for (int i = 0; i < run->spec.tensor_count; i++)
+        if (is_weight(&run->spec.tensors[i]))
+            names[count++] = run->spec.tensors[i].name;
+    const char *nearest = name ? diag_nearest(name, names, (uint32_t)count) : NULL;
+    return context_fail(run->program->context, NNC_ARGUMENT, ERR_E0703, "the model has no tensor %s%s%s", name ? name : "",
+                        nearest ? "; did you mean " : "", nearest ? nearest : "");
+}
+
 nnc_status nnc_model_tensor(nnc_model *model, const char *name, nnc_tensor **out)
 {
     Run *run = model_run(model);
     context_begin(run->program->context);
-    int index = trainer_tensor_index(run->trainer, name);
-    if (index < 0)
-        return context_fail(run->program->context, NNC_ARGUMENT, ERR_E0700, "the model has no tensor %s", name);
+    int index = name ? trainer_tensor_index(run->trainer, name) : -1;
+    if (index < 0 || !is_weight(&run->spec.tensors[index]))
+        return no_tensor(run, name);
     const RunTensor *spec = &run->spec.tensors[index];
     nnc_status status = nnc_tensor_wrap((nnc_dtype)spec->dtype, spec->rank, spec->sizes,
                                         trainer_tensor_at(run->trainer, index), out);

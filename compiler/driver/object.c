@@ -4,6 +4,7 @@
 #include "compiler/driver/weights.h"
 
 #include "compiler/jit/aot.h"
+#include "runtime/base/bug.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ static Embedded embed(Run *run, const KProgram *program, Arena *arena)
         if (buffer->kind != BUFFER_PARAM && buffer->kind != BUFFER_STATE)
             continue;
         int index = trainer_tensor_index(run->trainer, buffer->name);
+        NNC_ASSERT(index >= 0);
         const RunTensor *tensor = &run->spec.tensors[index];
         embedded.data[i] = trainer_tensor_at(run->trainer, index);
         embedded.bytes[i] = dtype_bytes(tensor->dtype);
@@ -43,11 +45,11 @@ static nnc_status write_object(Run *run, const KProgram *program, const char *ob
 {
     char *error = NULL;
     Arena *arena = run->arena;
-    const char *header = options && options->header ? options->header : header_path(arena, object);
+    const char *header = options->header ? options->header : header_path(arena, object);
     AotOptions aot = {.cpu = run->program->options.cpu,
                       .features = run->program->options.cpu ? "" : NULL,
-                      .name = options && options->name ? options->name : run->plan->name};
-    if (options && options->weights) {
+                      .name = options->name ? options->name : run->plan->name};
+    if (options->weights) {
         Embedded embedded = embed(run, program, arena);
         aot.weights = embedded.data;
         aot.weight_bytes = embedded.bytes;
@@ -60,21 +62,25 @@ static nnc_status write_object(Run *run, const KProgram *program, const char *ob
 }
 
 nnc_status nnc_program_compile(nnc_program *program, const char *block, const char *object,
-                               const nnc_compile_options *options)
+                               const nnc_compile_options *given)
 {
     Run run;
     Stages stages = {0};
+    nnc_compile_options options;
     context_begin(program->context);
+    if (!options_copy(&options, sizeof options, given) || !object)
+        return context_fail(program->context, NNC_ARGUMENT, ERR_E0901,
+                            object ? "compile options begin with their size" : "an object needs a path");
     nnc_status status = run_open(&run, program, block, 0, false);
-    if (status == NNC_OK && options && options->weights)
-        status = weights_load(program->context, run.trainer, &run.spec, options->weights, false);
+    if (status == NNC_OK && options.weights)
+        status = weights_load(program->context, run.trainer, &run.spec, options.weights, WEIGHTS_ALL);
     if (status == NNC_OK) {
-        CompileOptions compile = program_compile_options(program, run.plan, run.arena);
+        CompileOptions compile = program_compile_options(program, run.plan, program_batch(run.plan), run.arena);
         if (!stages_run(&stages, "forward", run.plan->forward, &compile, program->context->diag))
             status = NNC_PROGRAM;
     }
     if (status == NNC_OK)
-        status = write_object(&run, stages.program, object, options);
+        status = write_object(&run, stages.program, object, &options);
     stages_free(&stages);
     run_close(&run);
     return status;

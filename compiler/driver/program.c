@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_SOURCE_BYTES = 16 << 20 };
+enum { MAX_SOURCE_BYTES = 16 << 20, LARGEST_HINT = 1 << 20, USUAL_BATCH = 32 };
 
-/* The whole file in the arena; NULL: errno says why. */
+/* The whole file in the arena (at most one chunk beyond the limit, so that the parser can refuse it); NULL: errno says why. */
 static char *read_whole(Arena *arena, const char *path, size_t *length)
 {
     FILE *file = fopen(path, "rb");
@@ -29,16 +29,17 @@ static char *read_whole(Arena *arena, const char *path, size_t *length)
         memcpy(text + used, chunk, got);
         used += got;
     }
-    int failed = ferror(file);
+    int failed = ferror(file) ? errno : 0;
     fclose(file);
+    errno = failed;
     *length = used;
     return failed ? NULL : text;
 }
 
-static char *folder_of(const char *path)
+static const char *folder_of(Arena *arena, const char *path)
 {
     const char *slash = strrchr(path, '/');
-    return slash ? strndup(path, (size_t)(slash - path + 1)) : strdup("");
+    return arena_substring(arena, path, slash ? (size_t)(slash - path + 1) : 0);
 }
 
 const char *program_path(const nnc_program *program, Arena *arena, const char *path)
@@ -62,24 +63,27 @@ static const char *const *copy_strings(Arena *arena, const char *const *strings,
     return copy;
 }
 
-static nnc_program *program_new(nnc_context *context, const char *path, const nnc_program_options *options)
+static nnc_status program_new(nnc_context *context, const char *path, const nnc_program_options *options, nnc_program **out)
 {
     nnc_program *program = calloc(1, sizeof *program);
     if (!program)
-        return NULL;
+        return NNC_MEMORY;
+    if (!options_copy(&program->options, sizeof program->options, options)) {
+        free(program);
+        return context_fail(context, NNC_ARGUMENT, ERR_E0901, "program options begin with their size");
+    }
     program->references = 1;
     program->context = context;
     program->arena = arena_new();
-    program->folder = folder_of(path);
+    program->folder = folder_of(program->arena, path);
     program->name = arena_string(program->arena, path);
-    if (options)
-        program->options = *options;
     program->options.defines = copy_strings(program->arena, program->options.defines, program->options.define_count);
     program->options.settings = copy_strings(program->arena, program->options.settings, program->options.setting_count);
     if (program->options.cpu)
         program->options.cpu = arena_string(program->arena, program->options.cpu);
     context_hold(context);
-    return program;
+    *out = program;
+    return NNC_OK;
 }
 
 static nnc_status check(nnc_program *program, const char *text, size_t length)
@@ -114,13 +118,16 @@ static nnc_status finish(nnc_program *program, nnc_status status, nnc_program **
 nnc_status nnc_program_load(nnc_context *context, const char *path, const nnc_program_options *options, nnc_program **out)
 {
     context_begin(context);
-    nnc_program *program = program_new(context, path, options);
-    if (!program)
-        return NNC_MEMORY;
+    if (!path)
+        return context_fail(context, NNC_ARGUMENT, ERR_E0905, "a program needs a path");
+    nnc_program *program;
+    nnc_status status = program_new(context, path, options, &program);
+    if (status != NNC_OK)
+        return status;
     size_t length;
     char *text = read_whole(program->arena, path, &length);
-    nnc_status status = text ? check(program, text, length)
-                             : context_fail(context, NNC_DATA, ERR_E0905, "cannot read %s: %s", path, strerror(errno));
+    status = text ? check(program, text, length)
+                  : context_fail(context, NNC_DATA, ERR_E0905, "cannot read %s: %s", path, strerror(errno));
     return finish(program, status, out);
 }
 
@@ -128,9 +135,12 @@ nnc_status nnc_program_parse(nnc_context *context, const char *name, const char 
                              nnc_program **out)
 {
     context_begin(context);
-    nnc_program *program = program_new(context, name, options);
-    if (!program)
-        return NNC_MEMORY;
+    if (!name || !text)
+        return context_fail(context, NNC_ARGUMENT, ERR_E0905, "a program needs a name and a text");
+    nnc_program *program;
+    nnc_status status = program_new(context, name, options, &program);
+    if (status != NNC_OK)
+        return status;
     return finish(program, check(program, text, strlen(text)), out);
 }
 
@@ -144,7 +154,6 @@ void nnc_program_release(nnc_program *program)
     if (!program || --program->references > 0)
         return;
     arena_free(program->arena);
-    free(program->folder);
     nnc_context_release(program->context);
     free(program);
 }
@@ -182,16 +191,23 @@ TrainPlan *program_plan(nnc_program *program, const char *block)
     return NULL;
 }
 
-CompileOptions program_compile_options(nnc_program *program, const TrainPlan *plan, Arena *arena)
+int64_t program_batch(const TrainPlan *plan)
+{
+    return plan->settings.batch > 0 ? plan->settings.batch : USUAL_BATCH;
+}
+
+CompileOptions program_compile_options(nnc_program *program, const TrainPlan *plan, int64_t rows, Arena *arena)
 {
     uint32_t count = dim_symbol_count(program->sema->dims);
     int64_t *hints = ARENA_ARRAY(arena, int64_t, count + 1);
     for (uint32_t i = 0; i < count; i++)
-        hints[i] = plan->settings.batch > 0 ? plan->settings.batch : 1;
+        hints[i] = rows < LARGEST_HINT ? rows : LARGEST_HINT;
     return (CompileOptions){.interpret = program->options.interpret,
                             .no_fuse = program->options.no_fuse,
                             .cpu = program->options.cpu,
                             .hints = hints,
                             .hosts = program->context->hosts.data,
-                            .host_count = (int)program->context->hosts.count};
+                            .host_count = (int)program->context->hosts.count,
+                            .checks = plan->checks.data,
+                            .check_count = plan->checks.count};
 }

@@ -65,7 +65,7 @@ static nnc_status compile_run(Run *run, bool train)
     nnc_context *context = run->program->context;
     int count = train ? UNIT_METRICS + (int)plan->metrics.count : UNIT_PREDICT + 1;
     CompileUnit *units = ARENA_ARRAY(run->arena, CompileUnit, count);
-    CompileOptions options = program_compile_options(run->program, plan, run->arena);
+    CompileOptions options = program_compile_options(run->program, plan, run->spec.batch, run->arena);
     units[UNIT_PREDICT] = (CompileUnit){.name = "predict", .graph = plan->predict};
     if (train) {
         units[UNIT_TRAIN] = (CompileUnit){.name = "train_step", .graph = plan->train_step};
@@ -99,11 +99,15 @@ static bool find_monitor(Run *run, const char *monitor)
 {
     static const char *const parts[PART_COUNT] = {"train", "valid", "test"};
     const char *slash = strchr(monitor, '/'), *name = slash ? slash + 1 : monitor;
+    size_t length = slash ? (size_t)(slash - monitor) : 0;
+    bool known = !slash;
     run->spec.monitor_part = NNC_PART_VALID;
-    for (int part = 0; slash && part < PART_COUNT; part++)
-        if (strlen(parts[part]) == (size_t)(slash - monitor) && strncmp(monitor, parts[part], strlen(parts[part])) == 0)
+    for (int part = 0; part < PART_COUNT; part++)
+        if (strlen(parts[part]) == length && strncmp(monitor, parts[part], length) == 0) {
             run->spec.monitor_part = (nnc_part)part;
-    for (int i = 0; i < run->spec.metric_count; i++)
+            known = true;
+        }
+    for (int i = 0; known && i < run->spec.metric_count; i++)
         if (strcmp(run->spec.metrics[i].name, name) == 0) {
             run->spec.monitor = i;
             return true;
@@ -117,7 +121,16 @@ static int64_t predicted_arena(const Run *run)
     return schedule ? plan_bytes(schedule, schedule->hints) : 0;
 }
 
-static void describe_training(Run *run, uint64_t seed)
+/* No batch is larger than the largest part, whatever was written: memory and plans are for what can come. */
+static int64_t largest_batch(const Run *run)
+{
+    int64_t most = 1, written = program_batch(run->plan);
+    for (int part = 0; part < PART_COUNT; part++)
+        most = run->dataset.parts[part].count > most ? run->dataset.parts[part].count : most;
+    return written < most ? written : most;
+}
+
+static void describe_training(Run *run)
 {
     const TrainSettings *settings = &run->plan->settings;
     TrainSpec *spec = &run->spec;
@@ -125,12 +138,10 @@ static void describe_training(Run *run, uint64_t seed)
     spec->eval = compiled_function(run->compiled, UNIT_EVAL);
     spec->file = run->program->name;
     spec->block = run->plan->name;
-    spec->batch = settings->batch > 0 ? settings->batch : 32;
     spec->epochs = settings->epochs > 0 ? settings->epochs : 1;
     spec->steps = settings->steps;
     spec->shuffle = settings->shuffle;
     spec->drop_last = settings->drop_last;
-    spec->seed = seed;
     spec->patience = settings->has_early_stop ? settings->patience : 0;
     spec->min_delta = settings->min_delta;
     spec->threads = run->program->context->threads;
@@ -138,42 +149,86 @@ static void describe_training(Run *run, uint64_t seed)
     spec->compile_ms = compiled_milliseconds(run->compiled);
     spec->arena_bytes = predicted_arena(run);
     memcpy(spec->parts, run->dataset.parts, sizeof spec->parts);
-    find_monitor(run, settings->monitor ? settings->monitor : "valid/loss");
 }
 
-static nnc_status open_training(Run *run, uint64_t seed)
+/* What is only known with the data at hand. */
+static nnc_status check_training(Run *run)
 {
-    nnc_status status = dataset_load(run->program, run->plan->dataset, seed, &run->dataset);
-    if (status == NNC_OK)
-        status = fill_stats(run);
+    const TrainSettings *settings = &run->plan->settings;
+    const char *monitor = settings->monitor ? settings->monitor : "valid/loss";
+    Diag *diag = run->program->context->diag;
+    int64_t rows = run->spec.parts[NNC_PART_TRAIN].count;
+    if (!find_monitor(run, monitor)) {
+        diag_error(diag, ERR_E0406, settings->monitor_span, NULL, "there is no %s to monitor", monitor);
+        return NNC_PROGRAM;
+    }
+    if (settings->drop_last && rows < program_batch(run->plan)) {
+        diag_error(diag, ERR_E0612, settings->batch_span, NULL,
+                   "no batch is full: drop_last leaves nothing of %lld training rows in batches of %lld", (long long)rows,
+                   (long long)program_batch(run->plan));
+        return NNC_DATA;
+    }
+    return NNC_OK;
+}
+
+static nnc_status load_data(Run *run)
+{
+    const DatasetPlan *plan = run->plan->dataset;
+    nnc_status status = dataset_load(run->program, plan, run->spec.seed, &run->dataset);
+    if (status == NNC_OK && run->dataset.parts[NNC_PART_TRAIN].count == 0) {
+        diag_error(run->program->context->diag, ERR_E0612, plan->span, NULL, "the training part of %s has no rows",
+                   plan->name);
+        status = NNC_DATA;
+    }
+    return status == NNC_OK ? fill_stats(run) : status;
+}
+
+static nnc_status open_training(Run *run)
+{
+    nnc_status status = load_data(run);
+    run->spec.batch = largest_batch(run);
     if (status == NNC_OK)
         status = compile_run(run, true);
     if (status != NNC_OK)
         return status;
     describe_metrics(run);
-    describe_training(run, seed);
-    if (run->spec.parts[NNC_PART_TRAIN].count == 0)
-        return context_fail(run->program->context, NNC_DATA, ERR_E0600, "the training part has no rows");
-    return NNC_OK;
+    describe_training(run);
+    return check_training(run);
+}
+
+static nnc_status open_tensors(Run *run)
+{
+    nnc_context *context = run->program->context;
+    run->session = session_new(pool_run, context->pool);
+    run->trainer = run->session ? trainer_new(&run->spec, run->session, context->diag) : NULL;
+    if (run->trainer)
+        return NNC_OK;
+    double bytes = 0;
+    for (int i = 0; i < run->spec.tensor_count; i++) {
+        double product = (double)dtype_bytes(run->spec.tensors[i].dtype);
+        for (int axis = 0; axis < run->spec.tensors[i].rank; axis++)
+            product *= (double)run->spec.tensors[i].sizes[axis];
+        bytes += product;
+    }
+    return context_fail(context, NNC_MEMORY, ERR_E0804, "memory was refused: the tensors of %s take %.0f bytes", run->plan->name,
+                        bytes);
 }
 
 nnc_status run_open(Run *run, nnc_program *program, const char *block, uint64_t seed, bool train)
 {
-    nnc_context *context = program->context;
     *run = (Run){.program = program, .arena = arena_new()};
     program_hold(program);
     run->plan = program_plan(program, block);
     if (!run->plan)
         return NNC_PROGRAM;
-    run->spec.seed = seed;
+    run->spec.seed = seed == 0 && run->plan->settings.seed > 0 ? (uint64_t)run->plan->settings.seed : seed;
+    run->spec.batch = program_batch(run->plan);
     list_tensors(run);
-    nnc_status status = train ? open_training(run, seed) : compile_run(run, false);
+    nnc_status status = train ? open_training(run) : compile_run(run, false);
     if (status != NNC_OK)
         return status;
     run->predict = compiled_function(run->compiled, UNIT_PREDICT);
-    run->session = session_new(pool_run, context->pool);
-    run->trainer = run->session ? trainer_new(&run->spec, run->session, context->diag) : NULL;
-    return run->trainer ? NNC_OK : context_fail(context, NNC_MEMORY, ERR_E0804, "not enough memory for the run");
+    return open_tensors(run);
 }
 
 void run_close(Run *run)

@@ -19,14 +19,15 @@ static bool checked_bytes(DType dtype, int rank, const int64_t *sizes, size_t *b
 static nnc_status tensor_make(nnc_dtype dtype, int rank, const int64_t *sizes, void *data, bool owned, nnc_tensor **out)
 {
     size_t bytes;
-    if (rank < 0 || rank > 8 || (int)dtype < 0 || (int)dtype >= DT_COUNT ||
+    if (rank < 0 || rank > 8 || (rank > 0 && !sizes) || (int)dtype < 0 || (int)dtype >= DT_COUNT ||
         !checked_bytes((DType)dtype, rank, sizes, &bytes))
         return NNC_ARGUMENT;
     nnc_tensor *tensor = calloc(1, sizeof *tensor);
     if (!tensor)
         return NNC_MEMORY;
     *tensor = (nnc_tensor){.references = 1, .dtype = (DType)dtype, .rank = rank, .data = data, .owned = owned};
-    memcpy(tensor->sizes, sizes, sizeof *sizes * (size_t)rank);
+    for (int axis = 0; axis < rank; axis++)
+        tensor->sizes[axis] = sizes[axis];
     if (owned && posix_memalign(&tensor->data, 64, bytes + 64) != 0) {
         free(tensor);
         return NNC_MEMORY;

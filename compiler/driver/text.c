@@ -94,7 +94,7 @@ static nnc_status with_stages(Request *r, StagePrinter *print)
 {
     Stages stages;
     Arena *arena = arena_new();
-    CompileOptions options = program_compile_options(r->program, r->plan, arena);
+    CompileOptions options = program_compile_options(r->program, r->plan, program_batch(r->plan), arena);
     bool good = stages_run(&stages, r->function, r->graph, &options, r->program->context->diag);
     if (good)
         print(r, &stages);
@@ -135,7 +135,7 @@ static nnc_status text_plan(Request *r)
 
 static nnc_status text_memory(Request *r)
 {
-    return r->program->options.interpret ? NNC_OK : with_stages(r, print_memory);
+    return r->program->options.interpret ? NNC_OK : with_stages(r, print_memory); /* the interpreter has no plan */
 }
 
 static nnc_status text_kernel(Request *r)
@@ -149,7 +149,7 @@ static nnc_status generated(Request *r, bool assembly)
     Arena *arena = arena_new();
     char *error = NULL;
     ObjectCode object;
-    CompileOptions options = program_compile_options(r->program, r->plan, arena);
+    CompileOptions options = program_compile_options(r->program, r->plan, program_batch(r->plan), arena);
     CodegenOptions codegen = {.cpu = options.cpu, .features = options.cpu ? "" : NULL};
     codegen.llvm = assembly ? NULL : r->out;
     codegen.assembly = assembly ? r->out : NULL;
@@ -248,6 +248,8 @@ static nnc_status print_text(Request *r, char *what, const char *block)
 nnc_status nnc_program_text(nnc_program *program, const char *block, const char *what, char **text)
 {
     context_begin(program->context);
+    if (!what)
+        return context_fail(program->context, NNC_ARGUMENT, ERR_E0901, "nothing was asked for");
     StrBuf out = {0};
     char *copy = strdup(what);
     if (!copy)
@@ -259,7 +261,7 @@ nnc_status nnc_program_text(nnc_program *program, const char *block, const char 
         strbuf_free(&out);
         return status;
     }
-    strbuf_add(&out, "");
-    *text = out.text ? out.text : strdup("");
+    strbuf_add(&out, ""); /* an empty text is a text */
+    *text = out.text;
     return NNC_OK;
 }

@@ -102,14 +102,13 @@ static nnc_status prepare(nnc_trainer *trainer, const nnc_trainer_options *optio
 {
     nnc_status status = NNC_OK;
     Run *run = &trainer->run;
-    if (options) {
-        trainer->on_event = options->on_event;
-        trainer->user = options->user;
-        trainer->run_dir = copy_option(run->arena, options->run_dir);
-        trainer->save = copy_option(run->arena, options->save);
-    }
-    if (options && options->init)
-        status = weights_load(run->program->context, run->trainer, &run->spec, options->init, options->init_partial);
+    trainer->on_event = options->on_event;
+    trainer->user = options->user;
+    trainer->run_dir = copy_option(run->arena, options->run_dir);
+    trainer->save = copy_option(run->arena, options->save);
+    if (options->init)
+        status = weights_load(run->program->context, run->trainer, &run->spec, options->init,
+                              options->init_partial ? WEIGHTS_PARTIAL : WEIGHTS_TRAINING);
     if (status == NNC_OK && trainer->run_dir)
         status = open_run_directory(trainer);
     trainer_on_event(run->trainer, forward_event, trainer);
@@ -117,16 +116,19 @@ static nnc_status prepare(nnc_trainer *trainer, const nnc_trainer_options *optio
     return status;
 }
 
-nnc_status nnc_trainer_new(nnc_program *program, const char *block, const nnc_trainer_options *options, nnc_trainer **out)
+nnc_status nnc_trainer_new(nnc_program *program, const char *block, const nnc_trainer_options *given, nnc_trainer **out)
 {
+    nnc_trainer_options options;
     context_begin(program->context);
+    if (!options_copy(&options, sizeof options, given))
+        return context_fail(program->context, NNC_ARGUMENT, ERR_E0901, "trainer options begin with their size");
     nnc_trainer *trainer = calloc(1, sizeof *trainer);
     if (!trainer)
         return NNC_MEMORY;
     trainer->references = 1;
-    nnc_status status = run_open(&trainer->run, program, block, options ? options->seed : 0, true);
+    nnc_status status = run_open(&trainer->run, program, block, options.seed, true);
     if (status == NNC_OK)
-        status = prepare(trainer, options);
+        status = prepare(trainer, &options);
     if (status == NNC_OK)
         *out = trainer;
     else
@@ -158,15 +160,21 @@ void nnc_trainer_stop(nnc_trainer *trainer)
 
 nnc_status nnc_trainer_evaluate(nnc_trainer *trainer, nnc_part part, const nnc_metric **metrics, size_t *count)
 {
+    static const char *const names[PART_COUNT] = {"training", "validation", "test"};
     context_begin(trainer->run.program->context);
+    if ((int)part < 0 || (int)part >= PART_COUNT)
+        return context_fail(trainer->run.program->context, NNC_ARGUMENT, ERR_E0901, "no such part of the data: %d", (int)part);
     if (trainer->run.spec.parts[part].count == 0)
-        return context_fail(trainer->run.program->context, NNC_DATA, ERR_E0600, "this part of the data has no rows");
+        return context_fail(trainer->run.program->context, NNC_ARGUMENT, ERR_E0612, "the %s part of the data has no rows",
+                            names[part]);
     return trainer_evaluate(trainer->run.trainer, part, metrics, count);
 }
 
 nnc_status nnc_trainer_save(nnc_trainer *trainer, const char *path)
 {
     context_begin(trainer->run.program->context);
+    if (!path)
+        return context_fail(trainer->run.program->context, NNC_ARGUMENT, ERR_E0901, "weights need a path");
     return weights_save(trainer->run.program->context, trainer->run.trainer, &trainer->run.spec, path);
 }
 

@@ -30,30 +30,56 @@ nnc_status weights_save(nnc_context *context, Trainer *trainer, const TrainSpec 
     return written ? NNC_OK : NNC_DATA;
 }
 
+static void convert_floats(const Tensor *from, DType dtype, void *data)
+{
+    for (int64_t i = 0; i < from->count; i++) {
+        if (dtype == DT_F64)
+            ((double *)data)[i] = ((const float *)from->data)[i];
+        else
+            ((float *)data)[i] = (float)((const double *)from->data)[i];
+    }
+}
+
+static void add_shape(StrBuf *out, DType dtype, int rank, const int64_t *sizes)
+{
+    strbuf_add(out, dtype_name(dtype));
+    for (int axis = 0; axis < rank; axis++)
+        strbuf_printf(out, "%s%lld", axis ? ", " : "[", (long long)sizes[axis]);
+    strbuf_add(out, rank ? "]" : "[]");
+}
+
+static bool wrong_shape(nnc_context *context, const RunTensor *tensor, const Tensor *found, const char *path)
+{
+    StrBuf text = {0};
+    strbuf_printf(&text, "%s: %s is ", path, tensor->name);
+    add_shape(&text, found->dtype, found->rank, found->sizes);
+    strbuf_add(&text, ", and ");
+    add_shape(&text, tensor->dtype, tensor->rank, tensor->sizes);
+    strbuf_add(&text, " in the program");
+    diag_error(context->diag, ERR_E0705, (Span){0}, NULL, "%s", text.text);
+    strbuf_free(&text);
+    return false;
+}
+
 static bool load_one(nnc_context *context, Trainer *trainer, const RunTensor *tensor, int index, const SafeTensors *file,
-                     const char *path, bool partial)
+                     const char *path, WeightsMode mode)
 {
     const Tensor *found = safetensors_find(file, tensor->name);
-    if (!found) {
-        if (!partial)
-            diag_error(context->diag, ERR_E0700, (Span){0}, NULL, "%s has no tensor %s", path, tensor->name);
-        return partial;
-    }
-    if (!tensor_same_shape(found->rank, found->sizes, tensor->rank, tensor->sizes) ||
-        (found->dtype != tensor->dtype && !(dtype_is_float(found->dtype) && dtype_is_float(tensor->dtype)))) {
-        diag_error(context->diag, ERR_E0700, (Span){0}, NULL, "%s: %s has another shape or type than the program's",
-                   path, tensor->name);
-        return false;
-    }
     void *data = trainer_tensor_at(trainer, index);
-    for (int64_t i = 0; i < found->count && found->dtype != tensor->dtype; i++) {
-        if (tensor->dtype == DT_F64)
-            ((double *)data)[i] = ((const float *)found->data)[i];
-        else
-            ((float *)data)[i] = (float)((const double *)found->data)[i];
+    if (!found) {
+        bool allowed = mode == WEIGHTS_PARTIAL || (mode == WEIGHTS_TRAINING && tensor->role == ROLE_STAT);
+        if (!allowed)
+            diag_error(context->diag, ERR_E0703, (Span){0}, NULL, "%s has no tensor %s", path, tensor->name);
+        return allowed;
     }
+    bool floats = dtype_is_float(found->dtype) && dtype_is_float(tensor->dtype);
+    if (!tensor_same_shape(found->rank, found->sizes, tensor->rank, tensor->sizes) ||
+        (found->dtype != tensor->dtype && !floats))
+        return wrong_shape(context, tensor, found, path);
     if (found->dtype == tensor->dtype)
         memcpy(data, found->data, found->bytes);
+    else
+        convert_floats(found, tensor->dtype, data);
     return true;
 }
 
@@ -62,15 +88,17 @@ static bool reject_unknown(nnc_context *context, Trainer *trainer, const TrainSp
 {
     const char **names = calloc((size_t)spec->tensor_count + 1, sizeof *names);
     bool good = names != NULL;
+    uint32_t name_count = 0;
     for (int i = 0; names && i < spec->tensor_count; i++)
-        names[i] = spec->tensors[i].name;
+        if (is_saved(&spec->tensors[i]))
+            names[name_count++] = spec->tensors[i].name;
     for (int i = 0; good && i < safetensors_count(file); i++) {
         const char *name = safetensors_name(file, i);
         if (trainer_tensor_index(trainer, name) >= 0)
             continue;
-        const char *nearest = diag_nearest(name, names, (uint32_t)spec->tensor_count);
+        const char *nearest = diag_nearest(name, names, name_count);
         DiagItem *item =
-            diag_error(context->diag, ERR_E0700, (Span){0}, NULL, "%s has a tensor %s that the program has not", path, name);
+            diag_error(context->diag, ERR_E0704, (Span){0}, NULL, "%s has a tensor %s that the program has not", path, name);
         if (nearest)
             diag_help(item, "the program has %s", nearest);
         good = false;
@@ -79,14 +107,14 @@ static bool reject_unknown(nnc_context *context, Trainer *trainer, const TrainSp
     return good;
 }
 
-nnc_status weights_load(nnc_context *context, Trainer *trainer, const TrainSpec *spec, const char *path, bool partial)
+nnc_status weights_load(nnc_context *context, Trainer *trainer, const TrainSpec *spec, const char *path, WeightsMode mode)
 {
     SafeTensors *file = safetensors_open(path, context->diag, (Span){0});
     bool good = file != NULL;
     for (int i = 0; file && i < spec->tensor_count; i++)
         if (is_saved(&spec->tensors[i]))
-            good &= load_one(context, trainer, &spec->tensors[i], i, file, path, partial || spec->tensors[i].role == ROLE_STAT);
-    if (good && !partial)
+            good &= load_one(context, trainer, &spec->tensors[i], i, file, path, mode);
+    if (good && mode != WEIGHTS_PARTIAL)
         good = reject_unknown(context, trainer, spec, file, path);
     safetensors_close(file);
     return good ? NNC_OK : NNC_DATA;

@@ -5,7 +5,13 @@
 
 /* Writes parameters, states and statistics. */
 nnc_status weights_save(nnc_context *context, Trainer *trainer, const TrainSpec *spec, const char *path);
-/* Fills tensors by name. Without `partial` a missing, unknown or wrongly shaped name is an error. */
-nnc_status weights_load(nnc_context *context, Trainer *trainer, const TrainSpec *spec, const char *path, bool partial);
+typedef enum {
+    WEIGHTS_ALL,      /* a missing or unknown name is an error */
+    WEIGHTS_TRAINING, /* the same, but statistics may be missing: those of the data stay */
+    WEIGHTS_PARTIAL   /* what matches is taken */
+} WeightsMode;
+
+/* Fills tensors by name; one of another shape or type is an error in every mode. */
+nnc_status weights_load(nnc_context *context, Trainer *trainer, const TrainSpec *spec, const char *path, WeightsMode mode);
 
 #endif

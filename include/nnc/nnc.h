@@ -156,7 +156,7 @@ typedef struct {
 
 typedef struct {
     size_t size;
-    uint64_t seed;
+    uint64_t seed;          /* of initial values, order and random numbers; 0: what the block says, or 0 */
     const char *init;       /* safetensors to start from, by name */
     bool init_partial;      /* missing and unknown names are allowed */
     const char *run_dir;    /* NULL: nothing is written while training */
@@ -173,7 +173,7 @@ NNC_API nnc_status nnc_trainer_run(nnc_trainer *trainer);
 /* Asks a running trainer to finish its step, save and return. May be called from a signal handler or another thread. */
 NNC_API void nnc_trainer_stop(nnc_trainer *trainer);
 typedef enum { NNC_PART_TRAIN, NNC_PART_VALID, NNC_PART_TEST } nnc_part;
-/* Metrics over one part of the data. The array belongs to the trainer and is valid until its next call. */
+/* Metrics over one part of the data; NNC_ARGUMENT: the part has no rows. The array belongs to the trainer and is valid until its next call. */
 NNC_API nnc_status nnc_trainer_evaluate(nnc_trainer *trainer, nnc_part part, const nnc_metric **metrics, size_t *count);
 NNC_API nnc_status nnc_trainer_save(nnc_trainer *trainer, const char *path);
 NNC_API nnc_status nnc_trainer_model(nnc_trainer *trainer, nnc_model **model); /* shares the weights */
