@@ -300,12 +300,68 @@ Value builtin_axis_op(Sema *s, BuiltinCall *call)
 
 /* ---- Conversions ---- */
 
+/* ---- Tensors written as nested arrays: f32([[1, 2], [3, 4]]) ---- */
+
+enum { LITERAL_ELEMENTS = 4096 };
+
+typedef struct {
+    Node *nodes[LITERAL_ELEMENTS];
+    int count, rank;
+    const Dim *dims[MAX_RANK];
+} Literal;
+
+static bool literal_entry(Sema *s, Literal *literal, const Value *v, int depth, DType dtype, Span span)
+{
+    bool list = v->kind == VALUE_ARRAY || v->kind == VALUE_TUPLE;
+    bool known = depth < literal->rank;
+    if (list && depth < MAX_RANK && (known || literal->count == 0)) {
+        const Dim *size = dim_const(s->dims, v->as.list->count);
+        literal->rank = known ? literal->rank : depth + 1;
+        literal->dims[depth] = known ? literal->dims[depth] : size;
+        for (uint32_t i = 0; i < v->as.list->count && literal->dims[depth] == size; i++)
+            if (!literal_entry(s, literal, &v->as.list->items[i], depth + 1, dtype, span))
+                return false;
+        if (literal->dims[depth] == size)
+            return true;
+    }
+    if (!list && depth == literal->rank && literal->count < LITERAL_ELEMENTS) {
+        Node *node = value_node(s, v, dtype, span);
+        const Dim *one = dim_const(s->dims, 1);
+        node = node && node->type.rank == 0 ? build_convert(s->elab->graph, node, dtype) : NULL;
+        literal->nodes[literal->count++] = build_reshape(s->elab->graph, node, 1, &one);
+        return node != NULL || (sema_error(s, ERR_E0200, span, NULL, "the entries of a tensor are numbers"), false);
+    }
+    sema_error(s, ERR_E0303, span, NULL, literal->count == LITERAL_ELEMENTS ? "a tensor written out has at most %d entries"
+                                                                            : "the rows of a tensor have the same length",
+               LITERAL_ELEMENTS);
+    return false;
+}
+
+static Value literal_tensor(Sema *s, const Value *v, DType dtype, Span span)
+{
+    Literal *literal = ARENA_NEW(s->arena, Literal);
+    if (!literal_entry(s, literal, v, 0, dtype, span))
+        return value_poison;
+    Graph *graph = s->elab->graph;
+    Node *flat = literal->count == 0 ? NULL : literal->count == 1 ? literal->nodes[0]
+                 : build_concat(graph, literal->nodes, literal->count, 0);
+    if (!flat) {
+        Type empty = {.dtype = dtype, .rank = literal->rank};
+        for (int i = 0; i < literal->rank; i++)
+            empty.dims[i] = literal->dims[i];
+        return sema_node_value(s, build_const(graph, empty, 0), span);
+    }
+    return sema_node_value(s, build_reshape(graph, flat, literal->rank, literal->dims), span);
+}
+
 Value builtin_convert(Sema *s, BuiltinCall *call)
 {
     const Value *v = &call->arg[0];
     DType dtype;
     double real;
     sema_dtype(s, call->row->name, &dtype);
+    if (v->kind == VALUE_ARRAY || v->kind == VALUE_TUPLE)
+        return literal_tensor(s, v, dtype, call->span);
     if (v->kind == VALUE_INT && dtype != DT_BOOL) {
         if (!dtype_is_float(dtype))
             return *v;

@@ -206,11 +206,29 @@ static SemaFile *import_target(Sema *s, const AstItem *item)
     return file;
 }
 
+/* What needs no import may be imported from the library all the same: from nn import tanh. */
+static bool import_builtin(Sema *s, SemaFile *into, const SemaFile *from, const AstImported *imported)
+{
+    const Builtin *builtin = builtin_find(imported->name.text);
+    if (!builtin || !from || !from->in_std || scope_find_local(from->scope, imported->name.text))
+        return false;
+    Value v = {.kind = VALUE_BUILTIN, .span = imported->name.span, .as.builtin = builtin};
+    if (imported->alias.text)
+        scope_declare(s, into->scope, imported->alias, BIND_LOOP, v);
+    return true;
+}
+
 static void import_name(Sema *s, SemaFile *into, SemaFile *from, const AstImported *imported)
 {
     AstName bound = imported->alias.text ? imported->alias : imported->name;
     Binding *binding = from ? scope_find_local(from->scope, imported->name.text) : NULL;
     Value v = value_poison;
+    if (import_builtin(s, into, from, imported))
+        return;
+    if (binding && from->in_std && builtin_find(bound.text) && !scope_find_local(into->scope, bound.text)) {
+        scope_put(s, into->scope, bound.text, bound.span, BIND_IMPORT, binding->value); /* the library may: optim.constant */
+        return;
+    }
     if (binding && binding->kind == BIND_ITEM)
         v = binding->value;
     else if (from && !from->broken) {
