@@ -4,6 +4,7 @@
 #include "compiler/driver/engine.h"
 #include "compiler/lower/lower.h"
 #include "compiler/passes/pass.h"
+#include "runtime/base/rng.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,17 @@ static bool run_passes(Stages *stages, const Graph *graph, Diag *diag)
     return stages->final != NULL;
 }
 
+/* The hostile build takes any legal order of the schedule, another one for every function. */
+static uint64_t order_seed(const char *name)
+{
+#ifdef NNC_STRESS
+    return rng_hash(name, strlen(name), 0) | 1;
+#else
+    (void)name;
+    return 0;
+#endif
+}
+
 bool stages_run(Stages *stages, const char *name, const Graph *graph, const CompileOptions *options, Diag *diag)
 {
     LowerOptions lower;
@@ -57,6 +69,7 @@ bool stages_run(Stages *stages, const char *name, const Graph *graph, const Comp
         .vector_bytes = lower.vector_bytes,
         .scratch = lower_contract_scratch,
         .scratch_user = &lower,
+        .stress_seed = order_seed(name),
     };
     stages->schedule = schedule_build(stages->arena, stages->final, &schedule);
     LowerResult result = lower_program(stages->arena, stages->schedule, &lower, name);

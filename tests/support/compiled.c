@@ -19,7 +19,8 @@ bool compiled_open(Compiled *c, Arena *arena, const Graph *graph, const Schedule
     double start = seconds();
     c->schedule = schedule_build(arena, graph, schedule);
     c->lowered = lower_program(arena, c->schedule, lower, "t");
-    CodegenOptions options = {.verify = true};
+    CodegenOptions options = {.verify = true,
+                              .announce_ranges = codegen_under_race_detector()};
     ObjectCode object;
     if (!codegen_object(&c->lowered.program, 1, &options, &object, error)) {
         return false;
