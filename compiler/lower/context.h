@@ -21,7 +21,7 @@ typedef struct {
 
 typedef struct {
     uint8_t first, count; /* axes */
-    uint8_t domain_first, domain_count; /* the axes of the loop domain that it is the position in; count 0: something else */
+    uint8_t domain_first, domain_count; /* the axes of the Domain that it is the position in; count 0: something else */
     Index index;
 } Segment;
 
@@ -48,7 +48,7 @@ struct LowerContext {
     int lanes;           /* of values being built now: 1 or more */
     KInst *mask;         /* i1 of `lanes`: lanes that exist; NULL: all */
     KInst *guard;        /* scalar i1: false where nothing may be loaded; NULL: always */
-    bool *cuts;          /* [MAX_RANK]: boundaries of domain axes (after axis i) that some index needed apart */
+    struct Domain *domain; /* of the loops being built (nest.h), NULL: none that indices may ask to be cut */
     struct LowerTables *tables; /* memo, interned places, buffers of the kernel: tables.h */
 };
 

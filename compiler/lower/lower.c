@@ -277,7 +277,7 @@ static void lower_group(LowerContext *c, const Group *group) {
         [GROUP_CUMSUM] = lower_cumsum, [GROUP_SCATTER] = lower_scatter, [GROUP_CALL] = lower_call,
     };
     c->group = group;
-    c->cuts = NULL;
+    c->domain = NULL;
     by_kind[group->kind](c, group);
 }
 

@@ -259,23 +259,24 @@ static int64_t block_grain(const Columns *k) {
 }
 
 void lower_columns(LowerContext *c, const Group *group) {
-    bool cuts[MAX_RANK] = {false}, before[MAX_RANK];
+    Domain domain = domain_of(group);
     int64_t grain;
     const Dim *count;
-    c->cuts = cuts;
+    c->domain = &domain;
     if (!dim_is_const(group->dims[group->reduced.axis[0]], NULL)) {
-        cuts[group->reduced.axis[0]] = true; /* leaves count its indices */
+        domain_cut(&domain, group->reduced.axis[0]); /* leaves count its indices */
     }
-    for (;;) {
-        memcpy(before, cuts, sizeof cuts);
+    do {
+        if (domain.changed) {
+            lower_kernel_drop(c);
+        }
+        domain.changed = domain.split = false;
         lower_kernel_begin(c, op_info[group->reductions.data[0]->op].text);
-        Columns columns = {.c = c, .group = group, .nest = nest_cut(c, group, cuts)};
+        Columns columns = {.c = c, .group = group, .nest = nest_cut(c, group, &domain)};
+        domain.nest = &columns.nest;
         count = build_columns(c, &columns);
         grain = block_grain(&columns);
-        if (!cuts_differ(cuts, before)) {
-            break;
-        }
-        lower_kernel_drop(c);
-    }
+    } while (domain.changed);
+    c->domain = NULL;
     lower_kernel_end(c, count, grain);
 }

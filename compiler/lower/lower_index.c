@@ -5,14 +5,17 @@
  * that covers several axes is kept whole through moves that do not look inside:
  *
  *   reshape [B, 784] -> [B, 28, 28] at one segment {all axes, i}    ->  one segment {all axes, i}
- *   expand  [1, 512] -> [B, 512]    at one segment {all axes, i}    ->  needs i mod 512: the cut after axis 0 is noted in
- *                                                                       LowerContext.cuts, and the kernel is built again
- *                                                                       with a loop per part (lower_loop.c) */
+ *   expand  [1, 512] -> [B, 512]    at one segment {all axes, i}    ->  needs i mod 512: the Domain is cut after axis 0,
+ *                                                                       and the kernel is built again with a loop per part
+ *   reshape [26] -> [13, 2]         at {26, 1, h}                   ->  needs h / 2: the Domain gets axes 13 and 2 */
+#include "compiler/lower/nest.h"
 #include "compiler/lower/tables.h"
 
 #include "runtime/base/bug.h"
 
 #include <string.h>
+
+enum { LEAST_LANES = 8 }; /* an innermost axis is not split into shorter runs: lanes divide instead */
 
 /* ---- indices ---- */
 
@@ -158,38 +161,99 @@ static const Segment *segment_of(const Place *place, int axis) {
     NNC_BUG("axis %d is in no segment", axis);
 }
 
-/* Notes the boundary of domain axes behind which `inner` elements of the segment lie. */
-static void note_cut(LowerContext *c, const Segment *s, const Dim *inner) {
-    if (c->cuts == NULL || s->domain_count == 0) {
-        return;
+/* The boundary in the segment's run of domain axes behind which there are `inner` elements; -1: inside of an axis. */
+static int find_boundary(LowerContext *c, const Segment *s, const Dim *inner) {
+    for (int at = s->domain_first; at <= s->domain_first + s->domain_count; at++) {
+        int rest = s->domain_first + s->domain_count - at;
+        if (lower_product(c, c->domain->dims, at, rest) == inner) {
+            return at;
+        }
     }
-    for (int at = s->domain_first; at + 1 < s->domain_first + s->domain_count; at++) {
+    return -1;
+}
+
+/* Splits a domain axis of constant size, so that a boundary with `inner` elements behind it comes to be. */
+static void split_domain(LowerContext *c, const Segment *s, const Dim *inner) {
+    Domain *d = c->domain;
+    DimTable *dims = c->schedule->graph->dims;
+    for (int at = s->domain_first; at < s->domain_first + s->domain_count; at++) {
         int rest = s->domain_first + s->domain_count - (at + 1);
-        if (lower_product(c, c->group->dims, at + 1, rest) == inner) {
-            c->cuts[at] = true;
+        const Dim *factor;
+        int64_t size, low;
+        bool within = dim_divides_exactly(dims, inner, lower_product(c, d->dims, at + 1, rest), &factor) &&
+                      dim_is_const(factor, &low) && dim_is_const(d->dims[at], &size) && low < size && size % low == 0 &&
+                      low >= (at + 1 == d->rank ? LEAST_LANES : 2);
+        if (within && d->may_split && d->rank < MAX_RANK) {
+            memmove(d->dims + at + 1, d->dims + at, sizeof *d->dims * (size_t)(d->rank - at));
+            memmove(d->origin + at + 1, d->origin + at, sizeof *d->origin * (size_t)(d->rank - at));
+            memmove(d->cuts + at + 1, d->cuts + at, sizeof *d->cuts * (size_t)(d->rank - at));
+            d->dims[at] = dim_const(dims, size / low);
+            d->dims[at + 1] = factor;
+            d->cuts[at] = true;
+            d->rank++;
+            d->changed = d->split = true;
+            return;
         }
     }
 }
 
-/* The index of axes [first, first + count) of one segment. */
-static Index part_of_segment(LowerContext *c, const Place *place, const Segment *s, int first, int count) {
+static void cut_domain(Domain *d, int at) {
+    if (at > 0 && at < d->rank && !d->cuts[at - 1]) {
+        d->cuts[at - 1] = true;
+        d->changed = true;
+    }
+}
+
+/* The piece as a run of domain axes, when its ends are boundaries of loops. Else the domain is cut for the next attempt. */
+static bool piece_of_domain(LowerContext *c, const Segment *s, const Dim *behind, const Dim *whole, Segment *piece) {
+    if (c->domain == NULL || s->domain_count == 0 || c->domain->split) {
+        return false;
+    }
+    int end = find_boundary(c, s, behind), first = find_boundary(c, s, whole);
+    if (end < 0 || first < 0) {
+        split_domain(c, s, end < 0 ? behind : whole);
+        return false;
+    }
+    if (end <= first) {
+        return false;
+    }
+    piece->domain_first = (uint8_t)first;
+    piece->domain_count = (uint8_t)(end - first);
+    if (nest_range(c, c->domain->nest, first, end - first, &piece->index)) {
+        return true;
+    }
+    cut_domain(c->domain, first);
+    cut_domain(c->domain, end);
+    return false;
+}
+
+/* Axes [first, first + count) of one segment, as a segment that starts at axis `to`. */
+static Segment part_of_segment(LowerContext *c, const Place *place, const Segment *s, int first, int count, int to) {
     int after = s->first + s->count - (first + count);
+    Segment piece = *s;
+    piece.first = (uint8_t)to;
+    piece.count = (uint8_t)count;
     if (count == s->count) {
-        return s->index;
+        return piece;
     }
-    const Dim *inner = lower_product(c, place->dims, first + count, after);
+    const Dim *behind = lower_product(c, place->dims, first + count, after);
     const Dim *own = lower_product(c, place->dims, first, count);
-    note_cut(c, s, inner);
-    note_cut(c, s, lower_product(c, place->dims, first, count + after));
     if (dim_is(own, 1)) {
-        return index_scalar(kir_index(&c->b, 0));
+        return (Segment){(uint8_t)to, (uint8_t)count, 0, 0, index_scalar(kir_index(&c->b, 0))};
     }
-    Index index = index_divide(c, K_IDIV, s->index, inner);
-    return first == s->first ? index : index_divide(c, K_IMOD, index, own);
+    if (piece_of_domain(c, s, behind, lower_product(c, place->dims, first, count + after), &piece)) {
+        return piece;
+    }
+    piece.domain_count = 0;
+    piece.index = index_divide(c, K_IDIV, s->index, behind);
+    if (first != s->first) {
+        piece.index = index_divide(c, K_IMOD, piece.index, own);
+    }
+    return piece;
 }
 
 Index place_axis(LowerContext *c, const Place *place, int axis) {
-    return part_of_segment(c, place, segment_of(place, axis), axis, 1);
+    return part_of_segment(c, place, segment_of(place, axis), axis, 1, axis).index;
 }
 
 int place_take(LowerContext *c, const Place *place, int first, int count, int to, Segment *out) {
@@ -197,50 +261,10 @@ int place_take(LowerContext *c, const Place *place, int first, int count, int to
     for (int axis = first; axis < first + count;) {
         const Segment *s = segment_of(place, axis);
         int end = s->first + s->count < first + count ? s->first + s->count : first + count;
-        bool whole = s->first == axis && end == s->first + s->count;
-        Index index = part_of_segment(c, place, s, axis, end - axis);
-        out[pieces] = (Segment){(uint8_t)(to + axis - first), (uint8_t)(end - axis), 0, 0, index};
-        if (whole) {
-            out[pieces].domain_first = s->domain_first;
-            out[pieces].domain_count = s->domain_count;
-        }
-        pieces++;
+        out[pieces++] = part_of_segment(c, place, s, axis, end - axis, to + axis - first);
         axis = end;
     }
     return pieces;
-}
-
-/* The node's axis for the next axis of `place` that is not 1; axes of size 1 before it are at 0. */
-static int next_axis(LowerContext *c, const Node *node, int axis, Segment *segments, int *count) {
-    while (axis < node->type.rank && dim_is(node->type.dims[axis], 1)) {
-        segments[(*count)++] = (Segment){(uint8_t)axis++, 1, 0, 0, index_scalar(kir_index(&c->b, 0))};
-    }
-    return axis;
-}
-
-const Place *place_units(LowerContext *c, const Node *node, const Place *place) {
-    Segment segments[2 * MAX_RANK];
-    int count = 0, axis = 0;
-    for (int i = 0; i < place->count; i++) {
-        Segment s = place->segments[i];
-        int left = 0;
-        for (int k = s.first; k < s.first + s.count; k++) {
-            left += !dim_is(place->dims[k], 1);
-        }
-        if (left == 0) {
-            continue;
-        }
-        axis = next_axis(c, node, axis, segments, &count);
-        s.first = (uint8_t)axis;
-        while (left > 0) {
-            left -= !dim_is(node->type.dims[axis++], 1);
-        }
-        s.count = (uint8_t)(axis - s.first);
-        segments[count++] = s;
-    }
-    axis = next_axis(c, node, axis, segments, &count);
-    NNC_ASSERT(axis == node->type.rank);
-    return place_segments(c, node->type.rank, node->type.dims, segments, count);
 }
 
 bool place_is_uniform(const Place *place) {
@@ -260,12 +284,7 @@ typedef struct {
     int count;
 } PlaceDraft;
 
-static void put(PlaceDraft *out, int first, int count, Index index, const Segment *domain) {
-    Segment s = {(uint8_t)first, (uint8_t)count, 0, 0, index};
-    if (domain != NULL) {
-        s.domain_first = domain->domain_first;
-        s.domain_count = domain->domain_count;
-    }
+static void put(PlaceDraft *out, Segment s) {
     out->segments[out->count++] = s;
 }
 
@@ -285,7 +304,7 @@ static void move_permute(LowerContext *c, const Node *move, const Place *place, 
             whole = result_of[axis + k] == result_of[axis] + k;
         }
         int count = whole ? s->count : 1;
-        put(out, axis, count, part_of_segment(c, place, s, result_of[axis], count), whole ? s : NULL);
+        put(out, part_of_segment(c, place, s, result_of[axis], count, axis));
         axis += count;
     }
 }
@@ -303,10 +322,12 @@ static void change_axes(LowerContext *c, const Node *move, const Place *place, c
             while (!touched[first] && stop < end && !touched[stop]) {
                 stop++;
             }
-            Index index = part_of_segment(c, place, s, first, stop - first);
-            bool whole = stop - first == s->count;
-            put(out, first, stop - first, touched[first] ? change(c, move, first, index) : index,
-                whole && !touched[first] ? s : NULL);
+            Segment piece = part_of_segment(c, place, s, first, stop - first, first);
+            if (touched[first]) {
+                piece.index = change(c, move, first, piece.index);
+                piece.domain_count = 0;
+            }
+            put(out, piece);
             first = stop;
         }
     }
@@ -391,7 +412,8 @@ static void move_reshape(LowerContext *c, const Node *move, const Place *place, 
         Segment domain;
         Index index = join_axes(c, place, j, j + right, &domain);
         if (left > 0) {
-            put(out, i, left, right > 0 ? index : index_scalar(kir_index(&c->b, 0)), right > 0 ? &domain : NULL);
+            Segment joined = {(uint8_t)i, (uint8_t)left, domain.domain_first, domain.domain_count, index};
+            put(out, joined);
         }
         i += left;
         j += right;

@@ -118,11 +118,11 @@ void lower_split_index(LowerContext *c, KInst *flat, const Dim *const *sizes, in
 /* ---- the loop of a group ---- */
 
 static void store_lanes(LowerContext *c, void *user, Index index) {
-    Nest nest = *(const Nest *)user;
-    if (nest.count > 0) {
-        nest.parts[nest.count - 1].index = index;
+    Nest *nest = user;
+    if (nest->count > 0) {
+        nest->parts[nest->count - 1].index = index;
     }
-    lower_outputs(c, nest.group, nest_place(c, &nest));
+    lower_outputs(c, nest->group, nest_place(c, nest));
 }
 
 /* Values that are the same everywhere are made before the loop. */
@@ -202,23 +202,24 @@ static void lower_copy(LowerContext *c, const Group *group) {
 }
 
 void lower_loop(LowerContext *c, const Group *group) {
-    bool cuts[MAX_RANK] = {false}, before[MAX_RANK];
+    Domain domain = domain_of(group);
     Nest nest;
     if (group->copy_from != NO_BUFFER) {
         lower_copy(c, group);
         return;
     }
-    c->cuts = cuts;
-    for (;;) {
-        memcpy(before, cuts, sizeof cuts);
-        lower_kernel_begin(c, op_info[group->outputs.data[0].node->op].text);
-        nest = nest_cut(c, group, cuts);
-        build_loop(c, group, &nest);
-        if (!cuts_differ(cuts, before)) {
-            break;
+    c->domain = &domain;
+    do {
+        if (domain.changed) {
+            lower_kernel_drop(c);
         }
-        lower_kernel_drop(c);
-    }
+        domain.changed = domain.split = false;
+        lower_kernel_begin(c, op_info[group->outputs.data[0].node->op].text);
+        nest = nest_cut(c, group, &domain);
+        domain.nest = &nest;
+        build_loop(c, group, &nest);
+    } while (domain.changed);
+    c->domain = NULL;
     int outer = nest.count > 1 ? nest.count - 1 : nest.count;
     lower_kernel_end(c, lower_product(c, nest.sizes, 0, outer), loop_grain(&nest));
 }

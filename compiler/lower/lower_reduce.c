@@ -10,8 +10,6 @@
 
 #include "runtime/base/bug.h"
 
-#include <string.h>
-
 enum { STRAIGHT_ROW = 128, CHUNK_WORK = 32768 };
 
 typedef struct {
@@ -333,33 +331,36 @@ static int64_t row_grain(const Group *group) {
 }
 
 /* Cuts that the order of summation needs: the innermost axis alone, the outermost alone where leaves count its indices. */
-static void order_cuts(const Group *group, bool *cuts) {
+static void order_cuts(const Group *group, Domain *domain) {
+    int first = group->reduced.axis[0];
     if (group->rank > 1) {
-        cuts[group->rank - 2] = true;
+        domain_cut(domain, group->rank - 2);
     }
-    if (!dim_is_const(group->dims[group->reduced.axis[0]], NULL) && group->reduced.axis[0] < group->rank - 1) {
-        cuts[group->reduced.axis[0]] = true;
+    if (!dim_is_const(group->dims[first], NULL)) {
+        domain_cut(domain, first);
     }
+    domain->may_split = false;
 }
 
 void lower_reduce(LowerContext *c, const Group *group) {
-    bool cuts[MAX_RANK] = {false}, before[MAX_RANK];
+    Domain domain = domain_of(group);
     const Dim *count;
     if (group->reduced.axis[group->reduced.count - 1] != group->rank - 1) {
         lower_columns(c, group);
         return;
     }
-    c->cuts = cuts;
-    order_cuts(group, cuts);
-    for (;;) {
-        memcpy(before, cuts, sizeof cuts);
-        lower_kernel_begin(c, op_info[group->reductions.data[0]->op].text);
-        Rows rows = {.c = c, .group = group, .nest = nest_cut(c, group, cuts)};
-        count = build_rows(c, &rows);
-        if (!cuts_differ(cuts, before)) {
-            break;
+    c->domain = &domain;
+    order_cuts(group, &domain);
+    do {
+        if (domain.changed) {
+            lower_kernel_drop(c);
         }
-        lower_kernel_drop(c);
-    }
+        domain.changed = domain.split = false;
+        lower_kernel_begin(c, op_info[group->reductions.data[0]->op].text);
+        Rows rows = {.c = c, .group = group, .nest = nest_cut(c, group, &domain)};
+        domain.nest = &rows.nest;
+        count = build_rows(c, &rows);
+    } while (domain.changed);
+    c->domain = NULL;
     lower_kernel_end(c, count, row_grain(group));
 }

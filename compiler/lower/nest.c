@@ -8,6 +8,22 @@
 
 #include <string.h>
 
+Domain domain_of(const Group *group) {
+    Domain domain = {.rank = group->rank, .may_split = true};
+    memcpy(domain.dims, group->dims, sizeof domain.dims);
+    for (int i = 0; i < group->rank; i++) {
+        domain.origin[i] = (uint8_t)i;
+    }
+    return domain;
+}
+
+void domain_cut(Domain *domain, int group_axis) {
+    for (int i = 0; i < domain->rank; i++) {
+        bool last = i + 1 == domain->rank || domain->origin[i + 1] != group_axis;
+        domain->cuts[i] |= domain->origin[i] == group_axis && last;
+    }
+}
+
 static bool is_reduced(const Group *group, int axis) {
     for (int i = 0; i < group->reduced.count; i++) {
         if (group->reduced.axis[i] == axis) {
@@ -17,67 +33,135 @@ static bool is_reduced(const Group *group, int axis) {
     return false;
 }
 
-Nest nest_cut(LowerContext *c, const Group *group, const bool *cuts) {
-    Nest nest = {.group = group};
-    for (int axis = 0; axis < group->rank;) {
+Nest nest_cut(LowerContext *c, const Group *group, const Domain *domain) {
+    Nest nest = {.group = group, .domain = *domain};
+    for (int axis = 0; axis < domain->rank;) {
         int end = axis + 1;
-        bool reduced = is_reduced(group, axis);
-        while (end < group->rank && !cuts[end - 1] && is_reduced(group, end) == reduced) {
+        bool reduced = is_reduced(group, domain->origin[axis]);
+        while (end < domain->rank && !domain->cuts[end - 1] && is_reduced(group, domain->origin[end]) == reduced) {
             end++;
         }
-        uint8_t first = (uint8_t)axis, count = (uint8_t)(end - axis);
-        nest.parts[nest.count] = (Segment){first, count, first, count, index_scalar(NULL)};
-        nest.sizes[nest.count] = lower_product(c, group->dims, axis, end - axis);
+        nest.parts[nest.count] = (Part){(uint8_t)axis, (uint8_t)(end - axis), index_scalar(NULL)};
+        nest.sizes[nest.count] = lower_product(c, domain->dims, axis, end - axis);
         nest.reduced[nest.count++] = reduced;
         axis = end;
     }
     return nest;
 }
 
-bool cuts_differ(const bool *a, const bool *b) {
-    return memcmp(a, b, sizeof *a * MAX_RANK) != 0;
-}
-
-const Place *nest_place(LowerContext *c, const Nest *nest) {
-    return place_segments(c, nest->group->rank, nest->group->dims, nest->parts, nest->count);
-}
-
-static int part_of(const Nest *nest, int axis) {
-    int part = 0;
-    while (axis >= nest->parts[part].first + nest->parts[part].count) {
-        part++;
-    }
-    return part;
-}
-
-/* The kept axes of the domain that are not 1 by constant, in order. */
-static int kept_axes(const Nest *nest, int *axes) {
-    int count = 0;
-    for (int i = 0; i < nest->group->rank; i++) {
-        if (!is_reduced(nest->group, i) && !dim_is(nest->group->dims[i], 1)) {
-            axes[count++] = i;
+static int part_starting(const Nest *nest, int axis) {
+    for (int i = 0; i < nest->count; i++) {
+        if (nest->parts[i].first == axis) {
+            return i;
         }
+    }
+    return -1;
+}
+
+bool nest_range(LowerContext *c, const Nest *nest, int first, int count, Index *index) {
+    int part = part_starting(nest, first), at = first;
+    if (part < 0) {
+        return false;
+    }
+    *index = nest->parts[part].index;
+    for (at += nest->parts[part].count; at < first + count; at += nest->parts[part].count) {
+        part++;
+        *index = index_add(c, index_scale(c, *index, nest->sizes[part]), nest->parts[part].index);
+    }
+    return at == first + count;
+}
+
+/* Axis of the group -> first axis of the domain that came of it. */
+static int domain_axis(const Domain *domain, int group_axis) {
+    int at = 0;
+    while (at < domain->rank && domain->origin[at] < group_axis) {
+        at++;
+    }
+    return at;
+}
+
+/* The shortest runs of the group's axes whose ends are ends of parts. */
+static int nest_segments(LowerContext *c, const Nest *nest, Segment *out) {
+    const Domain *d = &nest->domain;
+    int count = 0;
+    for (int axis = 0; axis < nest->group->rank;) {
+        int first = domain_axis(d, axis), end = axis + 1;
+        Index index;
+        while (!nest_range(c, nest, first, domain_axis(d, end) - first, &index)) {
+            end++;
+            NNC_ASSERT(end <= nest->group->rank);
+        }
+        uint8_t wide = (uint8_t)(domain_axis(d, end) - first);
+        out[count++] = (Segment){(uint8_t)axis, (uint8_t)(end - axis), (uint8_t)first, wide, index};
+        axis = end;
     }
     return count;
 }
 
-const Place *nest_kept_place(LowerContext *c, const Nest *nest, const Node *node) {
+const Place *nest_place(LowerContext *c, const Nest *nest) {
     Segment segments[MAX_RANK];
-    int axes[MAX_RANK], count = 0, next = 0, open = -1, kept = kept_axes(nest, axes);
-    for (int axis = 0; axis < node->type.rank; axis++) {
-        bool one = dim_is(node->type.dims[axis], 1);
-        int part = one ? open : part_of(nest, axes[next]);
-        NNC_ASSERT(one || next < kept);
-        if (count > 0 && part == open) {
-            segments[count - 1].count++;
-        } else {
-            Index index = one ? index_scalar(kir_index(&c->b, 0)) : nest->parts[part].index;
-            segments[count++] = (Segment){(uint8_t)axis, 1, 0, 0, index};
-        }
-        open = part;
-        next += !one;
+    int count = nest_segments(c, nest, segments);
+    return place_segments(c, nest->group->rank, nest->group->dims, segments, count);
+}
+
+/* A run of axes of size 1 is at 0. Returns the axis behind it. */
+static int skip_ones(LowerContext *c, const Node *node, int axis, Segment *out, int *count) {
+    int end = axis;
+    while (end < node->type.rank && dim_is(node->type.dims[end], 1)) {
+        end++;
     }
-    return place_segments(c, node->type.rank, node->type.dims, segments, count);
+    if (end > axis) {
+        out[(*count)++] = (Segment){(uint8_t)axis, (uint8_t)(end - axis), 0, 0, index_scalar(kir_index(&c->b, 0))};
+    }
+    return end;
+}
+
+const Place *place_squeezed(LowerContext *c, const Node *node, const Dim *const *dims, const Segment *segments, int count) {
+    Segment out[2 * MAX_RANK];
+    int made = 0, axis = 0;
+    for (int i = 0; i < count; i++) {
+        Segment s = segments[i];
+        int left = 0;
+        for (int k = s.first; k < s.first + s.count; k++) {
+            left += !dim_is(dims[k], 1);
+        }
+        if (left == 0) {
+            continue;
+        }
+        axis = skip_ones(c, node, axis, out, &made);
+        s.first = (uint8_t)axis;
+        while (left > 0) {
+            NNC_ASSERT(axis < node->type.rank);
+            left -= !dim_is(node->type.dims[axis++], 1);
+        }
+        s.count = (uint8_t)(axis - s.first);
+        out[made++] = s;
+    }
+    axis = skip_ones(c, node, axis, out, &made);
+    NNC_ASSERT(axis == node->type.rank);
+    return place_segments(c, node->type.rank, node->type.dims, out, made);
+}
+
+const Place *place_units(LowerContext *c, const Node *node, const Place *place) {
+    return place_squeezed(c, node, place->dims, place->segments, place->count);
+}
+
+const Place *nest_kept_place(LowerContext *c, const Nest *nest, const Node *node) {
+    Nest kept = *nest;
+    Segment all[MAX_RANK], segments[MAX_RANK];
+    int count = 0;
+    for (int i = 0; i < kept.count; i++) {
+        if (kept.reduced[i]) {
+            kept.parts[i].index = index_scalar(kir_index(&c->b, 0)); /* not looked at, but may be stale */
+        }
+    }
+    int total = nest_segments(c, &kept, all);
+    for (int i = 0; i < total; i++) {
+        if (!is_reduced(nest->group, all[i].first)) {
+            segments[count++] = all[i];
+        }
+    }
+    return place_squeezed(c, node, nest->group->dims, segments, count);
 }
 
 bool is_kept_output(const Group *group, const Node *node) {
