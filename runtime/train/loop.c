@@ -9,9 +9,12 @@
 #include <string.h>
 #include <sys/resource.h>
 
+/* A model that only predicts has no batch. */
 static int64_t steps_of_epoch(const TrainSpec *spec)
 {
     int64_t rows = spec->parts[NNC_PART_TRAIN].count;
+    if (spec->batch <= 0)
+        return 0;
     return rows / spec->batch + (!spec->drop_last && rows % spec->batch != 0);
 }
 

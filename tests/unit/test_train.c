@@ -442,6 +442,22 @@ Test(train, calls_with_buffers_of_the_caller)
     done(run);
 }
 
+Test(train, a_model_that_only_predicts_has_no_data_and_no_batch)
+{
+    Run *run = run_of(ten, 10);
+    run->spec.train = run->spec.eval = NULL;
+    run->spec.parts[NNC_PART_TRAIN] = (DataPart){0};
+    run->spec.batch = run->spec.epochs = 0;
+    for (run->spec.steps = 0; run->spec.steps < 2; run->spec.steps++) {
+        run->trainer = trainer_new(&run->spec, run->session, run->diag);
+        cr_assert_not_null(run->trainer);
+        cr_assert_eq(trainer_planned_steps(&run->spec), 0);
+        trainer_free(run->trainer);
+    }
+    run->trainer = NULL;
+    done(run);
+}
+
 Test(train, an_argument_that_is_nothing_is_refused)
 {
     Run *run = run_of(ten, 10);
