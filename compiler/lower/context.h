@@ -133,6 +133,7 @@ KInst *lower_concat(LowerContext *c, const Node *node, const Place *place);
 
 /* One lowering per kind of group */
 void lower_loop(LowerContext *c, const Group *group);
+bool lower_transpose(LowerContext *c, const Group *group); /* a LOOP that only turns axes; false: it is another one */
 void lower_reduce(LowerContext *c, const Group *group);  /* innermost axis reduced, or else: */
 void lower_columns(LowerContext *c, const Group *group);
 void lower_contract(LowerContext *c, const Group *group);       /* lower_contract.c */

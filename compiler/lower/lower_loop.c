@@ -208,6 +208,9 @@ void lower_loop(LowerContext *c, const Group *group) {
         lower_copy(c, group);
         return;
     }
+    if (lower_transpose(c, group)) {
+        return;
+    }
     c->domain = &domain;
     do {
         if (domain.changed) {

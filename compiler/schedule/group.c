@@ -189,7 +189,7 @@ static bool can_join(Builder *b, int32_t draft, const Node *n, Reads *reads) {
     const Draft *d = &b->drafts.data[draft];
     bool fits = kind_of(n) == GROUP_REDUCE ? reduce_fits(d->group, n)
                                            : kind_of(n) == GROUP_LOOP && loop_fits(d->group, n);
-    if (!fits || d->members.count >= MEMBER_LIMIT) {
+    if (!fits || d->closed || b->turned[n->id] || d->members.count >= MEMBER_LIMIT) {
         return false;
     }
     Group wide = with_member(d->group, n);
@@ -226,6 +226,7 @@ static int32_t found_group(Builder *b, Node *n) {
     group->node = group->kind == GROUP_LOOP || group->kind == GROUP_REDUCE ? NULL : n;
     take_domain(group, n);
     int32_t draft = draft_add(b, group);
+    b->drafts.data[draft].closed = b->turned[n->id];
     Reads reads = reads_in(b, group, n);
     join(b, draft, n, &reads);
     return draft;
@@ -352,7 +353,8 @@ static bool reads_at_element(Builder *b, int32_t draft, int32_t from) {
 
 static bool may_merge(Builder *b, int32_t other, int32_t into) {
     const Draft *x = &b->drafts.data[other], *y = &b->drafts.data[into];
-    return x->group->kind == GROUP_LOOP && y->group->kind == GROUP_LOOP && x->group->rank == y->group->rank &&
+    return !x->closed && !y->closed && x->group->kind == GROUP_LOOP && y->group->kind == GROUP_LOOP &&
+           x->group->rank == y->group->rank &&
            memcmp(x->group->dims, y->group->dims, sizeof *x->group->dims * (size_t)x->group->rank) == 0 &&
            x->members.count + y->members.count <= MEMBER_LIMIT && !draft_runs_before(b, into, other) &&
            !something_between(b, other, into) && reads_at_element(b, into, other);

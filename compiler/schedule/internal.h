@@ -18,6 +18,7 @@ typedef struct {
     Group *group;
     VEC(Node *) members; /* made here: outputs and reductions, ascending; none: merged into another draft */
     uint64_t *before;    /* bit per draft: those that must run earlier */
+    bool closed;         /* a turn of axes, which has a kernel of its own: nothing joins */
 } Draft;
 
 typedef struct {
@@ -29,6 +30,7 @@ typedef struct {
     const uint8_t *live;
     uint8_t *made;       /* per node: exists in memory (or, in its own group, as a stage) */
     uint8_t *is_root;
+    uint8_t *turned;     /* per node: a permute that is made because its neighbours were no neighbours before */
     uint32_t *uses;      /* per node: consumers and roots */
     uint16_t *cost;      /* per node: rough work to compute one element from made values */
     uint8_t *loads;      /* per node: made values of its size that it reads */

@@ -12,7 +12,7 @@
 
 /* Work is in units of a simple vector operation. */
 enum { COST_SIMPLE = 1, COST_DIVIDE = 4, COST_FUNCTION = 10, COST_RANDOM = 24, COST_WINDOW = 16, COST_LIMIT = 300 };
-enum { CHEAP_COST = 3, CHEAP_LOADS = 1, BROADCAST_COST = 4, LOAD_LIMIT = 10 };
+enum { CHEAP_COST = 3, CHEAP_LOADS = 1, BROADCAST_COST = 4, LOAD_LIMIT = 10, TURN_ELEMENTS = 4096 };
 
 static int own_cost(const Node *n) {
     static const struct { OpCode op; int cost; } table[] = {
@@ -60,6 +60,7 @@ static void want_view(Builder *b, Node *n) {
         while (tail != base && !view_of(b->schedule, tail->src[0], &view)) {
             tail = tail->src[0];
         }
+        tail = tail->op == OP_RESHAPE ? tail->src[0] : tail; /* dense, it can be cut in any way */
         b->made[tail->id] = 1;
         b->schedule->buffer_of[base->id] = known;
         base = tail;
@@ -87,6 +88,40 @@ static void want_operands(Builder *b, Node *n) {
         want_base(b, n->src[0]);
     } else if (n->op == OP_SCATTER_ADD) {
         b->made[n->src[1]->id] = 1;
+    }
+}
+
+/* ---- turned axes ---- */
+
+static int last_axis(const Type *type) {
+    int axis = type->rank - 1;
+    while (axis >= 0 && dim_is(type->dims[axis], 1)) {
+        axis--;
+    }
+    return axis;
+}
+
+/* A permute of many elements that takes another axis to the end. Read element by element it would cost a gather each;
+ * as a copy of its own it moves in squares (lower_transpose.c). Contractions read it where it is. */
+static bool turns(const Builder *b, const Node *n) {
+    const Dim *elements = type_elements(b->graph->dims, &n->type);
+    int last = last_axis(&n->type);
+    return n->op == OP_PERMUTE && last >= 0 && n->attr.perm.axis[last] != last_axis(&n->src[0]->type) &&
+           dim_at_hints(b->schedule, elements) >= TURN_ELEMENTS;
+}
+
+static bool reads_turned(const Node *reader) {
+    OpClass class = class_of(reader);
+    return class == CLASS_ELEMENTWISE || class == CLASS_REDUCE || class == CLASS_WINDOW || reader->op == OP_RESHAPE;
+}
+
+static void make_turned(Builder *b, const Node *reader) {
+    for (int i = 0; reads_turned(reader) && i < reader->nsrc; i++) {
+        Node *n = reader->src[i];
+        if (turns(b, n)) {
+            b->made[n->id] = b->turned[n->id] = 1;
+            want_base(b, n->src[0]);
+        }
     }
 }
 
@@ -146,6 +181,7 @@ void choose_made(Builder *b) {
         if (b->live[i]) {
             b->made[i] |= made_by_itself(b, n);
             want_operands(b, n);
+            make_turned(b, n);
         }
     }
     for (uint32_t i = 0; i < b->node_count; i++) {

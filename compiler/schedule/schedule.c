@@ -31,6 +31,7 @@ static Builder builder_new(Arena *arena, Arena *scratch, const Graph *graph, con
     b.live = graph_live(graph, scratch);
     b.made = ARENA_ARRAY(scratch, uint8_t, n);
     b.is_root = ARENA_ARRAY(scratch, uint8_t, n);
+    b.turned = ARENA_ARRAY(scratch, uint8_t, n);
     b.uses = ARENA_ARRAY(scratch, uint32_t, n);
     b.cost = ARENA_ARRAY(scratch, uint16_t, n);
     b.loads = ARENA_ARRAY(scratch, uint8_t, n);

@@ -135,5 +135,7 @@ int reshape_runs(DimTable *dims, const Type *source, const Type *result, Reshape
 
 /* view.c: the affine view of a node through moves down to a materialised value. False: not affine, or nothing there. */
 bool view_of(const Schedule *schedule, const Node *node, View *view);
+/* The same for a move that is itself materialised: what its group copies. */
+bool view_moved(const Schedule *schedule, const Node *move, View *view);
 
 #endif

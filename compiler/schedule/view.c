@@ -163,13 +163,16 @@ static bool view_dense(DimTable *dims, const Node *node, int32_t buffer, View *v
     return true;
 }
 
-bool view_of(const Schedule *schedule, const Node *node, View *view) {
-    DimTable *dims = schedule->graph->dims;
-    if (schedule->buffer_of[node->id] != NO_BUFFER) {
-        return view_dense(dims, node, schedule->buffer_of[node->id], view);
-    }
+bool view_moved(const Schedule *schedule, const Node *node, View *view) {
     ViewMove *move = view_move(node->op);
-    return move != NULL && view_of(schedule, node->src[0], view) && move(dims, node, view);
+    return move != NULL && view_of(schedule, node->src[0], view) && move(schedule->graph->dims, node, view);
+}
+
+bool view_of(const Schedule *schedule, const Node *node, View *view) {
+    if (schedule->buffer_of[node->id] != NO_BUFFER) {
+        return view_dense(schedule->graph->dims, node, schedule->buffer_of[node->id], view);
+    }
+    return view_moved(schedule, node, view);
 }
 
 /* ---- traces ---- */
