@@ -61,6 +61,18 @@ static nnc_status write_object(Run *run, const KProgram *program, const char *ob
     return status;
 }
 
+/* The object's functions take any sizes: a relation that only a run could check would go unchecked. */
+static bool sizes_are_proved(const Run *run)
+{
+    const DimChecks *checks = &run->plan->checks;
+    for (uint32_t i = 0; i < checks->count; i++) {
+        DiagItem *item = diag_error(run->program->context->diag, ERR_E0903, checks->data[i].span, NULL,
+                                    "an object cannot check this relation of sizes: %s", checks->data[i].text);
+        diag_help(item, "declare the shapes so that it is known when the program is compiled");
+    }
+    return checks->count == 0;
+}
+
 nnc_status nnc_program_compile(nnc_program *program, const char *block, const char *object,
                                const nnc_compile_options *given)
 {
@@ -72,6 +84,8 @@ nnc_status nnc_program_compile(nnc_program *program, const char *block, const ch
         return context_fail(program->context, NNC_ARGUMENT, ERR_E0901,
                             object ? "compile options begin with their size" : "an object needs a path");
     nnc_status status = run_open(&run, program, block, 0, false);
+    if (status == NNC_OK && !sizes_are_proved(&run))
+        status = NNC_PROGRAM;
     if (status == NNC_OK && options.weights)
         status = weights_load(program->context, run.trainer, &run.spec, options.weights, WEIGHTS_ALL);
     if (status == NNC_OK) {
