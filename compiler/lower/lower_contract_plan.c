@@ -250,12 +250,11 @@ static double rows_cost(const Planner *p, int64_t rows, int64_t vectors)
         count = known || count > FEW_ROWS ? count : FEW_ROWS;
     }
     double cost = (double)(count / rows) * tile_cost(p, rows * covered, vectors);
-    int64_t rest = count % rows, third = rows / 3 > 1 ? rows / 3 : 1;
+    int64_t rest = count % rows;
     if (known && rest > 0) {
         return cost + tile_cost(p, rest * covered, vectors);
     }
-    return cost + (double)(rest / third) * tile_cost(p, third * covered, vectors) +
-           (double)(rest % third) * tile_cost(p, covered, vectors);
+    return cost + (double)rest * tile_cost(p, covered, vectors);
 }
 
 /* Of all tiles of `rows` rows and `vectors` vectors that the result needs, tails included, per

@@ -20,7 +20,13 @@
 
 /* Multiply-adds of straight-line code, and of the body of an unrolled loop: more only costs time to
  * compile. */
-enum { UNROLL_LIMIT = 96, BODY_LIMIT = 48, PREFETCH_STEPS = 12, FAR_STEP_BYTES = 256 };
+enum {
+    UNROLL_LIMIT = 96,
+    BODY_LIMIT = 48,
+    MAX_FACTOR = 2,
+    PREFETCH_STEPS = 12,
+    FAR_STEP_BYTES = 256
+};
 
 typedef struct {
     KInst *at[SIDES];
@@ -129,7 +135,7 @@ static int64_t written_out(const Tile *tile, int level, uint32_t active)
 static int64_t unroll_factor(const Tile *tile, int level, uint32_t active, int64_t trips)
 {
     int64_t body = written_out(tile, level + 1, active);
-    for (int64_t factor = 4; factor > 1; factor /= 2) {
+    for (int64_t factor = MAX_FACTOR; factor > 1; factor /= 2) {
         if (trips % factor == 0 && factor * body <= BODY_LIMIT) {
             return factor;
         }

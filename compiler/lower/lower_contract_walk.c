@@ -27,24 +27,14 @@ static KInst *walk_run(Walk *w, const Panel *panel, KInst *from, KInst *to, int 
     return kir_result(&w->c->b, loop, 0);
 }
 
-/* A third of a tile, then single rows: three shapes of code are enough for every count. */
-static void walk_rest(Walk *w, const Panel *panel, KInst *from, KInst *to)
-{
-    int rows = w->plan->rows / 3;
-    if (rows > 1) {
-        from = walk_run(w, panel, from, to, rows);
-    }
-    walk_run(w, panel, from, to, 1);
-}
-
-/* Rows of a run-time count; a lone row costs one row. */
+/* Rows of a run-time count: full tiles, then one by one, so that two shapes of code are enough. */
 static void walk_free_rows(Walk *w, const Panel *panel, KInst *from, KInst *to)
 {
     int rows = w->plan->rows;
     if (rows == 1) {
         walk_run(w, panel, from, to, 1);
     } else if (w->plan->group != 1) {
-        walk_rest(w, panel, walk_run(w, panel, from, to, rows), to);
+        walk_run(w, panel, walk_run(w, panel, from, to, rows), to, 1);
     } else {
         KInst *full = walk_op(w, K_EQ, walk_op(w, K_SUB, to, from), walk_constant(w, rows));
         KInst *branch = kir_if(&w->c->b, full);
@@ -53,7 +43,7 @@ static void walk_free_rows(Walk *w, const Panel *panel, KInst *from, KInst *to)
         lower_scope_close(w->c);
         kir_else(&w->c->b, branch, NULL, 0);
         lower_scope_open(w->c);
-        walk_rest(w, panel, from, to);
+        walk_run(w, panel, from, to, 1);
         lower_scope_close(w->c);
         kir_end_if(&w->c->b, branch, NULL, 0);
     }
