@@ -6,19 +6,27 @@
 
 typedef Value EvalRule(Sema *s, const AstExpr *expr);
 
+/* What is too large, as text; NULL: nothing. */
+static const char *beyond_bounds(const Sema *s)
+{
+    if (s->elab->graph->nodes.count > LIMIT_NODES)
+        return arena_format(s->arena, "the graph grows beyond %d operations here", LIMIT_NODES);
+    if (s->nesting > LIMIT_NESTING)
+        return arena_format(s->arena, "expressions are nested more than %d deep here, through all calls", LIMIT_NESTING);
+    if (s->work > LIMIT_WORK)
+        return arena_format(s->arena, "expanding this program takes more than %d steps", LIMIT_WORK);
+    return arena_used(s->arena) > LIMIT_MEMORY ? "expanding this program takes too much memory" : NULL;
+}
+
 bool sema_step(Sema *s, Span span)
 {
-    bool nodes = s->elab->graph->nodes.count > LIMIT_NODES;
-    if (++s->work <= LIMIT_WORK && s->nesting <= LIMIT_NESTING && !nodes)
-        return true;
-    if (!s->work_reported) {
+    s->work++;
+    const char *beyond = beyond_bounds(s);
+    if (beyond && !s->work_reported) {
         s->work_reported = true;
-        sema_error(s, ERR_E0408, span, NULL, nodes ? "the graph grows beyond %d operations here"
-                   : s->nesting > LIMIT_NESTING ? "expressions are nested more than %d deep here, through all calls"
-                                                : "expanding this program takes more than %d steps",
-                   nodes ? LIMIT_NODES : s->nesting > LIMIT_NESTING ? LIMIT_NESTING : LIMIT_WORK);
+        sema_error(s, ERR_E0408, span, NULL, "%s", beyond);
     }
-    return false;
+    return !beyond;
 }
 
 /* ---- Names ---- */

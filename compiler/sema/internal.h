@@ -15,9 +15,10 @@
 enum {
     LIMIT_CALLS = 64,          /* functions and modules inside one another */
     LIMIT_NESTING = 1200,      /* expressions inside one another, through all calls */
-    LIMIT_WORK = 3000000,      /* expressions evaluated for one file */
-    LIMIT_NODES = 400000,      /* of one graph */
+    LIMIT_WORK = 1000000,      /* expressions evaluated for one file */
+    LIMIT_NODES = 100000,      /* of one graph */
     LIMIT_LIST = 100000,       /* entries of an array, turns of a for */
+    LIMIT_MEMORY = 1 << 30,    /* bytes of the arena */
     LIMIT_INSTANCES = 20000
 };
 

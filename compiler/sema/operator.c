@@ -170,6 +170,7 @@ static Value array_binary(Sema *s, const Value *a, const Value *b, Span span)
         return value_poison;
     }
     Value result = value_list(s, a->kind, x->count + y->count, span);
+    s->work += (x->count + y->count) / 8;
     for (uint32_t i = 0; i < x->count; i++)
         result.as.list->items[i] = x->items[i];
     for (uint32_t i = 0; i < y->count; i++)

@@ -22,6 +22,7 @@ static ValueList *iterate_range(Sema *s, const Value *over, Span span)
         return NULL;
     }
     Value list = value_list(s, VALUE_ARRAY, (uint32_t)count, span);
+    s->work += (uint32_t)count / 8;
     for (int64_t i = 0; i < count; i++)
         list.as.list->items[i] = value_number(s, low + i, span);
     return list.as.list;
@@ -194,7 +195,7 @@ static void exec_for(Sema *s, const AstStmt *stmt)
 {
     Value over = eval_expr(s, stmt->as.loop.over);
     ValueList *turns = iterate(s, &over, stmt->as.loop.over->span);
-    for (uint32_t i = 0; turns && i < turns->count && !s->work_reported; i++) {
+    for (uint32_t i = 0; turns && i < turns->count && !s->work_reported && sema_step(s, stmt->span); i++) {
         Scope *scope = scope_new(s, s->scope);
         bind_pattern(s, scope, stmt->as.loop.pattern, &turns->items[i], BIND_LOOP);
         eval_block(s, &stmt->as.loop.body, scope);
