@@ -203,6 +203,19 @@ static void fill_dims(const Function *function, int64_t rows, int64_t *dims)
         dims[i] = rows;
 }
 
+static nnc_status wrong_input(Run *run, const FunctionArg *arg, const nnc_tensor *tensor)
+{
+    StrBuf given = {0};
+    strbuf_add(&given, tensor ? dtype_name(tensor->dtype) : "missing");
+    for (int axis = 0; tensor && axis < tensor->rank; axis++)
+        strbuf_printf(&given, "%s%lld", axis ? ", " : "[", (long long)tensor->sizes[axis]);
+    strbuf_add(&given, !tensor ? "" : tensor->rank ? "]" : "[]");
+    context_fail(run->program->context, NNC_ARGUMENT, ERR_E0901, "input %s must be %s, and is %s", arg->name, arg->shape,
+                 given.text);
+    strbuf_free(&given);
+    return NNC_ARGUMENT;
+}
+
 static nnc_status check_input(nnc_session *session, size_t i, const nnc_tensor *tensor, int64_t rows)
 {
     Run *run = model_run(session->model);
@@ -213,9 +226,7 @@ static nnc_status check_input(nnc_session *session, size_t i, const nnc_tensor *
     run->predict->shape(run->predict, dims, index, sizes);
     bool fits = tensor && tensor->dtype == arg->dtype && tensor->rank == arg->rank &&
                 memcmp(sizes, tensor->sizes, sizeof *sizes * (size_t)arg->rank) == 0;
-    if (fits)
-        return NNC_OK;
-    return context_fail(run->program->context, NNC_ARGUMENT, ERR_E0700, "input %s must be %s", arg->name, arg->shape);
+    return fits ? NNC_OK : wrong_input(run, arg, tensor);
 }
 
 static nnc_status make_output(nnc_session *session, size_t i, int64_t rows, nnc_tensor **out)

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 static const char text[] =
-    "from nn import Linear, tanh, sigmoid\n"
+    "from nn import Linear, sigmoid\n"
     "from losses import bce\n"
     "from optim import adam\n"
     "\n"
@@ -16,11 +16,12 @@ static const char text[] =
     "}\n"
     "\n"
     "dataset table {\n"
-    "    source = arrays(x=f32([[0, 0], [0, 1], [1, 0], [1, 1]]), y=f32([[0], [1], [1], [0]]))\n"
+    "    source = arrays(x=f32(stack([arange(4) // 2, arange(4) % 2], axis=1)),\n"
+    "                    y=f32(stack([arange(4) // 2 != arange(4) % 2], axis=1)))\n"
     "    fields = [x: f32[2], y: f32[1]]\n"
     "}\n"
     "\n"
-    "train xor on table {\n"
+    "train gate on table {\n"
     "    model = Xor()\n"
     "    loss = bce(model(x), y)\n"
     "    optimizer = adam(lr=0.05)\n"
@@ -64,7 +65,7 @@ int main(void)
     if (status == NNC_OK)
         status = nnc_program_parse(context, "xor.nn", text, NULL, &program);
     if (status == NNC_OK)
-        status = nnc_trainer_new(program, "xor", &options, &trainer);
+        status = nnc_trainer_new(program, "gate", &options, &trainer);
     if (status == NNC_OK)
         status = nnc_trainer_run(trainer);
     if (status == NNC_OK)

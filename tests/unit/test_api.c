@@ -577,7 +577,7 @@ Test(api, arguments_of_sessions)
     cr_assert_eq(nnc_tensor_new(NNC_F64, 2, (int64_t[]){2, 5}, &wrong[2]), NNC_OK);
     for (int i = 0; i < 3; i++) {
         cr_expect_eq(nnc_session_run(session, &wrong[i], &output), NNC_ARGUMENT, "input %d", i);
-        expect_said(context, "x must be f32[B, 5]");
+        expect_said(context, "x must be f32[B, 5], and is ");
         nnc_tensor_release(wrong[i]);
     }
     wrong[0] = NULL;
