@@ -1,6 +1,7 @@
-/* Damaged programs through the whole check: every example and every file of the library, cut off and
- * edited byte by byte, ends in a valid program or in errors that name a place, soon and without a crash
- * (run under ASan and UBSan). A seeded sample here; all of them with NNC_FUZZ_ALL=1 (make fuzz). */
+/* Damaged programs through the whole check: every example and every file of the library, cut off
+ * and edited byte by byte, ends in a valid program or in errors that name a place, soon and without
+ * a crash (run under ASan and UBSan). A seeded sample here; all of them with NNC_FUZZ_ALL=1 (make
+ * fuzz). */
 #include "tests/support/fuzz_text.h"
 #include "tests/support/golden.h"
 
@@ -28,8 +29,8 @@ static bool check_text(void *user, const char *text, size_t length)
     whole[length] = '\0';
     nnc_status status = nnc_program_parse(check->context, check->name, whole, NULL, &program);
     const char *words = nnc_diagnostics(check->context, NNC_TEXT);
-    bool good = status == NNC_OK ? program != NULL
-                                 : program == NULL && words && strstr(words, "error[E");
+    bool good =
+        status == NNC_OK ? program != NULL : program == NULL && words && strstr(words, "error[E");
     if (!good) {
         fprintf(stderr, "status %d: %s\n%s\n", status, words ? words : "no words", whole);
     }
@@ -112,12 +113,15 @@ Test(fuzz_check, programs_without_measure_are_refused, .timeout = 300)
         "const a = 9223372036854775807 * 9223372036854775807\n",
         "const a = 10 ** 400 ** 400\n",
         "const a = 1 // 0\n",
-        "fn f(x: f32[9223372036854775807, 9223372036854775807]) { x }\nconst a = f(1)\nconst b = c\n",
+        "fn f(x: f32[9223372036854775807, 9223372036854775807]) { x }\nconst a = f(1)\nconst b = "
+        "c\n",
         "module M { param w: f32[-5] = 0 }\ntrain t on d { model = M() }\n",
         "fn f(x) { let y = x\n for i in 0..1000000000 { y = y + i }\n y }\nconst a = f(1)\n",
         "import \"hostile.nn\" as h\nfrom nowhere import a\n",
-        "from nn import Linear\nmodule M { let a = Linear(9000000000000000000, 9000000000000000000)\n"
-        " fn (x: f32[B, 1]) { x |> a } }\ndataset d { source = arrays(x=zeros(1, 1))\n fields = [x: f32[1]] }\n"
+        "from nn import Linear\nmodule M { let a = Linear(9000000000000000000, "
+        "9000000000000000000)\n"
+        " fn (x: f32[B, 1]) { x |> a } }\ndataset d { source = arrays(x=zeros(1, 1))\n fields = "
+        "[x: f32[1]] }\n"
         "train t on d { model = M(); loss = sum(model(x)); batch = 1 }\n",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {

@@ -1,5 +1,5 @@
-/* The documents and the tables they describe agree: every built-in function and every declaration of the
- * library is in docs/language.md, and the programs shown there are read without an error. */
+/* The documents and the tables they describe agree: every built-in function and every declaration
+ * of the library is in docs/language.md, and the programs shown there are read without an error. */
 #include "compiler/ast/parse.h"
 #include "tests/support/golden.h"
 
@@ -62,8 +62,8 @@ Test(docs, everything_in_the_library_is_named)
         for (uint32_t k = 0; k < file->items.count; k++) {
             const AstItem *item = file->items.data[k];
             bool shown = item->doc != NULL; /* helpers have a plain comment */
-            cr_expect(!shown || mentions(text, item->name.text), "%s of %s is not in docs/language.md",
-                      item->name.text, paths[i]);
+            cr_expect(!shown || mentions(text, item->name.text),
+                      "%s of %s is not in docs/language.md", item->name.text, paths[i]);
             bool declares = item->kind != AST_ITEM_FN && item->kind != AST_ITEM_IMPORT &&
                             item->kind != AST_ITEM_CONST;
             cr_expect(!declares || shown, "%s of %s has no ## comment", item->name.text, paths[i]);
@@ -80,8 +80,9 @@ Test(docs, everything_in_the_library_is_named)
 /* Between lines of three backquotes; those that begin with a declaration are whole programs. */
 Test(docs, programs_are_read_without_errors)
 {
-    static const char *const beginnings[] = {"from ", "fn ", "module ", "init ", "optimizer ",
-                                             "schedule ", "metric ", "dataset ", "train ", "extern ", "## "};
+    static const char *const beginnings[] = {"from ",      "fn ",       "module ", "init ",
+                                             "optimizer ", "schedule ", "metric ", "dataset ",
+                                             "train ",     "extern ",   "## "};
     char *text = language();
     int programs = 0;
     for (char *p = strstr(text, "\n```\n"); p != NULL;) {

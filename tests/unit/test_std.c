@@ -1,7 +1,7 @@
-/* The library in .nn against its formulas: values and derivatives of activations and losses, steps of
- * the optimizers, rates of the schedules, metrics. Everything runs in f64 in the interpreter, so that a
- * wrong formula or default cannot hide behind rounding. The expected numbers are computed here from
- * PyTorch's definitions; tests/reference compares whole runs with PyTorch itself. */
+/* The library in .nn against its formulas: values and derivatives of activations and losses, steps
+ * of the optimizers, rates of the schedules, metrics. Everything runs in f64 in the interpreter, so
+ * that a wrong formula or default cannot hide behind rounding. The expected numbers are computed
+ * here from PyTorch's definitions; tests/reference compares whole runs with PyTorch itself. */
 #include <nnc/nnc.h>
 
 #include <criterion/criterion.h>
@@ -112,15 +112,42 @@ static double d_sigmoid(double x)
     return 1 / (1 + exp(-x));
 }
 
-static double relu(double x) { return x > 0 ? x : 0; }
-static double relu_d(double x) { return x > 0; }
-static double leaky(double x) { return x > 0 ? x : 0.01 * x; }
-static double leaky_d(double x) { return x > 0 ? 1 : 0.01; }
-static double leaky2(double x) { return x > 0 ? x : 0.2 * x; }
-static double leaky2_d(double x) { return x > 0 ? 1 : 0.2; }
-static double elu(double x) { return x > 0 ? x : expm1(x); }
-static double elu_d(double x) { return x > 0 ? 1 : exp(x); }
-static double gelu(double x) { return x / 2 * (1 + erf(x / sqrt(2))); }
+static double relu(double x)
+{
+    return x > 0 ? x : 0;
+}
+static double relu_d(double x)
+{
+    return x > 0;
+}
+static double leaky(double x)
+{
+    return x > 0 ? x : 0.01 * x;
+}
+static double leaky_d(double x)
+{
+    return x > 0 ? 1 : 0.01;
+}
+static double leaky2(double x)
+{
+    return x > 0 ? x : 0.2 * x;
+}
+static double leaky2_d(double x)
+{
+    return x > 0 ? 1 : 0.2;
+}
+static double elu(double x)
+{
+    return x > 0 ? x : expm1(x);
+}
+static double elu_d(double x)
+{
+    return x > 0 ? 1 : exp(x);
+}
+static double gelu(double x)
+{
+    return x / 2 * (1 + erf(x / sqrt(2)));
+}
 static double gelu_d(double x)
 {
     return (1 + erf(x / sqrt(2))) / 2 + x * exp(-x * x / 2) / sqrt(2 * M_PI);
@@ -134,16 +161,31 @@ static double gelu_tanh_d(double x)
     double u = sqrt(2 / M_PI) * (x + 0.044715 * x * x * x), t = tanh(u);
     return (1 + t) / 2 + x / 2 * (1 - t * t) * sqrt(2 / M_PI) * (1 + 3 * 0.044715 * x * x);
 }
-static double silu(double x) { return x * d_sigmoid(x); }
+static double silu(double x)
+{
+    return x * d_sigmoid(x);
+}
 static double silu_d(double x)
 {
     double s = d_sigmoid(x);
     return s + x * s * (1 - s);
 }
-static double sigmoid_d(double x) { return d_sigmoid(x) * (1 - d_sigmoid(x)); }
-static double softplus(double x) { return x > 30 ? x : log1p(exp(x)); }
-static double softplus2(double x) { return softplus(2 * x) / 2; }
-static double softplus2_d(double x) { return d_sigmoid(2 * x); }
+static double sigmoid_d(double x)
+{
+    return d_sigmoid(x) * (1 - d_sigmoid(x));
+}
+static double softplus(double x)
+{
+    return x > 30 ? x : log1p(exp(x));
+}
+static double softplus2(double x)
+{
+    return softplus(2 * x) / 2;
+}
+static double softplus2_d(double x)
+{
+    return d_sigmoid(2 * x);
+}
 
 Test(std, activations)
 {
@@ -173,23 +215,34 @@ Test(std, activations)
             cr_expect(near(derivative[i], slope, 1e-12), "%s at %g: derivative %.17g, want %.17g",
                       cases[c].expression, at[i], derivative[i], slope);
         }
-        cr_expect(near(value, want, 1e-12), "%s: %.17g, want %.17g", cases[c].expression, value, want);
+        cr_expect(near(value, want, 1e-12), "%s: %.17g, want %.17g", cases[c].expression, value,
+                  want);
     }
 }
 
 Test(std, nothing_overflows_far_out)
 {
     static const char *const expressions[] = {
-        "relu(w)",     "leaky_relu(w)", "elu(w)",         "gelu(w)",
-        "silu(w)",     "sigmoid(w)",    "softplus(w)",    "gelu(w, approximate=\"tanh\")",
-        "softmax(w)",  "log_softmax(w)", "bce_with_logits(w, 1.0)", "bce(sigmoid(w), 0.0)",
+        "relu(w)",
+        "leaky_relu(w)",
+        "elu(w)",
+        "gelu(w)",
+        "silu(w)",
+        "sigmoid(w)",
+        "softplus(w)",
+        "gelu(w, approximate=\"tanh\")",
+        "softmax(w)",
+        "log_softmax(w)",
+        "bce_with_logits(w, 1.0)",
+        "bce(sigmoid(w), 0.0)",
     };
     static const double at[] = {-1e4, -800, 800, 1e4};
     for (size_t c = 0; c < sizeof expressions / sizeof *expressions; c++) {
         double derivative[4], value = differentiate(expressions[c], 4, at, derivative);
         cr_expect(isfinite(value), "%s: %g", expressions[c], value);
         for (int i = 0; i < 4; i++)
-            cr_expect(isfinite(derivative[i]), "%s at %g: %g", expressions[c], at[i], derivative[i]);
+            cr_expect(isfinite(derivative[i]), "%s at %g: %g", expressions[c], at[i],
+                      derivative[i]);
     }
 }
 
@@ -236,8 +289,10 @@ Test(std, cross_entropy)
     value = differentiate("cross_entropy(transpose(reshape(w, 2, 3)), i32([2, 0]), axis=0)", 6,
                           logits, got);
     cr_expect(near(value, hard, 1e-13));
-    value = differentiate("cross_entropy(reshape(transpose(reshape(w, 2, 3)), 1, 3, 2), i32([[2, 0]]),"
-                          " axis=1)", 6, logits, got);
+    value =
+        differentiate("cross_entropy(reshape(transpose(reshape(w, 2, 3)), 1, 3, 2), i32([[2, 0]]),"
+                      " axis=1)",
+                      6, logits, got);
     cr_expect(near(value, hard, 1e-13));
 }
 
@@ -273,7 +328,8 @@ Test(std, regression_losses)
     cr_expect(near(differentiate("mse(reshape(w, 2, 2), 0.5)", 4, x, got), square, 1e-13));
     cr_expect(near(got[3], 5.5, 1e-13));
     cr_expect(near(differentiate("mae(reshape(w, 2, 2), 0.5)", 4, x, got), absolute, 1e-13));
-    cr_expect(near(differentiate("huber(reshape(w, 2, 2), 0.5, delta=2.0)", 4, x, got), huber, 1e-13));
+    cr_expect(
+        near(differentiate("huber(reshape(w, 2, 2), 0.5, delta=2.0)", 4, x, got), huber, 1e-13));
     double divergence = 0;
     static const double q[4] = {0.25, 0.75, 0, 1};
     for (int i = 0; i < 4; i++)
@@ -368,8 +424,8 @@ Test(std, optimizers)
         char text[TEXT];
         Run run;
         double want[2] = {1.5, -0.75}, got[2];
-        snprintf(text, sizeof text, program_form, 2, "0.5 * w * w * f32([1.0, 10.0])", cases[c].text,
-                 STEPS);
+        snprintf(text, sizeof text, program_form, 2, "0.5 * w * w * f32([1.0, 10.0])",
+                 cases[c].text, STEPS);
         open_run(&run, text);
         put_weights(&run, want);
         expect(&run, nnc_trainer_run(run.trainer), text);
@@ -381,8 +437,8 @@ Test(std, optimizers)
             for (int i = 0; i < 2; i++)
                 want[i] = cases[c].update(want[i], (i ? 10 : 1) * want[i], t, &moments[i]);
         for (int i = 0; i < 2; i++)
-            cr_expect(near(got[i], want[i], 1e-12), "%s: w[%d] = %.17g, want %.17g", cases[c].text, i,
-                      got[i], want[i]);
+            cr_expect(near(got[i], want[i], 1e-12), "%s: w[%d] = %.17g, want %.17g", cases[c].text,
+                      i, got[i], want[i]);
     }
 }
 
@@ -390,17 +446,35 @@ Test(std, optimizers)
 
 enum { TOTAL = 10, WARMUP = 4 };
 
-static double rate_flat(int t) { return (void)t, 0.5; }
-static double rate_linear(int t) { return 0.5 + (0.1 - 0.5) * t / TOTAL; }
-static double rate_cosine(int t) { return 0.1 + 0.4 * (1 + cos(M_PI * t / TOTAL)) / 2; }
-static double rate_step(int t) { return 0.5 * pow(0.1, t / 3); }
-static double rate_exponential(int t) { return 0.5 * pow(0.9, t); }
+static double rate_flat(int t)
+{
+    return (void)t, 0.5;
+}
+static double rate_linear(int t)
+{
+    return 0.5 + (0.1 - 0.5) * t / TOTAL;
+}
+static double rate_cosine(int t)
+{
+    return 0.1 + 0.4 * (1 + cos(M_PI * t / TOTAL)) / 2;
+}
+static double rate_step(int t)
+{
+    return 0.5 * pow(0.1, t / 3);
+}
+static double rate_exponential(int t)
+{
+    return 0.5 * pow(0.9, t);
+}
 static double rate_warm(int t)
 {
     double done = (t - WARMUP) / (double)(TOTAL - WARMUP);
     return t < WARMUP ? 0.5 * (t + 1) / WARMUP : 0.5 * (1 + cos(M_PI * done)) / 2;
 }
-static double rate_warm_flat(int t) { return t < WARMUP ? 0.5 * (t + 1) / WARMUP : 0.5; }
+static double rate_warm_flat(int t)
+{
+    return t < WARMUP ? 0.5 * (t + 1) / WARMUP : 0.5;
+}
 static double rate_warm_step(int t)
 {
     return t < WARMUP ? 0.5 * (t + 1) / WARMUP : 0.5 * pow(0.1, (t - WARMUP) / 3);
@@ -441,7 +515,8 @@ Test(std, schedules)
 
 static const char metric_form[] =
     "from optim import sgd\n"
-    "module F {\n    param w: f32[1] = 0.0\n    fn (x: f32[B, %s]) -> f32[B, %s] { x + 0.0 * w }\n}\n"
+    "module F {\n    param w: f32[1] = 0.0\n    fn (x: f32[B, %s]) -> f32[B, %s] { x + 0.0 * w "
+    "}\n}\n"
     "dataset d {\n    source = arrays(x=f32(%s), y=%s)\n    fields = [x: f32[%s], y: %s]\n}\n"
     "train t on d {\n    model = F()\n    loss = sum(model(x), axis=1)\n    metrics = [%s]\n"
     "    optimizer = sgd(lr=0.0)\n    batch = 3\n    epochs = 1\n    shuffle = false\n}\n";
@@ -481,8 +556,8 @@ Test(std, class_metrics)
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         char text[TEXT];
-        snprintf(text, sizeof text, metric_form, "3", "3", scores, "i32([0, 2, 2, 1, 1])", "3", "i32",
-                 cases[c].metric);
+        snprintf(text, sizeof text, metric_form, "3", "3", scores, "i32([0, 2, 2, 1, 1])", "3",
+                 "i32", cases[c].metric);
         check_metric(text, cases[c].metric, cases[c].count, cases[c].want);
     }
 }
