@@ -13,8 +13,8 @@ sed "s|^prefix=.*|prefix=$work/tree|" "$library/pkgconfig/nnc.pc" >"$work/nnc.pc
 flags=$(PKG_CONFIG_PATH=$work pkg-config --cflags --libs nnc)
 cc -std=c11 -Wall -Wextra -Werror "$source/examples/embed/xor.c" $flags -o "$work/xor"
 LD_LIBRARY_PATH=$library "$work/xor" | tee "$work/out"
-for row in "0 xor 0 = 0.0" "0 xor 1 = 0.9" "1 xor 0 = 0.9" "1 xor 1 = 0.0"; do
-    grep -q "^$row" "$work/out" || { echo "xor did not learn: $row"; exit 1; }
+for row in '0 xor 0 = 0\.0' '0 xor 1 = (0\.9|1\.0)' '1 xor 0 = (0\.9|1\.0)' '1 xor 1 = 0\.0'; do
+    grep -qE "^$row" "$work/out" || { echo "xor did not learn: $row"; exit 1; }
 done
 
 mkdir "$work/host"
