@@ -1,4 +1,5 @@
-/* nnc_trainer: a run with its files. The run directory holds run.json (what was run), log.jsonl (its events) and the weights. */
+/* nnc_trainer: a run with its files. The run directory holds run.json (what was run), log.jsonl (its events), the weights at the
+ * end and, when the block asks for checkpoints, the newest of them: step-500.safetensors. */
 #include "compiler/driver/run.h"
 #include "compiler/driver/trainer_handle.h"
 #include "compiler/driver/weights.h"
@@ -70,9 +71,46 @@ static nnc_status open_run_directory(nnc_trainer *trainer)
     return NNC_OK;
 }
 
+static nnc_status save_weights(nnc_trainer *trainer, const char *path)
+{
+    return weights_save(trainer->run.program->context, trainer->run.trainer, &trainer->run.spec, path);
+}
+
+/* "DIR/step-500.safetensors", to be freed. */
+static StrBuf checkpoint_path(const nnc_trainer *trainer, int64_t step)
+{
+    StrBuf path = {0};
+    strbuf_printf(&path, "%s/step-%lld.safetensors", trainer->run_dir, (long long)step);
+    return path;
+}
+
+/* The newest `keep` files stay. */
+static void save_checkpoint(nnc_trainer *trainer, int64_t step)
+{
+    const TrainSettings *settings = &trainer->run.plan->settings;
+    if (!trainer->run_dir || !settings->has_checkpoint || settings->checkpoint_every < 1 ||
+        step % settings->checkpoint_every != 0)
+        return;
+    StrBuf path = checkpoint_path(trainer, step);
+    nnc_status status = save_weights(trainer, path.text);
+    strbuf_free(&path);
+    if (status != NNC_OK) {
+        trainer->save_status = status;
+        return;
+    }
+    int64_t keep = settings->checkpoint_keep, before = step / settings->checkpoint_every;
+    if (keep < 1 || before <= keep)
+        return;
+    path = checkpoint_path(trainer, (before - keep) * settings->checkpoint_every);
+    remove(path.text);
+    strbuf_free(&path);
+}
+
 static void forward_event(void *user, const nnc_event *event)
 {
     nnc_trainer *trainer = user;
+    if (event->kind == NNC_EVENT_STEP)
+        save_checkpoint(trainer, event->step);
     if (trainer->log && event->kind != NNC_EVENT_STEP) {
         StrBuf line = {0};
         event_json(event, &line);
@@ -94,8 +132,10 @@ static const char *save_at_end(void *user, nnc_status status)
         path = arena_format(trainer->run.arena, "%s/weights.safetensors", trainer->run_dir);
     if (!path)
         return NULL;
-    trainer->save_status = weights_save(trainer->run.program->context, trainer->run.trainer, &trainer->run.spec, path);
-    return trainer->save_status == NNC_OK ? path : NULL;
+    nnc_status saved = save_weights(trainer, path);
+    if (saved != NNC_OK)
+        trainer->save_status = saved;
+    return saved == NNC_OK ? path : NULL;
 }
 
 static nnc_status prepare(nnc_trainer *trainer, const nnc_trainer_options *options)
@@ -175,7 +215,7 @@ nnc_status nnc_trainer_save(nnc_trainer *trainer, const char *path)
     context_begin(trainer->run.program->context);
     if (!path)
         return context_fail(trainer->run.program->context, NNC_ARGUMENT, ERR_E0901, "weights need a path");
-    return weights_save(trainer->run.program->context, trainer->run.trainer, &trainer->run.spec, path);
+    return save_weights(trainer, path);
 }
 
 nnc_status nnc_event_json(const nnc_event *event, char **line)

@@ -6,6 +6,7 @@
 
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -344,6 +345,37 @@ Test(api, a_run_directory)
     free(run);
     nnc_program_release(program);
     nnc_context_release(context);
+}
+
+static bool exists(const char *run, const char *name)
+{
+    char *path = files_path(run, name);
+    FILE *file = fopen(path, "rb");
+    bool found = file != NULL;
+    if (file)
+        fclose(file);
+    free(path);
+    return found;
+}
+
+Test(api, checkpoints)
+{
+    nnc_context *context = api_context(1);
+    StrBuf text = {0};
+    const char *mlp = api_text("mlp"), *batch = strstr(mlp, "    batch     = 16");
+    strbuf_printf(&text, "%.*s    checkpoint { every = 3; keep = 2 }\n%s", (int)(batch - mlp), mlp, batch);
+    nnc_program *program = api_parse(context, text.text, NULL);
+    char *run = files_path(folder, "a");
+    nnc_trainer_options options = {.size = sizeof options, .run_dir = run};
+    nnc_trainer *trainer = make_trainer(context, program, &options);
+    cr_expect_eq(nnc_trainer_run(trainer), NNC_OK); /* 16 steps */
+    cr_expect(!exists(run, "step-9.safetensors") && exists(run, "step-12.safetensors") && exists(run, "step-15.safetensors"));
+    cr_expect(exists(run, "weights.safetensors"));
+    nnc_trainer_release(trainer);
+    nnc_program_release(program);
+    nnc_context_release(context);
+    strbuf_free(&text);
+    free(run);
 }
 
 static const char csv_program[] =
