@@ -168,7 +168,8 @@ typedef struct {
 /* Compiles the block, reads its data, makes the initial weights. */
 NNC_API nnc_status nnc_trainer_new(nnc_program *program, const char *block, const nnc_trainer_options *options, nnc_trainer **trainer);
 NNC_API void nnc_trainer_release(nnc_trainer *trainer);
-/* Trains to the end of the block. NNC_DIVERGED: the last good weights are kept. NNC_INTERRUPTED: nnc_trainer_stop was called. */
+/* Trains to the end of the block. NNC_DIVERGED: the last good weights are kept. NNC_INTERRUPTED: nnc_trainer_stop was called; another
+ * call goes on from there and ends with the same weights as one that was never stopped. */
 NNC_API nnc_status nnc_trainer_run(nnc_trainer *trainer);
 /* Asks a running trainer to finish its step, save and return. May be called from a signal handler or another thread. */
 NNC_API void nnc_trainer_stop(nnc_trainer *trainer);

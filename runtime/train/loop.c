@@ -74,8 +74,9 @@ static void send_start(Trainer *trainer)
 
 typedef struct {
     int64_t *order;   /* of the rows, NULL: as they are */
-    double *step_ms;
+    double *step_ms;  /* of the steps since `begun` */
     int64_t steps, done;
+    int64_t begun;    /* steps done by an earlier call, which was interrupted */
     double seconds;
     double loss, lr;
 } Epoch;
@@ -85,8 +86,9 @@ static bool epoch_open(Trainer *trainer, Epoch *epoch, int64_t number)
     const TrainSpec *spec = trainer->spec;
     int64_t rows = spec->parts[NNC_PART_TRAIN].count;
     *epoch = (Epoch){.steps = steps_of_epoch(spec)};
-    if (trainer->total_steps - trainer->step < epoch->steps)
-        epoch->steps = trainer->total_steps - trainer->step;
+    epoch->begun = epoch->done = trainer->step - number * epoch->steps;
+    if (trainer->total_steps - trainer->step < epoch->steps - epoch->begun)
+        epoch->steps = epoch->begun + trainer->total_steps - trainer->step;
     epoch->step_ms = malloc(sizeof *epoch->step_ms * (size_t)(epoch->steps + 1));
     if (spec->shuffle)
         epoch->order = malloc(sizeof *epoch->order * (size_t)(rows + 1));
@@ -133,7 +135,7 @@ static nnc_status train_step(Trainer *trainer, Epoch *epoch, int64_t number)
         return diverged(trainer, epoch->loss);
     double seconds = now_seconds() - begin;
     epoch->seconds += seconds;
-    epoch->step_ms[epoch->done++] = seconds * 1e3;
+    epoch->step_ms[epoch->done++ - epoch->begun] = seconds * 1e3;
     trainer->step++;
     send(trainer, &(nnc_event){.kind = NNC_EVENT_STEP,
                                .step = trainer->step,
@@ -193,11 +195,12 @@ static nnc_status finish_epoch(Trainer *trainer, Epoch *epoch, int64_t number)
     if (status != NNC_OK)
         return status;
     event.valid_seconds = now_seconds() - begin;
-    qsort(epoch->step_ms, (size_t)epoch->done, sizeof *epoch->step_ms, compare_doubles);
-    if (epoch->done > 0) {
+    int64_t timed = epoch->done - epoch->begun;
+    qsort(epoch->step_ms, (size_t)timed, sizeof *epoch->step_ms, compare_doubles);
+    if (timed > 0) {
         event.step_ms_min = epoch->step_ms[0];
-        event.step_ms_median = epoch->step_ms[epoch->done / 2];
-        event.step_ms_max = epoch->step_ms[epoch->done - 1];
+        event.step_ms_median = epoch->step_ms[timed / 2];
+        event.step_ms_max = epoch->step_ms[timed - 1];
     }
     event.improved = note_improvement(trainer);
     if (event.improved && spec->patience > 0 && !tensors_copy(trainer, &trainer->best))
@@ -218,7 +221,8 @@ static nnc_status run_epoch(Trainer *trainer, int64_t number)
         epoch_close(&epoch);
         return NNC_MEMORY;
     }
-    metrics_reset(trainer);
+    if (epoch.begun == 0)
+        metrics_reset(trainer);
     while (status == NNC_OK && epoch.done < epoch.steps)
         status = atomic_load(&trainer->stop) ? NNC_INTERRUPTED : train_step(trainer, &epoch, number);
     if (status == NNC_OK)
@@ -254,6 +258,12 @@ static nnc_status send_end(Trainer *trainer, nnc_status status, double begin, bo
     return status;
 }
 
+static bool out_of_patience(const Trainer *trainer)
+{
+    return trainer->spec->patience > 0 && trainer->epochs_since_best >= trainer->spec->patience;
+}
+
+/* Goes on where an interrupted call ended: the position in the data is the number of steps. */
 nnc_status trainer_run(Trainer *trainer)
 {
     const TrainSpec *spec = trainer->spec;
@@ -261,10 +271,13 @@ nnc_status trainer_run(Trainer *trainer)
     nnc_status status = NNC_OK;
     bool early = false;
     send_start(trainer);
-    for (int64_t epoch = 0; status == NNC_OK && !early && trainer->step < trainer->total_steps; epoch++) {
-        status = run_epoch(trainer, epoch);
-        early = status == NNC_OK && spec->patience > 0 && trainer->epochs_since_best >= spec->patience;
+    early = out_of_patience(trainer);
+    while (status == NNC_OK && !early && trainer->step < trainer->total_steps) {
+        status = run_epoch(trainer, trainer->step / steps_of_epoch(spec));
+        early = status == NNC_OK && out_of_patience(trainer);
     }
+    if (status == NNC_INTERRUPTED)
+        atomic_store(&trainer->stop, false);
     if (status == NNC_OK && spec->patience > 0 && trainer->best)
         tensors_restore(trainer, trainer->best);
     return send_end(trainer, status, begin, early);

@@ -291,6 +291,13 @@ Test(api, a_run_is_stopped)
     char *saved = files_read(path, &length);
     cr_expect(length > 100);
     free(saved);
+    events->stop = NULL; /* and goes on, as if nothing had happened */
+    cr_expect_eq(nnc_trainer_run(trainer), NNC_OK);
+    ApiRun whole = api_train(api_text("mlp"), NULL, 1, 0);
+    cr_expect(events->steps == 16 && events->last_loss == whole.losses[15]);
+    cr_expect_eq(nnc_trainer_run(trainer), NNC_OK, "nothing is left to do");
+    cr_expect_eq(events->counts[NNC_EVENT_STEP], 16);
+    api_free(&whole);
     free(path);
     free(events);
     nnc_trainer_release(trainer);
