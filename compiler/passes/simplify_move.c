@@ -33,6 +33,23 @@ Node *simplify_permute_permute(Graph *g, Node *n) {
     return build_permute(g, inner->src[0], perm);
 }
 
+/* Result axes of a dot: batch, free axes of x, free axes of y. Products commute, so the order of every sum stays. */
+Node *simplify_permute_dot(Graph *g, Node *n) {
+    const Node *dot = n->src[0];
+    if (dot->op != OP_DOT)
+        return NULL;
+    int batch = dot->attr.dot.batch_x.count, contract = dot->attr.dot.contract_x.count;
+    int free_x = dot->src[0]->type.rank - batch - contract;
+    int free_y = dot->src[1]->type.rank - batch - contract;
+    for (int i = 0; i < n->type.rank; i++) {
+        int wanted = i < batch ? i : i < batch + free_y ? i + free_x : i - free_y;
+        if (n->attr.perm.axis[i] != wanted)
+            return NULL;
+    }
+    return build_dot(g, dot->src[1], dot->src[0], dot->attr.dot.batch_y, dot->attr.dot.batch_x,
+                     dot->attr.dot.contract_y, dot->attr.dot.contract_x);
+}
+
 Node *simplify_permute_units(Graph *g, Node *n) {
     int last = -1;
     for (int i = 0; i < n->type.rank; i++) {
