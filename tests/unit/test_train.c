@@ -104,10 +104,10 @@ Test(train, a_short_last_batch_and_scalars)
     for (int i = 0; i < 6; i++) {
         const HandCall *call = &run->model->calls[i];
         cr_assert_eq(call->rows, rows[i]);
-        cr_assert_eq(call->step, i);
+        cr_assert_eq((int64_t)call->step, i);
         cr_assert_eq(call->scalar_step, i);
         cr_assert_eq(call->scalar_total, 6);
-        cr_assert_eq(call->seed, 7);
+        cr_assert_eq(call->seed, 7u);
     }
     for (int i = 0; i < 20; i++) {
         cr_assert_eq(run->model->ids[i], i % 10, "without shuffling rows come in order");
