@@ -24,16 +24,6 @@ void walk_close(Walk *w, KInst *loop, KInst *const *values)
     kir_end_for(&w->c->b, loop, values);
 }
 
-const Dim *part_total(DimTable *dims, const Contraction *of, const TilePlan *plan)
-{
-    const Dim *parts = dim_ceildiv(dims, of->k[0].size, dim_const(dims, plan->k_block));
-    if (plan->k_inner > 0) {
-        parts =
-            dim_mul(dims, parts, dim_ceildiv(dims, of->k[1].size, dim_const(dims, plan->k_inner)));
-    }
-    return parts;
-}
-
 /* ---- items ---- */
 
 typedef struct {
@@ -301,16 +291,6 @@ const Dim *lower_contract_scratch(void *user, const Schedule *schedule, const Gr
         return NULL;
     }
     TilePlan plan = tile_plan(schedule, &of, options);
-    DimTable *dims = schedule->graph->dims;
-    const Dim *elements = plan.packed ? packed_strides(dims, &of, &plan).total : dim_const(dims, 0);
-    if (plan.split != SPLIT_NONE) {
-        const Dim *parts =
-            plan.split == SPLIT_LEAVES ? part_total(dims, &of, &plan) : dim_const(dims, 1);
-        elements = dim_add(dims, elements, dim_mul(dims, parts, result_elements(dims, &of)));
-    }
-    if (dim_is(elements, 0)) {
-        return NULL;
-    }
-    const Dim *line = dim_const(dims, 64 / (int64_t)dtype_bytes(of.dtype));
-    return dim_mul(dims, dim_ceildiv(dims, elements, line), dim_const(dims, 64));
+    const Dim *bytes = scratch_bytes(schedule->graph->dims, &of, &plan);
+    return dim_is(bytes, 0) ? NULL : bytes;
 }

@@ -92,6 +92,10 @@ typedef struct {
 
 PackedStrides packed_strides(DimTable *dims, const Contraction *contraction, const TilePlan *plan);
 const Dim *result_elements(DimTable *dims, const Contraction *contraction);
+/* How many leaves or blocks of k there are. */
+const Dim *part_total(DimTable *dims, const Contraction *contraction, const TilePlan *plan);
+/* Scratch memory of the plan, a multiple of 64, 0: none. NULL: too large for 63 bits. */
+const Dim *scratch_bytes(DimTable *dims, const Contraction *contraction, const TilePlan *plan);
 /* The kernel's buffer for the scratch memory of the group, as elements of dtype. */
 uint32_t scratch_buffer(LowerContext *c, const Group *group, DType dtype, Access access);
 /* The kernel that fills the scratch buffer of the group with panels of y. */

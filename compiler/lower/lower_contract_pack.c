@@ -42,6 +42,28 @@ PackedStrides packed_strides(DimTable *dims, const Contraction *of, const TilePl
     return strides;
 }
 
+const Dim *part_total(DimTable *dims, const Contraction *of, const TilePlan *plan)
+{
+    const Dim *parts = dim_ceildiv(dims, of->k[0].size, dim_const(dims, plan->k_block));
+    if (plan->k_inner > 0) {
+        parts =
+            dim_mul(dims, parts, dim_ceildiv(dims, of->k[1].size, dim_const(dims, plan->k_inner)));
+    }
+    return parts;
+}
+
+const Dim *scratch_bytes(DimTable *dims, const Contraction *of, const TilePlan *plan)
+{
+    const Dim *elements = plan->packed ? packed_strides(dims, of, plan).total : dim_const(dims, 0);
+    if (plan->split != SPLIT_NONE) {
+        bool leaves = plan->split == SPLIT_LEAVES;
+        const Dim *parts = leaves ? part_total(dims, of, plan) : dim_const(dims, 1);
+        elements = dim_add(dims, elements, dim_mul(dims, parts, result_elements(dims, of)));
+    }
+    const Dim *line = dim_const(dims, 64 / (int64_t)dtype_bytes(of->dtype));
+    return dim_mul(dims, dim_ceildiv(dims, elements, line), dim_const(dims, 64));
+}
+
 uint32_t scratch_buffer(LowerContext *c, const Group *group, DType dtype, Access access)
 {
     uint32_t buffer = lower_buffer(c, group->scratch, access);

@@ -494,6 +494,10 @@ TilePlan tile_plan(const Schedule *schedule, const Contraction *contraction,
     choose_tile(&p);
     choose_packing(&p);
     choose_split(&p);
+    if (!scratch_bytes(schedule->graph->dims, contraction, &p.plan)) {
+        p.plan.packed = false;
+        p.plan.split = SPLIT_NONE;
+    }
     choose_items(&p);
     return p.plan;
 }

@@ -69,7 +69,5 @@ void walk_close(Walk *w, KInst *loop, KInst *const *values);
 void walk_panels(Walk *w);
 /* One tile: its sums, and what the action does with them. */
 void walk_tile(Walk *w, const Panel *panel, RowSpan span);
-/* How many leaves or blocks of k there are. */
-const Dim *part_total(DimTable *dims, const Contraction *of, const TilePlan *plan);
 
 #endif
