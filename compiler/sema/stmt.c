@@ -161,6 +161,8 @@ static void assign(Sema *s, AstName name, const Value *v, Span span)
         diag_note(item, binding->span, "declared here");
     if (binding->kind == BIND_ARGUMENT)
         diag_help(item, "give the new value a name of its own: let y = ...");
+    if (binding->kind == BIND_ARGUMENT && same_function(s->scope, binding))
+        binding->value = value_poison; /* what follows was meant for the new value */
 }
 
 static void exec_assign(Sema *s, const AstStmt *stmt)

@@ -42,7 +42,7 @@ static void fuzz_folder(const char *folder, uint64_t sample)
         char *text = test_read_file(paths[i], &length);
         FuzzReport report = fuzz_text(text, length, 7 + i, fuzz_text_sample(sample), check_text, NULL);
         cr_expect(!report.failed, "%s: mutant %llu", paths[i], (unsigned long long)report.failed_mutant);
-        cr_expect_lt(report.slowest_seconds, 5.0, "%s: mutant %llu takes %g s", paths[i],
+        cr_expect_lt(report.slowest_seconds, 30.0, "%s: mutant %llu takes %g s", paths[i],
                      (unsigned long long)report.slowest_mutant, report.slowest_seconds);
         free(text);
     }
