@@ -1,8 +1,10 @@
-/* The grammar of .nn files: tokens (as compiler/ast/filter.c gives them) to the tree of compiler/ast/ast.h.
+/* The grammar of .nn files: tokens (as compiler/ast/filter.c gives them) to the tree of
+ * compiler/ast/ast.h.
  *
- * LALR(1) without conflicts. Statements, members and items are each followed by TOK_NEWLINE or `;`, and brackets always
- * balance; both are the filter's work. Lists recover from an error at their next separator, so that every statement with
- * an error is reported once and its neighbours are read as usual. Soft keywords are names by the rule `name`. */
+ * LALR(1) without conflicts. Statements, members and items are each followed by TOK_NEWLINE or `;`,
+ * and brackets always balance; both are the filter's work. Lists recover from an error at their
+ * next separator, so that every statement with an error is reported once and its neighbours are read as
+ * usual. Soft keywords are names by the rule `name`. Nodes are made in compiler/ast/build.c. */
 %require "3.8"
 %define api.pure full
 %define api.prefix {nn_}
@@ -26,9 +28,11 @@ static void nn_error(const Span *span, AstParser *parser, const char *message);
 #define YYLLOC_DEFAULT(current, rhs, count) \
     do { \
         if (count) { \
-            (current) = (Span){YYRHSLOC(rhs, 1).file, YYRHSLOC(rhs, 1).begin, YYRHSLOC(rhs, count).end}; \
+            (current) = (Span){YYRHSLOC(rhs, 1).file, YYRHSLOC(rhs, 1).begin, \
+                               YYRHSLOC(rhs, count).end}; \
         } else { \
-            (current) = (Span){YYRHSLOC(rhs, 0).file, YYRHSLOC(rhs, 0).end, YYRHSLOC(rhs, 0).end}; \
+            (current) = (Span){YYRHSLOC(rhs, 0).file, YYRHSLOC(rhs, 0).end, \
+                               YYRHSLOC(rhs, 0).end}; \
         } \
     } while (0)
 
@@ -46,8 +50,8 @@ static Span join(Span first, Span last) {
 %token NEWLINE
 %token PIPE ARROW DOTDOT ELLIPSIS EQ NE LE GE FLOORDIV POW ADD_SET SUB_SET MUL_SET DIV_SET
 %token AND OR NOT TRUE FALSE IF ELSE FOR COND SCAN WHILE FN LET RETURN YIELD MINIMIZE
-%token <AstText> AS CONST DATASET EXTERN FROM IMPORT IN INIT METRIC MODULE ON OPTIMIZER OVER PARAM SCHEDULE STATE TRAIN
-%token <AstText> USING WITH WRT
+%token <AstText> AS CONST DATASET EXTERN FROM IMPORT IN INIT METRIC MODULE ON OPTIMIZER OVER PARAM
+%token <AstText> SCHEDULE STATE TRAIN USING WITH WRT
 %token END 0
 
 %precedence LAMBDA
@@ -100,8 +104,8 @@ end: NEWLINE | ';' ;
 
 /* ---- names ---- */
 
-soft: AS | CONST | DATASET | EXTERN | FROM | IMPORT | IN | INIT | METRIC | MODULE | ON | OPTIMIZER | OVER | PARAM | SCHEDULE
-    | STATE | TRAIN | USING | WITH | WRT ;
+soft: AS | CONST | DATASET | EXTERN | FROM | IMPORT | IN | INIT | METRIC | MODULE | ON | OPTIMIZER
+    | OVER | PARAM | SCHEDULE | STATE | TRAIN | USING | WITH | WRT ;
 
 name: NAME                { $$ = (AstName){$1.text, @1}; }
     | soft                { $$ = (AstName){$1.text, @1}; }
@@ -302,10 +306,12 @@ member: PARAM name ':' type {
           $$ = ast_new_variable(parser, AST_MEMBER_PARAM, $2, NULL, $4, $6, @$);
       }
       | PARAM STRING ':' type {
-          $$ = ast_new_variable(parser, AST_MEMBER_PARAM, (AstName){0}, ast_new_string(parser, $2, @2), $4, NULL, @$);
+          AstExpr *computed = ast_new_string(parser, $2, @2);
+          $$ = ast_new_variable(parser, AST_MEMBER_PARAM, (AstName){0}, computed, $4, NULL, @$);
       }
       | PARAM STRING ':' type '=' expr {
-          $$ = ast_new_variable(parser, AST_MEMBER_PARAM, (AstName){0}, ast_new_string(parser, $2, @2), $4, $6, @$);
+          AstExpr *computed = ast_new_string(parser, $2, @2);
+          $$ = ast_new_variable(parser, AST_MEMBER_PARAM, (AstName){0}, computed, $4, $6, @$);
       }
       | STATE name optional_type {
           $$ = ast_new_variable(parser, AST_MEMBER_STATE, $2, NULL, $3, NULL, @$);
@@ -348,7 +354,8 @@ stmts: %empty              { $$ = (AstBlock){0}; }
      ;
 
 stmt: let {
-        $$ = ast_new_stmt(parser, AST_STMT_LET, @$, ast_max_height($1.value->height, $1.type ? $1.type->height : 0));
+        uint32_t height = ast_max_height($1.value->height, $1.type ? $1.type->height : 0);
+        $$ = ast_new_stmt(parser, AST_STMT_LET, @$, height);
         $$->as.let = $1;
     }
     | LET name '[' names ']' '=' expr {
@@ -365,7 +372,8 @@ stmt: let {
     | exprs ',' expr '=' expr {
         AstExprs targets = $1;
         PUSH(targets, $3);
-        $$ = ast_new_assign(parser, ast_new_list(parser, AST_EXPR_TUPLE, targets, join(@1, @3)), AST_ASSIGN_SET, $5, @$);
+        AstExpr *list = ast_new_list(parser, AST_EXPR_TUPLE, targets, join(@1, @3));
+        $$ = ast_new_assign(parser, list, AST_ASSIGN_SET, $5, @$);
     }
     | RETURN {
         $$ = ast_new_stmt(parser, AST_STMT_RETURN, @$, 0);
@@ -493,7 +501,8 @@ primary: name {
        | '[' array_items ']' { $$ = ast_new_list(parser, AST_EXPR_ARRAY, $2, @$); }
        | '[' array_items ',' ']' { $$ = ast_new_list(parser, AST_EXPR_ARRAY, $2, @$); }
        | '[' FOR pattern IN expr ':' expr ']' {
-           $$ = ast_new_expr(parser, AST_EXPR_COMPREHENSION, @$, ast_max_height($5->height, $7->height));
+           uint32_t height = ast_max_height($5->height, $7->height);
+           $$ = ast_new_expr(parser, AST_EXPR_COMPREHENSION, @$, height);
            $$->as.comprehension.pattern = $3;
            $$->as.comprehension.over = $5;
            $$->as.comprehension.body = $7;
@@ -506,8 +515,9 @@ primary: name {
        }
        | COND expr block ELSE block { $$ = ast_new_branch(parser, AST_EXPR_COND, $2, $3, &$5, @$); }
        | SCAN pattern IN expr optional_over optional_with block {
-           uint32_t height = ast_max_height($4->height, ast_max_height($5 ? $5->height : 0, $7.height));
-           $$ = ast_new_expr(parser, AST_EXPR_SCAN, @$, ast_max_height(height, ast_height_of_bindings(&$6)));
+           uint32_t height = ast_max_height($4->height, $5 ? $5->height : 0);
+           height = ast_max_height(height, ast_max_height($7.height, ast_height_of_bindings(&$6)));
+           $$ = ast_new_expr(parser, AST_EXPR_SCAN, @$, height);
            $$->as.scan.pattern = $2;
            $$->as.scan.source = $4;
            $$->as.scan.length = $5;
@@ -516,7 +526,8 @@ primary: name {
        }
        | WHILE expr optional_with block {
            uint32_t height = ast_max_height($2->height, $4.height);
-           $$ = ast_new_expr(parser, AST_EXPR_WHILE, @$, ast_max_height(height, ast_height_of_bindings(&$3)));
+           height = ast_max_height(height, ast_height_of_bindings(&$3));
+           $$ = ast_new_expr(parser, AST_EXPR_WHILE, @$, height);
            $$->as.loop.condition = $2;
            $$->as.loop.state = $3;
            $$->as.loop.body = $4;

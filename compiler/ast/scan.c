@@ -22,11 +22,6 @@ void ast_scan_begin(AstParser *parser, AstToken *token, size_t length)
     parser->offset = end;
 }
 
-void ast_scan_blank(AstParser *parser)
-{
-    (void)parser;
-}
-
 static void drop_doc(AstParser *parser)
 {
     if (parser->doc.length != 0 && parser->file->doc == NULL && parser->tokens == 0) {
@@ -74,6 +69,24 @@ int ast_scan_word(AstParser *parser, AstToken *token, const char *text, size_t l
 {
     token->value.text = (AstText){arena_substring(parser->arena, text, length), (uint32_t)length};
     return ast_keyword(text, length);
+}
+
+int ast_scan_integer(AstParser *parser, AstToken *token, const char *text, size_t length)
+{
+    token->value.integer = ast_read_integer(parser, text, length, token->span);
+    return TOK_INT;
+}
+
+int ast_scan_real(AstParser *parser, AstToken *token, const char *text, size_t length)
+{
+    token->value.real = ast_read_real(parser, text, length, token->span);
+    return TOK_FLOAT;
+}
+
+int ast_scan_string(AstParser *parser, AstToken *token, const char *text, size_t length)
+{
+    token->value.text = ast_read_string(parser, text, length, token->span);
+    return TOK_STRING;
 }
 
 int ast_scan_bare_fraction(AstParser *parser, AstToken *token, const char *text, size_t length)

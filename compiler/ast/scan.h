@@ -7,10 +7,12 @@
 int nn_scan(AstToken *token, void *scanner); /* generated; returns the kind, fills span and value */
 
 void ast_scan_begin(AstParser *parser, AstToken *token, size_t length);
-void ast_scan_blank(AstParser *parser);
 void ast_scan_newline(AstParser *parser);
 void ast_scan_comment(AstParser *parser, Span span, const char *text, size_t length);
 int ast_scan_word(AstParser *parser, AstToken *token, const char *text, size_t length);
+int ast_scan_integer(AstParser *parser, AstToken *token, const char *text, size_t length);
+int ast_scan_real(AstParser *parser, AstToken *token, const char *text, size_t length);
+int ast_scan_string(AstParser *parser, AstToken *token, const char *text, size_t length);
 int ast_scan_bare_fraction(AstParser *parser, AstToken *token, const char *text, size_t length);
 int ast_scan_open_fraction(AstParser *parser, AstToken *token);
 int ast_scan_foreign_word(AstParser *parser, AstToken *token, const char *text, size_t length);
