@@ -361,15 +361,16 @@ static bool may_cut_inner(const Planner *p)
     return window == NO_WINDOW || of->windows[window].dilate_x == 1;
 }
 
-/* How much of k fits: a panel row of y and a line of x per term. The axes that only x has go inside
- * of an item, and tiles along the row axis in groups, so that few items read the same y. */
+/* How much of k fits in the first cache: a panel row of y and a line of x per term. The axes that
+ * only x has go inside of an item, and tiles along the row axis in groups, so that few items read
+ * the same y. */
 static void choose_block(Planner *p, int64_t length)
 {
     TilePlan *plan = &p->plan;
     const Contraction *of = p->of;
     double bytes =
         (double)(plan->lanes * plan->vectors) * (double)dtype_bytes(of->dtype) + LINE_BYTES;
-    double fitting = (double)p->options.l2_bytes / 4 / bytes / product(p, of->k + 1, of->ks - 1);
+    double fitting = (double)p->options.l1_bytes / bytes / product(p, of->k + 1, of->ks - 1);
     plan->k_block = fitting < 1 ? 1 : (int64_t)fitting < length ? (int64_t)fitting : length;
     if (fitting < 1 && may_cut_inner(p)) {
         int64_t inner = (int64_t)(fitting * (double)hint(p, &of->k[1]));
@@ -488,6 +489,7 @@ TilePlan tile_plan(const Schedule *schedule, const Contraction *contraction,
     LowerOptions *target = &p.options;
     target->vector_bytes = target->vector_bytes ? target->vector_bytes : 64;
     target->vector_registers = target->vector_registers ? target->vector_registers : 32;
+    target->l1_bytes = target->l1_bytes ? target->l1_bytes : 32 << 10;
     target->l2_bytes = target->l2_bytes ? target->l2_bytes : 1 << 20;
     choose_vector(&p);
     choose_rows(&p);
