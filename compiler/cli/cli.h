@@ -43,8 +43,10 @@ bool option_number(const Arguments *arguments, OptionId option, long long low, l
 /* open.c: context and program as the options say; errors are printed. Both handles are NULL on failure. */
 int open_program(const Arguments *arguments, nnc_context **context, nnc_program **program);
 int report_failure(const Arguments *arguments, nnc_context *context, nnc_status status); /* prints, returns the exit code */
-/* The newest run directory of this program's block that has weights, malloc'd; NULL: none. */
-char *newest_weights(const char *file, const char *block);
+typedef int WeightsUser(const Arguments *arguments, nnc_context *context, nnc_program *program, const char *block,
+                        const char *weights);
+/* Opens the program and calls use with its block (NULL: the first) and the weights of --weights or of the newest run. */
+int with_weights(const Arguments *arguments, const char *block, WeightsUser *use);
 char *default_run_directory(const char *file, const char *block); /* malloc'd */
 
 /* progress.c: events for people. */

@@ -44,23 +44,5 @@ static int evaluate(const Arguments *arguments, nnc_context *context, nnc_progra
 
 int command_eval(const Arguments *arguments)
 {
-    nnc_context *context;
-    nnc_program *program;
-    int code = open_program(arguments, &context, &program);
-    if (code)
-        return code;
-    const char *block = arguments->operands[1] ? arguments->operands[1] : nnc_program_block_name(program, 0);
-    const char *weights = option_value(arguments, OPTION_WEIGHTS);
-    char *newest = weights || !block ? NULL : newest_weights(arguments->operands[0], block);
-    if (!weights && !newest) {
-        fprintf(stderr, "nnc: no weights: there is no run of %s in runs/, and no --weights\n", arguments->operands[0]);
-        code = NNC_DATA;
-    } else {
-        fprintf(stderr, "weights: %s\n", weights ? weights : newest);
-        code = evaluate(arguments, context, program, block, weights ? weights : newest);
-    }
-    free(newest);
-    nnc_program_release(program);
-    nnc_context_release(context);
-    return code;
+    return with_weights(arguments, arguments->operands[1], evaluate);
 }

@@ -204,24 +204,6 @@ static int predict(const Arguments *arguments, nnc_context *context, nnc_program
 
 int command_predict(const Arguments *arguments)
 {
-    nnc_context *context;
-    nnc_program *program;
-    int code = open_program(arguments, &context, &program);
-    if (code)
-        return code;
     const char *named = arguments->operands[1];
-    const char *block = named && strcmp(named, "-") != 0 ? named : nnc_program_block_name(program, 0);
-    const char *weights = option_value(arguments, OPTION_WEIGHTS);
-    char *newest = weights || !block ? NULL : newest_weights(arguments->operands[0], block);
-    if (!weights && !newest) {
-        fprintf(stderr, "nnc: no weights: there is no run of %s in runs/, and no --weights\n", arguments->operands[0]);
-        code = NNC_DATA;
-    } else {
-        fprintf(stderr, "weights: %s\n", weights ? weights : newest);
-        code = predict(arguments, context, program, block, weights ? weights : newest);
-    }
-    free(newest);
-    nnc_program_release(program);
-    nnc_context_release(context);
-    return code;
+    return with_weights(arguments, named && strcmp(named, "-") != 0 ? named : NULL, predict);
 }

@@ -104,7 +104,8 @@ char *default_run_directory(const char *file, const char *block)
     return path;
 }
 
-char *newest_weights(const char *file, const char *block)
+/* The newest run directory of this program's block that has weights, malloc'd; NULL: none. */
+static char *newest_weights(const char *file, const char *block)
 {
     char *prefix = NULL, *stem = stem_of(file), *newest = NULL;
     time_t newest_time = 0;
@@ -130,4 +131,28 @@ char *newest_weights(const char *file, const char *block)
     free(prefix);
     free(stem);
     return newest;
+}
+
+int with_weights(const Arguments *arguments, const char *block, WeightsUser *use)
+{
+    nnc_context *context;
+    nnc_program *program;
+    int code = open_program(arguments, &context, &program);
+    if (code)
+        return code;
+    if (!block)
+        block = nnc_program_block_name(program, 0);
+    const char *given = option_value(arguments, OPTION_WEIGHTS);
+    char *newest = given || !block ? NULL : newest_weights(arguments->operands[0], block);
+    if (!given && !newest) {
+        fprintf(stderr, "nnc: no weights: there is no run of %s in runs/, and no --weights\n", arguments->operands[0]);
+        code = NNC_DATA;
+    } else {
+        fprintf(stderr, "weights: %s\n", given ? given : newest);
+        code = use(arguments, context, program, block, given ? given : newest);
+    }
+    free(newest);
+    nnc_program_release(program);
+    nnc_context_release(context);
+    return code;
 }
