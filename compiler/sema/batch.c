@@ -1,10 +1,11 @@
-/* The map of a dataset inside of a step: its graph of one example is given the axis B (passes/batch.h) and copied into the
- * graph that uses the rows. */
+/* The map of a dataset inside of a step: its graph of one example is given the axis B
+ * (passes/batch.h) and copied into the graph that uses the rows. */
 #include "compiler/sema/batch.h"
 
 #include "compiler/passes/batch.h"
 
-const char *batch_into(Graph *one, Graph *to, const Dim *batch, Node *const *wanted, uint32_t count, Node **out)
+const char *batch_into(Graph *one, Graph *to, const Dim *batch, Node *const *wanted, uint32_t count,
+                       Node **out)
 {
     static const char *const names[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
     Arena *arena = to->arena;
@@ -22,7 +23,9 @@ const char *batch_into(Graph *one, Graph *to, const Dim *batch, Node *const *wan
             return to->error ? to->error : "this";
     }
     for (uint32_t i = 0; i < count; i++)
-        out[i] = map[graph_root_find(rows, ROOT_OUTPUT, i < 10 ? names[i] : arena_format(arena, "%u", i))->id];
+        out[i] =
+            map[graph_root_find(rows, ROOT_OUTPUT, i < 10 ? names[i] : arena_format(arena, "%u", i))
+                    ->id];
     to->span = at;
     return NULL;
 }

@@ -14,16 +14,21 @@ const AstExpr *parse_option(Sema *s, const char *shown, const char *text)
     const char *program = arena_format(s->arena, "const value = %s\n", text);
     uint32_t index = source_add(s->map, shown, program, strlen(program));
     const AstFile *file = ast_parse(s->arena, s->map, index, s->diag);
-    bool good = file->items.count == 1 && file->items.data[0]->kind == AST_ITEM_CONST && file->items.data[0]->as.constant.value;
+    bool good = file->items.count == 1 && file->items.data[0]->kind == AST_ITEM_CONST &&
+                file->items.data[0]->as.constant.value;
     return good ? file->items.data[0]->as.constant.value : NULL;
 }
 
-static void option_error(Sema *s, const char *option, const char *text, const char *const *names, uint32_t count)
+static void option_error(Sema *s, const char *option, const char *text, const char *const *names,
+                         uint32_t count)
 {
     DiagItem *item = diag_error(s->diag, ERR_E0901, (Span){0, 0, 0}, NULL, "%s: %s", option, text);
     const char *equal = strchr(option, '='), *space = strrchr(option, ' ');
     const char *begin = space ? space + 1 : option;
-    const char *nearest = equal ? diag_nearest(arena_substring(s->arena, begin, (size_t)(equal - begin)), names, count) : NULL;
+    const char *nearest =
+        equal
+            ? diag_nearest(arena_substring(s->arena, begin, (size_t)(equal - begin)), names, count)
+            : NULL;
     if (nearest)
         diag_help(item, "did you mean %s?", nearest);
 }
@@ -49,7 +54,8 @@ static void define_one(Sema *s, const char *define)
             decl->item = item;
         return;
     }
-    option_error(s, shown, name ? "the file has no const of this name" : "name=value is needed", names, count);
+    option_error(s, shown, name ? "the file has no const of this name" : "name=value is needed",
+                 names, count);
 }
 
 void options_defines(Sema *s)
@@ -58,7 +64,8 @@ void options_defines(Sema *s)
         define_one(s, s->options.defines[i]);
 }
 
-/* The text after = of an override "what.key=..." or "name.key=...", NULL: none. Marks it as used. */
+/* The text after = of an override "what.key=..." or "name.key=...", NULL: none. Marks it as used.
+ */
 static const char *override_text(Sema *s, const Block *block, const char *key, uint32_t *index)
 {
     for (uint32_t i = s->options.override_count; i-- > 0;) {
@@ -77,14 +84,26 @@ static const char *override_text(Sema *s, const Block *block, const char *key, u
 
 void options_check_overrides(Sema *s)
 {
-    static const char *const names[] = {"train.batch", "train.epochs", "train.steps", "train.seed", "train.shuffle",
-                                        "train.drop_last", "train.model", "train.loss", "train.metrics", "train.optimizer",
-                                        "train.early_stop.patience", "train.early_stop.monitor", "train.early_stop.min_delta",
-                                        "train.checkpoint.every", "train.checkpoint.keep", "train.predict"};
+    static const char *const names[] = {"train.batch",
+                                        "train.epochs",
+                                        "train.steps",
+                                        "train.seed",
+                                        "train.shuffle",
+                                        "train.drop_last",
+                                        "train.model",
+                                        "train.loss",
+                                        "train.metrics",
+                                        "train.optimizer",
+                                        "train.early_stop.patience",
+                                        "train.early_stop.monitor",
+                                        "train.early_stop.min_delta",
+                                        "train.checkpoint.every",
+                                        "train.checkpoint.keep",
+                                        "train.predict"};
     for (uint32_t i = 0; i < s->options.override_count; i++)
         if (!s->override_used[i])
-            option_error(s, arena_format(s->arena, "--set %s", s->options.overrides[i]), "no block has this key", names,
-                         sizeof names / sizeof *names);
+            option_error(s, arena_format(s->arena, "--set %s", s->options.overrides[i]),
+                         "no block has this key", names, sizeof names / sizeof *names);
 }
 
 /* ---- Members ---- */
@@ -109,13 +128,15 @@ const AstExpr *block_value(Sema *s, const Block *block, const char *key, Span *s
     const AstExpr *value = NULL;
     if (text) {
         if (!s->override_values[index])
-            s->override_values[index] = parse_option(s, arena_format(s->arena, "--set %s", s->options.overrides[index]), text);
+            s->override_values[index] = parse_option(
+                s, arena_format(s->arena, "--set %s", s->options.overrides[index]), text);
         s->override_used[index] = true;
         value = s->override_values[index];
     } else if (member && member->kind == AST_MEMBER_KEY) {
         value = member->as.key.value;
     } else if (member) {
-        sema_error(s, ERR_E0200, member->as.block.name.span, NULL, "%s is a key with a value: %s = ...", key, key);
+        sema_error(s, ERR_E0200, member->as.block.name.span, NULL,
+                   "%s is a key with a value: %s = ...", key, key);
     }
     if (value && span)
         *span = value->span;
@@ -135,7 +156,8 @@ static void check_duplicate(Sema *s, const Block *block, uint32_t index)
         if ((other->kind != AST_MEMBER_KEY && other->kind != AST_MEMBER_BLOCK) ||
             strcmp(member_name(other).text, name.text) != 0)
             continue;
-        DiagItem *item = sema_error(s, ERR_E0401, name.span, "again here", "%s is given twice", name.text);
+        DiagItem *item =
+            sema_error(s, ERR_E0401, name.span, "again here", "%s is given twice", name.text);
         diag_note(item, member_name(other).span, "first here");
         return;
     }
@@ -155,8 +177,10 @@ void block_check(Sema *s, const Block *block, const char *const *known)
         for (uint32_t k = 0; k < count; k++)
             found |= strcmp(known[k], name.text) == 0;
         if (!found)
-            sema_unknown(s, ERR_E0400, name.span, arena_format(s->arena, "%s %s block has no key", strchr("aeiou", *block->what) ? "an" : "a", block->what), name.text, known,
-                         count);
+            sema_unknown(s, ERR_E0400, name.span,
+                         arena_format(s->arena, "%s %s block has no key",
+                                      strchr("aeiou", *block->what) ? "an" : "a", block->what),
+                         name.text, known, count);
         check_duplicate(s, block, i);
     }
 }
@@ -164,11 +188,13 @@ void block_check(Sema *s, const Block *block, const char *const *known)
 bool block_sub(Sema *s, const Block *block, const char *key, Block *out)
 {
     const AstMember *member = block_member(block, key);
-    *out = (Block){arena_format(s->arena, "%s.%s", block->what, key), arena_format(s->arena, "%s.%s", block->name, key), NULL};
+    *out = (Block){arena_format(s->arena, "%s.%s", block->what, key),
+                   arena_format(s->arena, "%s.%s", block->name, key), NULL};
     if (!member)
         return false;
     if (member->kind != AST_MEMBER_BLOCK) {
-        sema_error(s, ERR_E0200, member->as.key.name.span, NULL, "%s is a block: %s { ... }", key, key);
+        sema_error(s, ERR_E0200, member->as.key.name.span, NULL, "%s is a block: %s { ... }", key,
+                   key);
         return false;
     }
     out->members = &member->as.block.members;
@@ -177,7 +203,8 @@ bool block_sub(Sema *s, const Block *block, const char *key, Block *out)
 
 /* ---- Values ---- */
 
-bool block_int(Sema *s, const Block *block, Scope *scope, const char *key, int64_t least, int64_t *out, Span *span)
+bool block_int(Sema *s, const Block *block, Scope *scope, const char *key, int64_t least,
+               int64_t *out, Span *span)
 {
     const AstExpr *expr = block_value(s, block, key, span);
     if (!expr)
@@ -187,15 +214,16 @@ bool block_int(Sema *s, const Block *block, Scope *scope, const char *key, int64
     if (!want_int(s, &v, expr->span, key, &number))
         return false;
     if (number < least || number > (int64_t)1 << 40) {
-        sema_error(s, ERR_E0205, expr->span, NULL, "%s must be at least %lld, and this is %lld", key, (long long)least,
-                   (long long)number);
+        sema_error(s, ERR_E0205, expr->span, NULL, "%s must be at least %lld, and this is %lld",
+                   key, (long long)least, (long long)number);
         return false;
     }
     *out = number;
     return true;
 }
 
-bool block_real(Sema *s, const Block *block, Scope *scope, const char *key, double low, double high, double *out, Span *span)
+bool block_real(Sema *s, const Block *block, Scope *scope, const char *key, double low, double high,
+                double *out, Span *span)
 {
     const AstExpr *expr = block_value(s, block, key, span);
     if (!expr)
@@ -205,7 +233,8 @@ bool block_real(Sema *s, const Block *block, Scope *scope, const char *key, doub
     if (!want_real(s, &v, expr->span, key, &number))
         return false;
     if (!(number >= low && number <= high)) {
-        sema_error(s, ERR_E0205, expr->span, NULL, "%s must be between %g and %g, and this is %g", key, low, high, number);
+        sema_error(s, ERR_E0205, expr->span, NULL, "%s must be between %g and %g, and this is %g",
+                   key, low, high, number);
         return false;
     }
     *out = number;

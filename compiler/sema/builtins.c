@@ -1,4 +1,5 @@
-/* Built-in functions: the table of builtins.def, and the matching of arguments against a row's parameters. */
+/* Built-in functions: the table of builtins.def, and the matching of arguments against a row's
+ * parameters. */
 #include "compiler/sema/builtins.h"
 
 #include <string.h>
@@ -6,7 +7,8 @@
 #define OP_NONE OP_COUNT
 
 static const Builtin builtins[] = {
-#define BUILTIN(name, parameters, function, op, doc) {#name, parameters, builtin_##function, OP_##op, doc},
+#define BUILTIN(name, parameters, function, op, doc)                                               \
+    {#name, parameters, builtin_##function, OP_##op, doc},
 #include "compiler/sema/builtins.def"
 };
 
@@ -45,7 +47,8 @@ static Signature read_signature(Sema *s, const char *text)
             out.has_star = true;
             out.star = out.count;
         } else {
-            out.params[out.count++] = (ParamName){arena_substring(s->arena, text, length), text[length] == '?'};
+            out.params[out.count++] =
+                (ParamName){arena_substring(s->arena, text, length), text[length] == '?'};
         }
         text += length;
         text += strspn(text, ",? ");
@@ -83,7 +86,8 @@ Value call_builtin(Sema *s, const Builtin *builtin, const Args *args, Span span)
     Signature signature = read_signature(s, builtin->parameters);
     Args kept = signature.has_star ? take_rest(s, &signature, args, &call) : *args;
     int32_t slots[PARAM_MAX];
-    if (!bind_arguments(s, builtin->name, span, signature.params, signature.count, &kept, slots, (Span){0, 0, 0}))
+    if (!bind_arguments(s, builtin->name, span, signature.params, signature.count, &kept, slots,
+                        (Span){0, 0, 0}))
         return value_poison;
     for (uint32_t i = 0; i < signature.count; i++) {
         if (slots[i] < 0 || kept.data[slots[i]].value.kind == VALUE_NONE)
@@ -94,7 +98,8 @@ Value call_builtin(Sema *s, const Builtin *builtin, const Args *args, Span span)
     }
     for (uint32_t i = 0; i < signature.count; i++)
         if (!call.given[i] && !signature.params[i].optional) {
-            sema_error(s, ERR_E0200, kept.data[slots[i]].span, NULL, "%s of %s is none", signature.params[i].name, builtin->name);
+            sema_error(s, ERR_E0200, kept.data[slots[i]].span, NULL, "%s of %s is none",
+                       signature.params[i].name, builtin->name);
             return value_poison;
         }
     s->elab->graph->error = NULL;
@@ -116,7 +121,8 @@ bool want_dims(Sema *s, const Value *values, uint32_t count, Span span, const Di
     return true;
 }
 
-bool want_sizes(Sema *s, const Value *values, uint32_t count, Span span, const Dim **dims, int *rank)
+bool want_sizes(Sema *s, const Value *values, uint32_t count, Span span, const Dim **dims,
+                int *rank)
 {
     if (!want_dims(s, values, count, span, dims, rank))
         return false;
@@ -168,7 +174,7 @@ bool want_dtype(Sema *s, const BuiltinCall *call, int index, DType fallback, DTy
     }
     if (v->kind == VALUE_BUILTIN && sema_dtype(s, v->as.builtin->name, out))
         return true;
-    sema_error(s, ERR_E0200, call->arg_span[index], NULL, "dtype must be a type such as f32 or i64, and this is %s",
-               value_text(s, v));
+    sema_error(s, ERR_E0200, call->arg_span[index], NULL,
+               "dtype must be a type such as f32 or i64, and this is %s", value_text(s, v));
     return false;
 }

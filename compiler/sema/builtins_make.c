@@ -1,4 +1,5 @@
-/* Built-in functions that make tensors. Random ones are functions of a site (sema.h): randn comes from two uniforms
+/* Built-in functions that make tensors. Random ones are functions of a site (sema.h): randn comes
+ * from two uniforms
  *
  *   randn = sqrt(-2 log(1 - u)) * cos(2 pi v)      (Box and Muller, 1958) */
 #include "compiler/sema/builtins.h"
@@ -26,12 +27,16 @@ Value builtin_full(Sema *s, BuiltinCall *call)
 {
     Type type = {0};
     const Value *v = &call->arg[1];
-    DType fallback = v->kind == VALUE_TENSOR ? v->as.node->type.dtype : v->kind == VALUE_BOOL ? DT_BOOL : sema_float(s);
+    DType fallback = v->kind == VALUE_TENSOR ? v->as.node->type.dtype
+                     : v->kind == VALUE_BOOL ? DT_BOOL
+                                             : sema_float(s);
     if (!want_dtype(s, call, 2, fallback, &type.dtype) ||
         !want_sizes(s, &call->arg[0], 1, call->arg_span[0], type.dims, &type.rank))
         return value_poison;
     Node *node = value_node(s, v, type.dtype, call->arg_span[1]);
-    return node ? sema_node_value(s, build_broadcast(s->elab->graph, node, type.rank, type.dims), call->span) : value_poison;
+    return node ? sema_node_value(s, build_broadcast(s->elab->graph, node, type.rank, type.dims),
+                                  call->span)
+                : value_poison;
 }
 
 Value builtin_filled_like(Sema *s, BuiltinCall *call)
@@ -42,8 +47,11 @@ Value builtin_filled_like(Sema *s, BuiltinCall *call)
     if (!call->given[1])
         return filled(s, x->type, strcmp(call->row->name, "ones_like") == 0, call->span);
     Node *value = value_node(s, &call->arg[1], x->type.dtype, call->arg_span[1]);
-    return value ? sema_node_value(s, build_broadcast(s->elab->graph, value, x->type.rank, x->type.dims), call->span)
-                 : value_poison;
+    return value
+               ? sema_node_value(s,
+                                 build_broadcast(s->elab->graph, value, x->type.rank, x->type.dims),
+                                 call->span)
+               : value_poison;
 }
 
 /* ---- Counting ---- */
@@ -97,7 +105,8 @@ Value builtin_one_hot(Sema *s, BuiltinCall *call)
         !want_dtype(s, call, 2, sema_float(s), &dtype))
         return value_poison;
     if (dtype_kind(index->type.dtype) != KIND_INT || index->type.rank == MAX_RANK) {
-        sema_error(s, ERR_E0200, call->arg_span[0], NULL, "one_hot takes integers, and this is %s", type_text(s, &index->type));
+        sema_error(s, ERR_E0200, call->arg_span[0], NULL, "one_hot takes integers, and this is %s",
+                   type_text(s, &index->type));
         return value_poison;
     }
     index = build_convert(graph, index, DT_I32);
@@ -140,8 +149,10 @@ static Node *normal(Sema *s, Type type, uint32_t site)
     DType dtype = type.dtype;
     double two_pi = 6.283185307179586, scaled = dtype == DT_F32 ? (double)(float)two_pi : two_pi;
     Node *one = build_scalar(graph, dtype, 1), *minus_two = build_scalar(graph, dtype, -2);
-    Node *radius = build_unary(graph, OP_SQRT, build_binary(graph, OP_MUL, minus_two,
-                               build_unary(graph, OP_LOG, build_binary(graph, OP_SUB, one, u))));
+    Node *radius =
+        build_unary(graph, OP_SQRT,
+                    build_binary(graph, OP_MUL, minus_two,
+                                 build_unary(graph, OP_LOG, build_binary(graph, OP_SUB, one, u))));
     Node *angle = build_binary(graph, OP_MUL, v, build_scalar(graph, dtype, scaled));
     return build_binary(graph, OP_MUL, radius, build_unary(graph, OP_COS, angle));
 }
@@ -158,15 +169,18 @@ Value builtin_random(Sema *s, BuiltinCall *call)
             return value_poison;
         type = x->type;
         if (!dtype_is_float(type.dtype)) {
-            sema_error(s, ERR_E0204, call->span, NULL, "%s is not defined for %s", name, type_text(s, &type));
+            sema_error(s, ERR_E0204, call->span, NULL, "%s is not defined for %s", name,
+                       type_text(s, &type));
             return value_poison;
         }
-    } else if (!want_sizes(s, call->rest, call->rest_count, call->rest_span, type.dims, &type.rank)) {
+    } else if (!want_sizes(s, call->rest, call->rest_count, call->rest_span, type.dims,
+                           &type.rank)) {
         return value_poison;
     }
     if (!random_site(s, call, like ? 1 : 0, &site))
         return value_poison;
-    return sema_node_value(s, is_normal ? normal(s, type, site) : uniform(s, type, site), call->span);
+    return sema_node_value(s, is_normal ? normal(s, type, site) : uniform(s, type, site),
+                           call->span);
 }
 
 Value builtin_randint(Sema *s, BuiltinCall *call)
@@ -184,7 +198,10 @@ Value builtin_randint(Sema *s, BuiltinCall *call)
         sema_error(s, ERR_E0205, call->span, NULL, "randint needs low < high within i32");
         return value_poison;
     }
-    Node *scaled = build_binary(graph, OP_MUL, uniform(s, type, site), build_scalar(graph, DT_F64, (double)(high - low)));
+    Node *scaled = build_binary(graph, OP_MUL, uniform(s, type, site),
+                                build_scalar(graph, DT_F64, (double)(high - low)));
     Node *whole = build_convert(graph, build_unary(graph, OP_FLOOR, scaled), DT_I32);
-    return sema_node_value(s, build_binary(graph, OP_ADD, whole, build_scalar(graph, DT_I32, (double)low)), call->span);
+    return sema_node_value(
+        s, build_binary(graph, OP_ADD, whole, build_scalar(graph, DT_I32, (double)low)),
+        call->span);
 }

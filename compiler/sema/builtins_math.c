@@ -8,21 +8,36 @@
 static double fold_unary(OpCode op, double x)
 {
     switch (op) {
-    case OP_EXP: return exp(x);
-    case OP_LOG: return log(x);
-    case OP_LOG1P: return log1p(x);
-    case OP_EXPM1: return expm1(x);
-    case OP_SQRT: return sqrt(x);
-    case OP_SIN: return sin(x);
-    case OP_COS: return cos(x);
-    case OP_TANH: return tanh(x);
-    case OP_ERF: return erf(x);
-    case OP_ABS: return fabs(x);
-    case OP_SIGN: return (x > 0) - (x < 0);
-    case OP_FLOOR: return floor(x);
-    case OP_CEIL: return ceil(x);
-    case OP_ROUND: return nearbyint(x);
-    default: return x;
+    case OP_EXP:
+        return exp(x);
+    case OP_LOG:
+        return log(x);
+    case OP_LOG1P:
+        return log1p(x);
+    case OP_EXPM1:
+        return expm1(x);
+    case OP_SQRT:
+        return sqrt(x);
+    case OP_SIN:
+        return sin(x);
+    case OP_COS:
+        return cos(x);
+    case OP_TANH:
+        return tanh(x);
+    case OP_ERF:
+        return erf(x);
+    case OP_ABS:
+        return fabs(x);
+    case OP_SIGN:
+        return (x > 0) - (x < 0);
+    case OP_FLOOR:
+        return floor(x);
+    case OP_CEIL:
+        return ceil(x);
+    case OP_ROUND:
+        return nearbyint(x);
+    default:
+        return x;
     }
 }
 
@@ -30,7 +45,8 @@ static Value fold_constant(Sema *s, BuiltinCall *call, double x)
 {
     OpCode op = call->row->op;
     int64_t number;
-    bool domain = (op == OP_SQRT && x < 0) || (op == OP_LOG && x <= 0) || (op == OP_LOG1P && x <= -1);
+    bool domain =
+        (op == OP_SQRT && x < 0) || (op == OP_LOG && x <= 0) || (op == OP_LOG1P && x <= -1);
     if (domain) {
         sema_error(s, ERR_E0208, call->span, NULL, "%s(%g) is not a number", call->row->name, x);
         return value_poison;
@@ -41,8 +57,11 @@ static Value fold_constant(Sema *s, BuiltinCall *call, double x)
         return call->arg[0];
     bool whole = op == OP_ABS || op == OP_SIGN || op == OP_FLOOR || op == OP_CEIL || op == OP_ROUND;
     if (whole && value_int64(&call->arg[0], &number))
-        return value_number(s, op == OP_ABS ? (number < 0 ? -number : number)
-                               : op == OP_SIGN ? (number > 0) - (number < 0) : number, call->span);
+        return value_number(s,
+                            op == OP_ABS    ? (number < 0 ? -number : number)
+                            : op == OP_SIGN ? (number > 0) - (number < 0)
+                                            : number,
+                            call->span);
     return value_float(fold_unary(op, x), call->span);
 }
 
@@ -61,8 +80,8 @@ Value builtin_unary(Sema *s, BuiltinCall *call)
         return value_poison;
     Node *result = build_unary(s->elab->graph, call->row->op, node);
     if (!result) {
-        DiagItem *item = sema_error(s, ERR_E0204, call->span, NULL, "%s is not defined for %s", call->row->name,
-                                    type_text(s, &node->type));
+        DiagItem *item = sema_error(s, ERR_E0204, call->span, NULL, "%s is not defined for %s",
+                                    call->row->name, type_text(s, &node->type));
         if (dtype_kind(node->type.dtype) == KIND_INT)
             diag_help(item, "convert first: %s(f32(...))", call->row->name);
         return value_poison;
@@ -80,7 +99,8 @@ static Value pick_constant(Sema *s, BuiltinCall *call)
         return (call->row->op == OP_MAX) == (x >= y) ? *a : *b;
     if (a->kind == VALUE_INT && b->kind == VALUE_INT && call->row->op == OP_MAX)
         return value_int(dim_max(s->dims, a->as.dim, b->as.dim), call->span);
-    sema_error(s, ERR_E0203, call->span, NULL, "%s of sizes that are known only at run time", call->row->name);
+    sema_error(s, ERR_E0203, call->span, NULL, "%s of sizes that are known only at run time",
+               call->row->name);
     return value_poison;
 }
 
@@ -94,14 +114,14 @@ Value builtin_binary(Sema *s, BuiltinCall *call)
             return value_bool(a->as.boolean != b->as.boolean, call->span);
         if (call->row->op != OP_XOR && a->kind != VALUE_BOOL && b->kind != VALUE_BOOL)
             return pick_constant(s, call);
-        sema_error(s, ERR_E0204, call->span, NULL, "%s is not defined for %s and %s", call->row->name, value_text(s, a),
-                   value_text(s, b));
+        sema_error(s, ERR_E0204, call->span, NULL, "%s is not defined for %s and %s",
+                   call->row->name, value_text(s, a), value_text(s, b));
         return value_poison;
     }
     for (int i = 0; i < 2; i++)
         if (call->arg[i].kind != VALUE_TENSOR && !value_is_constant(&call->arg[i])) {
-            sema_error(s, ERR_E0204, call->arg_span[i], NULL, "%s is not defined for %s", call->row->name,
-                       value_text(s, &call->arg[i]));
+            sema_error(s, ERR_E0204, call->arg_span[i], NULL, "%s is not defined for %s",
+                       call->row->name, value_text(s, &call->arg[i]));
             return value_poison;
         }
     return apply_op(s, call->row->op, a, b, call->span, call->row->name);
@@ -110,7 +130,9 @@ Value builtin_binary(Sema *s, BuiltinCall *call)
 /* The element type that constants among two values take. */
 static DType common_dtype(Sema *s, const Value *a, const Value *b)
 {
-    const Value *fixed = a->kind == VALUE_TENSOR && !a->weak ? a : b->kind == VALUE_TENSOR && !b->weak ? b : NULL;
+    const Value *fixed = a->kind == VALUE_TENSOR && !a->weak   ? a
+                         : b->kind == VALUE_TENSOR && !b->weak ? b
+                                                               : NULL;
     if (fixed)
         return fixed->as.node->type.dtype;
     if (a->kind == VALUE_TENSOR || b->kind == VALUE_TENSOR)
@@ -123,9 +145,10 @@ static DType common_dtype(Sema *s, const Value *a, const Value *b)
 static bool broadcast_three(Sema *s, BuiltinCall *call, Node **c, Node **x, Node **y)
 {
     Type both, all;
-    if (!broadcast_shapes(s, &(*x)->type, &(*y)->type, &both) || !broadcast_shapes(s, &both, &(*c)->type, &all)) {
-        sema_error(s, ERR_E0302, call->span, NULL, "where cannot join %s, %s and %s", type_text(s, &(*c)->type),
-                   type_text(s, &(*x)->type), type_text(s, &(*y)->type));
+    if (!broadcast_shapes(s, &(*x)->type, &(*y)->type, &both) ||
+        !broadcast_shapes(s, &both, &(*c)->type, &all)) {
+        sema_error(s, ERR_E0302, call->span, NULL, "where cannot join %s, %s and %s",
+                   type_text(s, &(*c)->type), type_text(s, &(*x)->type), type_text(s, &(*y)->type));
         return false;
     }
     Graph *graph = s->elab->graph;
@@ -143,8 +166,8 @@ Value builtin_where(Sema *s, BuiltinCall *call)
     if (!want_tensor(s, &call->arg[0], call->arg_span[0], "the condition of where", &c))
         return value_poison;
     if (c->type.dtype != DT_BOOL) {
-        sema_error(s, ERR_E0200, call->arg_span[0], NULL, "the condition of where must be bool, and this is %s",
-                   type_text(s, &c->type));
+        sema_error(s, ERR_E0200, call->arg_span[0], NULL,
+                   "the condition of where must be bool, and this is %s", type_text(s, &c->type));
         return value_poison;
     }
     DType dtype = common_dtype(s, &call->arg[1], &call->arg[2]);
@@ -153,7 +176,8 @@ Value builtin_where(Sema *s, BuiltinCall *call)
     if (!x || !y)
         return value_poison;
     if (x->type.dtype != y->type.dtype) {
-        sema_error(s, ERR_E0200, call->span, NULL, "where chooses between %s and %s", type_text(s, &x->type), type_text(s, &y->type));
+        sema_error(s, ERR_E0200, call->span, NULL, "where chooses between %s and %s",
+                   type_text(s, &x->type), type_text(s, &y->type));
         return value_poison;
     }
     if (!broadcast_three(s, call, &c, &x, &y))
@@ -168,13 +192,19 @@ Value builtin_clamp(Sema *s, BuiltinCall *call)
 {
     Value v = call->arg[0];
     if (call->given[1]) {
-        BuiltinCall low = {.row = builtin_find("maximum"), .span = call->span, .arg = {v, call->arg[1]},
-                           .arg_span = {call->arg_span[0], call->arg_span[1]}, .given = {true, true}};
+        BuiltinCall low = {.row = builtin_find("maximum"),
+                           .span = call->span,
+                           .arg = {v, call->arg[1]},
+                           .arg_span = {call->arg_span[0], call->arg_span[1]},
+                           .given = {true, true}};
         v = builtin_binary(s, &low);
     }
     if (call->given[2] && v.kind != VALUE_POISON) {
-        BuiltinCall high = {.row = builtin_find("minimum"), .span = call->span, .arg = {v, call->arg[2]},
-                            .arg_span = {call->arg_span[0], call->arg_span[2]}, .given = {true, true}};
+        BuiltinCall high = {.row = builtin_find("minimum"),
+                            .span = call->span,
+                            .arg = {v, call->arg[2]},
+                            .arg_span = {call->arg_span[0], call->arg_span[2]},
+                            .given = {true, true}};
         v = builtin_binary(s, &high);
     }
     return v;
@@ -194,7 +224,8 @@ static bool read_reduction(Sema *s, BuiltinCall *call, Reduction *out)
     if (!want_tensor(s, &call->arg[0], call->arg_span[0], call->row->name, &out->x))
         return false;
     out->axes = axes_range(0, out->x->type.rank);
-    if (call->given[1] && !want_axes(s, &call->arg[1], call->arg_span[1], out->x->type.rank, &out->axes))
+    if (call->given[1] &&
+        !want_axes(s, &call->arg[1], call->arg_span[1], out->x->type.rank, &out->axes))
         return false;
     return !call->given[2] || want_bool(s, &call->arg[2], call->arg_span[2], "keep", &out->keep);
 }
@@ -207,7 +238,8 @@ static Node *reduce_node(Sema *s, OpCode op, const Reduction *r)
 static Value reduced(Sema *s, BuiltinCall *call, Node *node, const Node *x)
 {
     if (!node) {
-        sema_error(s, ERR_E0204, call->span, NULL, "%s is not defined for %s", call->row->name, type_text(s, &x->type));
+        sema_error(s, ERR_E0204, call->span, NULL, "%s is not defined for %s", call->row->name,
+                   type_text(s, &x->type));
         return value_poison;
     }
     return value_tensor(node, call->span);
@@ -217,10 +249,11 @@ static Value reduced(Sema *s, BuiltinCall *call, Node *node, const Node *x)
 static bool meant_two(Sema *s, BuiltinCall *call)
 {
     bool minimum = call->row->op == OP_AMIN;
-    if ((call->row->op != OP_AMAX && !minimum) || call->arg[0].kind == VALUE_TENSOR || !call->given[1])
+    if ((call->row->op != OP_AMAX && !minimum) || call->arg[0].kind == VALUE_TENSOR ||
+        !call->given[1])
         return false;
-    sema_error(s, ERR_E0200, call->span, NULL, "%s reduces one tensor; %s(a, b) takes two values", call->row->name,
-               minimum ? "minimum" : "maximum");
+    sema_error(s, ERR_E0200, call->span, NULL, "%s reduces one tensor; %s(a, b) takes two values",
+               call->row->name, minimum ? "minimum" : "maximum");
     return true;
 }
 
@@ -247,8 +280,8 @@ static bool float_operand(Sema *s, BuiltinCall *call, const Node *x)
 {
     if (dtype_is_float(x->type.dtype))
         return true;
-    DiagItem *item = sema_error(s, ERR_E0204, call->span, NULL, "%s is not defined for %s", call->row->name,
-                                type_text(s, &x->type));
+    DiagItem *item = sema_error(s, ERR_E0204, call->span, NULL, "%s is not defined for %s",
+                                call->row->name, type_text(s, &x->type));
     diag_help(item, "convert first: %s(f32(...))", call->row->name);
     return false;
 }
@@ -256,7 +289,8 @@ static bool float_operand(Sema *s, BuiltinCall *call, const Node *x)
 static Node *mean_node(Sema *s, const Reduction *r)
 {
     Graph *graph = s->elab->graph;
-    return build_binary(graph, OP_DIV, reduce_node(s, OP_SUM, r), count_of(s, r, r->x->type.dtype, 0));
+    return build_binary(graph, OP_DIV, reduce_node(s, OP_SUM, r),
+                        count_of(s, r, r->x->type.dtype, 0));
 }
 
 Value builtin_mean(Sema *s, BuiltinCall *call)
@@ -282,7 +316,9 @@ Value builtin_var(Sema *s, BuiltinCall *call)
     if (!squares.x)
         return value_poison;
     Node *total = reduce_node(s, OP_SUM, &squares);
-    return sema_node_value(s, build_binary(graph, OP_DIV, total, count_of(s, &r, r.x->type.dtype, correction)), call->span);
+    return sema_node_value(
+        s, build_binary(graph, OP_DIV, total, count_of(s, &r, r.x->type.dtype, correction)),
+        call->span);
 }
 
 Value builtin_axis_op(Sema *s, BuiltinCall *call)
@@ -292,8 +328,8 @@ Value builtin_axis_op(Sema *s, BuiltinCall *call)
     if (!want_tensor(s, &call->arg[0], call->arg_span[0], call->row->name, &x))
         return value_poison;
     Value last = value_number(s, -1, call->span);
-    if (!want_axis(s, call->given[1] ? &call->arg[1] : &last, call->given[1] ? call->arg_span[1] : call->span,
-                   x->type.rank, &axis))
+    if (!want_axis(s, call->given[1] ? &call->arg[1] : &last,
+                   call->given[1] ? call->arg_span[1] : call->span, x->type.rank, &axis))
         return value_poison;
     return reduced(s, call, build_axis_op(s->elab->graph, call->row->op, x, axis), x);
 }
@@ -310,7 +346,8 @@ typedef struct {
     const Dim *dims[MAX_RANK];
 } Literal;
 
-static bool literal_entry(Sema *s, Literal *literal, const Value *v, int depth, DType dtype, Span span)
+static bool literal_entry(Sema *s, Literal *literal, const Value *v, int depth, DType dtype,
+                          Span span)
 {
     bool list = v->kind == VALUE_ARRAY || v->kind == VALUE_TUPLE;
     bool known = depth < literal->rank;
@@ -329,10 +366,12 @@ static bool literal_entry(Sema *s, Literal *literal, const Value *v, int depth, 
         const Dim *one = dim_const(s->dims, 1);
         node = node && node->type.rank == 0 ? build_convert(s->elab->graph, node, dtype) : NULL;
         literal->nodes[literal->count++] = build_reshape(s->elab->graph, node, 1, &one);
-        return node != NULL || (sema_error(s, ERR_E0200, span, NULL, "the entries of a tensor are numbers"), false);
+        return node != NULL ||
+               (sema_error(s, ERR_E0200, span, NULL, "the entries of a tensor are numbers"), false);
     }
-    sema_error(s, ERR_E0303, span, NULL, literal->count == LITERAL_ELEMENTS ? "a tensor written out has at most %d entries"
-                                                                            : "the rows of a tensor have the same length",
+    sema_error(s, ERR_E0303, span, NULL,
+               literal->count == LITERAL_ELEMENTS ? "a tensor written out has at most %d entries"
+                                                  : "the rows of a tensor have the same length",
                LITERAL_ELEMENTS);
     return false;
 }
@@ -343,8 +382,9 @@ static Value literal_tensor(Sema *s, const Value *v, DType dtype, Span span)
     if (!literal_entry(s, literal, v, 0, dtype, span))
         return value_poison;
     Graph *graph = s->elab->graph;
-    Node *flat = literal->count == 0 ? NULL : literal->count == 1 ? literal->nodes[0]
-                 : build_concat(graph, literal->nodes, literal->count, 0);
+    Node *flat = literal->count == 0   ? NULL
+                 : literal->count == 1 ? literal->nodes[0]
+                                       : build_concat(graph, literal->nodes, literal->count, 0);
     if (!flat) {
         Type empty = {.dtype = dtype, .rank = literal->rank};
         for (int i = 0; i < literal->rank; i++)
@@ -376,12 +416,14 @@ Value builtin_convert(Sema *s, BuiltinCall *call)
             return value_float(real, call->span);
         if (fabs(real) < 9e18)
             return value_number(s, (int64_t)real, call->span);
-        sema_error(s, ERR_E0205, call->span, NULL, "%g does not fit into %s", real, dtype_name(dtype));
+        sema_error(s, ERR_E0205, call->span, NULL, "%g does not fit into %s", real,
+                   dtype_name(dtype));
         return value_poison;
     }
     if (v->kind == VALUE_BOOL)
-        return dtype == DT_BOOL ? *v : dtype_is_float(dtype) ? value_float(v->as.boolean, call->span)
-                                                              : value_number(s, v->as.boolean, call->span);
+        return dtype == DT_BOOL        ? *v
+               : dtype_is_float(dtype) ? value_float(v->as.boolean, call->span)
+                                       : value_number(s, v->as.boolean, call->span);
     Node *x;
     if (!want_tensor(s, v, call->arg_span[0], call->row->name, &x))
         return value_poison;
@@ -396,7 +438,8 @@ Value builtin_to_int(Sema *s, BuiltinCall *call)
     if (call->arg[0].kind == VALUE_BOOL)
         return value_number(s, call->arg[0].as.boolean, call->span);
     if (call->arg[0].kind == VALUE_TENSOR) {
-        DiagItem *item = sema_error(s, ERR_E0203, call->span, NULL, "int(...) is for numbers known when the program is compiled");
+        DiagItem *item = sema_error(s, ERR_E0203, call->span, NULL,
+                                    "int(...) is for numbers known when the program is compiled");
         diag_help(item, "i32(...) or i64(...) convert tensors");
         return value_poison;
     }
@@ -413,10 +456,12 @@ Value builtin_to_float(Sema *s, BuiltinCall *call)
 {
     double real;
     if (call->arg[0].kind == VALUE_TENSOR) {
-        DiagItem *item = sema_error(s, ERR_E0203, call->span, NULL, "float(...) is for numbers known when the program is compiled");
+        DiagItem *item = sema_error(s, ERR_E0203, call->span, NULL,
+                                    "float(...) is for numbers known when the program is compiled");
         diag_help(item, "f32(...) or f64(...) convert tensors");
         return value_poison;
     }
-    return want_real(s, &call->arg[0], call->arg_span[0], "the argument of float", &real) ? value_float(real, call->span)
-                                                                                          : value_poison;
+    return want_real(s, &call->arg[0], call->arg_span[0], "the argument of float", &real)
+               ? value_float(real, call->span)
+               : value_poison;
 }

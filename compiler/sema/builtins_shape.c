@@ -32,7 +32,8 @@ static bool fill_missing(Sema *s, const Node *x, const Dim **dims, int rank, Spa
     }
     if (missing < 0)
         return true;
-    if (!rest || !total || dim_is(rest, 0) || !dim_divides_exactly(s->dims, total, rest, &quotient)) {
+    if (!rest || !total || dim_is(rest, 0) ||
+        !dim_divides_exactly(s->dims, total, rest, &quotient)) {
         sema_error(s, ERR_E0303, span, NULL, "the other sizes do not divide the %s elements of %s",
                    total ? dim_text(s, total) : "", type_text(s, &x->type));
         return false;
@@ -46,7 +47,8 @@ Value builtin_reshape(Sema *s, BuiltinCall *call)
     Node *x;
     const Dim *dims[MAX_RANK];
     int rank;
-    if (!tensor_arg(s, call, &x) || !want_dims(s, call->rest, call->rest_count, call->rest_span, dims, &rank) ||
+    if (!tensor_arg(s, call, &x) ||
+        !want_dims(s, call->rest, call->rest_count, call->rest_span, dims, &rank) ||
         !fill_missing(s, x, dims, rank, call->rest_span))
         return value_poison;
     const Dim *before = type_elements(s->dims, &x->type), *after = dim_product(s->dims, dims, rank);
@@ -54,8 +56,9 @@ Value builtin_reshape(Sema *s, BuiltinCall *call)
         Type type = {.dtype = x->type.dtype, .rank = rank};
         for (int i = 0; i < rank; i++)
             type.dims[i] = dims[i];
-        sema_error(s, ERR_E0303, call->span, NULL, "%s has %s elements, and %s has %s", type_text(s, &x->type),
-                   before ? dim_text(s, before) : "?", type_text(s, &type), after ? dim_text(s, after) : "?");
+        sema_error(s, ERR_E0303, call->span, NULL, "%s has %s elements, and %s has %s",
+                   type_text(s, &x->type), before ? dim_text(s, before) : "?", type_text(s, &type),
+                   after ? dim_text(s, after) : "?");
         return value_poison;
     }
     return sema_node_value(s, build_reshape(s->elab->graph, x, rank, dims), call->span);
@@ -138,7 +141,8 @@ Value builtin_squeeze(Sema *s, BuiltinCall *call)
     if (!tensor_arg(s, call, &x) || !axis_arg(s, call, 1, 0, x->type.rank, &axis))
         return value_poison;
     if (!dim_is(x->type.dims[axis], 1)) {
-        sema_error(s, ERR_E0303, call->span, NULL, "axis %d of %s has not the size 1", axis, type_text(s, &x->type));
+        sema_error(s, ERR_E0303, call->span, NULL, "axis %d of %s has not the size 1", axis,
+                   type_text(s, &x->type));
         return value_poison;
     }
     const Dim *dims[MAX_RANK];
@@ -195,7 +199,8 @@ Value builtin_reverse(Sema *s, BuiltinCall *call)
 {
     Node *x;
     Axes axes;
-    if (!tensor_arg(s, call, &x) || !want_axes(s, &call->arg[1], call->arg_span[1], x->type.rank, &axes))
+    if (!tensor_arg(s, call, &x) ||
+        !want_axes(s, &call->arg[1], call->arg_span[1], x->type.rank, &axes))
         return value_poison;
     return sema_node_value(s, axes.count ? build_reverse(s->elab->graph, x, axes) : x, call->span);
 }
@@ -204,17 +209,20 @@ Value builtin_expand(Sema *s, BuiltinCall *call)
 {
     Node *x;
     Type wanted = {0}, out;
-    if (!tensor_arg(s, call, &x) || !want_sizes(s, call->rest, call->rest_count, call->rest_span, wanted.dims, &wanted.rank))
+    if (!tensor_arg(s, call, &x) ||
+        !want_sizes(s, call->rest, call->rest_count, call->rest_span, wanted.dims, &wanted.rank))
         return value_poison;
     wanted.dtype = x->type.dtype;
     bool fits = broadcast_shapes(s, &x->type, &wanted, &out) && out.rank == wanted.rank;
     for (int i = 0; fits && i < out.rank; i++)
         fits = out.dims[i] == wanted.dims[i];
     if (!fits) {
-        sema_error(s, ERR_E0302, call->span, NULL, "%s cannot become %s", type_text(s, &x->type), type_text(s, &wanted));
+        sema_error(s, ERR_E0302, call->span, NULL, "%s cannot become %s", type_text(s, &x->type),
+                   type_text(s, &wanted));
         return value_poison;
     }
-    return sema_node_value(s, build_broadcast(s->elab->graph, x, wanted.rank, wanted.dims), call->span);
+    return sema_node_value(s, build_broadcast(s->elab->graph, x, wanted.rank, wanted.dims),
+                           call->span);
 }
 
 /* ---- Joining and cutting ---- */
@@ -223,7 +231,8 @@ static bool tensor_list(Sema *s, BuiltinCall *call, Node ***nodes, uint32_t *cou
 {
     const Value *v = &call->arg[0];
     if (v->kind != VALUE_ARRAY && v->kind != VALUE_TUPLE) {
-        sema_error(s, ERR_E0200, call->arg_span[0], NULL, "%s takes an array of tensors, and this is %s", call->row->name,
+        sema_error(s, ERR_E0200, call->arg_span[0], NULL,
+                   "%s takes an array of tensors, and this is %s", call->row->name,
                    value_text(s, v));
         return false;
     }
@@ -239,8 +248,8 @@ static bool tensor_list(Sema *s, BuiltinCall *call, Node ***nodes, uint32_t *cou
         if (!(*nodes)[i])
             return false;
         if (i && (*nodes)[i]->type.dtype != dtype) {
-            sema_error(s, ERR_E0200, call->span, NULL, "%s of %s and %s", call->row->name, type_text(s, &(*nodes)[0]->type),
-                       type_text(s, &(*nodes)[i]->type));
+            sema_error(s, ERR_E0200, call->span, NULL, "%s of %s and %s", call->row->name,
+                       type_text(s, &(*nodes)[0]->type), type_text(s, &(*nodes)[i]->type));
             return false;
         }
     }
@@ -261,8 +270,9 @@ static Value join(Sema *s, BuiltinCall *call, Node **nodes, uint32_t count, int 
 {
     for (uint32_t i = 1; i < count; i++)
         if (!same_but(&nodes[0]->type, &nodes[i]->type, stacked ? -1 : axis)) {
-            sema_error(s, ERR_E0312, call->span, NULL, "%s of %s and %s along axis %d", call->row->name,
-                       type_text(s, &nodes[0]->type), type_text(s, &nodes[i]->type), axis);
+            sema_error(s, ERR_E0312, call->span, NULL, "%s of %s and %s along axis %d",
+                       call->row->name, type_text(s, &nodes[0]->type),
+                       type_text(s, &nodes[i]->type), axis);
             return value_poison;
         }
     return value_none;
@@ -273,7 +283,8 @@ Value builtin_concat(Sema *s, BuiltinCall *call)
     Node **nodes;
     uint32_t count;
     int axis;
-    if (!tensor_list(s, call, &nodes, &count) || !axis_arg(s, call, 1, 0, nodes[0]->type.rank, &axis))
+    if (!tensor_list(s, call, &nodes, &count) ||
+        !axis_arg(s, call, 1, 0, nodes[0]->type.rank, &axis))
         return value_poison;
     if (join(s, call, nodes, count, axis, false).kind == VALUE_POISON)
         return value_poison;
@@ -304,7 +315,8 @@ Value builtin_stack(Sema *s, BuiltinCall *call)
 }
 
 /* The sizes of the pieces: equal parts, or as written in an array. */
-static bool piece_sizes(Sema *s, BuiltinCall *call, const Dim *size, const Dim ***sizes, uint32_t *count)
+static bool piece_sizes(Sema *s, BuiltinCall *call, const Dim *size, const Dim ***sizes,
+                        uint32_t *count)
 {
     const Value *v = &call->arg[1];
     const Dim *each;
@@ -320,14 +332,16 @@ static bool piece_sizes(Sema *s, BuiltinCall *call, const Dim *size, const Dim *
         }
         if (total == size)
             return true;
-        sema_error(s, ERR_E0305, call->arg_span[1], NULL, "the parts add up to %s of %s", total ? dim_text(s, total) : "?",
-                   dim_text(s, size));
+        sema_error(s, ERR_E0305, call->arg_span[1], NULL, "the parts add up to %s of %s",
+                   total ? dim_text(s, total) : "?", dim_text(s, size));
         return false;
     }
     if (!want_int(s, v, call->arg_span[1], "the number of parts", &parts))
         return false;
-    if (parts < 1 || parts > 4096 || !dim_divides_exactly(s->dims, size, dim_const(s->dims, parts), &each)) {
-        sema_error(s, ERR_E0305, call->arg_span[1], NULL, "an axis of size %s has no %lld equal parts", dim_text(s, size),
+    if (parts < 1 || parts > 4096 ||
+        !dim_divides_exactly(s->dims, size, dim_const(s->dims, parts), &each)) {
+        sema_error(s, ERR_E0305, call->arg_span[1], NULL,
+                   "an axis of size %s has no %lld equal parts", dim_text(s, size),
                    (long long)parts);
         return false;
     }
@@ -350,7 +364,8 @@ Value builtin_split(Sema *s, BuiltinCall *call)
     Value result = value_list(s, VALUE_TUPLE, count, call->span);
     for (uint32_t i = 0; i < count; i++) {
         const Dim *end = dim_add(s->dims, start, sizes[i]);
-        result.as.list->items[i] = sema_node_value(s, build_slice_axis(s->elab->graph, x, axis, start, end, 1), call->span);
+        result.as.list->items[i] = sema_node_value(
+            s, build_slice_axis(s->elab->graph, x, axis, start, end, 1), call->span);
         start = end;
     }
     return result;
@@ -364,7 +379,8 @@ Value builtin_unstack(Sema *s, BuiltinCall *call)
     if (!tensor_arg(s, call, &x) || !axis_arg(s, call, 1, 0, x->type.rank, &axis))
         return value_poison;
     if (!dim_is_const(x->type.dims[axis], &count) || count > 4096) {
-        sema_error(s, ERR_E0203, call->span, NULL, "unstack needs an axis of a known size of at most 4096, and it is %s",
+        sema_error(s, ERR_E0203, call->span, NULL,
+                   "unstack needs an axis of a known size of at most 4096, and it is %s",
                    dim_text(s, x->type.dims[axis]));
         return value_poison;
     }
@@ -375,8 +391,10 @@ Value builtin_unstack(Sema *s, BuiltinCall *call)
             dims[rank++] = x->type.dims[i];
     Value result = value_list(s, VALUE_TUPLE, (uint32_t)count, call->span);
     for (int64_t i = 0; i < count; i++) {
-        Node *row = build_slice_axis(s->elab->graph, x, axis, dim_const(s->dims, i), dim_const(s->dims, i + 1), 1);
-        result.as.list->items[i] = sema_node_value(s, build_reshape(s->elab->graph, row, rank, dims), call->span);
+        Node *row = build_slice_axis(s->elab->graph, x, axis, dim_const(s->dims, i),
+                                     dim_const(s->dims, i + 1), 1);
+        result.as.list->items[i] =
+            sema_node_value(s, build_reshape(s->elab->graph, row, rank, dims), call->span);
     }
     return result;
 }
@@ -394,7 +412,8 @@ Value builtin_pad(Sema *s, BuiltinCall *call)
     value = value_node(s, call->given[4] ? &call->arg[4] : &zero, x->type.dtype, call->span);
     if (!value)
         return value_poison;
-    return sema_node_value(s, build_pad_axis(s->elab->graph, x, value, axis, low, high), call->span);
+    return sema_node_value(s, build_pad_axis(s->elab->graph, x, value, axis, low, high),
+                           call->span);
 }
 
 /* ---- Indices ---- */
@@ -405,8 +424,8 @@ static bool index_arg(Sema *s, BuiltinCall *call, int at, Node **index)
         return false;
     if (dtype_kind((*index)->type.dtype) == KIND_INT)
         return true;
-    sema_error(s, ERR_E0200, call->arg_span[at], NULL, "an index must be an integer tensor, and this is %s",
-               type_text(s, &(*index)->type));
+    sema_error(s, ERR_E0200, call->arg_span[at], NULL,
+               "an index must be an integer tensor, and this is %s", type_text(s, &(*index)->type));
     return false;
 }
 
@@ -414,7 +433,8 @@ Value builtin_take(Sema *s, BuiltinCall *call)
 {
     Node *x, *index;
     int axis;
-    if (!tensor_arg(s, call, &x) || !index_arg(s, call, 1, &index) || !axis_arg(s, call, 2, 0, x->type.rank, &axis))
+    if (!tensor_arg(s, call, &x) || !index_arg(s, call, 1, &index) ||
+        !axis_arg(s, call, 2, 0, x->type.rank, &axis))
         return value_poison;
     return sema_node_value(s, build_gather(s->elab->graph, x, index, axis), call->span);
 }
@@ -423,10 +443,13 @@ Value builtin_scatter_add(Sema *s, BuiltinCall *call)
 {
     Node *x, *index, *updates;
     int axis;
-    if (!tensor_arg(s, call, &x) || !index_arg(s, call, 1, &index) || !axis_arg(s, call, 3, 0, x->type.rank, &axis))
+    if (!tensor_arg(s, call, &x) || !index_arg(s, call, 1, &index) ||
+        !axis_arg(s, call, 3, 0, x->type.rank, &axis))
         return value_poison;
     updates = value_node(s, &call->arg[2], x->type.dtype, call->arg_span[2]);
-    return updates ? sema_node_value(s, build_scatter_add(s->elab->graph, x, index, updates, axis), call->span) : value_poison;
+    return updates ? sema_node_value(s, build_scatter_add(s->elab->graph, x, index, updates, axis),
+                                     call->span)
+                   : value_poison;
 }
 
 /* ---- Sizes ---- */
@@ -452,7 +475,8 @@ Value builtin_size(Sema *s, BuiltinCall *call)
         const Dim *total = type_elements(s->dims, &x->type);
         return total ? value_int(total, call->span) : value_poison;
     }
-    return axis_arg(s, call, 1, 0, x->type.rank, &axis) ? value_int(x->type.dims[axis], call->span) : value_poison;
+    return axis_arg(s, call, 1, 0, x->type.rank, &axis) ? value_int(x->type.dims[axis], call->span)
+                                                        : value_poison;
 }
 
 Value builtin_rank(Sema *s, BuiltinCall *call)

@@ -1,7 +1,8 @@
-/* Calls: arguments are matched by position and name, a fn's body is expanded in the caller's graph, and its result is held
- * against the declared one.
+/* Calls: arguments are matched by position and name, a fn's body is expanded in the caller's graph,
+ * and its result is held against the declared one.
  *
- *   fc1(x)   ->   frame fc1, scope {x}, types unified (B bound), body, result checked; equal calls of one instance are one value */
+ *   fc1(x)   ->   frame fc1, scope {x}, types unified (B bound), body, result checked; equal calls
+ * of one instance are one value */
 #include "compiler/sema/internal.h"
 #include "runtime/base/rng.h"
 
@@ -13,30 +14,34 @@ Args make_args(Sema *s, const Value *values, uint32_t count, Span span)
 {
     Args args = {ARENA_ARRAY(s->arena, Arg, count ? count : 1), count};
     for (uint32_t i = 0; i < count; i++)
-        args.data[i] = (Arg){.value = values[i], .span = sema_is_null_span(values[i].span) ? span : values[i].span};
+        args.data[i] = (Arg){.value = values[i],
+                             .span = sema_is_null_span(values[i].span) ? span : values[i].span};
     return args;
 }
 
-static bool too_many(Sema *s, const char *callee, Span call, uint32_t count, uint32_t given, Span declared)
+static bool too_many(Sema *s, const char *callee, Span call, uint32_t count, uint32_t given,
+                     Span declared)
 {
-    DiagItem *item = sema_error(s, ERR_E0201, call, NULL, "%s takes %u argument%s and gets %u", callee, count,
-                                count == 1 ? "" : "s", given);
+    DiagItem *item = sema_error(s, ERR_E0201, call, NULL, "%s takes %u argument%s and gets %u",
+                                callee, count, count == 1 ? "" : "s", given);
     if (!sema_is_null_span(declared))
         diag_note(item, declared, "declared here");
     return false;
 }
 
-static bool unknown_argument(Sema *s, const char *callee, const Arg *arg, const ParamName *params, uint32_t count)
+static bool unknown_argument(Sema *s, const char *callee, const Arg *arg, const ParamName *params,
+                             uint32_t count)
 {
     const char **names = ARENA_ARRAY(s->arena, const char *, count ? count : 1);
     for (uint32_t i = 0; i < count; i++)
         names[i] = params[i].name;
-    sema_unknown(s, ERR_E0105, arg->name_span, arena_format(s->arena, "%s has no argument", callee), arg->name, names, count);
+    sema_unknown(s, ERR_E0105, arg->name_span, arena_format(s->arena, "%s has no argument", callee),
+                 arg->name, names, count);
     return false;
 }
 
-bool bind_arguments(Sema *s, const char *callee, Span call, const ParamName *params, uint32_t count, const Args *args,
-                    int32_t *slots, Span declared)
+bool bind_arguments(Sema *s, const char *callee, Span call, const ParamName *params, uint32_t count,
+                    const Args *args, int32_t *slots, Span declared)
 {
     uint32_t position = 0;
     bool ok = true;
@@ -47,13 +52,15 @@ bool bind_arguments(Sema *s, const char *callee, Span call, const ParamName *par
         uint32_t at = position;
         if (!arg->name && position++ >= count)
             return too_many(s, callee, call, count, args->count, declared);
-        for (at = arg->name ? 0 : at; arg->name && at < count && strcmp(params[at].name, arg->name) != 0; at++)
+        for (at = arg->name ? 0 : at;
+             arg->name && at < count && strcmp(params[at].name, arg->name) != 0; at++)
             ;
         if (at == count) {
             ok = unknown_argument(s, callee, arg, params, count);
         } else if (slots[at] >= 0) {
-            DiagItem *item = sema_error(s, ERR_E0206, arg->name ? arg->name_span : arg->span, "again here",
-                                        "%s is given twice to %s", params[at].name, callee);
+            DiagItem *item =
+                sema_error(s, ERR_E0206, arg->name ? arg->name_span : arg->span, "again here",
+                           "%s is given twice to %s", params[at].name, callee);
             diag_note(item, args->data[slots[at]].span, "first here");
             ok = false;
         } else {
@@ -62,7 +69,8 @@ bool bind_arguments(Sema *s, const char *callee, Span call, const ParamName *par
     }
     for (uint32_t i = 0; ok && i < count; i++)
         if (slots[i] < 0 && !params[i].optional) {
-            DiagItem *item = sema_error(s, ERR_E0201, call, NULL, "%s needs the argument %s", callee, params[i].name);
+            DiagItem *item = sema_error(s, ERR_E0201, call, NULL, "%s needs the argument %s",
+                                        callee, params[i].name);
             if (!sema_is_null_span(declared))
                 diag_note(item, declared, "declared here");
             return false;
@@ -130,9 +138,10 @@ static bool unify_params(Sema *s, Unify *u, Bound *bound, bool constants, bool s
     return true;
 }
 
-/* Values of plain types in order, so that a default may use what stands before it; then the shapes. */
-static bool bind_values(Sema *s, Unify *u, const AstParameters *params, const Args *args, const int32_t *slots,
-                        Scope *defaults)
+/* Values of plain types in order, so that a default may use what stands before it; then the shapes.
+ */
+static bool bind_values(Sema *s, Unify *u, const AstParameters *params, const Args *args,
+                        const int32_t *slots, Scope *defaults)
 {
     Bound bound = {params, ARENA_ARRAY(s->arena, Value, params->count ? params->count : 1),
                    ARENA_ARRAY(s->arena, Span, params->count ? params->count : 1)};
@@ -159,13 +168,18 @@ static bool bind_values(Sema *s, Unify *u, const AstParameters *params, const Ar
     return true;
 }
 
-bool bind_parameters(Sema *s, const char *callee, Span call, const AstParameters *params, const Args *args, Scope *scope,
-                     Scope *defaults, Span declared)
+bool bind_parameters(Sema *s, const char *callee, Span call, const AstParameters *params,
+                     const Args *args, Scope *scope, Scope *defaults, Span declared)
 {
     int32_t *slots = ARENA_ARRAY(s->arena, int32_t, params->count ? params->count : 1);
-    if (!bind_arguments(s, callee, call, param_names(s, params), params->count, args, slots, declared))
+    if (!bind_arguments(s, callee, call, param_names(s, params), params->count, args, slots,
+                        declared))
         return false;
-    Unify u = {.callee = callee, .call = call, .scope = scope, .frame = s->frame, .single = params->count == 1};
+    Unify u = {.callee = callee,
+               .call = call,
+               .scope = scope,
+               .frame = s->frame,
+               .single = params->count == 1};
     return bind_values(s, &u, params, args, slots, defaults);
 }
 
@@ -189,7 +203,8 @@ static bool may_call(Sema *s, const Closure *closure, Span span)
     }
     if (s->calls >= LIMIT_CALLS) {
         if (!s->depth_reported)
-            sema_error(s, ERR_E0407, span, NULL, "calls are nested more than %d deep here", LIMIT_CALLS);
+            sema_error(s, ERR_E0407, span, NULL, "calls are nested more than %d deep here",
+                       LIMIT_CALLS);
         s->depth_reported = true;
         return false;
     }
@@ -200,9 +215,11 @@ static uint64_t frame_site(Sema *s, const Closure *closure)
 {
     if (closure->self && closure->self->path) {
         const char *name = closure->name ? closure->name : "";
-        return rng_hash(closure->self->path, strlen(closure->self->path), rng_hash(name, strlen(name), 1));
+        return rng_hash(closure->self->path, strlen(closure->self->path),
+                        rng_hash(name, strlen(name), 1));
     }
-    uint64_t key[2] = {s->frame ? s->frame->site : 0, s->frame ? ++s->frame->ordinal : ++s->elab->ordinal};
+    uint64_t key[2] = {s->frame ? s->frame->site : 0,
+                       s->frame ? ++s->frame->ordinal : ++s->elab->ordinal};
     return rng_hash(key, sizeof key, 2);
 }
 
@@ -212,7 +229,8 @@ Node *attach_asserts(Sema *s, Frame *frame, Node *node)
 {
     Graph *graph = s->elab->graph;
     for (uint32_t i = 0; i < frame->asserts.count; i++) {
-        Node *condition = build_broadcast(graph, frame->asserts.data[i], node->type.rank, node->type.dims);
+        Node *condition =
+            build_broadcast(graph, frame->asserts.data[i], node->type.rank, node->type.dims);
         Node *src[2] = {node, condition};
         Attr attr = {.kind = AT_CHECK, .check = {ERR_E0205, frame->assert_texts.data[i]}};
         Node *checked = graph_node(graph, OP_CHECK, src, 2, &attr);
@@ -247,8 +265,9 @@ static Value check_result(Sema *s, const AstFunction *function, Unify *u, Value 
     Span span = result_span(&function->body, function->header);
     u->is_result = true;
     if (v.kind == VALUE_NONE) {
-        DiagItem *item = sema_error(s, ERR_E0207, span, NULL, "%s returns %s, and its body ends without a value", u->callee,
-                                    type_pattern_text(s, function->result, u->scope));
+        DiagItem *item =
+            sema_error(s, ERR_E0207, span, NULL, "%s returns %s, and its body ends without a value",
+                       u->callee, type_pattern_text(s, function->result, u->scope));
         diag_help(item, "the last line of a fn is its result");
         return value_poison;
     }
@@ -274,8 +293,11 @@ static Value call_extern(Sema *s, const Closure *closure, Scope *scope, Span spa
     bool ok = function->result && eval_type(s, function->result, &attr.call.type);
     s->scope = outer;
     if (!function->result)
-        sema_error(s, ERR_E0902, function->header, NULL, "an extern fn must declare its result: -> f32[...]");
-    return ok ? sema_node_value(s, graph_node(s->elab->graph, OP_CALL, src, (int)count, &attr), span) : value_poison;
+        sema_error(s, ERR_E0902, function->header, NULL,
+                   "an extern fn must declare its result: -> f32[...]");
+    return ok ? sema_node_value(s, graph_node(s->elab->graph, OP_CALL, src, (int)count, &attr),
+                                span)
+              : value_poison;
 }
 
 /* ---- Calls of functions ---- */
@@ -286,9 +308,12 @@ static int32_t trace_begin(Sema *s, const Closure *closure, const Args *args, Sp
     if (!elab->calls)
         return -1;
     const Instance *self = closure->self;
-    SemaCall call = {.name = self && self->name ? self->name : closure->name, .parent = elab->current_call,
-                     .instance = self ? self->shown : NULL, .in_std = closure->file && closure->file->in_std,
-                     .detail = args_detail(s, args), .span = sema_user_span(s, span)};
+    SemaCall call = {.name = self && self->name ? self->name : closure->name,
+                     .parent = elab->current_call,
+                     .instance = self ? self->shown : NULL,
+                     .in_std = closure->file && closure->file->in_std,
+                     .detail = args_detail(s, args),
+                     .span = sema_user_span(s, span)};
     for (uint32_t i = 0; i < args->count; i++)
         if (args->data[i].value.kind == VALUE_TENSOR)
             vec_push(s->arena, &call.inputs, args->data[i].value.as.node);
@@ -322,18 +347,25 @@ static Value run_lambda(Sema *s, const Closure *closure, const Args *args, Scope
     return eval_in(s, scope, closure->lambda->as.lambda.body);
 }
 
-static Value run_function(Sema *s, const Closure *closure, const Args *args, Scope *scope, Frame *frame, Span span)
+static Value run_function(Sema *s, const Closure *closure, const Args *args, Scope *scope,
+                          Frame *frame, Span span)
 {
     const AstFunction *function = closure->function;
     const char *name = closure->self && closure->self->name ? closure->self->name
-                       : closure->name ? closure->name : "fn";
-    int32_t *slots = ARENA_ARRAY(s->arena, int32_t, function->parameters.count ? function->parameters.count : 1);
+                       : closure->name                      ? closure->name
+                                                            : "fn";
+    int32_t *slots =
+        ARENA_ARRAY(s->arena, int32_t, function->parameters.count ? function->parameters.count : 1);
     Span declared = closure->file && closure->file->in_std ? (Span){0, 0, 0} : function->header;
     Frame *inner = s->frame;
     s->frame = frame->parent; /* arguments are the caller's */
-    bool ok = bind_arguments(s, name, span, param_names(s, &function->parameters), function->parameters.count, args, slots,
-                             declared);
-    Unify u = {.callee = name, .call = span, .scope = scope, .frame = frame, .single = function->parameters.count == 1};
+    bool ok = bind_arguments(s, name, span, param_names(s, &function->parameters),
+                             function->parameters.count, args, slots, declared);
+    Unify u = {.callee = name,
+               .call = span,
+               .scope = scope,
+               .frame = frame,
+               .single = function->parameters.count == 1};
     ok = ok && bind_values(s, &u, &function->parameters, args, slots, scope);
     s->frame = inner;
     if (!ok)
@@ -355,11 +387,19 @@ Value call_closure(Sema *s, const Closure *closure, const Args *args, Span span)
             return value_poison;
     if (closure->decl)
         closure->decl->used = true;
-    Frame frame = {.parent = s->frame, .call = span, .in_std = closure->file && closure->file->in_std, .self = closure->self,
-                   .function = closure->function ? (const void *)closure->function : closure->lambda, .ellipsis_rank = -1};
-    frame.name = closure->self && closure->self->name ? closure->self->name : closure->name ? closure->name : "fn";
+    Frame frame = {.parent = s->frame,
+                   .call = span,
+                   .in_std = closure->file && closure->file->in_std,
+                   .self = closure->self,
+                   .function =
+                       closure->function ? (const void *)closure->function : closure->lambda,
+                   .ellipsis_rank = -1};
+    frame.name = closure->self && closure->self->name ? closure->self->name
+                 : closure->name                      ? closure->name
+                                                      : "fn";
     frame.site = frame_site(s, closure);
-    frame.quiet = closure->function && closure->function->header.begin == span.begin && closure->function->header.file == span.file;
+    frame.quiet = closure->function && closure->function->header.begin == span.begin &&
+                  closure->function->header.file == span.file;
     Scope *scope = scope_new(s, closure->scope);
     scope->is_function = true;
     int32_t trace = trace_begin(s, closure, args, span);
@@ -379,7 +419,8 @@ Value call_closure(Sema *s, const Closure *closure, const Args *args, Span span)
 
 /* ---- Calls of instances: equal calls are one value ---- */
 
-static const Memo *find_memo(const Sema *s, const void *function, const Instance *self, const Args *args)
+static const Memo *find_memo(const Sema *s, const void *function, const Instance *self,
+                             const Args *args)
 {
     const Elab *elab = s->elab;
     for (uint32_t i = 0; i < elab->memos.count; i++) {
@@ -398,8 +439,12 @@ Value call_method(Sema *s, Instance *self, const AstFunction *function, const Ar
     const Memo *memo = find_memo(s, function, self, args);
     if (memo)
         return memo->result;
-    Closure closure = {.function = function, .name = function->name.text ? function->name.text : self->decl->item->name.text,
-                       .scope = self->scope, .self = self, .file = self->decl->file};
+    Closure closure = {.function = function,
+                       .name =
+                           function->name.text ? function->name.text : self->decl->item->name.text,
+                       .scope = self->scope,
+                       .self = self,
+                       .file = self->decl->file};
     Value v = call_closure(s, &closure, args, span);
     Memo made = {.function = function, .self = self, .count = args->count, .result = v};
     made.arguments = ARENA_ARRAY(s->arena, Value, args->count ? args->count : 1);
@@ -416,13 +461,15 @@ static Value call_instance(Sema *s, Instance *self, const Args *args, Span span)
 {
     const AstFunction *function = instance_forward(self);
     if (!function) {
-        DiagItem *item = sema_error(s, ERR_E0202, span, NULL, "%s has no fn without a name to call", self->decl->item->name.text);
+        DiagItem *item = sema_error(s, ERR_E0202, span, NULL, "%s has no fn without a name to call",
+                                    self->decl->item->name.text);
         diag_note(item, self->decl->item->name.span, "declared here");
         return value_poison;
     }
     if (!self->path) {
-        DiagItem *item = sema_error(s, ERR_E0403, span, NULL, "an instance of %s that belongs to no module",
-                                    self->decl->item->name.text);
+        DiagItem *item =
+            sema_error(s, ERR_E0403, span, NULL, "an instance of %s that belongs to no module",
+                       self->decl->item->name.text);
         diag_help(item, "give it a name with let in the module, outside of its fn");
         return value_poison;
     }
@@ -441,7 +488,8 @@ Value call_value(Sema *s, const Value *callee, const Args *args, Span span, cons
         return call_builtin(s, callee->as.builtin, args, span);
     case VALUE_FN:
         if (callee->as.closure->self && callee->as.closure->function)
-            return call_method(s, callee->as.closure->self, callee->as.closure->function, args, span);
+            return call_method(s, callee->as.closure->self, callee->as.closure->function, args,
+                               span);
         return call_closure(s, callee->as.closure, args, span);
     case VALUE_INSTANCE:
         return call_instance(s, callee->as.instance, args, span);
@@ -460,8 +508,8 @@ Value call_value(Sema *s, const Value *callee, const Args *args, Span span, cons
     default:
         if (value_real(callee, &real) && s->elab->time.kind == VALUE_TENSOR && args->count == 1)
             return *callee; /* a number is the constant schedule */
-        sema_error(s, ERR_E0202, span, NULL, "%s%s%s and cannot be called", name ? name : "", name ? " is " : "",
-                   name ? value_text(s, callee) : value_text(s, callee));
+        sema_error(s, ERR_E0202, span, NULL, "%s%s%s and cannot be called", name ? name : "",
+                   name ? " is " : "", name ? value_text(s, callee) : value_text(s, callee));
         return value_poison;
     }
 }
@@ -479,8 +527,11 @@ Value eval_call(Sema *s, const AstExpr *expr, const Value *piped)
         Value v = eval_expr(s, arg->value);
         args.data[args.count++] = (Arg){arg->name.text, arg->name.span, v, arg->value->span};
     }
-    const char *name = head->kind == AST_EXPR_NAME ? head->as.name : head->kind == AST_EXPR_MEMBER ? head->as.member.name.text : NULL;
-    Span span = head->kind == AST_EXPR_NAME || head->kind == AST_EXPR_MEMBER ? head->span : expr->span;
+    const char *name = head->kind == AST_EXPR_NAME     ? head->as.name
+                       : head->kind == AST_EXPR_MEMBER ? head->as.member.name.text
+                                                       : NULL;
+    Span span =
+        head->kind == AST_EXPR_NAME || head->kind == AST_EXPR_MEMBER ? head->span : expr->span;
     if (!sema_in_std(s, span))
         s->elab->graph->span = s->at = piped ? span : expr->span;
     return call_value(s, &callee, &args, span, name);

@@ -1,8 +1,10 @@
-/* Datasets: a block becomes a DatasetPlan, and its map runs inside of every graph that uses the rows.
+/* Datasets: a block becomes a DatasetPlan, and its map runs inside of every graph that uses the
+ * rows.
  *
  *   fields = [image: u8[28, 28], label: u8]    INPUT image u8[B, 28, 28], label u8[B]
- *   fn map(image, label) -> (...) { ... }      checked for one example, then given the axis B (batch.h)
- *   let m, s = moments(x)                      STATE stat.m, stat.s in the map; a StatPlan with the graph of x for one batch */
+ *   fn map(image, label) -> (...) { ... }      checked for one example, then given the axis B
+ * (batch.h) let m, s = moments(x)                      STATE stat.m, stat.s in the map; a StatPlan
+ * with the graph of x for one batch */
 #include "compiler/sema/batch.h"
 #include "compiler/sema/builtins.h"
 
@@ -24,8 +26,8 @@ static Block as_block(const Decl *decl)
 static const struct {
     const char *name;
     SourceKind kind;
-} source_kinds[] = {{"idx", SOURCE_IDX}, {"csv", SOURCE_CSV}, {"npy", SOURCE_NPY}, {"npz", SOURCE_NPZ},
-                    {"arrays", SOURCE_ARRAYS}, {"host", SOURCE_HOST}};
+} source_kinds[] = {{"idx", SOURCE_IDX}, {"csv", SOURCE_CSV},       {"npy", SOURCE_NPY},
+                    {"npz", SOURCE_NPZ}, {"arrays", SOURCE_ARRAYS}, {"host", SOURCE_HOST}};
 
 enum { SOURCE_KINDS = sizeof source_kinds / sizeof *source_kinds, SITES_PER_SOURCE = 4096 };
 
@@ -35,15 +37,18 @@ static bool source_kind(Sema *s, const AstExpr *expr, SourceKind *kind)
     const AstExpr *head = expr->kind == AST_EXPR_CALL ? expr->as.call.callee : expr;
     for (int i = 0; i < SOURCE_KINDS; i++) {
         names[i] = source_kinds[i].name;
-        if (expr->kind == AST_EXPR_CALL && head->kind == AST_EXPR_NAME && strcmp(head->as.name, names[i]) == 0) {
+        if (expr->kind == AST_EXPR_CALL && head->kind == AST_EXPR_NAME &&
+            strcmp(head->as.name, names[i]) == 0) {
             *kind = source_kinds[i].kind;
             return true;
         }
     }
     if (head->kind == AST_EXPR_NAME && expr->kind == AST_EXPR_CALL)
-        sema_unknown(s, ERR_E0100, head->span, "there is no source", head->as.name, names, SOURCE_KINDS);
+        sema_unknown(s, ERR_E0100, head->span, "there is no source", head->as.name, names,
+                     SOURCE_KINDS);
     else
-        sema_error(s, ERR_E0200, expr->span, NULL, "a source is written idx(...), csv(...), npy(...), npz(...) or arrays(...)");
+        sema_error(s, ERR_E0200, expr->span, NULL,
+                   "a source is written idx(...), csv(...), npy(...), npz(...) or arrays(...)");
     return false;
 }
 
@@ -65,7 +70,8 @@ static bool file_argument(Sema *s, const AstArgument *written, Scope *scope, Sou
     return want_real(s, &v, written->value->span, "an argument of a source", &out->number);
 }
 
-static bool known_argument(Sema *s, SourceKind kind, const DatasetPlan *plan, const AstArgument *written)
+static bool known_argument(Sema *s, SourceKind kind, const DatasetPlan *plan,
+                           const AstArgument *written)
 {
     VEC(const char *) names = {0};
     const char *name = written->name.text;
@@ -73,7 +79,8 @@ static bool known_argument(Sema *s, SourceKind kind, const DatasetPlan *plan, co
     for (uint32_t i = 0; i < plan->fields.count; i++) {
         const char *field = plan->fields.data[i].name;
         vec_push(s->arena, &names, field);
-        bool plural = strlen(field) + 1 == length && strncmp(field, name, length - 1) == 0 && name[length - 1] == 's';
+        bool plural = strlen(field) + 1 == length && strncmp(field, name, length - 1) == 0 &&
+                      name[length - 1] == 's';
         if (!name || strcmp(field, name) == 0 || plural)
             return true;
     }
@@ -83,7 +90,8 @@ static bool known_argument(Sema *s, SourceKind kind, const DatasetPlan *plan, co
         if (strcmp(name, "header") == 0 || strcmp(name, "separator") == 0)
             return true;
     }
-    sema_unknown(s, ERR_E0105, written->name.span, "the dataset has no field", name, names.data, names.count);
+    sema_unknown(s, ERR_E0105, written->name.span, "the dataset has no field", name, names.data,
+                 names.count);
     return false;
 }
 
@@ -124,16 +132,19 @@ static Type row_type(const Type *type)
 }
 
 /* One column: its rows agree with the others', its rows' type with the field's. */
-static bool array_column(Sema *s, DatasetPlan *plan, SourcePlan *source, bool declared, const AstArgument *written, Node *node)
+static bool array_column(Sema *s, DatasetPlan *plan, SourcePlan *source, bool declared,
+                         const AstArgument *written, Node *node)
 {
     int64_t rows;
     Span span = written->value->span;
     if (node->type.rank == 0 || !dim_is_const(node->type.dims[0], &rows) || rows < 1) {
-        sema_error(s, ERR_E0605, span, NULL, "a column needs rows, and this is %s", type_text(s, &node->type));
+        sema_error(s, ERR_E0605, span, NULL, "a column needs rows, and this is %s",
+                   type_text(s, &node->type));
         return false;
     }
     if (source->rows && source->rows != rows) {
-        sema_error(s, ERR_E0606, span, NULL, "%lld rows here and %lld in the columns before", (long long)rows, (long long)source->rows);
+        sema_error(s, ERR_E0606, span, NULL, "%lld rows here and %lld in the columns before",
+                   (long long)rows, (long long)source->rows);
         return false;
     }
     source->rows = rows;
@@ -143,12 +154,13 @@ static bool array_column(Sema *s, DatasetPlan *plan, SourcePlan *source, bool de
         FieldPlan made = {.name = written->name.text, .row = row, .span = written->name.span};
         vec_push(s->arena, &plan->fields, made);
     } else if (!field) {
-        sema_error(s, ERR_E0105, written->name.span, NULL, "the dataset has no field %s", written->name.text);
+        sema_error(s, ERR_E0105, written->name.span, NULL, "the dataset has no field %s",
+                   written->name.text);
         return false;
     } else if (!type_equal(&field->row, &row)) {
-        DiagItem *item = sema_error(s, field->row.dtype != row.dtype ? ERR_E0604 : ERR_E0605, span, NULL,
-                                    "the field %s is %s, and the rows here are %s", field->name, type_text(s, &field->row),
-                                    type_text(s, &row));
+        DiagItem *item = sema_error(s, field->row.dtype != row.dtype ? ERR_E0604 : ERR_E0605, span,
+                                    NULL, "the field %s is %s, and the rows here are %s",
+                                    field->name, type_text(s, &field->row), type_text(s, &row));
         diag_note(item, field->span, "declared here");
         return false;
     }
@@ -156,7 +168,8 @@ static bool array_column(Sema *s, DatasetPlan *plan, SourcePlan *source, bool de
     return true;
 }
 
-static bool arrays_source(Sema *s, Work *work, const AstExpr *expr, uint32_t role, SourcePlan *source)
+static bool arrays_source(Sema *s, Work *work, const AstExpr *expr, uint32_t role,
+                          SourcePlan *source)
 {
     DatasetPlan *plan = &work->plan;
     bool declared = plan->fields.count > 0, ok = true;
@@ -164,14 +177,16 @@ static bool arrays_source(Sema *s, Work *work, const AstExpr *expr, uint32_t rol
     s->elab = elab_new(s, "arrays", false);
     Scope *scope = scope_new(s, work->decl->file->scope);
     plain_lets(s, work->decl, scope);
-    s->elab->ordinal = SITES_PER_SOURCE * (role + 1); /* test rows are not the training rows again */
+    s->elab->ordinal =
+        SITES_PER_SOURCE * (role + 1); /* test rows are not the training rows again */
     const AstArguments *arguments = &expr->as.call.arguments;
     for (uint32_t i = 0; i < arguments->count; i++) {
         const AstArgument *written = &arguments->data[i];
         Value v = eval_in(s, scope, written->value);
         Node *node;
         if (!written->name.text) {
-            sema_error(s, ERR_E0201, written->span, NULL, "columns are given by name: arrays(x=..., y=...)");
+            sema_error(s, ERR_E0201, written->span, NULL,
+                       "columns are given by name: arrays(x=..., y=...)");
             ok = false;
         } else if (strcmp(written->name.text, "seed") == 0 && !find_field(plan, "seed")) {
             ok &= want_int(s, &v, written->value->span, "seed", &plan->arrays_seed);
@@ -184,13 +199,15 @@ static bool arrays_source(Sema *s, Work *work, const AstExpr *expr, uint32_t rol
     s->elab = outer;
     for (uint32_t i = 0; ok && i < plan->fields.count; i++)
         if (!graph_root_find(source->arrays, ROOT_OUTPUT, plan->fields.data[i].name)) {
-            sema_error(s, ERR_E0402, expr->span, NULL, "the field %s has no column here", plan->fields.data[i].name);
+            sema_error(s, ERR_E0402, expr->span, NULL, "the field %s has no column here",
+                       plan->fields.data[i].name);
             ok = false;
         }
     return ok;
 }
 
-static bool read_source(Sema *s, Work *work, const char *key, uint32_t role, bool *has, SourcePlan *source)
+static bool read_source(Sema *s, Work *work, const char *key, uint32_t role, bool *has,
+                        SourcePlan *source)
 {
     Block block = as_block(work->decl);
     const AstExpr *expr = block_value(s, &block, key, &source->span);
@@ -203,7 +220,8 @@ static bool read_source(Sema *s, Work *work, const char *key, uint32_t role, boo
         return arrays_source(s, work, expr, role, source);
     bool ok = true;
     if (work->plan.fields.count == 0) {
-        sema_error(s, ERR_E0402, expr->span, NULL, "a dataset of files needs fields = [name: type, ...]");
+        sema_error(s, ERR_E0402, expr->span, NULL,
+                   "a dataset of files needs fields = [name: type, ...]");
         return false;
     }
     for (uint32_t i = 0; i < expr->as.call.arguments.count; i++) {
@@ -230,7 +248,8 @@ static bool read_category(Sema *s, const AstType *type, FieldPlan *field)
             return false;
         for (uint32_t k = 0; k < i; k++)
             if (strcmp(words[k], words[i]) == 0) {
-                sema_error(s, ERR_E0206, arguments->data[i].span, NULL, "the category \"%s\" is given twice", words[i]);
+                sema_error(s, ERR_E0206, arguments->data[i].span, NULL,
+                           "the category \"%s\" is given twice", words[i]);
                 return false;
             }
     }
@@ -246,7 +265,8 @@ static bool read_field(Sema *s, const AstExpr *expr, FieldPlan *field)
     const AstType *type = expr->as.field.type;
     *field = (FieldPlan){.name = expr->as.field.name.text, .span = expr->span};
     if (strcmp(field->name, "step") == 0 || strcmp(field->name, "total_steps") == 0) {
-        sema_error(s, ERR_E0409, expr->as.field.name.span, NULL, "a field cannot be called %s: it is the name of a number of the run",
+        sema_error(s, ERR_E0409, expr->as.field.name.span, NULL,
+                   "a field cannot be called %s: it is the name of a number of the run",
                    field->name);
         return false;
     }
@@ -285,7 +305,8 @@ static bool read_fields(Sema *s, Work *work)
             sema_error(s, ERR_E0200, entry->span, NULL, "a field is written name: type");
             ok = false;
         } else if (find_field(&work->plan, entry->as.field.name.text)) {
-            sema_error(s, ERR_E0101, entry->as.field.name.span, NULL, "the field %s is declared twice", entry->as.field.name.text);
+            sema_error(s, ERR_E0101, entry->as.field.name.span, NULL,
+                       "the field %s is declared twice", entry->as.field.name.text);
             ok = false;
         } else if (read_field(s, entry, &field))
             vec_push(s->arena, &work->plan.fields, field);
@@ -330,14 +351,15 @@ static bool read_split(Sema *s, Work *work)
         const char **names = ARENA_ARRAY(s->arena, const char *, plan->fields.count + 1);
         for (uint32_t i = 0; i < plan->fields.count; i++)
             names[i] = plan->fields.data[i].name;
-        sema_unknown(s, ERR_E0100, stratify->span, "the dataset has no field", name, names, plan->fields.count);
+        sema_unknown(s, ERR_E0100, stratify->span, "the dataset has no field", name, names,
+                     plan->fields.count);
         return false;
     }
     plan->stratify = field->name;
     if (field->row.rank == 0 && !dtype_is_float(field->row.dtype))
         return ok;
-    sema_error(s, ERR_E0616, stratify->span, NULL, "stratify needs an integer column, and %s is %s", field->name,
-               type_text(s, &field->row));
+    sema_error(s, ERR_E0616, stratify->span, NULL, "stratify needs an integer column, and %s is %s",
+               field->name, type_text(s, &field->row));
     return false;
 }
 
@@ -354,7 +376,8 @@ static void declare_fields(Sema *s, const DatasetPlan *plan, Scope *scope, const
         }
         s->elab->graph->span = field->span;
         Node *leaf = build_leaf(s->elab->graph, OP_INPUT, field->name, type);
-        scope_put(s, scope, field->name, field->span, BIND_ARGUMENT, value_tensor(leaf, field->span));
+        scope_put(s, scope, field->name, field->span, BIND_ARGUMENT,
+                  value_tensor(leaf, field->span));
     }
 }
 
@@ -366,7 +389,8 @@ static const Dim *batch_symbol(Sema *s)
 /* Reached when moments stands anywhere but at the right of a dataset's let. */
 Value builtin_moments(Sema *s, BuiltinCall *call)
 {
-    sema_error(s, ERR_E0403, call->span, NULL, "moments stands in a dataset only: let m, s = moments(x)");
+    sema_error(s, ERR_E0403, call->span, NULL,
+               "moments stands in a dataset only: let m, s = moments(x)");
     return value_poison;
 }
 
@@ -390,14 +414,16 @@ static bool stat_graph(Sema *s, Work *work, const AstExpr *expr, StatPlan *stat)
     Node *x = NULL, *batched = NULL;
     bool ok = v.kind == VALUE_TENSOR;
     if (!ok && v.kind != VALUE_POISON)
-        sema_error(s, ERR_E0200, expr->span, NULL, "moments needs a value of a row, and this is %s", value_text(s, &v));
+        sema_error(s, ERR_E0200, expr->span, NULL, "moments needs a value of a row, and this is %s",
+                   value_text(s, &v));
     if (ok) {
         x = build_convert(one->graph, v.as.node, DT_F64);
         stat->type = x->type;
         stat->type.dtype = sema_float(s);
         const char *failed = batch_into(one->graph, all->graph, batch_symbol(s), &x, 1, &batched);
         if (failed)
-            sema_error(s, ERR_E0903, expr->span, NULL, "this cannot be computed for a batch: %s", failed);
+            sema_error(s, ERR_E0903, expr->span, NULL, "this cannot be computed for a batch: %s",
+                       failed);
         ok = !failed;
     }
     s->elab = outer;
@@ -417,9 +443,10 @@ static bool read_stats(Sema *s, Work *work)
         const AstLet *let = &members->data[i]->as.let;
         const AstPattern *pattern = let->pattern;
         StatPlan stat = {.span = let->value->span};
-        if (!pattern->is_tuple || pattern->entries.count != 2 || pattern->entries.data[0]->is_tuple ||
-            pattern->entries.data[1]->is_tuple) {
-            sema_error(s, ERR_E0201, pattern->span, NULL, "moments gives two values: let m, s = moments(x)");
+        if (!pattern->is_tuple || pattern->entries.count != 2 ||
+            pattern->entries.data[0]->is_tuple || pattern->entries.data[1]->is_tuple) {
+            sema_error(s, ERR_E0201, pattern->span, NULL,
+                       "moments gives two values: let m, s = moments(x)");
             ok = false;
             continue;
         }
@@ -441,7 +468,8 @@ static void declare_stats(Sema *s, const DatasetPlan *plan, Scope *scope)
         const char *names[2] = {stat->mean, stat->deviation};
         for (int k = 0; k < 2; k++) {
             Node *leaf = build_leaf(s->elab->graph, OP_STATE, names[k], stat->type);
-            scope_put(s, scope, names[k] + strlen("stat."), stat->span, BIND_MEMBER, value_tensor(leaf, stat->span));
+            scope_put(s, scope, names[k] + strlen("stat."), stat->span, BIND_MEMBER,
+                      value_tensor(leaf, stat->span));
         }
     }
 }
@@ -451,7 +479,8 @@ void dataset_tensors(Sema *s, Decl *decl, TensorSpecs *tensors)
     const DatasetPlan *plan = decl->plan;
     for (uint32_t i = 0; i < plan->stats.count; i++) {
         const StatPlan *stat = &plan->stats.data[i];
-        TensorSpec mean = {.name = stat->mean, .role = TENSOR_STAT, .type = stat->type, .span = stat->span};
+        TensorSpec mean = {
+            .name = stat->mean, .role = TENSOR_STAT, .type = stat->type, .span = stat->span};
         TensorSpec deviation = mean;
         deviation.name = stat->deviation;
         deviation.init.a = 1;
@@ -463,7 +492,8 @@ void dataset_tensors(Sema *s, Decl *decl, TensorSpecs *tensors)
 /* ---- The map ---- */
 
 /* The map of one example: its results by name, as nodes of the current graph. */
-static bool run_map(Sema *s, Work *work, const AstFunction *map, Value *results, const char **names, uint32_t *count)
+static bool run_map(Sema *s, Work *work, const AstFunction *map, Value *results, const char **names,
+                    uint32_t *count)
 {
     Scope *scope = scope_new(s, work->decl->file->scope);
     Scope *rows = scope_new(s, scope);
@@ -478,7 +508,8 @@ static bool run_map(Sema *s, Work *work, const AstFunction *map, Value *results,
         AstName name = map->parameters.data[i].name;
         Binding *field = scope_find_local(rows, name.text);
         if (!field) {
-            sema_unknown(s, ERR_E0100, name.span, "the dataset has no field", name.text, fields, work->plan.fields.count);
+            sema_unknown(s, ERR_E0100, name.span, "the dataset has no field", name.text, fields,
+                         work->plan.fields.count);
             return false;
         }
         args.data[i] = (Arg){.value = field->value, .span = name.span};
@@ -490,14 +521,17 @@ static bool run_map(Sema *s, Work *work, const AstFunction *map, Value *results,
     *count = v.kind == VALUE_TUPLE ? v.as.list->count : 1;
     const char *const *given = v.kind == VALUE_TUPLE ? v.as.list->names : NULL;
     if (!given && *count != map->parameters.count) {
-        DiagItem *item = sema_error(s, ERR_E0207, map->header, NULL, "map takes %u fields and gives %u values",
-                                    map->parameters.count, *count);
+        DiagItem *item =
+            sema_error(s, ERR_E0207, map->header, NULL, "map takes %u fields and gives %u values",
+                       map->parameters.count, *count);
         diag_help(item, "name the results: -> (x: f32[3], y: i32)");
         return false;
     }
     for (uint32_t i = 0; i < *count; i++) {
         results[i] = v.kind == VALUE_TUPLE ? v.as.list->items[i] : v;
-        names[i] = given && given[i] ? given[i] : i < map->parameters.count ? map->parameters.data[i].name.text : "?";
+        names[i] = given && given[i]           ? given[i]
+                   : i < map->parameters.count ? map->parameters.data[i].name.text
+                                               : "?";
     }
     return true;
 }
@@ -522,11 +556,13 @@ static bool map_into(Sema *s, Work *work, const AstFunction *map, const Dim *bat
         ok = wanted[i] != NULL;
     }
     s->elab = outer;
-    const char *failed = ok ? batch_into(one->graph, outer->graph, batch, wanted, count, batched) : NULL;
+    const char *failed =
+        ok ? batch_into(one->graph, outer->graph, batch, wanted, count, batched) : NULL;
     if (failed)
         sema_error(s, ERR_E0903, map->header, NULL, "this map cannot run on a batch: %s", failed);
     for (uint32_t i = 0; ok && !failed && i < count; i++)
-        scope_put(s, scope, names[i], map->header, BIND_ARGUMENT, value_tensor(batched[i], results[i].span));
+        scope_put(s, scope, names[i], map->header, BIND_ARGUMENT,
+                  value_tensor(batched[i], results[i].span));
     return ok && !failed;
 }
 
@@ -556,7 +592,8 @@ static void check_functions(Sema *s, const Decl *decl)
             continue;
         const char *name = member->as.function.name.text;
         if (!name || strcmp(name, "map") != 0)
-            sema_unknown(s, ERR_E0400, member->as.function.header, "a dataset has no fn", name ? name : "without a name", known, 1);
+            sema_unknown(s, ERR_E0400, member->as.function.header, "a dataset has no fn",
+                         name ? name : "without a name", known, 1);
     }
 }
 
@@ -579,7 +616,8 @@ DatasetPlan *dataset_plan(Sema *s, Decl *decl)
     s->elab = &s->constants;
     block_check(s, &block, known);
     check_functions(s, decl);
-    bool ok = read_fields(s, work) && read_source(s, work, "source", 0, &plan->has_source, &plan->source) &&
+    bool ok = read_fields(s, work) &&
+              read_source(s, work, "source", 0, &plan->has_source, &plan->source) &&
               read_source(s, work, "test", 1, &plan->has_test, &plan->test) &&
               read_source(s, work, "valid", 2, &plan->has_valid, &plan->valid);
     if (ok && !plan->has_source) {

@@ -1,7 +1,8 @@
 /* Declarations applied to arguments: schedules, initialisers, optimizers, metrics.
  *
- *   cosine(1e-3, warmup=500)   an Applied: the declaration and a scope with lr and warmup; called as lr(t) in an optimizer
- *   kaiming_uniform(sqrt(5))   runs at once, with fan_in and fan_out of the param it is written at, and gives an InitSpec */
+ *   cosine(1e-3, warmup=500)   an Applied: the declaration and a scope with lr and warmup; called
+ * as lr(t) in an optimizer kaiming_uniform(sqrt(5))   runs at once, with fan_in and fan_out of the
+ * param it is written at, and gives an InitSpec */
 #include "compiler/sema/internal.h"
 
 #include <math.h>
@@ -20,8 +21,8 @@ Value apply_decl(Sema *s, Decl *decl, ValueKind kind, const Args *args, Span spa
     applied->span = sema_user_span(s, span);
     Span declared = decl->file->in_std ? (Span){0, 0, 0} : item->as.declaration.header;
     decl->used = true;
-    if (!bind_parameters(s, item->name.text, span, &item->as.declaration.parameters, args, applied->scope, applied->scope,
-                         declared))
+    if (!bind_parameters(s, item->name.text, span, &item->as.declaration.parameters, args,
+                         applied->scope, applied->scope, declared))
         return value_poison;
     return (Value){.kind = kind, .span = span, .as.applied = applied};
 }
@@ -47,9 +48,10 @@ bool value_to_schedule(Sema *s, const Value *v, Value *out)
 Value schedule_binary(Sema *s, AstBinary op, const Value *a, const Value *b, Span span)
 {
     Value x, y;
-    if (!value_to_schedule(s, a, &x) || !value_to_schedule(s, b, &y) || op < AST_ADD || op > AST_DIV) {
-        sema_error(s, ERR_E0204, span, NULL, "%s is not defined for %s and %s", ast_binary_text(op), value_text(s, a),
-                   value_text(s, b));
+    if (!value_to_schedule(s, a, &x) || !value_to_schedule(s, b, &y) || op < AST_ADD ||
+        op > AST_DIV) {
+        sema_error(s, ERR_E0204, span, NULL, "%s is not defined for %s and %s", ast_binary_text(op),
+                   value_text(s, a), value_text(s, b));
         return value_poison;
     }
     Applied *joined = ARENA_NEW(s->arena, Applied);
@@ -64,14 +66,16 @@ Value call_schedule(Sema *s, Applied *schedule, const Args *args, Span span)
         return value_poison;
     }
     if (schedule->left) {
-        Value a = call_schedule(s, schedule->left, args, span), b = call_schedule(s, schedule->right, args, span);
+        Value a = call_schedule(s, schedule->left, args, span),
+              b = call_schedule(s, schedule->right, args, span);
         return eval_binary(s, (AstBinary)schedule->op, &a, &b, span);
     }
     if (!schedule->decl)
         return value_float(schedule->constant, span);
     const AstFunction *function = decl_function(schedule->decl, NULL);
     if (!function) {
-        sema_error(s, ERR_E0402, schedule->decl->item->name.span, NULL, "a schedule needs fn (t) { ... }");
+        sema_error(s, ERR_E0402, schedule->decl->item->name.span, NULL,
+                   "a schedule needs fn (t) { ... }");
         return value_poison;
     }
     const AstMembers *members = &schedule->decl->item->as.declaration.members;
@@ -80,15 +84,19 @@ Value call_schedule(Sema *s, Applied *schedule, const Args *args, Span span)
     for (uint32_t i = 0; i < members->count; i++)
         if (members->data[i]->kind == AST_MEMBER_LET)
             eval_let(s, &members->data[i]->as.let, BIND_LET);
-    Closure closure = {.function = function, .name = schedule->decl->item->name.text, .scope = s->scope,
+    Closure closure = {.function = function,
+                       .name = schedule->decl->item->name.text,
+                       .scope = s->scope,
                        .file = schedule->decl->file};
     s->scope = outer;
     Value v = call_closure(s, &closure, args, span);
-    if (v.kind == VALUE_TENSOR && v.as.node->type.rank == 0 && dtype_is_float(v.as.node->type.dtype)) {
+    if (v.kind == VALUE_TENSOR && v.as.node->type.rank == 0 &&
+        dtype_is_float(v.as.node->type.dtype)) {
         v.as.node = build_convert(s->elab->graph, v.as.node, DT_F64);
         v.weak = true;
     } else if (v.kind != VALUE_POISON && !value_is_constant(&v)) {
-        sema_error(s, ERR_E0207, function->header, NULL, "a schedule gives one number, and this one gives %s", value_text(s, &v));
+        sema_error(s, ERR_E0207, function->header, NULL,
+                   "a schedule gives one number, and this one gives %s", value_text(s, &v));
         return value_poison;
     }
     return v;
@@ -99,8 +107,9 @@ Value call_schedule(Sema *s, Applied *schedule, const Args *args, Span span)
 static bool fans(Sema *s, const Type *type, Span span, const Dim **in, const Dim **out)
 {
     if (!type || type->rank < 2) {
-        sema_error(s, ERR_E0410, span, NULL, type ? "fan_in and fan_out need at least two axes, and this is %s"
-                                                  : "fan_in and fan_out exist at a param only%s",
+        sema_error(s, ERR_E0410, span, NULL,
+                   type ? "fan_in and fan_out need at least two axes, and this is %s"
+                        : "fan_in and fan_out exist at a param only%s",
                    type ? type_text(s, type) : "");
         return false;
     }
@@ -114,7 +123,8 @@ static bool mentions(const AstBlock *block, const char *name, Sema *s)
 {
     size_t length;
     const char *text = source_text(s->map, block->span.file, &length);
-    char *body = arena_substring(s->arena, text + block->span.begin, block->span.end - block->span.begin);
+    char *body =
+        arena_substring(s->arena, text + block->span.begin, block->span.end - block->span.begin);
     return strstr(body, name) != NULL;
 }
 
@@ -136,12 +146,14 @@ Value call_init(Sema *s, Decl *decl, const Args *args, Span span)
             dims.as.list->items[i] = value_int(s->init_type->dims[i], span);
         scope_put(s, scope, "dims", span, BIND_ARGUMENT, dims);
     }
-    Closure closure = {.function = function, .name = decl->item->name.text, .scope = scope, .file = decl->file};
+    Closure closure = {
+        .function = function, .name = decl->item->name.text, .scope = scope, .file = decl->file};
     Value v = call_closure(s, &closure, args, span);
     double real;
     if (v.kind == VALUE_INIT || v.kind == VALUE_POISON || value_real(&v, &real))
         return v;
-    sema_error(s, ERR_E0207, span, NULL, "the initialiser %s ends with %s instead of uniform(), normal() or the like",
+    sema_error(s, ERR_E0207, span, NULL,
+               "the initialiser %s ends with %s instead of uniform(), normal() or the like",
                decl->item->name.text, value_text(s, &v));
     return value_poison;
 }
@@ -150,7 +162,8 @@ static bool init_fits(Sema *s, const InitSpec *init, const Type *type, Span span
 {
     bool matrix = init->kind == INIT_ORTHOGONAL || init->kind == INIT_EYE;
     if (matrix && type->rank < 2) {
-        sema_error(s, ERR_E0410, span, NULL, "this initialiser needs at least two axes, and this is %s", type_text(s, type));
+        sema_error(s, ERR_E0410, span, NULL,
+                   "this initialiser needs at least two axes, and this is %s", type_text(s, type));
         return false;
     }
     if (init->kind != INIT_CONSTANT && !dtype_is_float(type->dtype)) {
@@ -166,14 +179,16 @@ static bool init_fits(Sema *s, const InitSpec *init, const Type *type, Span span
 static bool init_of_node(Sema *s, const Node *node, const Type *type, Span span, InitSpec *out)
 {
     Type both;
-    if (node->op != OP_CONST || node->type.dtype != type->dtype || !broadcast_shapes(s, &node->type, type, &both) ||
-        both.rank != type->rank) {
-        sema_error(s, ERR_E0410, span, NULL, "%s cannot begin with %s: a number, an initialiser or zeros(...) is needed",
+    if (node->op != OP_CONST || node->type.dtype != type->dtype ||
+        !broadcast_shapes(s, &node->type, type, &both) || both.rank != type->rank) {
+        sema_error(s, ERR_E0410, span, NULL,
+                   "%s cannot begin with %s: a number, an initialiser or zeros(...) is needed",
                    type_text(s, type), type_text(s, &node->type));
         return false;
     }
     bool real = dtype_is_float(node->type.dtype);
-    *out = (InitSpec){INIT_CONSTANT, real ? node->attr.constant.value.f : (double)node->attr.constant.value.i, 0};
+    *out = (InitSpec){INIT_CONSTANT,
+                      real ? node->attr.constant.value.f : (double)node->attr.constant.value.i, 0};
     return true;
 }
 
@@ -188,12 +203,14 @@ bool init_of_value(Sema *s, const Value *v, const Type *type, Span span, InitSpe
         *out = *v->as.init;
     } else if (v->kind == VALUE_BOOL && type->dtype == DT_BOOL) {
         *out = (InitSpec){INIT_CONSTANT, v->as.boolean, 0};
-    } else if (value_real(v, &real) && type->dtype != DT_BOOL && (v->kind == VALUE_INT || dtype_is_float(type->dtype))) {
+    } else if (value_real(v, &real) && type->dtype != DT_BOOL &&
+               (v->kind == VALUE_INT || dtype_is_float(type->dtype))) {
         *out = (InitSpec){INIT_CONSTANT, real, 0};
     } else if (v->kind == VALUE_INT && s->elab->generic) {
         *out = (InitSpec){INIT_CONSTANT, 0, 0};
     } else {
-        sema_error(s, ERR_E0410, span, NULL, "%s cannot begin with %s", type_text(s, type), value_text(s, v));
+        sema_error(s, ERR_E0410, span, NULL, "%s cannot begin with %s", type_text(s, type),
+                   value_text(s, v));
         return false;
     }
     return init_fits(s, out, type, span);
@@ -213,18 +230,21 @@ Instance *owner_new(Sema *s, const Applied *applied, const char *path, const cha
     return self;
 }
 
-static uint32_t add_state(Sema *s, const Instance *self, const Slot *slot, TensorRole role, TensorSpecs *tensors)
+static uint32_t add_state(Sema *s, const Instance *self, const Slot *slot, TensorRole role,
+                          TensorSpecs *tensors)
 {
     const char *name = slot_name(s, self, slot);
     for (uint32_t i = 0; i < tensors->count; i++)
         if (strcmp(tensors->data[i].name, name) == 0)
             return i;
-    TensorSpec spec = {.name = name, .role = role, .type = slot->type, .init = slot->init, .span = slot->span};
+    TensorSpec spec = {
+        .name = name, .role = role, .type = slot->type, .init = slot->init, .span = slot->span};
     vec_push(s->arena, tensors, spec);
     return tensors->count - 1;
 }
 
-void owner_states(Sema *s, const Instance *self, TensorRole role, TensorSpecs *tensors, uint32_t *first)
+void owner_states(Sema *s, const Instance *self, TensorRole role, TensorSpecs *tensors,
+                  uint32_t *first)
 {
     for (uint32_t i = 0; i < self->slots.count; i++) {
         uint32_t index = add_state(s, self, &self->slots.data[i], role, tensors);
@@ -233,15 +253,20 @@ void owner_states(Sema *s, const Instance *self, TensorRole role, TensorSpecs *t
     }
 }
 
-static Value run_update(Sema *s, Instance *self, const AstFunction *function, const Value *values, Span span)
+static Value run_update(Sema *s, Instance *self, const AstFunction *function, const Value *values,
+                        Span span)
 {
-    Frame frame = {.parent = s->frame, .name = self->decl->item->name.text, .call = span, .in_std = self->decl->file->in_std,
+    Frame frame = {.parent = s->frame,
+                   .name = self->decl->item->name.text,
+                   .call = span,
+                   .in_std = self->decl->file->in_std,
                    .ellipsis_rank = -1};
     Scope *scope = scope_new(s, self->scope);
     scope->is_function = true;
     const AstParameters *params = &function->parameters;
     for (uint32_t i = 0; i < params->count; i++)
-        scope_put(s, scope, params->data[i].name.text, params->data[i].name.span, i == 0 ? BIND_LET : BIND_ARGUMENT, values[i]);
+        scope_put(s, scope, params->data[i].name.text, params->data[i].name.span,
+                  i == 0 ? BIND_LET : BIND_ARGUMENT, values[i]);
     s->frame = &frame;
     Scope *outer = s->scope;
     eval_block(s, &function->body, scope);
@@ -254,8 +279,8 @@ static Value run_update(Sema *s, Instance *self, const AstFunction *function, co
     return next;
 }
 
-static bool step_param(Sema *s, Applied *optimizer, const AstFunction *function, TensorSpecs *tensors, Node *p, Node *g,
-                       const TensorSpec *spec)
+static bool step_param(Sema *s, Applied *optimizer, const AstFunction *function,
+                       TensorSpecs *tensors, Node *p, Node *g, const TensorSpec *spec)
 {
     Instance *self = owner_new(s, optimizer, "optim", spec->name);
     Value values[3] = {value_tensor(p, spec->span), value_tensor(g, spec->span), s->elab->time};
@@ -274,12 +299,13 @@ static bool step_param(Sema *s, Applied *optimizer, const AstFunction *function,
     return diag_error_count(s->diag) == errors && next.kind == VALUE_TENSOR;
 }
 
-bool optimizer_step(Sema *s, Applied *optimizer, TensorSpecs *tensors, Node *const *params, Node *const *gradients,
-                    const uint32_t *indices, uint32_t count)
+bool optimizer_step(Sema *s, Applied *optimizer, TensorSpecs *tensors, Node *const *params,
+                    Node *const *gradients, const uint32_t *indices, uint32_t count)
 {
     const AstFunction *function = decl_function(optimizer->decl, "update");
     if (!function || function->parameters.count != 3) {
-        sema_error(s, ERR_E0402, optimizer->decl->item->name.span, NULL, "an optimizer needs fn update(p, g, t) { ... }");
+        sema_error(s, ERR_E0402, optimizer->decl->item->name.span, NULL,
+                   "an optimizer needs fn update(p, g, t) { ... }");
         return false;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -294,7 +320,8 @@ bool optimizer_step(Sema *s, Applied *optimizer, TensorSpecs *tensors, Node *con
         rate = call_schedule(s, rate.as.applied, &args, optimizer->span);
         Node *node = value_node(s, &rate, DT_F64, optimizer->span);
         if (node)
-            graph_root(s->elab->graph, ROOT_OUTPUT, "lr", build_convert(s->elab->graph, node, DT_F64));
+            graph_root(s->elab->graph, ROOT_OUTPUT, "lr",
+                       build_convert(s->elab->graph, node, DT_F64));
     }
     return true;
 }

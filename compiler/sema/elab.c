@@ -1,4 +1,5 @@
-/* The graph being built and what belongs to it: the newest values of states, checks of sizes, sites of random numbers. */
+/* The graph being built and what belongs to it: the newest values of states, checks of sizes, sites
+ * of random numbers. */
 #include "compiler/sema/internal.h"
 #include "runtime/base/rng.h"
 
@@ -45,6 +46,7 @@ void elab_check_dims(Sema *s, const Dim *left, const Dim *right, Span span, cons
 
 uint32_t site_of(Sema *s)
 {
-    uint64_t key[2] = {s->frame ? s->frame->site : 0, s->frame ? ++s->frame->ordinal : ++s->elab->ordinal};
+    uint64_t key[2] = {s->frame ? s->frame->site : 0,
+                       s->frame ? ++s->frame->ordinal : ++s->elab->ordinal};
     return (uint32_t)rng_hash(key, sizeof key, 3);
 }

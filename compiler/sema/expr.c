@@ -1,5 +1,6 @@
-/* Expressions: one small function per kind, found in a table. The result is a Value; operations on tensors add nodes to the
- * current graph (s->elab), whose span is the innermost place in the user's text. */
+/* Expressions: one small function per kind, found in a table. The result is a Value; operations on
+ * tensors add nodes to the current graph (s->elab), whose span is the innermost place in the user's
+ * text. */
 #include "compiler/sema/internal.h"
 
 #include <string.h>
@@ -12,10 +13,14 @@ static const char *beyond_bounds(const Sema *s)
     if (s->elab->graph->nodes.count > LIMIT_NODES)
         return arena_format(s->arena, "the graph grows beyond %d operations here", LIMIT_NODES);
     if (s->nesting > LIMIT_NESTING)
-        return arena_format(s->arena, "expressions are nested more than %d deep here, through all calls", LIMIT_NESTING);
+        return arena_format(s->arena,
+                            "expressions are nested more than %d deep here, through all calls",
+                            LIMIT_NESTING);
     if (s->work > LIMIT_WORK)
-        return arena_format(s->arena, "expanding this program takes more than %d steps", LIMIT_WORK);
-    return arena_used(s->arena) > LIMIT_MEMORY ? "expanding this program takes too much memory" : NULL;
+        return arena_format(s->arena, "expanding this program takes more than %d steps",
+                            LIMIT_WORK);
+    return arena_used(s->arena) > LIMIT_MEMORY ? "expanding this program takes too much memory"
+                                               : NULL;
 }
 
 bool sema_step(Sema *s, Span span)
@@ -37,7 +42,8 @@ static Value const_value(Sema *s, Decl *decl)
         return decl->value;
     const AstItem *item = decl->item;
     if (decl->state == DECL_BUSY) {
-        sema_error(s, ERR_E0407, item->name.span, NULL, "the constant %s is computed from itself", item->name.text);
+        sema_error(s, ERR_E0407, item->name.span, NULL, "the constant %s is computed from itself",
+                   item->name.text);
         decl->value = value_poison;
         return value_poison;
     }
@@ -46,13 +52,17 @@ static Value const_value(Sema *s, Decl *decl)
     s->elab = &s->constants;
     Value v = eval_in(s, decl->file->scope, item->as.constant.value);
     if (item->as.constant.type) {
-        Unify u = {.callee = item->name.text, .call = item->name.span, .scope = scope_new(s, decl->file->scope)};
-        if (!unify_value(s, &u, item->as.constant.type, item->name.text, item->as.constant.value->span, &v, true))
+        Unify u = {.callee = item->name.text,
+                   .call = item->name.span,
+                   .scope = scope_new(s, decl->file->scope)};
+        if (!unify_value(s, &u, item->as.constant.type, item->name.text,
+                         item->as.constant.value->span, &v, true))
             v = value_poison;
     }
     s->elab = outer;
     if (v.kind == VALUE_TENSOR) {
-        sema_error(s, ERR_E0203, item->as.constant.value->span, NULL, "a const must be known when the program is compiled");
+        sema_error(s, ERR_E0203, item->as.constant.value->span, NULL,
+                   "a const must be known when the program is compiled");
         v = value_poison;
     }
     decl->value = v;
@@ -64,9 +74,14 @@ static Value fn_value(Sema *s, Decl *decl)
 {
     if (decl->state != DECL_DONE) {
         Closure *closure = ARENA_NEW(s->arena, Closure);
-        *closure = (Closure){.function = &decl->item->as.function, .name = decl->item->name.text, .scope = decl->file->scope,
-                             .file = decl->file, .is_extern = decl->item->kind == AST_ITEM_EXTERN, .decl = decl};
-        decl->value = (Value){.kind = VALUE_FN, .span = decl->item->name.span, .as.closure = closure};
+        *closure = (Closure){.function = &decl->item->as.function,
+                             .name = decl->item->name.text,
+                             .scope = decl->file->scope,
+                             .file = decl->file,
+                             .is_extern = decl->item->kind == AST_ITEM_EXTERN,
+                             .decl = decl};
+        decl->value =
+            (Value){.kind = VALUE_FN, .span = decl->item->name.span, .as.closure = closure};
         decl->state = DECL_DONE;
     }
     return decl->value;
@@ -75,9 +90,9 @@ static Value fn_value(Sema *s, Decl *decl)
 Value decl_value(Sema *s, Decl *decl)
 {
     static const ValueKind kinds[] = {
-        [AST_ITEM_MODULE] = VALUE_MODULE,           [AST_ITEM_OPTIMIZER] = VALUE_OPTIMIZER_DECL,
-        [AST_ITEM_METRIC] = VALUE_METRIC_DECL,      [AST_ITEM_SCHEDULE] = VALUE_SCHEDULE_DECL,
-        [AST_ITEM_INIT] = VALUE_INIT_DECL,          [AST_ITEM_DATASET] = VALUE_DATASET,
+        [AST_ITEM_MODULE] = VALUE_MODULE,      [AST_ITEM_OPTIMIZER] = VALUE_OPTIMIZER_DECL,
+        [AST_ITEM_METRIC] = VALUE_METRIC_DECL, [AST_ITEM_SCHEDULE] = VALUE_SCHEDULE_DECL,
+        [AST_ITEM_INIT] = VALUE_INIT_DECL,     [AST_ITEM_DATASET] = VALUE_DATASET,
         [AST_ITEM_TRAIN] = VALUE_TRAIN,
     };
     if (decl->item->kind == AST_ITEM_CONST)
@@ -92,14 +107,18 @@ Value binding_value(Sema *s, Binding *binding, Span span)
     switch (binding->kind) {
     case BIND_PARAM:
     case BIND_STATE:
-        return binding->owner || binding->value.kind == VALUE_POISON ? slot_value(s, binding, span) : binding->value;
+        return binding->owner || binding->value.kind == VALUE_POISON ? slot_value(s, binding, span)
+                                                                     : binding->value;
     case BIND_ITEM:
-        return binding->value.kind == VALUE_NONE ? value_poison : decl_value(s, binding->value.as.decl);
+        return binding->value.kind == VALUE_NONE ? value_poison
+                                                 : decl_value(s, binding->value.as.decl);
     case BIND_IMPORT:
         return binding->value.kind == VALUE_POISON || binding->value.kind == VALUE_NAMESPACE
-                   ? binding->value : decl_value(s, binding->value.as.decl);
+                   ? binding->value
+                   : decl_value(s, binding->value.as.decl);
     default:
-        return binding->lazy && binding->owner ? eval_in(s, binding->owner->scope, binding->lazy) : binding->value;
+        return binding->lazy && binding->owner ? eval_in(s, binding->owner->scope, binding->lazy)
+                                               : binding->value;
     }
 }
 
@@ -167,7 +186,8 @@ const char *sema_interpolate(Sema *s, const AstExpr *string)
         else if (value_int64(&v, &number))
             strbuf_printf(&out, "%lld", (long long)number);
         else if (v.kind != VALUE_POISON)
-            sema_error(s, ERR_E0203, string->span, NULL, "{%s} must be an integer or a string", name);
+            sema_error(s, ERR_E0203, string->span, NULL, "{%s} must be an integer or a string",
+                       name);
         at = close + 1;
     }
     const char *result = arena_string(s->arena, out.text ? out.text : "");
@@ -205,7 +225,8 @@ static Value eval_named(Sema *s, const AstExpr *expr)
 
 static Value eval_list(Sema *s, const AstExpr *expr)
 {
-    Value list = value_list(s, expr->kind == AST_EXPR_TUPLE ? VALUE_TUPLE : VALUE_ARRAY, expr->as.list.count, expr->span);
+    Value list = value_list(s, expr->kind == AST_EXPR_TUPLE ? VALUE_TUPLE : VALUE_ARRAY,
+                            expr->as.list.count, expr->span);
     bool poison = false;
     for (uint32_t i = 0; i < expr->as.list.count; i++) {
         list.as.list->items[i] = eval_expr(s, expr->as.list.data[i]);
@@ -274,14 +295,17 @@ static Value eval_if(Sema *s, const AstExpr *expr)
 static Value eval_unsupported(Sema *s, const AstExpr *expr)
 {
     sema_error(s, ERR_E0903, expr->span, NULL, "this version of nnc cannot run %s yet",
-               expr->kind == AST_EXPR_SCAN ? "scan" : expr->kind == AST_EXPR_WHILE ? "while" : "cond");
+               expr->kind == AST_EXPR_SCAN    ? "scan"
+               : expr->kind == AST_EXPR_WHILE ? "while"
+                                              : "cond");
     return value_poison;
 }
 
 static Value eval_misplaced(Sema *s, const AstExpr *expr)
 {
-    sema_error(s, ERR_E0403, expr->span, NULL, expr->kind == AST_EXPR_FIELD ? "name: type stands in the fields of a dataset only"
-                                                                            : "... stands in an index or a type only");
+    sema_error(s, ERR_E0403, expr->span, NULL,
+               expr->kind == AST_EXPR_FIELD ? "name: type stands in the fields of a dataset only"
+                                            : "... stands in an index or a type only");
     return value_poison;
 }
 
@@ -297,13 +321,15 @@ static Value eval_lambda(Sema *s, const AstExpr *expr)
 static Value eval_operand_rule(Sema *s, const AstExpr *expr)
 {
     Value v = eval_expr(s, expr->as.operand);
-    return expr->kind == AST_EXPR_NOT ? eval_not(s, &v, expr->span) : eval_negate(s, &v, expr->span);
+    return expr->kind == AST_EXPR_NOT ? eval_not(s, &v, expr->span)
+                                      : eval_negate(s, &v, expr->span);
 }
 
 /* The right side of and/or is not looked at when the left side decides. */
 static bool decided(AstBinary op, const Value *left)
 {
-    return left->kind == VALUE_BOOL && ((op == AST_AND && !left->as.boolean) || (op == AST_OR && left->as.boolean));
+    return left->kind == VALUE_BOOL &&
+           ((op == AST_AND && !left->as.boolean) || (op == AST_OR && left->as.boolean));
 }
 
 static Value eval_binary_rule(Sema *s, const AstExpr *expr)
@@ -327,15 +353,17 @@ static Value eval_pipe(Sema *s, const AstExpr *expr)
     Value left = eval_expr(s, expr->as.binary.left);
     const AstExpr *right = expr->as.binary.right;
     if (left.kind == VALUE_TENSOR)
-        left.span = expr->as.binary.left->kind == AST_EXPR_PIPE ? expr->as.binary.left->as.binary.right->span
-                                                               : expr->as.binary.left->span;
+        left.span = expr->as.binary.left->kind == AST_EXPR_PIPE
+                        ? expr->as.binary.left->as.binary.right->span
+                        : expr->as.binary.left->span;
     if (right->kind == AST_EXPR_CALL && !right->parenthesised)
         return eval_call(s, right, &left);
     Value callee = eval_expr(s, right);
     if (!sema_in_std(s, right->span))
         s->elab->graph->span = s->at = right->span;
     Args args = make_args(s, &left, 1, left.span);
-    return call_value(s, &callee, &args, right->span, right->kind == AST_EXPR_NAME ? right->as.name : NULL);
+    return call_value(s, &callee, &args, right->span,
+                      right->kind == AST_EXPR_NAME ? right->as.name : NULL);
 }
 
 static Value eval_call_rule(Sema *s, const AstExpr *expr)
@@ -352,14 +380,30 @@ static Value eval_error(Sema *s, const AstExpr *expr)
 Value eval_expr(Sema *s, const AstExpr *expr)
 {
     static EvalRule *const rules[AST_EXPR_COUNT] = {
-        [AST_EXPR_INT] = eval_int, [AST_EXPR_FLOAT] = eval_float, [AST_EXPR_STRING] = eval_string,
-        [AST_EXPR_BOOL] = eval_bool, [AST_EXPR_NAME] = eval_named, [AST_EXPR_CALL] = eval_call_rule,
-        [AST_EXPR_INDEX] = eval_index, [AST_EXPR_MEMBER] = eval_member, [AST_EXPR_TUPLE] = eval_list,
-        [AST_EXPR_ARRAY] = eval_list, [AST_EXPR_FIELD] = eval_misplaced, [AST_EXPR_COMPREHENSION] = eval_comprehension,
-        [AST_EXPR_IF] = eval_if, [AST_EXPR_COND] = eval_unsupported, [AST_EXPR_NEGATE] = eval_operand_rule,
-        [AST_EXPR_NOT] = eval_operand_rule, [AST_EXPR_BINARY] = eval_binary_rule, [AST_EXPR_PIPE] = eval_pipe,
-        [AST_EXPR_RANGE] = eval_range, [AST_EXPR_ELLIPSIS] = eval_misplaced, [AST_EXPR_LAMBDA] = eval_lambda,
-        [AST_EXPR_SCAN] = eval_unsupported, [AST_EXPR_WHILE] = eval_unsupported, [AST_EXPR_ERROR] = eval_error,
+        [AST_EXPR_INT] = eval_int,
+        [AST_EXPR_FLOAT] = eval_float,
+        [AST_EXPR_STRING] = eval_string,
+        [AST_EXPR_BOOL] = eval_bool,
+        [AST_EXPR_NAME] = eval_named,
+        [AST_EXPR_CALL] = eval_call_rule,
+        [AST_EXPR_INDEX] = eval_index,
+        [AST_EXPR_MEMBER] = eval_member,
+        [AST_EXPR_TUPLE] = eval_list,
+        [AST_EXPR_ARRAY] = eval_list,
+        [AST_EXPR_FIELD] = eval_misplaced,
+        [AST_EXPR_COMPREHENSION] = eval_comprehension,
+        [AST_EXPR_IF] = eval_if,
+        [AST_EXPR_COND] = eval_unsupported,
+        [AST_EXPR_NEGATE] = eval_operand_rule,
+        [AST_EXPR_NOT] = eval_operand_rule,
+        [AST_EXPR_BINARY] = eval_binary_rule,
+        [AST_EXPR_PIPE] = eval_pipe,
+        [AST_EXPR_RANGE] = eval_range,
+        [AST_EXPR_ELLIPSIS] = eval_misplaced,
+        [AST_EXPR_LAMBDA] = eval_lambda,
+        [AST_EXPR_SCAN] = eval_unsupported,
+        [AST_EXPR_WHILE] = eval_unsupported,
+        [AST_EXPR_ERROR] = eval_error,
     };
     if (s->work_reported)
         return value_poison;

@@ -1,29 +1,28 @@
-/* What no train block uses is checked all the same, with symbols for sizes and inputs of the declared types.
+/* What no train block uses is checked all the same, with symbols for sizes and inputs of the
+ * declared types.
  *
- *   fn scale(x: f32[B, C], w: f32[C]) { x * w }     is expanded once with x: f32[B, C], w: f32[C] for fresh B and C
+ *   fn scale(x: f32[B, C], w: f32[C]) { x * w }     is expanded once with x: f32[B, C], w: f32[C]
+ * for fresh B and C
  *
- * Sizes that come from a module's int arguments are not symbols of a shape: what they make impossible to prove is not
- * reported (elab->unsure). */
+ * Sizes that come from a module's int arguments are not symbols of a shape: what they make
+ * impossible to prove is not reported (elab->unsure). */
 #include "compiler/sema/internal.h"
 
 #include <string.h>
 
 /* ---- Symbolic arguments ---- */
 
-static uint32_t unbound_names(Scope *scope, const AstExpr *expr, Sema *s)
+/* Binds the names of an expression of sizes that nothing else binds: to symbols, or to poison. */
+static void bind_sizes(Sema *s, Scope *scope, const AstExpr *expr, bool known)
 {
-    switch (expr->kind) {
-    case AST_EXPR_NAME:
-        if (!scope_find(scope, expr->as.name)) {
-            const Dim *symbol = dim_symbol(s->dims, expr->as.name);
-            scope_put(s, scope, expr->as.name, expr->span, BIND_DIM, value_int(symbol, expr->span));
-        }
-        return 1;
-    case AST_EXPR_BINARY:
-        return unbound_names(scope, expr->as.binary.left, s) + unbound_names(scope, expr->as.binary.right, s);
-    default:
-        return 0;
+    if (expr->kind == AST_EXPR_BINARY) {
+        bind_sizes(s, scope, expr->as.binary.left, known);
+        bind_sizes(s, scope, expr->as.binary.right, known);
     }
+    if (expr->kind != AST_EXPR_NAME || scope_find(scope, expr->as.name))
+        return;
+    Value v = known ? value_int(dim_symbol(s->dims, expr->as.name), expr->span) : value_poison;
+    scope_put(s, scope, expr->as.name, expr->span, BIND_DIM, v);
 }
 
 bool declared_type(Sema *s, const AstType *type, Scope *scope, Type *out)
@@ -41,7 +40,7 @@ bool declared_type(Sema *s, const AstType *type, Scope *scope, Type *out)
             out->dims[out->rank++] = dim_symbol(s->dims, "B");
             continue;
         }
-        unbound_names(scope, expr, s);
+        bind_sizes(s, scope, expr, true);
         Value v = eval_in(s, scope, expr);
         if (v.kind != VALUE_INT)
             return false;
@@ -59,7 +58,8 @@ static Value symbolic_value(Sema *s, const AstParameter *param, Scope *scope)
     if (type_is_tensor(s, param->type)) {
         if (!declared_type(s, param->type, scope, &type))
             return value_poison;
-        return value_tensor(build_leaf(s->elab->graph, OP_INPUT, param->name.text, type), param->span);
+        return value_tensor(build_leaf(s->elab->graph, OP_INPUT, param->name.text, type),
+                            param->span);
     }
     if (strcmp(param->type->as.named.path.data[0].text, "int") == 0) {
         s->elab->unsure = true;
@@ -94,29 +94,42 @@ static void begin_generic(Sema *s)
     s->elab = elab_new(s, "generic", true);
     s->elab->generic = true;
     s->elab->checks = &s->program->checks;
-    s->elab->time = value_tensor(build_leaf(s->elab->graph, OP_INPUT, "step", (Type){.dtype = DT_F64}), (Span){0, 0, 0});
+    s->elab->time = value_tensor(
+        build_leaf(s->elab->graph, OP_INPUT, "step", (Type){.dtype = DT_F64}), (Span){0, 0, 0});
     s->elab->time.weak = true;
     s->elab->total_steps = s->elab->time;
 }
 
-/* A body whose arguments are not all known: names in it are poison, and what does not depend on them is checked. */
-static void check_body(Sema *s, const AstFunction *function, Scope *parent, const char *name, const void *key, bool in_std)
+/* A body whose arguments are not all known: names in it are poison, and what does not depend on
+ * them is checked. */
+static void check_body(Sema *s, const AstFunction *function, Scope *parent, const char *name,
+                       const void *key, bool in_std)
 {
     Scope *scope = scope_new(s, parent);
     scope->is_function = true;
-    for (uint32_t i = 0; i < function->parameters.count; i++)
+    for (uint32_t i = 0; i < function->parameters.count; i++) {
+        const AstType *type = function->parameters.data[i].type;
         scope_declare(s, scope, function->parameters.data[i].name, BIND_ARGUMENT, value_poison);
+        for (uint32_t k = 0; type && type->kind == AST_TYPE_NAMED && k < type->as.named.dims.count;
+             k++)
+            bind_sizes(s, scope, type->as.named.dims.data[k], false);
+    }
     Frame frame = {.name = name, .function = key, .in_std = in_std, .ellipsis_rank = -1};
     s->frame = &frame;
     eval_block(s, &function->body, scope);
     s->frame = NULL;
 }
 
-static void check_function(Sema *s, const AstFunction *function, Scope *scope, Instance *self, Decl *decl, const char *name)
+static void check_function(Sema *s, const AstFunction *function, Scope *scope, Instance *self,
+                           Decl *decl, const char *name)
 {
     bool known;
     Args args = symbolic_args(s, &function->parameters, scope, &known);
-    Closure closure = {.function = function, .name = name, .scope = scope, .self = self, .file = decl->file,
+    Closure closure = {.function = function,
+                       .name = name,
+                       .scope = scope,
+                       .self = self,
+                       .file = decl->file,
                        .is_extern = decl->item->kind == AST_ITEM_EXTERN};
     if (known)
         call_closure(s, &closure, &args, (Span){0, 0, 0});
@@ -130,7 +143,8 @@ static void check_methods(Sema *s, Instance *self, Decl *decl)
     for (uint32_t i = 0; i < members->count; i++)
         if (members->data[i]->kind == AST_MEMBER_FN) {
             const AstFunction *function = &members->data[i]->as.function;
-            check_function(s, function, self->scope, self, decl, function->name.text ? function->name.text : decl->item->name.text);
+            check_function(s, function, self->scope, self, decl,
+                           function->name.text ? function->name.text : decl->item->name.text);
         }
 }
 
@@ -156,8 +170,13 @@ static void check_applied(Sema *s, Decl *decl)
     Scope *scope = scope_new(s, decl->file->scope);
     const AstParameters *params = &decl->item->as.declaration.parameters;
     const AstMembers *members = &decl->item->as.declaration.members;
-    for (uint32_t i = 0; i < params->count; i++)
+    for (uint32_t i = 0; i < params->count; i++) {
+        const AstType *type = params->data[i].type;
         scope_declare(s, scope, params->data[i].name, BIND_ARGUMENT, value_poison);
+        for (uint32_t k = 0; type && type->kind == AST_TYPE_NAMED && k < type->as.named.dims.count;
+             k++)
+            bind_sizes(s, scope, type->as.named.dims.data[k], false);
+    }
     scope_put(s, scope, "p", decl->item->name.span, BIND_ARGUMENT, value_poison);
     for (uint32_t i = 0; i < members->count; i++) {
         const AstMember *member = members->data[i];
@@ -169,7 +188,8 @@ static void check_applied(Sema *s, Decl *decl)
     }
     for (uint32_t i = 0; i < members->count; i++)
         if (members->data[i]->kind == AST_MEMBER_FN)
-            check_body(s, &members->data[i]->as.function, scope, decl->item->name.text, members->data[i], decl->file->in_std);
+            check_body(s, &members->data[i]->as.function, scope, decl->item->name.text,
+                       members->data[i], decl->file->in_std);
 }
 
 static void check_init(Sema *s, Decl *decl)
@@ -178,7 +198,8 @@ static void check_init(Sema *s, Decl *decl)
     Scope *scope = scope_new(s, decl->file->scope);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         scope_put(s, scope, names[i], decl->item->name.span, BIND_ARGUMENT, value_poison);
-    check_body(s, &decl->item->as.function, scope, decl->item->name.text, decl->item, decl->file->in_std);
+    check_body(s, &decl->item->as.function, scope, decl->item->name.text, decl->item,
+               decl->file->in_std);
 }
 
 static void check_decl(Sema *s, Decl *decl)
@@ -186,11 +207,13 @@ static void check_decl(Sema *s, Decl *decl)
     begin_generic(s);
     switch (decl->item->kind) {
     case AST_ITEM_FN:
-        check_function(s, &decl->item->as.function, decl->file->scope, NULL, decl, decl->item->name.text);
+        check_function(s, &decl->item->as.function, decl->file->scope, NULL, decl,
+                       decl->item->name.text);
         break;
     case AST_ITEM_EXTERN:
         if (!decl->item->as.function.result)
-            sema_error(s, ERR_E0902, decl->item->as.function.header, NULL, "an extern fn must declare its result: -> f32[...]");
+            sema_error(s, ERR_E0902, decl->item->as.function.header, NULL,
+                       "an extern fn must declare its result: -> f32[...]");
         break;
     case AST_ITEM_MODULE:
         check_module(s, decl);

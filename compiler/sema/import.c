@@ -1,7 +1,8 @@
-/* Files: the library first, then NAME.nn beside the program. Each is parsed once; its declarations are bindings of a file scope, and
- * nothing of it is evaluated before it is used.
+/* Files: the library first, then NAME.nn beside the program. Each is parsed once; its declarations
+ * are bindings of a file scope, and nothing of it is evaluated before it is used.
  *
- *   from nn import Linear, relu as act      import optim as o      from "parts/blocks.nn" import Block */
+ *   from nn import Linear, relu as act      import optim as o      from "parts/blocks.nn" import
+ * Block */
 #include "compiler/ast/parse.h"
 #include "compiler/sema/internal.h"
 #include "compiler/std/std.h"
@@ -11,14 +12,16 @@
 
 enum { LIMIT_FILES = 200 };
 
-/* Train blocks are named for the command line, not for expressions: train mnist on mnist is fine. */
+/* Train blocks are named for the command line, not for expressions: train mnist on mnist is fine.
+ */
 static void declare_train(Sema *s, const SemaFile *file, const AstItem *item)
 {
     for (uint32_t i = 0; i + 1 < file->decls.count; i++) {
         const AstItem *other = file->decls.data[i]->item;
         if (other->kind != AST_ITEM_TRAIN || strcmp(other->name.text, item->name.text) != 0)
             continue;
-        DiagItem *error = sema_error(s, ERR_E0101, item->name.span, "again here", "two train blocks are called %s", item->name.text);
+        DiagItem *error = sema_error(s, ERR_E0101, item->name.span, "again here",
+                                     "two train blocks are called %s", item->name.text);
         diag_note(error, other->name.span, "first here");
         return;
     }
@@ -38,7 +41,9 @@ void file_declare(Sema *s, SemaFile *file)
             declare_train(s, file, item);
             continue;
         }
-        Value v = {.kind = VALUE_MODULE, .span = item->name.span, .as.decl = decl}; /* decl_value says what it is */
+        Value v = {.kind = VALUE_MODULE,
+                   .span = item->name.span,
+                   .as.decl = decl}; /* decl_value says what it is */
         scope_declare(s, file->scope, item->name, BIND_ITEM, v);
     }
 }
@@ -99,7 +104,8 @@ static bool is_std(Sema *s, const char *name)
 
 static void load_imports(Sema *s, SemaFile *file);
 
-static SemaFile *parse_file(Sema *s, const char *name, const char *shown, const char *text, size_t length, bool in_std)
+static SemaFile *parse_file(Sema *s, const char *name, const char *shown, const char *text,
+                            size_t length, bool in_std)
 {
     uint32_t before = diag_error_count(s->diag);
     uint32_t index = source_add(s->map, shown, text, length);
@@ -134,7 +140,9 @@ static SemaFile *file_load_user(Sema *s, const char *path, Span span)
     uint32_t count = 0;
     size_t length;
     if (file && file->busy) {
-        sema_error(s, ERR_E0103, span, NULL, "%s is imported while it is itself being read: the imports go round in a circle", path);
+        sema_error(s, ERR_E0103, span, NULL,
+                   "%s is imported while it is itself being read: the imports go round in a circle",
+                   path);
         return NULL;
     }
     if (file)
@@ -152,20 +160,24 @@ static void unknown_file(Sema *s, const char *name, Span span)
     const StdSource *sources = std_sources(&sources_count);
     for (uint32_t i = 0; i < sources_count && count < 64; i++)
         names[count++] = sources[i].name;
-    DiagItem *item = sema_error(s, ERR_E0103, span, NULL, "there is no %s in the library and no %s.nn beside this file", name, name);
+    DiagItem *item =
+        sema_error(s, ERR_E0103, span, NULL,
+                   "there is no %s in the library and no %s.nn beside this file", name, name);
     const char *nearest = diag_nearest(name, names, count);
     if (nearest)
         diag_help(item, "did you mean %s?", nearest);
 }
 
-/* The library has the first word; a file of the user's with the same name is refused rather than ignored. */
+/* The library has the first word; a file of the user's with the same name is refused rather than
+ * ignored. */
 SemaFile *file_load(Sema *s, const char *name, Span span)
 {
     size_t length;
     const char *path = arena_format(s->arena, "%s.nn", name);
     if (is_std(s, name)) {
         if (!sema_in_std(s, span) && user_text(s, path, &length)) {
-            DiagItem *item = sema_error(s, ERR_E0102, span, NULL, "%s would hide %s of the library", path, name);
+            DiagItem *item =
+                sema_error(s, ERR_E0102, span, NULL, "%s would hide %s of the library", path, name);
             diag_help(item, "rename the file");
             return NULL;
         }
@@ -202,12 +214,14 @@ static SemaFile *import_target(Sema *s, const AstItem *item)
     uint32_t before = diag_error_count(s->diag);
     SemaFile *file = file_load_user(s, name, item->as.import.file->span);
     if (!file && diag_error_count(s->diag) == before)
-        sema_error(s, ERR_E0103, item->as.import.file->span, NULL, "there is no file %s beside this one", name);
+        sema_error(s, ERR_E0103, item->as.import.file->span, NULL,
+                   "there is no file %s beside this one", name);
     return file;
 }
 
 /* What needs no import may be imported from the library all the same: from nn import tanh. */
-static bool import_builtin(Sema *s, SemaFile *into, const SemaFile *from, const AstImported *imported)
+static bool import_builtin(Sema *s, SemaFile *into, const SemaFile *from,
+                           const AstImported *imported)
 {
     const Builtin *builtin = builtin_find(imported->name.text);
     if (!builtin || !from || !from->in_std || scope_find_local(from->scope, imported->name.text))
@@ -225,8 +239,10 @@ static void import_name(Sema *s, SemaFile *into, SemaFile *from, const AstImport
     Value v = value_poison;
     if (import_builtin(s, into, from, imported))
         return;
-    if (binding && from->in_std && builtin_find(bound.text) && !scope_find_local(into->scope, bound.text)) {
-        scope_put(s, into->scope, bound.text, bound.span, BIND_IMPORT, binding->value); /* the library may: optim.constant */
+    if (binding && from->in_std && builtin_find(bound.text) &&
+        !scope_find_local(into->scope, bound.text)) {
+        scope_put(s, into->scope, bound.text, bound.span, BIND_IMPORT,
+                  binding->value); /* the library may: optim.constant */
         return;
     }
     if (binding && binding->kind == BIND_ITEM)
@@ -236,7 +252,8 @@ static void import_name(Sema *s, SemaFile *into, SemaFile *from, const AstImport
         for (uint32_t i = 0; i < from->decls.count; i++)
             names[i] = from->decls.data[i]->item->name.text;
         const char *what = arena_format(s->arena, "%s does not declare", from->name);
-        sema_unknown(s, ERR_E0103, imported->name.span, what, imported->name.text, names, from->decls.count);
+        sema_unknown(s, ERR_E0103, imported->name.span, what, imported->name.text, names,
+                     from->decls.count);
     }
     scope_declare(s, into->scope, bound, BIND_IMPORT, v);
 }
@@ -246,8 +263,11 @@ static void import_one(Sema *s, SemaFile *file, const AstItem *item)
     SemaFile *from = import_target(s, item);
     if (item->as.import.names.count == 0) {
         const AstNames *path = &item->as.import.path;
-        AstName name = item->as.import.alias.text ? item->as.import.alias : path->count ? path->data[path->count - 1] : (AstName){0};
-        Value v = from ? (Value){.kind = VALUE_NAMESPACE, .span = item->span, .as.file = from} : value_poison;
+        AstName name = item->as.import.alias.text ? item->as.import.alias
+                       : path->count              ? path->data[path->count - 1]
+                                                  : (AstName){0};
+        Value v = from ? (Value){.kind = VALUE_NAMESPACE, .span = item->span, .as.file = from}
+                       : value_poison;
         if (name.text)
             scope_declare(s, file->scope, name, BIND_IMPORT, v);
         return;

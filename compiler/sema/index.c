@@ -1,8 +1,10 @@
 /* Slices and entries: x[0..T, :, -1] on tensors, list[2] on arrays, tuples and strings.
  *
- *   x: f32[B, 10, 4];  x[:, 2..8, 0] -> f32[B, 6];  x[..., 1..] keeps leading axes;  wte[token] gathers rows of axis 0
+ *   x: f32[B, 10, 4];  x[:, 2..8, 0] -> f32[B, 6];  x[..., 1..] keeps leading axes;  wte[token]
+ * gathers rows of axis 0
  *
- * Negative constants count from the end. A plain index drops its axis; ... stands for the axes not written. */
+ * Negative constants count from the end. A plain index drops its axis; ... stands for the axes not
+ * written. */
 #include "compiler/sema/internal.h"
 
 static Value list_entry(Sema *s, const Value *base, const Value *index, Span span)
@@ -22,15 +24,17 @@ static Value list_range(Sema *s, const Value *base, const AstExpr *range)
 {
     int64_t count = base->as.list->count, low = 0, high = count;
     Value a = value_none, b = value_none;
-    if (range->as.range.low && (a = eval_expr(s, range->as.range.low), !want_int(s, &a, range->span, "an index", &low)))
+    if (range->as.range.low &&
+        (a = eval_expr(s, range->as.range.low), !want_int(s, &a, range->span, "an index", &low)))
         return value_poison;
-    if (range->as.range.high && (b = eval_expr(s, range->as.range.high), !want_int(s, &b, range->span, "an index", &high)))
+    if (range->as.range.high &&
+        (b = eval_expr(s, range->as.range.high), !want_int(s, &b, range->span, "an index", &high)))
         return value_poison;
     low += low < 0 ? count : 0;
     high += high < 0 ? count : 0;
     if (low < 0 || high > count || low > high) {
-        sema_error(s, ERR_E0305, range->span, NULL, "entries %lld..%lld of %s", (long long)low, (long long)high,
-                   value_text(s, base));
+        sema_error(s, ERR_E0305, range->span, NULL, "entries %lld..%lld of %s", (long long)low,
+                   (long long)high, value_text(s, base));
         return value_poison;
     }
     Value result = value_list(s, base->kind, (uint32_t)(high - low), range->span);
@@ -71,8 +75,8 @@ static bool slice_fits(Sema *s, const Dim *low, const Dim *high, const Dim *size
     bool bad = (dim_is_const(low, &a) && a < 0) || (length && dim_is_const(length, &b) && b < 0) ||
                (rest && dim_is_const(rest, &n) && n < 0);
     if (bad)
-        sema_error(s, ERR_E0305, span, NULL, "the slice %s..%s leaves an axis of size %s", dim_text(s, low),
-                   dim_text(s, high), dim_text(s, size));
+        sema_error(s, ERR_E0305, span, NULL, "the slice %s..%s leaves an axis of size %s",
+                   dim_text(s, low), dim_text(s, high), dim_text(s, size));
     return !bad && length && rest;
 }
 
@@ -107,7 +111,8 @@ static Node *index_item(Sema *s, Node *x, int *axis, const AstExpr *item)
     if (v.kind == VALUE_TENSOR) {
         Node *index = v.as.node;
         if (dtype_kind(index->type.dtype) != KIND_INT) {
-            sema_error(s, ERR_E0200, item->span, NULL, "an index must be an integer tensor, and this is %s", value_text(s, &v));
+            sema_error(s, ERR_E0200, item->span, NULL,
+                       "an index must be an integer tensor, and this is %s", value_text(s, &v));
             return NULL;
         }
         Node *node = build_gather(s->elab->graph, x, index, *axis);
@@ -134,7 +139,8 @@ static Value index_tensor(Sema *s, Node *x, const AstExpr *expr)
     for (uint32_t i = 0; i < items->count; i++)
         written += items->data[i]->kind != AST_EXPR_ELLIPSIS;
     if (written > x->type.rank) {
-        sema_error(s, ERR_E0301, expr->span, NULL, "%d indices on %s", written, type_text(s, &x->type));
+        sema_error(s, ERR_E0301, expr->span, NULL, "%d indices on %s", written,
+                   type_text(s, &x->type));
         return value_poison;
     }
     bool open = false;
@@ -142,7 +148,8 @@ static Value index_tensor(Sema *s, Node *x, const AstExpr *expr)
     for (uint32_t i = 0; i < items->count; i++) {
         if (items->data[i]->kind == AST_EXPR_ELLIPSIS) {
             if (open) {
-                sema_error(s, ERR_E0305, items->data[i]->span, NULL, "... stands twice in one index");
+                sema_error(s, ERR_E0305, items->data[i]->span, NULL,
+                           "... stands twice in one index");
                 return value_poison;
             }
             open = true;
@@ -168,7 +175,8 @@ Value eval_index(Sema *s, const AstExpr *expr)
     case VALUE_TUPLE:
         return index_list(s, &base, expr);
     default:
-        sema_error(s, ERR_E0204, expr->span, NULL, "%s has no entries to take with [ ]", value_text(s, &base));
+        sema_error(s, ERR_E0204, expr->span, NULL, "%s has no entries to take with [ ]",
+                   value_text(s, &base));
         return value_poison;
     }
 }

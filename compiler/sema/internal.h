@@ -1,38 +1,40 @@
-/* What the files of the analysis share: scopes, frames, the graph being built, and the functions between files.
+/* What the files of the analysis share: scopes, frames, the graph being built, and the functions
+ * between files.
  *
- *   program.c  the passes over a file      import.c  other files and the library   options.c  -D and --set
- *   scope.c    names                       report.c  errors and their notes        value.c    values as text and as constants
- *   expr.c     expressions                 operator.c  + - == and ...              index.c    x[0..T, :]
- *   stmt.c     statements and blocks       call.c    calls, arguments, results     unify.c    types against values
- *   module.c   instances and their paths   builtins*.c  built-in functions         init.c schedule.c optimizer.c metric.c
- *   dataset.c  train.c  step.c             blocks and their graphs                 generic.c  what no block uses
- *   hints.c    where a wrong size came from */
+ *   program.c  the passes over a file      import.c  other files and the library   options.c  -D
+ * and --set scope.c    names                       report.c  errors and their notes        value.c
+ * values as text and as constants expr.c     expressions                 operator.c  + - == and ...
+ * index.c    x[0..T, :] stmt.c     statements and blocks       call.c    calls, arguments, results
+ * unify.c    types against values module.c   instances and their paths   builtins*.c  built-in
+ * functions         init.c schedule.c optimizer.c metric.c dataset.c  train.c  step.c blocks and
+ * their graphs                 generic.c  what no block uses hints.c    where a wrong size came
+ * from */
 #ifndef NNC_SEMA_INTERNAL_H
 #define NNC_SEMA_INTERNAL_H
 #include "compiler/graph/build.h"
 #include "compiler/sema/value.h"
 
 enum {
-    LIMIT_CALLS = 64,          /* functions and modules inside one another */
-    LIMIT_NESTING = 1200,      /* expressions inside one another, through all calls */
-    LIMIT_WORK = 1000000,      /* expressions evaluated for one file */
-    LIMIT_NODES = 100000,      /* of one graph */
-    LIMIT_LIST = 100000,       /* entries of an array, turns of a for */
-    LIMIT_MEMORY = 1 << 30,    /* bytes of the arena */
+    LIMIT_CALLS = 64,       /* functions and modules inside one another */
+    LIMIT_NESTING = 1200,   /* expressions inside one another, through all calls */
+    LIMIT_WORK = 1000000,   /* expressions evaluated for one file */
+    LIMIT_NODES = 100000,   /* of one graph */
+    LIMIT_LIST = 100000,    /* entries of an array, turns of a for */
+    LIMIT_MEMORY = 1 << 30, /* bytes of the arena */
     LIMIT_INSTANCES = 20000
 };
 
 /* ---- Names ---- */
 
 typedef enum {
-    BIND_LET,       /* may be assigned */
+    BIND_LET, /* may be assigned */
     BIND_ARGUMENT,
-    BIND_DIM,       /* bound by a signature */
+    BIND_DIM, /* bound by a signature */
     BIND_LOOP,
-    BIND_MEMBER,    /* let, fn of a module or block */
+    BIND_MEMBER, /* let, fn of a module or block */
     BIND_PARAM,
     BIND_STATE,
-    BIND_ITEM,      /* declaration of a file */
+    BIND_ITEM, /* declaration of a file */
     BIND_IMPORT
 } BindKind;
 
@@ -43,10 +45,10 @@ struct Binding {
     BindKind kind;
     Value value;
     Span span;
-    uint32_t tensor;      /* PARAM, STATE: index in the instance's or owner's slots */
-    const AstExpr *lazy;  /* MEMBER: evaluated in the current graph at every use */
-    Instance *owner;      /* PARAM, STATE, lazy MEMBER */
-    Binding *next;        /* in the hash bucket */
+    uint32_t tensor;     /* PARAM, STATE: index in the instance's or owner's slots */
+    const AstExpr *lazy; /* MEMBER: evaluated in the current graph at every use */
+    Instance *owner;     /* PARAM, STATE, lazy MEMBER */
+    Binding *next;       /* in the hash bucket */
 };
 
 struct Scope {
@@ -55,7 +57,8 @@ struct Scope {
     VEC(Binding *) bindings;
     Binding **buckets;
     uint32_t bucket_count;
-    bool is_function;     /* a fn's outermost scope: assignments do not reach further out, except to states */
+    bool is_function; /* a fn's outermost scope: assignments do not reach further out, except to
+                         states */
 };
 
 typedef enum { DECL_NEW, DECL_BUSY, DECL_DONE } DeclState;
@@ -64,17 +67,17 @@ struct Decl {
     const AstItem *item;
     SemaFile *file;
     DeclState state;
-    Value value;  /* const */
-    bool used;    /* elaborated at least once */
-    void *plan;   /* DatasetPlan and what belongs to it */
+    Value value; /* const */
+    bool used;   /* elaborated at least once */
+    void *plan;  /* DatasetPlan and what belongs to it */
 };
 
 struct SemaFile {
-    const char *name;      /* "nn", "layers" */
+    const char *name; /* "nn", "layers" */
     const AstFile *ast;
     Scope *scope;
     bool in_std;
-    bool busy;             /* being loaded: an import cycle */
+    bool busy; /* being loaded: an import cycle */
     bool broken;
     VEC(Decl *) decls;
     struct SemaFile *next;
@@ -92,10 +95,10 @@ typedef struct {
 
 struct Instance {
     Decl *decl;
-    Scope *scope;          /* arguments, params, states, lets, fns */
-    const char *name;      /* part of the path, NULL: not bound yet */
+    Scope *scope;     /* arguments, params, states, lets, fns */
+    const char *name; /* part of the path, NULL: not bound yet */
     Instance *parent;
-    const char *path;      /* set when the tree has a root */
+    const char *path; /* set when the tree has a root */
     const char *detail;
     Span span;
     VEC(Slot) slots;
@@ -124,33 +127,33 @@ typedef struct Elab Elab;
 struct Elab {
     Graph *graph;
     bool training;
-    bool scratch;         /* for constants: no leaves */
+    bool scratch; /* for constants: no leaves */
     VEC(Pending) pending;
     VEC(Memo) memos;
-    SemaCalls *calls;     /* NULL: not recorded */
+    SemaCalls *calls; /* NULL: not recorded */
     int32_t current_call;
-    DimChecks *checks;    /* NULL: dropped */
-    TensorSpecs *tensors; /* of the plan; NULL in scratch and generic graphs */
-    Value total_steps, time;  /* NONE outside of optimizers and schedules */
-    uint32_t ordinal;     /* random sites outside of any fn */
-    bool generic;         /* symbolic arguments: what cannot be decided is poison without a word */
-    bool unsure;          /* generic with sizes that no shape gives: errors of shapes are not reported */
+    DimChecks *checks;       /* NULL: dropped */
+    TensorSpecs *tensors;    /* of the plan; NULL in scratch and generic graphs */
+    Value total_steps, time; /* NONE outside of optimizers and schedules */
+    uint32_t ordinal;        /* random sites outside of any fn */
+    bool generic; /* symbolic arguments: what cannot be decided is poison without a word */
+    bool unsure;  /* generic with sizes that no shape gives: errors of shapes are not reported */
 };
 
 typedef struct Frame Frame;
 struct Frame {
     Frame *parent;
     const char *name;
-    Span call;            /* of the call, in the caller's text */
-    bool in_std;          /* the body is in the library */
-    bool quiet;           /* called by nothing in the text: the map of a dataset */
+    Span call;   /* of the call, in the caller's text */
+    bool in_std; /* the body is in the library */
+    bool quiet;  /* called by nothing in the text: the map of a dataset */
     uint64_t site;
     uint32_t ordinal;     /* random sites and calls so far */
     const void *function; /* AstFunction or AstExpr (lambda), for recursion */
     const Instance *self;
     VEC(Node *) asserts;
     VEC(const char *) assert_texts;
-    int ellipsis_rank;    /* of the last `...` matched in the signature, -1: none */
+    int ellipsis_rank; /* of the last `...` matched in the signature, -1: none */
     const Dim *ellipsis[MAX_RANK];
     bool returned;
     Value result;
@@ -164,21 +167,21 @@ typedef struct Sema {
     SemaProgram *program;
     DimTable *dims;
     SemaFile *main;
-    SemaFile *files;       /* all loaded */
-    SemaFile *prelude[3];  /* library files whose names need no import */
+    SemaFile *files;      /* all loaded */
+    SemaFile *prelude[3]; /* library files whose names need no import */
     uint32_t prelude_count;
-    Scope *scope;          /* of the expression being evaluated */
+    Scope *scope; /* of the expression being evaluated */
     Frame *frame;
     Elab *elab;
-    Elab constants;        /* the scratch context */
-    Span at;               /* innermost place in the user's text */
+    Elab constants; /* the scratch context */
+    Span at;        /* innermost place in the user's text */
     uint32_t calls, nesting, work, instances;
     bool work_reported, depth_reported;
-    uint32_t generic_count; /* fresh symbols */
-    const Type *init_type;  /* of the param whose initial value is evaluated */
+    uint32_t generic_count;          /* fresh symbols */
+    const Type *init_type;           /* of the param whose initial value is evaluated */
     const AstExpr **override_values; /* of options.overrides, parsed; NULL: not yet */
     bool *override_used;
-    Diag *mute;             /* takes errors that symbolic arguments make unsure */
+    Diag *mute; /* takes errors that symbolic arguments make unsure */
 } Sema;
 
 /* ---- report.c ---- */
@@ -187,14 +190,16 @@ DiagItem *sema_error(Sema *s, ErrorCode code, Span span, const char *label, cons
     __attribute__((format(printf, 5, 6)));
 Span sema_user_span(const Sema *s, Span span);
 bool sema_in_std(const Sema *s, Span span);
-void sema_unknown(Sema *s, ErrorCode code, Span span, const char *what, const char *name, const char *const *names, uint32_t count);
+void sema_unknown(Sema *s, ErrorCode code, Span span, const char *what, const char *name,
+                  const char *const *names, uint32_t count);
 bool sema_is_null_span(Span span);
 
 /* ---- scope.c ---- */
 Scope *scope_new(Sema *s, Scope *parent);
 Binding *scope_find(const Scope *scope, const char *name);
 Binding *scope_find_local(const Scope *scope, const char *name);
-Binding *scope_put(Sema *s, Scope *scope, const char *name, Span span, BindKind kind, Value value); /* replaces silently */
+Binding *scope_put(Sema *s, Scope *scope, const char *name, Span span, BindKind kind,
+                   Value value); /* replaces silently */
 /* With errors for duplicates and hidden built-ins. */
 Binding *scope_declare(Sema *s, Scope *scope, AstName name, BindKind kind, Value value);
 void scope_unknown(Sema *s, const Scope *scope, const char *name, Span span);
@@ -210,16 +215,17 @@ Value value_bool(bool boolean, Span span);
 Value value_string(const char *text, uint32_t length, Span span);
 Value value_list(Sema *s, ValueKind kind, uint32_t count, Span span); /* items zeroed */
 bool value_is_poison(const Value *v);
-bool value_is_constant(const Value *v);  /* int, float, bool */
-bool value_int64(const Value *v, int64_t *out);   /* a VALUE_INT that is a number */
-bool value_real(const Value *v, double *out);     /* int or float that is a number */
-const char *value_text(Sema *s, const Value *v);  /* "f32[B, 3]", "the integer 3", "a module" */
+bool value_is_constant(const Value *v);          /* int, float, bool */
+bool value_int64(const Value *v, int64_t *out);  /* a VALUE_INT that is a number */
+bool value_real(const Value *v, double *out);    /* int or float that is a number */
+const char *value_text(Sema *s, const Value *v); /* "f32[B, 3]", "the integer 3", "a module" */
 const char *type_text(Sema *s, const Type *type);
 const char *dim_text(Sema *s, const Dim *dim);
 bool value_equal(const Value *a, const Value *b);
 /* The constant as a scalar node of that dtype; NULL after an error when it does not fit. */
 Node *value_constant_node(Sema *s, const Value *v, DType dtype, Span span);
-/* A tensor or a constant as a node: constants take dtype, or f32/i32/bool when dtype is DT_COUNT. NULL after an error. */
+/* A tensor or a constant as a node: constants take dtype, or f32/i32/bool when dtype is DT_COUNT.
+ * NULL after an error. */
 Node *value_node(Sema *s, const Value *v, DType dtype, Span span);
 DType sema_float(const Sema *s); /* f32, or f64 under --float=f64 */
 bool sema_dtype(const Sema *s, const char *name, DType *dtype);
@@ -248,7 +254,8 @@ Value eval_binary(Sema *s, AstBinary op, const Value *a, const Value *b, Span sp
 Value eval_negate(Sema *s, const Value *v, Span span);
 Value eval_not(Sema *s, const Value *v, Span span);
 Value apply_op(Sema *s, OpCode op, const Value *a, const Value *b, Span span, const char *sign);
-bool broadcast_shapes(Sema *s, const Type *a, const Type *b, Type *out); /* false: they do not fit */
+bool broadcast_shapes(Sema *s, const Type *a, const Type *b,
+                      Type *out); /* false: they do not fit */
 Node *sema_matmul(Sema *s, Node *x, Node *y, Span span);
 Node *weak_to(Sema *s, const Value *v, DType dtype); /* the node of a tensor, converted when weak */
 
@@ -256,9 +263,11 @@ Node *weak_to(Sema *s, const Value *v, DType dtype); /* the node of a tensor, co
 Value eval_index(Sema *s, const AstExpr *expr);
 
 /* ---- stmt.c ---- */
-Value eval_block(Sema *s, const AstBlock *block, Scope *scope); /* the value of the last statement */
+Value eval_block(Sema *s, const AstBlock *block,
+                 Scope *scope); /* the value of the last statement */
 void eval_let(Sema *s, const AstLet *let, BindKind kind);
-bool bind_pattern(Sema *s, Scope *scope, const AstPattern *pattern, const Value *value, BindKind kind);
+bool bind_pattern(Sema *s, Scope *scope, const AstPattern *pattern, const Value *value,
+                  BindKind kind);
 /* The values of `over` one by one. NULL after an error. */
 ValueList *iterate(Sema *s, const Value *over, Span span);
 
@@ -280,33 +289,37 @@ typedef struct {
     bool optional;
 } ParamName;
 
-bool bind_arguments(Sema *s, const char *callee, Span call, const ParamName *params, uint32_t count, const Args *args,
-                    int32_t *slots, Span declared);
+bool bind_arguments(Sema *s, const char *callee, Span call, const ParamName *params, uint32_t count,
+                    const Args *args, int32_t *slots, Span declared);
 Value call_value(Sema *s, const Value *callee, const Args *args, Span span, const char *name);
 Value call_closure(Sema *s, const Closure *closure, const Args *args, Span span);
 Value eval_call(Sema *s, const AstExpr *expr, const Value *piped);
 Args make_args(Sema *s, const Value *values, uint32_t count, Span span);
-/* Evaluates parameters of a declaration (module, optimizer...) into scope. False: an error was reported. */
-bool bind_parameters(Sema *s, const char *callee, Span call, const AstParameters *params, const Args *args, Scope *scope,
-                     Scope *defaults, Span declared);
+/* Evaluates parameters of a declaration (module, optimizer...) into scope. False: an error was
+ * reported. */
+bool bind_parameters(Sema *s, const char *callee, Span call, const AstParameters *params,
+                     const Args *args, Scope *scope, Scope *defaults, Span declared);
 const char *args_detail(Sema *s, const Args *args);
-Value call_method(Sema *s, Instance *self, const AstFunction *function, const Args *args, Span span);
+Value call_method(Sema *s, Instance *self, const AstFunction *function, const Args *args,
+                  Span span);
 
 /* ---- unify.c ---- */
-/* Value v for a parameter of that type: converts constants, binds names of dims in scope. Sizes that
- * depend on names bound by later parameters pass unless `strict`; constants for tensors stay unless `constants`. */
+/* Value v for a parameter of that type: converts constants, binds names of dims in scope. Sizes
+ * that depend on names bound by later parameters pass unless `strict`; constants for tensors stay
+ * unless `constants`. */
 typedef struct {
     const char *callee;
     Span call;
     Scope *scope;
     Frame *frame;
     bool is_result;
-    bool single;  /* the callee has one parameter: messages leave its name out */
-    bool whole;   /* messages show the axes that ... stands for */
-    bool strict;  /* sizes that cannot be solved are errors, not left for a later pass */
+    bool single; /* the callee has one parameter: messages leave its name out */
+    bool whole;  /* messages show the axes that ... stands for */
+    bool strict; /* sizes that cannot be solved are errors, not left for a later pass */
 } Unify;
 
-bool unify_value(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, Value *v, bool constants);
+bool unify_value(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span,
+                 Value *v, bool constants);
 bool type_is_tensor(Sema *s, const AstType *type);
 /* The type of a param, state or field: dims evaluated in the current scope. */
 bool eval_type(Sema *s, const AstType *type, Type *out);
@@ -323,12 +336,13 @@ void instance_root(Sema *s, Instance *root, const char *path, TensorSpecs *tenso
 Value slot_value(Sema *s, Binding *binding, Span span);
 Value eval_member(Sema *s, const AstExpr *expr);
 const AstFunction *instance_forward(const Instance *instance); /* the anonymous fn, NULL: none */
-const AstFunction *decl_function(const Decl *decl, const char *name); /* NULL name: the anonymous one */
+const AstFunction *decl_function(const Decl *decl,
+                                 const char *name); /* NULL name: the anonymous one */
 const char *slot_name(Sema *s, const Instance *instance, const Slot *slot);
 
 /* ---- elab.c ---- */
 Elab *elab_new(Sema *s, const char *name, bool training);
-Node *elab_state(Sema *s, const char *name, Node *leaf);  /* newest value */
+Node *elab_state(Sema *s, const char *name, Node *leaf); /* newest value */
 void elab_assign(Sema *s, const char *name, Node *node);
 void elab_check_dims(Sema *s, const Dim *left, const Dim *right, Span span, const char *text);
 uint32_t site_of(Sema *s);
@@ -356,7 +370,8 @@ const Builtin *builtin_find(const char *name);
 void builtin_names(Sema *s, const char ***names, uint32_t *count);
 Value call_builtin(Sema *s, const Builtin *builtin, const Args *args, Span span);
 /* ints of an int or an array of ints */
-bool want_dims(Sema *s, const Value *values, uint32_t count, Span span, const Dim **dims, int *rank);
+bool want_dims(Sema *s, const Value *values, uint32_t count, Span span, const Dim **dims,
+               int *rank);
 bool want_axes(Sema *s, const Value *v, Span span, int rank, Axes *axes);
 
 /* ---- declarations ---- */
@@ -367,35 +382,42 @@ Value schedule_binary(Sema *s, AstBinary op, const Value *a, const Value *b, Spa
 Value call_init(Sema *s, Decl *decl, const Args *args, Span span);
 bool init_of_value(Sema *s, const Value *v, const Type *type, Span span, InitSpec *out);
 /* Appends optimizer states to tensors and UPDATE roots to the graph. */
-bool optimizer_step(Sema *s, Applied *optimizer, TensorSpecs *tensors, Node *const *params, Node *const *gradients,
-                    const uint32_t *indices, uint32_t count);
+bool optimizer_step(Sema *s, Applied *optimizer, TensorSpecs *tensors, Node *const *params,
+                    Node *const *gradients, const uint32_t *indices, uint32_t count);
 
 Instance *owner_new(Sema *s, const Applied *applied, const char *path, const char *suffix);
-void owner_states(Sema *s, const Instance *self, TensorRole role, TensorSpecs *tensors, uint32_t *first);
+void owner_states(Sema *s, const Instance *self, TensorRole role, TensorSpecs *tensors,
+                  uint32_t *first);
 void declare_members(Sema *s, Instance *self);
 Node *attach_asserts(Sema *s, Frame *frame, Node *node);
 /* v in the type of a state or param; poison after an error. */
 Value conform_state(Sema *s, const Value *v, const Type *type, const char *name, Span span);
 
 /* ---- metric.c ---- */
-/* Updates of one metric in the current graph; fills plan (once) and appends its states to tensors. */
-bool metric_step(Sema *s, Applied *metric, const char *name, TensorSpecs *tensors, MetricPlan *plan);
-void metric_loss(Sema *s, Node *loss, const Dim *batch, TensorSpecs *tensors, MetricPlan *plan, Span span);
+/* Updates of one metric in the current graph; fills plan (once) and appends its states to tensors.
+ */
+bool metric_step(Sema *s, Applied *metric, const char *name, TensorSpecs *tensors,
+                 MetricPlan *plan);
+void metric_loss(Sema *s, Node *loss, const Dim *batch, TensorSpecs *tensors, MetricPlan *plan,
+                 Span span);
 
 /* ---- block.c: keys of dataset and train blocks ---- */
 typedef struct {
-    const char *what;          /* "train", "dataset", "split" */
-    const char *name;          /* of the block */
+    const char *what; /* "train", "dataset", "split" */
+    const char *name; /* of the block */
     const AstMembers *members;
 } Block;
 
-const AstExpr *block_value(Sema *s, const Block *block, const char *key, Span *span); /* NULL: not written */
-const AstMember *block_member(const Block *block, const char *key);                   /* a KEY or BLOCK */
+const AstExpr *block_value(Sema *s, const Block *block, const char *key,
+                           Span *span);                             /* NULL: not written */
+const AstMember *block_member(const Block *block, const char *key); /* a KEY or BLOCK */
 /* Unknown and duplicate keys are errors; `known` ends with NULL. */
 void block_check(Sema *s, const Block *block, const char *const *known);
 bool block_sub(Sema *s, const Block *block, const char *key, Block *out);
-bool block_int(Sema *s, const Block *block, Scope *scope, const char *key, int64_t least, int64_t *out, Span *span);
-bool block_real(Sema *s, const Block *block, Scope *scope, const char *key, double low, double high, double *out, Span *span);
+bool block_int(Sema *s, const Block *block, Scope *scope, const char *key, int64_t least,
+               int64_t *out, Span *span);
+bool block_real(Sema *s, const Block *block, Scope *scope, const char *key, double low, double high,
+                double *out, Span *span);
 bool block_bool(Sema *s, const Block *block, Scope *scope, const char *key, bool *out);
 void options_defines(Sema *s);
 void options_check_overrides(Sema *s);
@@ -403,7 +425,8 @@ const AstExpr *parse_option(Sema *s, const char *shown, const char *text);
 
 /* ---- dataset.c ---- */
 DatasetPlan *dataset_plan(Sema *s, Decl *decl);
-/* The values of a row for expressions, with the axis `batch`: declared in scope. False: an error was reported. */
+/* The values of a row for expressions, with the axis `batch`: declared in scope. False: an error
+ * was reported. */
 bool dataset_values(Sema *s, Decl *decl, const Dim *batch, Scope *scope);
 void dataset_tensors(Sema *s, Decl *decl, TensorSpecs *tensors);
 
@@ -412,7 +435,8 @@ TrainPlan *train_plan(Sema *s, Decl *decl);
 TrainPlan *module_plan(Sema *s, Decl *decl, const Value *model, Span span);
 bool forward_graph(Sema *s, TrainPlan *plan, Instance *model, const Args *sample);
 void generic_checks(Sema *s);
-/* The declared type of a parameter; unbound names in it become symbols, of their own name in sema_module. */
+/* The declared type of a parameter; unbound names in it become symbols, of their own name in
+ * sema_module. */
 bool declared_type(Sema *s, const AstType *type, Scope *scope, Type *out);
 
 /* ---- import.c ---- */
@@ -420,6 +444,7 @@ SemaFile *file_main(Sema *s, const AstFile *ast);
 SemaFile *file_load_std(Sema *s, const char *name);
 SemaFile *file_load(Sema *s, const char *name, Span span);
 void file_declare(Sema *s, SemaFile *file);
-const char *std_where(Sema *s, const char *name); /* the library file that declares name, NULL: none */
+const char *std_where(Sema *s,
+                      const char *name); /* the library file that declares name, NULL: none */
 
 #endif

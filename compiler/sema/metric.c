@@ -1,6 +1,7 @@
 /* Metrics: sums over rows that are kept as states, and a result made of them in a graph of its own.
  *
- *   accuracy(model(x), y)   ->   UPDATE metric.accuracy.hit, metric.accuracy.n in the step;  graph: hit, n -> OUTPUT value */
+ *   accuracy(model(x), y)   ->   UPDATE metric.accuracy.hit, metric.accuracy.n in the step;  graph:
+ * hit, n -> OUTPUT value */
 #include "compiler/sema/internal.h"
 
 #include <string.h>
@@ -45,13 +46,17 @@ static void result_graph(Sema *s, Instance *self, MetricPlan *plan)
 {
     const AstFunction *function = decl_function(self->decl, "result");
     if (!function) {
-        sema_error(s, ERR_E0402, self->decl->item->name.span, NULL, "a metric needs fn result() { ... }");
+        sema_error(s, ERR_E0402, self->decl->item->name.span, NULL,
+                   "a metric needs fn result() { ... }");
         return;
     }
     Elab *outer = s->elab;
     s->elab = elab_new(s, arena_format(s->arena, "metric.%s", plan->name), false);
     Value *own = hide_tensors(s, self->scope), *arguments = hide_tensors(s, self->scope->parent);
-    Closure closure = {.function = function, .name = self->decl->item->name.text, .scope = self->scope, .self = NULL,
+    Closure closure = {.function = function,
+                       .name = self->decl->item->name.text,
+                       .scope = self->scope,
+                       .self = NULL,
                        .file = self->decl->file};
     Args none = {NULL, 0};
     Value v = call_closure(s, &closure, &none, self->span);
@@ -59,7 +64,8 @@ static void result_graph(Sema *s, Instance *self, MetricPlan *plan)
     show_tensors(self->scope->parent, arguments);
     Node *node = v.kind == VALUE_POISON ? NULL : value_node(s, &v, DT_F64, self->span);
     if (node && node->type.rank > 2)
-        sema_error(s, ERR_E0406, self->span, NULL, "a metric gives a number, a vector or a matrix, and this is %s",
+        sema_error(s, ERR_E0406, self->span, NULL,
+                   "a metric gives a number, a vector or a matrix, and this is %s",
                    type_text(s, &node->type));
     if (node) {
         node = build_convert(s->elab->graph, node, DT_F64);
@@ -99,7 +105,10 @@ bool metric_step(Sema *s, Applied *metric, const char *name, TensorSpecs *tensor
         return false;
     uint32_t before = tensors->count;
     owner_states(s, self, TENSOR_METRIC, tensors, NULL);
-    Closure closure = {.function = update, .name = decl->item->name.text, .scope = self->scope, .file = decl->file};
+    Closure closure = {.function = update,
+                       .name = decl->item->name.text,
+                       .scope = self->scope,
+                       .file = decl->file};
     Args none = {NULL, 0};
     call_closure(s, &closure, &none, metric->span);
     update_roots(s, self);
@@ -132,13 +141,15 @@ static void loss_result(Sema *s, MetricPlan *plan)
     Graph *graph = s->elab->graph;
     Node *sum = build_leaf(graph, OP_STATE, "metric.loss.sum", (Type){.dtype = DT_F64});
     Node *count = build_leaf(graph, OP_STATE, "metric.loss.n", (Type){.dtype = DT_I64});
-    graph_root(graph, ROOT_OUTPUT, "value", build_binary(graph, OP_DIV, sum, build_convert(graph, count, DT_F64)));
+    graph_root(graph, ROOT_OUTPUT, "value",
+               build_binary(graph, OP_DIV, sum, build_convert(graph, count, DT_F64)));
     plan->type = (Type){.dtype = DT_F64};
     plan->result = graph;
     s->elab = outer;
 }
 
-void metric_loss(Sema *s, Node *loss, const Dim *batch, TensorSpecs *tensors, MetricPlan *plan, Span span)
+void metric_loss(Sema *s, Node *loss, const Dim *batch, TensorSpecs *tensors, MetricPlan *plan,
+                 Span span)
 {
     Graph *graph = s->elab->graph;
     uint32_t sum_index = loss_state(s, "metric.loss.sum", DT_F64, tensors, span);
@@ -152,7 +163,8 @@ void metric_loss(Sema *s, Node *loss, const Dim *batch, TensorSpecs *tensors, Me
     else
         total = build_binary(graph, OP_MUL, total, build_dim(graph, batch, DT_F64));
     graph_root(graph, ROOT_UPDATE, "metric.loss.sum", build_binary(graph, OP_ADD, sum, total));
-    graph_root(graph, ROOT_UPDATE, "metric.loss.n", build_binary(graph, OP_ADD, count, build_dim(graph, rows, DT_I64)));
+    graph_root(graph, ROOT_UPDATE, "metric.loss.n",
+               build_binary(graph, OP_ADD, count, build_dim(graph, rows, DT_I64)));
     if (!plan)
         return;
     *plan = (MetricPlan){.name = "loss", .has_better = true, .span = span};

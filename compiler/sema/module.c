@@ -1,5 +1,6 @@
-/* Modules: a declaration and its arguments become an Instance with slots (params, states), lets and children. Paths are
- * given when the tree has a root, because an instance may be made before its place is known.
+/* Modules: a declaration and its arguments become an Instance with slots (params, states), lets and
+ * children. Paths are given when the tree has a root, because an instance may be made before its
+ * place is known.
  *
  *   let net = Sequential([Linear(2, 3), relu])   ->   net.0.weight, net.0.bias */
 #include "compiler/sema/internal.h"
@@ -52,7 +53,8 @@ void instance_adopt(Sema *s, Instance *parent, const char *name, const Value *va
     if (value->kind != VALUE_ARRAY && value->kind != VALUE_TUPLE)
         return;
     for (uint32_t i = 0; i < value->as.list->count; i++) {
-        const char *entry = *name ? arena_format(s->arena, "%s.%u", name, i) : arena_format(s->arena, "%u", i);
+        const char *entry =
+            *name ? arena_format(s->arena, "%s.%u", name, i) : arena_format(s->arena, "%u", i);
         instance_adopt(s, parent, entry, &value->as.list->items[i]);
     }
 }
@@ -74,8 +76,11 @@ static void add_tensors(Sema *s, Instance *self, SemaInstance *shown, TensorSpec
     self->first_tensor = tensors ? tensors->count : 0;
     for (uint32_t i = 0; tensors && i < self->slots.count; i++) {
         const Slot *slot = &self->slots.data[i];
-        TensorSpec spec = {.name = slot_name(s, self, slot), .role = slot->is_param ? TENSOR_PARAM : TENSOR_STATE,
-                           .type = slot->type, .init = slot->init, .trainable = slot->is_param,
+        TensorSpec spec = {.name = slot_name(s, self, slot),
+                           .role = slot->is_param ? TENSOR_PARAM : TENSOR_STATE,
+                           .type = slot->type,
+                           .init = slot->init,
+                           .trainable = slot->is_param,
                            .span = self->decl->file->in_std ? self->span : slot->span};
         vec_push(s->arena, &shown->tensors, tensors->count);
         vec_push(s->arena, tensors, spec);
@@ -85,13 +90,19 @@ static void add_tensors(Sema *s, Instance *self, SemaInstance *shown, TensorSpec
 static SemaInstance *root_one(Sema *s, Instance *self, SemaInstance *parent, TensorSpecs *tensors)
 {
     SemaInstance *shown = ARENA_NEW(s->arena, SemaInstance);
-    *shown = (SemaInstance){.path = self->path, .name = self->name ? self->name : "", .span = self->span, .parent = parent,
-                            .module = self->decl->item->name.text, .detail = self->detail, .in_std = self->decl->file->in_std};
+    *shown = (SemaInstance){.path = self->path,
+                            .name = self->name ? self->name : "",
+                            .span = self->span,
+                            .parent = parent,
+                            .module = self->decl->item->name.text,
+                            .detail = self->detail,
+                            .in_std = self->decl->file->in_std};
     self->shown = shown;
     add_tensors(s, self, shown, tensors);
     for (uint32_t i = 0; i < self->children.count; i++) {
         Instance *child = self->children.data[i];
-        child->path = *self->path ? arena_format(s->arena, "%s.%s", self->path, child->name) : child->name;
+        child->path =
+            *self->path ? arena_format(s->arena, "%s.%s", self->path, child->name) : child->name;
         vec_push(s->arena, &shown->children, root_one(s, child, shown, tensors));
     }
     return shown;
@@ -107,7 +118,8 @@ void instance_root(Sema *s, Instance *root, const char *path, TensorSpecs *tenso
 
 static const char *variable_name(Sema *s, const AstMember *member)
 {
-    return member->as.variable.computed ? sema_interpolate(s, member->as.variable.computed) : member->as.variable.name.text;
+    return member->as.variable.computed ? sema_interpolate(s, member->as.variable.computed)
+                                        : member->as.variable.name.text;
 }
 
 static bool type_of_state(Sema *s, const AstMember *member, const Value *v, Type *out)
@@ -118,7 +130,8 @@ static bool type_of_state(Sema *s, const AstMember *member, const Value *v, Type
         *out = (Type){.dtype = sema_float(s)};
     else {
         if (v->kind != VALUE_POISON)
-            sema_error(s, ERR_E0410, member->span, NULL, "this needs a type: state name: i64[3] = 0");
+            sema_error(s, ERR_E0410, member->span, NULL,
+                       "this needs a type: state name: i64[3] = 0");
         return false;
     }
     return true;
@@ -128,7 +141,9 @@ static bool constant_type(Sema *s, const Type *type, Span span)
 {
     for (int i = 0; i < type->rank; i++)
         if (!dim_is_const(type->dims[i], NULL) && !s->elab->generic) {
-            sema_error(s, ERR_E0308, span, NULL, "the sizes of a param or state must be numbers, and this is %s", type_text(s, type));
+            sema_error(s, ERR_E0308, span, NULL,
+                       "the sizes of a param or state must be numbers, and this is %s",
+                       type_text(s, type));
             return false;
         }
     return true;
@@ -147,7 +162,8 @@ static Value initial_value(Sema *s, const AstMember *member, const Type *type)
 {
     const Type *outer = s->init_type;
     s->init_type = type;
-    Value v = member->as.variable.value ? eval_expr(s, member->as.variable.value) : missing_initial(s, member);
+    Value v = member->as.variable.value ? eval_expr(s, member->as.variable.value)
+                                        : missing_initial(s, member);
     s->init_type = outer;
     return v;
 }
@@ -155,8 +171,9 @@ static Value initial_value(Sema *s, const AstMember *member, const Type *type)
 static void declare_variable(Sema *s, Instance *self, const AstMember *member)
 {
     bool is_param = member->kind == AST_MEMBER_PARAM;
-    AstName name = {variable_name(s, member), member->as.variable.computed ? member->as.variable.computed->span
-                                                                          : member->as.variable.name.span};
+    AstName name = {variable_name(s, member), member->as.variable.computed
+                                                  ? member->as.variable.computed->span
+                                                  : member->as.variable.name.span};
     Slot slot = {.name = name.text, .is_param = is_param, .span = name.span};
     const AstType *declared = member->as.variable.type;
     bool ok = !declared || eval_type(s, declared, &slot.type);
@@ -166,15 +183,19 @@ static void declare_variable(Sema *s, Instance *self, const AstMember *member)
         return;
     }
     ok = ok && v.kind != VALUE_POISON && (declared || type_of_state(s, member, &v, &slot.type)) &&
-         constant_type(s, &slot.type, name.span) && init_of_value(s, &v, &slot.type, member->as.variable.value
-                                                                  ? member->as.variable.value->span : member->span, &slot.init);
+         constant_type(s, &slot.type, name.span) &&
+         init_of_value(s, &v, &slot.type,
+                       member->as.variable.value ? member->as.variable.value->span : member->span,
+                       &slot.init);
     if (ok && is_param && !dtype_is_float(slot.type.dtype)) {
-        DiagItem *item = sema_error(s, ERR_E0502, name.span, NULL, "a param must be of a float type, and %s is %s", name.text,
+        DiagItem *item = sema_error(s, ERR_E0502, name.span, NULL,
+                                    "a param must be of a float type, and %s is %s", name.text,
                                     type_text(s, &slot.type));
         diag_help(item, "state %s keeps a value that is not trained", name.text);
         ok = false;
     }
-    Binding *binding = scope_declare(s, self->scope, name, is_param ? BIND_PARAM : BIND_STATE, ok ? value_none : value_poison);
+    Binding *binding = scope_declare(s, self->scope, name, is_param ? BIND_PARAM : BIND_STATE,
+                                     ok ? value_none : value_poison);
     binding->owner = ok ? self : NULL;
     binding->tensor = self->slots.count;
     if (ok)
@@ -210,7 +231,10 @@ static void declare_fn(Sema *s, Instance *self, const AstMember *member)
     if (!function->name.text)
         return;
     Closure *closure = ARENA_NEW(s->arena, Closure);
-    *closure = (Closure){.function = function, .name = function->name.text, .scope = self->scope, .self = self,
+    *closure = (Closure){.function = function,
+                         .name = function->name.text,
+                         .scope = self->scope,
+                         .self = self,
                          .file = self->decl->file};
     Value v = {.kind = VALUE_FN, .span = function->name.span, .as.closure = closure};
     scope_declare(s, self->scope, function->name, BIND_MEMBER, v);
@@ -251,13 +275,16 @@ static void adopt_arguments(Sema *s, Instance *self)
 static bool may_instantiate(Sema *s, Decl *decl, Span span)
 {
     if (decl->state == DECL_BUSY) {
-        sema_error(s, ERR_E0407, span, NULL, "the module %s contains itself, directly or through others", decl->item->name.text);
+        sema_error(s, ERR_E0407, span, NULL,
+                   "the module %s contains itself, directly or through others",
+                   decl->item->name.text);
         return false;
     }
     if (++s->instances > LIMIT_INSTANCES || s->calls >= LIMIT_CALLS) {
         if (!s->work_reported)
-            sema_error(s, ERR_E0408, span, NULL, s->calls >= LIMIT_CALLS ? "modules are nested more than %d deep here"
-                                                                        : "more than %d instances of modules",
+            sema_error(s, ERR_E0408, span, NULL,
+                       s->calls >= LIMIT_CALLS ? "modules are nested more than %d deep here"
+                                               : "more than %d instances of modules",
                        s->calls >= LIMIT_CALLS ? LIMIT_CALLS : LIMIT_INSTANCES);
         s->work_reported = true;
         return false;
@@ -281,13 +308,18 @@ Value instantiate(Sema *s, Decl *decl, const Args *args, Span span)
     self->scope = scope_new(s, decl->file->scope);
     Scope *outer = s->scope;
     Elab *elab = s->elab;
-    Frame frame = {.parent = s->frame, .name = item->name.text, .call = span, .in_std = decl->file->in_std, .ellipsis_rank = -1};
+    Frame frame = {.parent = s->frame,
+                   .name = item->name.text,
+                   .call = span,
+                   .in_std = decl->file->in_std,
+                   .ellipsis_rank = -1};
     Span declared = decl->file->in_std ? (Span){0, 0, 0} : item->as.declaration.header;
     s->constants.generic = elab->generic;
     s->constants.unsure = elab->unsure;
     s->elab = &s->constants;
     decl->state = DECL_BUSY;
-    bool ok = bind_parameters(s, item->name.text, span, &item->as.declaration.parameters, args, self->scope, self->scope, declared);
+    bool ok = bind_parameters(s, item->name.text, span, &item->as.declaration.parameters, args,
+                              self->scope, self->scope, declared);
     s->frame = &frame;
     s->calls++;
     s->scope = self->scope;
@@ -326,8 +358,8 @@ static void unknown_member(Sema *s, const Scope *scope, const char *what, AstNam
     const char **names = ARENA_ARRAY(s->arena, const char *, scope->bindings.count + 1);
     for (uint32_t i = 0; i < scope->bindings.count; i++)
         names[i] = scope->bindings.data[i]->name;
-    sema_unknown(s, ERR_E0104, name.span, arena_format(s->arena, "%s has nothing called", what), name.text, names,
-                 scope->bindings.count);
+    sema_unknown(s, ERR_E0104, name.span, arena_format(s->arena, "%s has nothing called", what),
+                 name.text, names, scope->bindings.count);
 }
 
 static Value tuple_entry(Sema *s, const Value *base, AstName name)
@@ -336,7 +368,8 @@ static Value tuple_entry(Sema *s, const Value *base, AstName name)
     for (uint32_t i = 0; list->names && i < list->count; i++)
         if (list->names[i] && strcmp(list->names[i], name.text) == 0)
             return list->items[i];
-    sema_error(s, ERR_E0104, name.span, NULL, "%s has no entry called %s", value_text(s, base), name.text);
+    sema_error(s, ERR_E0104, name.span, NULL, "%s has no entry called %s", value_text(s, base),
+               name.text);
     return value_poison;
 }
 
@@ -360,7 +393,8 @@ Value eval_member(Sema *s, const AstExpr *expr)
     case VALUE_TUPLE:
         return tuple_entry(s, &base, name);
     default: {
-        DiagItem *item = sema_error(s, ERR_E0104, name.span, NULL, "%s has no members", value_text(s, &base));
+        DiagItem *item =
+            sema_error(s, ERR_E0104, name.span, NULL, "%s has no members", value_text(s, &base));
         if (base.kind == VALUE_TENSOR)
             diag_help(item, "functions are called as %s(x) or x |> %s", name.text, name.text);
         return value_poison;

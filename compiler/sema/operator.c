@@ -1,7 +1,9 @@
-/* Operators. Two constants fold (integers as polynomials of dimensions), a constant takes the type of the tensor it meets,
- * and two tensors need one element type and shapes that broadcast by a literal 1 or missing leading axes.
+/* Operators. Two constants fold (integers as polynomials of dimensions), a constant takes the type
+ * of the tensor it meets, and two tensors need one element type and shapes that broadcast by a
+ * literal 1 or missing leading axes.
  *
- *   2*B + 1 -> a size      x / 255.0 -> div x (255)      f32[B, 3] + f32[3] -> add      u8 + f32 -> error E0200 */
+ *   2*B + 1 -> a size      x / 255.0 -> div x (255)      f32[B, 3] + f32[3] -> add      u8 + f32 ->
+ * error E0200 */
 #include "compiler/sema/internal.h"
 
 #include <math.h>
@@ -27,7 +29,11 @@ static Value int_power(Sema *s, const Dim *base, int64_t exponent, Span span)
     if (exponent < 0)
         return value_poison;
     if (dim_is_const(base, &number) && (number == 0 || number == 1 || number == -1))
-        return value_number(s, number == -1 ? (exponent % 2 ? -1 : 1) : exponent == 0 ? 1 : number, span);
+        return value_number(s,
+                            number == -1    ? (exponent % 2 ? -1 : 1)
+                            : exponent == 0 ? 1
+                                            : number,
+                            span);
     for (int64_t i = 0; i < exponent && result; i++)
         result = i < 64 ? dim_mul(s->dims, result, base) : NULL;
     return dim_result(s, result, span);
@@ -45,11 +51,11 @@ static Value int_division(Sema *s, AstBinary op, const Value *a, const Value *b,
     if (op == AST_DIV) {
         if (numbers ? x % y == 0 : dim_divides_exactly(s->dims, a->as.dim, b->as.dim, &quotient))
             return numbers ? value_number(s, x / y, span) : value_int(quotient, span);
-        DiagItem *item = sema_error(s, ERR_E0208, span, NULL, "%s / %s leaves a remainder", dim_text(s, a->as.dim),
-                                    dim_text(s, b->as.dim));
+        DiagItem *item = sema_error(s, ERR_E0208, span, NULL, "%s / %s leaves a remainder",
+                                    dim_text(s, a->as.dim), dim_text(s, b->as.dim));
         if (numbers)
-            diag_help(item, "write // to round down, or %lld.0 / %lld for a number with a fraction", (long long)x,
-                      (long long)y);
+            diag_help(item, "write // to round down, or %lld.0 / %lld for a number with a fraction",
+                      (long long)x, (long long)y);
         else
             diag_help(item, "write // to round down");
         return value_poison;
@@ -62,19 +68,27 @@ static Value int_division(Sema *s, AstBinary op, const Value *a, const Value *b,
         sema_error(s, ERR_E0208, span, NULL, "a size divided by a negative number");
         return value_poison;
     }
-    return dim_result(s, op == AST_MOD ? dim_mod(s->dims, a->as.dim, b->as.dim)
-                                       : dim_floordiv(s->dims, a->as.dim, b->as.dim), span);
+    return dim_result(s,
+                      op == AST_MOD ? dim_mod(s->dims, a->as.dim, b->as.dim)
+                                    : dim_floordiv(s->dims, a->as.dim, b->as.dim),
+                      span);
 }
 
 static int compare_sign(AstBinary op, int order)
 {
     switch (op) {
-    case AST_EQ: return order == 0;
-    case AST_NE: return order != 0;
-    case AST_LT: return order < 0;
-    case AST_GT: return order > 0;
-    case AST_LE: return order <= 0;
-    default: return order >= 0;
+    case AST_EQ:
+        return order == 0;
+    case AST_NE:
+        return order != 0;
+    case AST_LT:
+        return order < 0;
+    case AST_GT:
+        return order > 0;
+    case AST_LE:
+        return order <= 0;
+    default:
+        return order >= 0;
     }
 }
 
@@ -88,8 +102,8 @@ static Value int_compare(Sema *s, AstBinary op, const Value *a, const Value *b, 
         return value_bool(compare_sign(op, (number > 0) - (number < 0)), span);
     if (s->elab->generic)
         return value_poison;
-    sema_error(s, ERR_E0203, span, NULL, "whether %s %s %s is known only at run time", dim_text(s, a->as.dim),
-               ast_binary_text(op), dim_text(s, b->as.dim));
+    sema_error(s, ERR_E0203, span, NULL, "whether %s %s %s is known only at run time",
+               dim_text(s, a->as.dim), ast_binary_text(op), dim_text(s, b->as.dim));
     return value_poison;
 }
 
@@ -121,20 +135,25 @@ static Value int_binary(Sema *s, AstBinary op, const Value *a, const Value *b, S
     default:
         break;
     }
-    sema_error(s, ERR_E0204, span, NULL, "%s is not defined for %s and %s", ast_binary_text(op), value_text(s, a),
-               value_text(s, b));
+    sema_error(s, ERR_E0204, span, NULL, "%s is not defined for %s and %s", ast_binary_text(op),
+               value_text(s, a), value_text(s, b));
     return value_poison;
 }
 
 static Value real_binary(Sema *s, AstBinary op, double x, double y, Span span)
 {
     if (is_comparison(op))
-        return value_bool(x != x || y != y ? op == AST_NE : compare_sign(op, (x > y) - (x < y)), span);
+        return value_bool(x != x || y != y ? op == AST_NE : compare_sign(op, (x > y) - (x < y)),
+                          span);
     switch (op) {
-    case AST_ADD: return value_float(x + y, span);
-    case AST_SUB: return value_float(x - y, span);
-    case AST_MUL: return value_float(x * y, span);
-    case AST_POW: return value_float(pow(x, y), span);
+    case AST_ADD:
+        return value_float(x + y, span);
+    case AST_SUB:
+        return value_float(x - y, span);
+    case AST_MUL:
+        return value_float(x * y, span);
+    case AST_POW:
+        return value_float(pow(x, y), span);
     case AST_DIV:
     case AST_FLOORDIV:
     case AST_MOD:
@@ -142,9 +161,13 @@ static Value real_binary(Sema *s, AstBinary op, double x, double y, Span span)
             sema_error(s, ERR_E0208, span, NULL, "division by zero");
             return value_poison;
         }
-        return value_float(op == AST_DIV ? x / y : op == AST_MOD ? x - y * floor(x / y) : floor(x / y), span);
+        return value_float(op == AST_DIV   ? x / y
+                           : op == AST_MOD ? x - y * floor(x / y)
+                                           : floor(x / y),
+                           span);
     default:
-        sema_error(s, ERR_E0204, span, NULL, "%s is not defined for numbers with a fraction", ast_binary_text(op));
+        sema_error(s, ERR_E0204, span, NULL, "%s is not defined for numbers with a fraction",
+                   ast_binary_text(op));
         return value_poison;
     }
 }
@@ -204,11 +227,11 @@ bool broadcast_shapes(Sema *s, const Type *a, const Type *b, Type *out)
     return true;
 }
 
-static void no_broadcast(Sema *s, const Value *a, const Value *b, const Type *x, const Type *y, Span span,
-                         const char *sign)
+static void no_broadcast(Sema *s, const Value *a, const Value *b, const Type *x, const Type *y,
+                         Span span, const char *sign)
 {
-    DiagItem *item = sema_error(s, ERR_E0302, span, NULL, "%s cannot join %s and %s", sign, type_text(s, x),
-                                type_text(s, y));
+    DiagItem *item = sema_error(s, ERR_E0302, span, NULL, "%s cannot join %s and %s", sign,
+                                type_text(s, x), type_text(s, y));
     int rank = x->rank < y->rank ? x->rank : y->rank;
     const Dim *p = NULL, *q = NULL, *out;
     for (int i = 1; i <= rank; i++)
@@ -226,7 +249,8 @@ static void no_broadcast(Sema *s, const Value *a, const Value *b, const Type *x,
 static void different_types(Sema *s, const Value *a, const Value *b, Span span, const char *sign)
 {
     DType x = a->as.node->type.dtype, y = b->as.node->type.dtype;
-    DiagItem *item = sema_error(s, ERR_E0200, span, NULL, "%s of %s and %s", sign, value_text(s, a), value_text(s, b));
+    DiagItem *item = sema_error(s, ERR_E0200, span, NULL, "%s of %s and %s", sign, value_text(s, a),
+                                value_text(s, b));
     if (!sema_is_null_span(a->span))
         diag_note(item, sema_user_span(s, a->span), "%s here ...", dtype_name(x));
     if (!sema_is_null_span(b->span))
@@ -235,7 +259,8 @@ static void different_types(Sema *s, const Value *a, const Value *b, Span span, 
 }
 
 /* Both as nodes of one element type. */
-static bool same_type(Sema *s, const Value *a, const Value *b, Span span, const char *sign, Node **x, Node **y)
+static bool same_type(Sema *s, const Value *a, const Value *b, Span span, const char *sign,
+                      Node **x, Node **y)
 {
     if (a->kind != VALUE_TENSOR) {
         *y = b->as.node;
@@ -258,7 +283,8 @@ Value apply_op(Sema *s, OpCode op, const Value *a, const Value *b, Span span, co
 {
     Node *x, *y;
     Type type;
-    if (a->kind == VALUE_POISON || b->kind == VALUE_POISON || !same_type(s, a, b, span, sign, &x, &y))
+    if (a->kind == VALUE_POISON || b->kind == VALUE_POISON ||
+        !same_type(s, a, b, span, sign, &x, &y))
         return value_poison;
     if (!broadcast_shapes(s, &x->type, &y->type, &type)) {
         no_broadcast(s, a, b, &x->type, &y->type, span, sign);
@@ -268,12 +294,13 @@ Value apply_op(Sema *s, OpCode op, const Value *a, const Value *b, Span span, co
     graph->error = NULL;
     Node *node = build_binary(graph, op, x, y);
     if (!node) {
-        sema_error(s, ERR_E0204, span, NULL, "%s is not defined for %s", sign, dtype_name(x->type.dtype));
+        sema_error(s, ERR_E0204, span, NULL, "%s is not defined for %s", sign,
+                   dtype_name(x->type.dtype));
         return value_poison;
     }
     Value result = value_tensor(node, span);
-    result.weak = (a->weak || a->kind != VALUE_TENSOR) && (b->weak || b->kind != VALUE_TENSOR) && node->type.rank == 0 &&
-                  node->type.dtype == DT_F64;
+    result.weak = (a->weak || a->kind != VALUE_TENSOR) && (b->weak || b->kind != VALUE_TENSOR) &&
+                  node->type.rank == 0 && node->type.dtype == DT_F64;
     return result;
 }
 
@@ -319,8 +346,8 @@ static Node *matmul_ranks(Sema *s, Node *x, Node *y)
 Node *sema_matmul(Sema *s, Node *x, Node *y, Span span)
 {
     if (x->type.rank == 0 || y->type.rank == 0) {
-        sema_error(s, ERR_E0301, span, NULL, "@ needs axes on both sides, and gets %s and %s", type_text(s, &x->type),
-                   type_text(s, &y->type));
+        sema_error(s, ERR_E0301, span, NULL, "@ needs axes on both sides, and gets %s and %s",
+                   type_text(s, &x->type), type_text(s, &y->type));
         return NULL;
     }
     const Dim *k = x->type.dims[x->type.rank - 1];
@@ -328,10 +355,12 @@ Node *sema_matmul(Sema *s, Node *x, Node *y, Span span)
     s->elab->graph->error = NULL;
     Node *node = k == l ? matmul_ranks(s, x, y) : NULL;
     if (!node) {
-        DiagItem *item = sema_error(s, ERR_E0312, span, NULL, "@ cannot multiply %s by %s", type_text(s, &x->type),
-                                    type_text(s, &y->type));
+        DiagItem *item = sema_error(s, ERR_E0312, span, NULL, "@ cannot multiply %s by %s",
+                                    type_text(s, &x->type), type_text(s, &y->type));
         if (k != l)
-            diag_help(item, "the last axis of the left side (%s) must equal the one before the last of the right side (%s)",
+            diag_help(item,
+                      "the last axis of the left side (%s) must equal the one before the last of "
+                      "the right side (%s)",
                       dim_text(s, k), dim_text(s, l));
     }
     return node;
@@ -340,7 +369,8 @@ Node *sema_matmul(Sema *s, Node *x, Node *y, Span span)
 static Value matmul_values(Sema *s, const Value *a, const Value *b, Span span)
 {
     Node *x, *y;
-    if (!want_tensor(s, a, span, "the left side of @", &x) || !want_tensor(s, b, span, "the right side of @", &y))
+    if (!want_tensor(s, a, span, "the left side of @", &x) ||
+        !want_tensor(s, b, span, "the right side of @", &y))
         return value_poison;
     if (x->type.dtype != y->type.dtype) {
         different_types(s, a, b, span, "@");
@@ -368,25 +398,39 @@ static bool is_number(const Value *v)
 
 static Value tensor_binary(Sema *s, AstBinary op, const Value *a, const Value *b, Span span)
 {
-    static const struct { OpCode op; bool swap; } table[AST_BINARY_COUNT] = {
-        [AST_OR] = {OP_OR, false},   [AST_AND] = {OP_AND, false}, [AST_EQ] = {OP_EQ, false},
-        [AST_NE] = {OP_NE, false},   [AST_LT] = {OP_LT, false},   [AST_GT] = {OP_LT, true},
-        [AST_LE] = {OP_LE, false},   [AST_GE] = {OP_LE, true},    [AST_ADD] = {OP_ADD, false},
-        [AST_SUB] = {OP_SUB, false}, [AST_MUL] = {OP_MUL, false}, [AST_DIV] = {OP_DIV, false},
-        [AST_FLOORDIV] = {OP_FLOORDIV, false}, [AST_MOD] = {OP_MOD, false},
+    static const struct {
+        OpCode op;
+        bool swap;
+    } table[AST_BINARY_COUNT] = {
+        [AST_OR] = {OP_OR, false},
+        [AST_AND] = {OP_AND, false},
+        [AST_EQ] = {OP_EQ, false},
+        [AST_NE] = {OP_NE, false},
+        [AST_LT] = {OP_LT, false},
+        [AST_GT] = {OP_LT, true},
+        [AST_LE] = {OP_LE, false},
+        [AST_GE] = {OP_LE, true},
+        [AST_ADD] = {OP_ADD, false},
+        [AST_SUB] = {OP_SUB, false},
+        [AST_MUL] = {OP_MUL, false},
+        [AST_DIV] = {OP_DIV, false},
+        [AST_FLOORDIV] = {OP_FLOORDIV, false},
+        [AST_MOD] = {OP_MOD, false},
     };
     const char *sign = ast_binary_text(op);
     const Value *tensor = a->kind == VALUE_TENSOR ? a : b;
     if (op == AST_POW)
         return tensor_power(s, a, b, span);
     bool logic = op == AST_OR || op == AST_AND;
-    if ((logic && (is_number(a) || is_number(b))) || (op >= AST_ADD && (!is_number(a) || !is_number(b)))) {
-        sema_error(s, ERR_E0204, span, NULL, "%s is not defined for %s", sign, logic == is_number(a) ? value_text(s, a)
-                                                                                                    : value_text(s, b));
+    if ((logic && (is_number(a) || is_number(b))) ||
+        (op >= AST_ADD && (!is_number(a) || !is_number(b)))) {
+        sema_error(s, ERR_E0204, span, NULL, "%s is not defined for %s", sign,
+                   logic == is_number(a) ? value_text(s, a) : value_text(s, b));
         return value_poison;
     }
     if (op == AST_DIV && !dtype_is_float(tensor->as.node->type.dtype)) {
-        DiagItem *item = sema_error(s, ERR_E0204, span, NULL, "/ of integers: %s / %s", value_text(s, a), value_text(s, b));
+        DiagItem *item = sema_error(s, ERR_E0204, span, NULL, "/ of integers: %s / %s",
+                                    value_text(s, a), value_text(s, b));
         diag_help(item, "// rounds down; f32(...) / f32(...) keeps the fraction");
         return value_poison;
     }
@@ -412,14 +456,19 @@ static Value constant_binary(Sema *s, AstBinary op, const Value *a, const Value 
         return real_binary(s, op, x, y, span);
     if (a->kind == VALUE_BOOL && b->kind == VALUE_BOOL && op <= AST_NE) {
         bool p = a->as.boolean, q = b->as.boolean;
-        return value_bool(op == AST_OR ? p || q : op == AST_AND ? p && q : op == AST_EQ ? p == q : p != q, span);
+        return value_bool(op == AST_OR    ? p || q
+                          : op == AST_AND ? p && q
+                          : op == AST_EQ  ? p == q
+                                          : p != q,
+                          span);
     }
     if (a->kind == VALUE_BOOL || b->kind == VALUE_BOOL) {
-        sema_error(s, ERR_E0204, span, NULL, "%s is not defined for %s and %s", ast_binary_text(op), value_text(s, a),
-                   value_text(s, b));
+        sema_error(s, ERR_E0204, span, NULL, "%s is not defined for %s and %s", ast_binary_text(op),
+                   value_text(s, a), value_text(s, b));
         return value_poison;
     }
-    Value p = a->kind == VALUE_INT ? promote_size(s, a) : *a, q = b->kind == VALUE_INT ? promote_size(s, b) : *b;
+    Value p = a->kind == VALUE_INT ? promote_size(s, a) : *a,
+          q = b->kind == VALUE_INT ? promote_size(s, b) : *b;
     return tensor_binary(s, op, &p, &q, span);
 }
 
@@ -452,8 +501,8 @@ Value eval_binary(Sema *s, AstBinary op, const Value *a, const Value *b, Span sp
         return string_binary(s, a, b, span);
     if (op == AST_ADD && a->kind == b->kind && (a->kind == VALUE_ARRAY || a->kind == VALUE_TUPLE))
         return array_binary(s, a, b, span);
-    DiagItem *item = sema_error(s, ERR_E0204, span, NULL, "%s is not defined for %s and %s", ast_binary_text(op),
-                                value_text(s, a), value_text(s, b));
+    DiagItem *item = sema_error(s, ERR_E0204, span, NULL, "%s is not defined for %s and %s",
+                                ast_binary_text(op), value_text(s, a), value_text(s, b));
     if (a->kind == VALUE_TUPLE || b->kind == VALUE_TUPLE)
         diag_help(item, "take the results apart first: let a, b = ...");
     return value_poison;
@@ -485,6 +534,7 @@ Value eval_not(Sema *s, const Value *v, Span span)
     if (v->kind == VALUE_TENSOR && v->as.node->type.dtype == DT_BOOL)
         return sema_node_value(s, build_unary(s->elab->graph, OP_NOT, v->as.node), span);
     if (v->kind != VALUE_POISON)
-        sema_error(s, ERR_E0204, span, NULL, "not is defined for bool, and this is %s", value_text(s, v));
+        sema_error(s, ERR_E0204, span, NULL, "not is defined for bool, and this is %s",
+                   value_text(s, v));
     return value_poison;
 }

@@ -1,4 +1,5 @@
-/* The passes over a program: the library's prelude, imports, constants, datasets, train blocks, and then what nothing used. */
+/* The passes over a program: the library's prelude, imports, constants, datasets, train blocks, and
+ * then what nothing used. */
 #include "compiler/sema/sema.h"
 
 #include "compiler/ast/parse.h"
@@ -81,7 +82,8 @@ static void build_plans(Sema *s)
     }
 }
 
-SemaProgram *sema_check(Arena *arena, SourceMap *map, const AstFile *file, const SemaOptions *options, Diag *diag)
+SemaProgram *sema_check(Arena *arena, SourceMap *map, const AstFile *file,
+                        const SemaOptions *options, Diag *diag)
 {
     Sema *s = sema_new(arena, map, options, diag);
     s->mute = diag_new(map);
@@ -114,14 +116,16 @@ static Decl *find_module(Sema *s, const char *name, Diag *diag)
             return decl;
         names[count++] = decl->item->name.text;
     }
-    DiagItem *item = diag_error(diag, ERR_E0100, (Span){0, 0, 0}, NULL, "the file has no module %s", name);
+    DiagItem *item =
+        diag_error(diag, ERR_E0100, (Span){0, 0, 0}, NULL, "the file has no module %s", name);
     const char *nearest = diag_nearest(name, names, count);
     if (nearest)
         diag_help(item, "did you mean %s?", nearest);
     return NULL;
 }
 
-/* Arguments of the model's fn with the declared types; names of sizes are symbols of their own name. */
+/* Arguments of the model's fn with the declared types; names of sizes are symbols of their own
+ * name. */
 static bool declared_sample(Sema *s, Instance *model, Args *sample)
 {
     const AstFunction *function = instance_forward(model);
@@ -130,10 +134,12 @@ static bool declared_sample(Sema *s, Instance *model, Args *sample)
     for (uint32_t i = 0; i < count; i++) {
         const AstParameter *param = &function->parameters.data[i];
         Type type;
-        if (!param->type || !type_is_tensor(s, param->type) || !declared_type(s, param->type, model->scope, &type))
+        if (!param->type || !type_is_tensor(s, param->type) ||
+            !declared_type(s, param->type, model->scope, &type))
             return false;
         Node *leaf = build_leaf(s->elab->graph, OP_INPUT, param->name.text, type);
-        sample->data[sample->count++] = (Arg){.value = value_tensor(leaf, param->span), .span = param->span};
+        sample->data[sample->count++] =
+            (Arg){.value = value_tensor(leaf, param->span), .span = param->span};
     }
     return count > 0;
 }

@@ -1,7 +1,8 @@
-/* Errors in the words of the user's program. An expression inside the library is reported at the call in the user's text
- * that led to it, and every call between the two is a note.
+/* Errors in the words of the user's program. An expression inside the library is reported at the
+ * call in the user's text that led to it, and every call between the two is a note.
  *
- *   softmax(x, axis=7)   ->   error at softmax(x, axis=7), note: in softmax, the library's line max(x, axis=axis) */
+ *   softmax(x, axis=7)   ->   error at softmax(x, axis=7), note: in softmax, the library's line
+ * max(x, axis=axis) */
 #include "compiler/sema/internal.h"
 
 bool sema_is_null_span(Span span)
@@ -36,7 +37,8 @@ static void note_calls(const Sema *s, DiagItem *item, Span primary)
 {
     uint32_t notes = 0;
     for (const Frame *frame = s->frame; frame && notes < 4; frame = frame->parent) {
-        if (sema_is_null_span(frame->call) || sema_in_std(s, frame->call) || span_inside(primary, frame->call))
+        if (sema_is_null_span(frame->call) || sema_in_std(s, frame->call) ||
+            span_inside(primary, frame->call))
             continue;
         if (frame->in_std || frame->quiet)
             continue;
@@ -48,8 +50,9 @@ static void note_calls(const Sema *s, DiagItem *item, Span primary)
 /* With sizes that are symbols for numbers, these errors may be none. */
 static bool is_unsure(const Sema *s, ErrorCode code)
 {
-    static const ErrorCode codes[] = {ERR_E0203, ERR_E0205, ERR_E0208, ERR_E0302, ERR_E0303, ERR_E0304,
-                                      ERR_E0305, ERR_E0306, ERR_E0309, ERR_E0312, ERR_E0408};
+    static const ErrorCode codes[] = {ERR_E0203, ERR_E0205, ERR_E0208, ERR_E0302,
+                                      ERR_E0303, ERR_E0304, ERR_E0305, ERR_E0306,
+                                      ERR_E0309, ERR_E0312, ERR_E0408};
     bool found = false;
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         found |= codes[i] == code;
@@ -73,8 +76,8 @@ DiagItem *sema_error(Sema *s, ErrorCode code, Span span, const char *label, cons
     return item;
 }
 
-void sema_unknown(Sema *s, ErrorCode code, Span span, const char *what, const char *name, const char *const *names,
-                  uint32_t count)
+void sema_unknown(Sema *s, ErrorCode code, Span span, const char *what, const char *name,
+                  const char *const *names, uint32_t count)
 {
     DiagItem *item = sema_error(s, code, span, NULL, "%s %s", what, name);
     const char *nearest = diag_nearest(name, names, count);

@@ -1,6 +1,7 @@
 /* Names: chains of scopes, each a list of bindings that grows a hash table when it gets long.
  *
- *   fn body -> fn arguments -> instance (params, lets) -> file (declarations, imports) -> prelude -> built-ins */
+ *   fn body -> fn arguments -> instance (params, lets) -> file (declarations, imports) -> prelude
+ * -> built-ins */
 #include "compiler/sema/internal.h"
 #include "runtime/base/rng.h"
 
@@ -44,7 +45,8 @@ static Binding *find_hashed(const Scope *scope, const char *name, uint64_t hash)
         return binding;
     }
     for (uint32_t i = 0; i < scope->bindings.count; i++)
-        if (scope->bindings.data[i]->hash == hash && strcmp(scope->bindings.data[i]->name, name) == 0)
+        if (scope->bindings.data[i]->hash == hash &&
+            strcmp(scope->bindings.data[i]->name, name) == 0)
             return scope->bindings.data[i];
     return NULL;
 }
@@ -91,15 +93,18 @@ Binding *scope_put(Sema *s, Scope *scope, const char *name, Span span, BindKind 
 
 bool scope_hides_builtin(Sema *s, AstName name)
 {
-    if (sema_in_std(s, name.span) || (!builtin_find(name.text) && strcmp(name.text, "training") != 0 &&
-                                      strcmp(name.text, "none") != 0))
+    if (sema_in_std(s, name.span) ||
+        (!builtin_find(name.text) && strcmp(name.text, "training") != 0 &&
+         strcmp(name.text, "none") != 0))
         return false;
-    DiagItem *item = sema_error(s, ERR_E0102, name.span, NULL, "%s would hide the built-in %s", name.text, name.text);
+    DiagItem *item = sema_error(s, ERR_E0102, name.span, NULL, "%s would hide the built-in %s",
+                                name.text, name.text);
     diag_help(item, "choose another name, for example my_%s", name.text);
     return true;
 }
 
-/* A param or state may take the name of an argument of its module, a dim bound by a signature is no declaration. */
+/* A param or state may take the name of an argument of its module, a dim bound by a signature is no
+ * declaration. */
 static bool may_replace(const Binding *old, BindKind kind)
 {
     if (kind == BIND_PARAM || kind == BIND_STATE || kind == BIND_MEMBER)
@@ -109,12 +114,14 @@ static bool may_replace(const Binding *old, BindKind kind)
 
 Binding *scope_declare(Sema *s, Scope *scope, AstName name, BindKind kind, Value value)
 {
-    bool checked = kind == BIND_LET || kind == BIND_ITEM || kind == BIND_LOOP || kind == BIND_IMPORT;
+    bool checked =
+        kind == BIND_LET || kind == BIND_ITEM || kind == BIND_LOOP || kind == BIND_IMPORT;
     if (checked && !sema_in_std(s, name.span))
         scope_hides_builtin(s, name);
     Binding *old = scope_find_local(scope, name.text);
     if (old && !may_replace(old, kind)) {
-        DiagItem *item = sema_error(s, ERR_E0101, name.span, "declared again here", "%s is declared twice", name.text);
+        DiagItem *item = sema_error(s, ERR_E0101, name.span, "declared again here",
+                                    "%s is declared twice", name.text);
         diag_note(item, old->span, "first declared here");
         if (old->kind == BIND_LET && kind == BIND_LET)
             diag_help(item, "%s = ... without let gives it a new value", name.text);

@@ -1,15 +1,19 @@
 /* The analysis: a tree goes in, plans made of graphs come out.
  *
- * Stage in: an AstFile. Stage out: a SemaProgram with a DatasetPlan per dataset and a TrainPlan per train block. Key idea:
- * sema is a partial evaluator. Sizes, modules, lists and flags are values at compile time and disappear; what is left of
- * a program are the operations on tensors, and those are nodes of the plans' graphs.
+ * Stage in: an AstFile. Stage out: a SemaProgram with a DatasetPlan per dataset and a TrainPlan per
+ * train block. Key idea: sema is a partial evaluator. Sizes, modules, lists and flags are values at
+ * compile time and disappear; what is left of a program are the operations on tensors, and those
+ * are nodes of the plans' graphs.
  *
- *   train fit on points { model = Net(); loss = mse(model(x), y); optimizer = sgd(lr=0.01); batch = 100 }
+ *   train fit on points { model = Net(); loss = mse(model(x), y); optimizer = sgd(lr=0.01); batch =
+ * 100 }
  *
- * becomes a tensor list {fc1.weight f32[4, 3], ...}, a graph train_step (x, y, step -> loss, new weights), a graph
- * eval_step (x, y -> new metric states), a graph predict (x -> output) and settings {batch 100, ...}.
+ * becomes a tensor list {fc1.weight f32[4, 3], ...}, a graph train_step (x, y, step -> loss, new
+ * weights), a graph eval_step (x, y -> new metric states), a graph predict (x -> output) and
+ * settings {batch 100, ...}.
  *
- * Ownership: everything lives in the arena given to sema_check. A plan has its graphs only when diag has no errors. */
+ * Ownership: everything lives in the arena given to sema_check. A plan has its graphs only when
+ * diag has no errors. */
 #ifndef NNC_SEMA_SEMA_H
 #define NNC_SEMA_SEMA_H
 #include "compiler/ast/ast.h"
@@ -19,14 +23,16 @@
 /* ---- Options ---- */
 
 typedef struct {
-    bool float64;                 /* --float=f64: f32 means f64 throughout */
-    const char *const *defines;   /* -D name=value */
+    bool float64;               /* --float=f64: f32 means f64 throughout */
+    const char *const *defines; /* -D name=value */
     uint32_t define_count;
     const char *const *overrides; /* --set block.key=value */
     uint32_t override_count;
-    const char *std_folder;       /* read the library from *.nn there instead of the built-in texts; NULL: built in */
-    /* The text of another program file (`path` is relative to the program's file, as written: "layers.nn"), NULL when there
-     * is none. The text must live as long as the arena. NULL callback: no other files. */
+    const char *std_folder; /* read the library from *.nn there instead of the built-in texts; NULL:
+                               built in */
+    /* The text of another program file (`path` is relative to the program's file, as written:
+     * "layers.nn"), NULL when there is none. The text must live as long as the arena. NULL
+     * callback: no other files. */
     const char *(*read_file)(void *user, const char *path, size_t *length);
     void *user;
 } SemaOptions;
@@ -67,22 +73,24 @@ struct SemaInstance {
     bool in_std;           /* declared in the library: a leaf for pictures */
 };
 
-/* One call made while the forward graph was built, in order of completion of its arguments. Edges of a picture: a call
- * consumes the nodes `inputs` that another call has among its `outputs`. */
+/* One call made while the forward graph was built, in order of completion of its arguments. Edges
+ * of a picture: a call consumes the nodes `inputs` that another call has among its `outputs`. */
 typedef struct {
     const char *name;             /* "conv1", "relu", "max_pool" */
     const SemaInstance *instance; /* NULL: a plain function */
-    int32_t parent;               /* index of the call in whose body it stands, -1: the model's own call has none */
-    bool in_std;                  /* the callee is of the library */
-    const char *detail;           /* constant arguments as text: "2", "from=1" */
-    VEC(Node *) inputs;           /* of the forward graph */
+    int32_t
+        parent;  /* index of the call in whose body it stands, -1: the model's own call has none */
+    bool in_std; /* the callee is of the library */
+    const char *detail; /* constant arguments as text: "2", "from=1" */
+    VEC(Node *) inputs; /* of the forward graph */
     VEC(Node *) outputs;
     Span span;
 } SemaCall;
 
 typedef VEC(SemaCall) SemaCalls;
 
-/* A relation of dimensions that could not be proved: to be evaluated with the sizes of a call before it runs. */
+/* A relation of dimensions that could not be proved: to be evaluated with the sizes of a call
+ * before it runs. */
 typedef struct {
     const Dim *left, *right; /* must be equal */
     Span span;
@@ -93,7 +101,14 @@ typedef VEC(DimCheck) DimChecks;
 
 /* ---- Datasets ---- */
 
-typedef enum { SOURCE_IDX, SOURCE_CSV, SOURCE_NPY, SOURCE_NPZ, SOURCE_ARRAYS, SOURCE_HOST } SourceKind;
+typedef enum {
+    SOURCE_IDX,
+    SOURCE_CSV,
+    SOURCE_NPY,
+    SOURCE_NPZ,
+    SOURCE_ARRAYS,
+    SOURCE_HOST
+} SourceKind;
 typedef enum { ARGUMENT_STRING, ARGUMENT_NUMBER, ARGUMENT_BOOL } ArgumentKind;
 
 typedef struct {
@@ -108,7 +123,8 @@ typedef struct {
 typedef struct {
     SourceKind kind;
     VEC(SourceArgument) arguments;
-    /* SOURCE_ARRAYS: no inputs; one OUTPUT per field, [rows, ...]; random numbers take the plan's `arrays_seed`. */
+    /* SOURCE_ARRAYS: no inputs; one OUTPUT per field, [rows, ...]; random numbers take the plan's
+     * `arrays_seed`. */
     Graph *arrays;
     int64_t rows; /* SOURCE_ARRAYS: number of rows */
     Span span;
@@ -123,11 +139,13 @@ typedef struct {
     Span span;
 } FieldPlan;
 
-/* let m, s = moments(x): mean and standard deviation (of the population; 0 becomes 1) over the training rows, per element. */
+/* let m, s = moments(x): mean and standard deviation (of the population; 0 becomes 1) over the
+ * training rows, per element. */
 typedef struct {
-    const char *mean, *deviation; /* names of TENSOR_STAT tensors of the train plan, "stat.m"; "" when not used */
-    Graph *graph;                 /* INPUT fields [B, ...] -> OUTPUT "value" f64[B, ...] */
-    Type type;                    /* of both tensors */
+    const char *mean,
+        *deviation; /* names of TENSOR_STAT tensors of the train plan, "stat.m"; "" when not used */
+    Graph *graph;   /* INPUT fields [B, ...] -> OUTPUT "value" f64[B, ...] */
+    Type type;      /* of both tensors */
     Span span;
 } StatPlan;
 
@@ -140,7 +158,7 @@ typedef struct {
     double valid_fraction, test_fraction; /* of the split block, 0: none */
     const char *stratify;                 /* field, NULL: none */
     int64_t split_seed;
-    bool split_last;                      /* take the last rows instead of random ones */
+    bool split_last; /* take the last rows instead of random ones */
     Span split_span, stratify_span;
     int64_t arrays_seed;
     VEC(StatPlan) stats;
@@ -153,13 +171,14 @@ typedef struct {
     const char *name; /* "loss", "accuracy" */
     bool higher_is_better, has_better;
     VEC(uint32_t) states; /* indices in tensors */
-    Graph *result;        /* STATE leaves "metric.NAME.x" -> OUTPUT "value": scalar, vector or matrix */
-    Type type;            /* of the value */
+    Graph *result; /* STATE leaves "metric.NAME.x" -> OUTPUT "value": scalar, vector or matrix */
+    Type type;     /* of the value */
     Span span;
 } MetricPlan;
 
 typedef struct {
-    int64_t batch, epochs, steps, seed; /* 0 epochs: not written; 0 steps: not written; seed -1: not written */
+    int64_t batch, epochs, steps,
+        seed; /* 0 epochs: not written; 0 steps: not written; seed -1: not written */
     bool shuffle, drop_last;
     bool has_early_stop;
     const char *monitor; /* "valid/accuracy" */
@@ -176,16 +195,19 @@ typedef struct {
     const DatasetPlan *dataset; /* NULL for sema_module */
     const char *model_name;     /* "LeNet" */
     SemaInstance *model;
-    SemaCalls calls;            /* of the forward graph */
+    SemaCalls calls; /* of the forward graph */
     TensorSpecs tensors;
-    const Dim *batch;           /* the free symbol B in front of every input */
+    const Dim *batch; /* the free symbol B in front of every input */
 
-    /* INPUT leaves: raw fields "image": u8[B, 28, 28], scalars "step" i64 (optimiser steps done so far) and "total_steps"
-     * i64; PARAM and STATE leaves by tensor name. Only live leaves need to be bound. */
-    Graph *train_step; /* OUTPUT "loss" (mean), "lr" (f64, when the optimizer has one); UPDATE params, optim, states, metrics */
+    /* INPUT leaves: raw fields "image": u8[B, 28, 28], scalars "step" i64 (optimiser steps done so
+     * far) and "total_steps" i64; PARAM and STATE leaves by tensor name. Only live leaves need to
+     * be bound. */
+    Graph *train_step; /* OUTPUT "loss" (mean), "lr" (f64, when the optimizer has one); UPDATE
+                          params, optim, states, metrics */
     Graph *eval_step;  /* training = false; UPDATE metric states */
     Graph *predict;    /* raw fields -> OUTPUT "output", or one per named result */
-    Graph *forward;    /* INPUT per argument of the model's fn, after map -> OUTPUT per result; training = false */
+    Graph *forward;    /* INPUT per argument of the model's fn, after map -> OUTPUT per result;
+                          training = false */
     VEC(MetricPlan) metrics; /* [0] is "loss" */
     TrainSettings settings;
     DimChecks checks;
@@ -204,14 +226,17 @@ typedef struct {
     VEC(DatasetPlan *) datasets;
     VEC(TrainPlan *) trains;
     VEC(SemaItem) items; /* what the file declares */
-    DimChecks checks;    /* of all plans and of the generic checks of unused modules: nnc check --dims */
-    struct Sema *sema;   /* private */
+    DimChecks
+        checks; /* of all plans and of the generic checks of unused modules: nnc check --dims */
+    struct Sema *sema; /* private */
 } SemaProgram;
 
 /* Checks the whole file and builds all plans. Never NULL; errors are in diag. */
-SemaProgram *sema_check(Arena *arena, SourceMap *map, const AstFile *file, const SemaOptions *options, Diag *diag);
-/* A module of the file made with default arguments, or those of `arguments` ("classes=5, width=8"; NULL: none), for hosts
- * without a train block: tensors, model and forward are set. NULL: errors are in diag. */
+SemaProgram *sema_check(Arena *arena, SourceMap *map, const AstFile *file,
+                        const SemaOptions *options, Diag *diag);
+/* A module of the file made with default arguments, or those of `arguments` ("classes=5, width=8";
+ * NULL: none), for hosts without a train block: tensors, model and forward are set. NULL: errors
+ * are in diag. */
 TrainPlan *sema_module(SemaProgram *program, const char *name, const char *arguments, Diag *diag);
 
 #endif

@@ -1,7 +1,9 @@
-/* Statements and blocks. A block's value is that of its last statement when that is an expression; a for is unrolled; an
- * assignment gives a name of the same fn a new value, or a state its next one.
+/* Statements and blocks. A block's value is that of its last statement when that is an expression;
+ * a for is unrolled; an assignment gives a name of the same fn a new value, or a state its next
+ * one.
  *
- *   let a, b = split(x, 2)      x = block(x)      running_mean = 0.9*running_mean + 0.1*m      hit += sum(y == t) */
+ *   let a, b = split(x, 2)      x = block(x)      running_mean = 0.9*running_mean + 0.1*m      hit
+ * += sum(y == t) */
 #include "compiler/sema/internal.h"
 
 #include <string.h>
@@ -13,12 +15,15 @@ static ValueList *iterate_range(Sema *s, const Value *over, Span span)
     int64_t low, high;
     if (!dim_is_const(over->as.range.low, &low) || !dim_is_const(over->as.range.high, &high)) {
         if (!s->elab->generic)
-            sema_error(s, ERR_E0203, span, NULL, "a for is unrolled when the program is compiled, so its range must be known");
+            sema_error(
+                s, ERR_E0203, span, NULL,
+                "a for is unrolled when the program is compiled, so its range must be known");
         return NULL;
     }
     int64_t count = high > low ? high - low : 0;
     if (count > LIMIT_LIST || high < low - LIMIT_LIST) {
-        sema_error(s, ERR_E0408, span, NULL, "a range of %lld turns; at most %d are unrolled", (long long)count, LIMIT_LIST);
+        sema_error(s, ERR_E0408, span, NULL, "a range of %lld turns; at most %d are unrolled",
+                   (long long)count, LIMIT_LIST);
         return NULL;
     }
     Value list = value_list(s, VALUE_ARRAY, (uint32_t)count, span);
@@ -35,7 +40,8 @@ ValueList *iterate(Sema *s, const Value *over, Span span)
     if (over->kind == VALUE_ARRAY || over->kind == VALUE_TUPLE)
         return over->as.list;
     if (over->kind != VALUE_POISON)
-        sema_error(s, ERR_E0200, span, NULL, "for goes over a range or an array, and this is %s", value_text(s, over));
+        sema_error(s, ERR_E0200, span, NULL, "for goes over a range or an array, and this is %s",
+                   value_text(s, over));
     return NULL;
 }
 
@@ -51,7 +57,8 @@ static void bind_poison(Sema *s, Scope *scope, const AstPattern *pattern, BindKi
         bind_poison(s, scope, pattern->entries.data[i], kind);
 }
 
-bool bind_pattern(Sema *s, Scope *scope, const AstPattern *pattern, const Value *value, BindKind kind)
+bool bind_pattern(Sema *s, Scope *scope, const AstPattern *pattern, const Value *value,
+                  BindKind kind)
 {
     if (!pattern->is_tuple) {
         scope_declare(s, scope, pattern->name, kind, *value);
@@ -60,7 +67,8 @@ bool bind_pattern(Sema *s, Scope *scope, const AstPattern *pattern, const Value 
     bool list = value->kind == VALUE_TUPLE || value->kind == VALUE_ARRAY;
     if (!list || value->as.list->count != pattern->entries.count) {
         if (value->kind != VALUE_POISON)
-            sema_error(s, ERR_E0201, pattern->span, NULL, "%u names for %s", pattern->entries.count, value_text(s, value));
+            sema_error(s, ERR_E0201, pattern->span, NULL, "%u names for %s", pattern->entries.count,
+                       value_text(s, value));
         bind_poison(s, scope, pattern, kind);
         return false;
     }
@@ -79,7 +87,8 @@ void eval_let(Sema *s, const AstLet *let, BindKind kind)
         if (!unify_value(s, &u, let->type, name, let->value->span, &v, true))
             v = value_poison;
     }
-    if (v.kind == VALUE_NONE && let->value->kind != AST_EXPR_NAME && let->value->kind != AST_EXPR_IF)
+    if (v.kind == VALUE_NONE && let->value->kind != AST_EXPR_NAME &&
+        let->value->kind != AST_EXPR_IF)
         v.span = let->value->span;
     bind_pattern(s, s->scope, let->pattern, &v, kind);
 }
@@ -92,8 +101,8 @@ Value conform_state(Sema *s, const Value *v, const Type *type, const char *name,
     if (!node)
         return value_poison;
     if (node->type.dtype != type->dtype) {
-        DiagItem *item = sema_error(s, ERR_E0200, span, NULL, "%s is %s and gets %s", name, type_text(s, type),
-                                    type_text(s, &node->type));
+        DiagItem *item = sema_error(s, ERR_E0200, span, NULL, "%s is %s and gets %s", name,
+                                    type_text(s, type), type_text(s, &node->type));
         diag_help(item, "convert: %s(...)", dtype_name(type->dtype));
         return value_poison;
     }
@@ -102,7 +111,8 @@ Value conform_state(Sema *s, const Value *v, const Type *type, const char *name,
     for (int i = 0; fits && i < type->rank; i++)
         fits = out.dims[i] == type->dims[i];
     if (!fits) {
-        sema_error(s, ERR_E0312, span, NULL, "%s is %s and gets %s", name, type_text(s, type), type_text(s, &node->type));
+        sema_error(s, ERR_E0312, span, NULL, "%s is %s and gets %s", name, type_text(s, type),
+                   type_text(s, &node->type));
         return value_poison;
     }
     return value_tensor(build_broadcast(s->elab->graph, node, type->rank, type->dims), span);
@@ -145,18 +155,26 @@ static void assign(Sema *s, AstName name, const Value *v, Span span)
         binding->value = *v;
         return;
     }
-    if (binding->kind == BIND_ARGUMENT && same_function(s->scope, binding) && sema_in_std(s, name.span)) {
+    if (binding->kind == BIND_ARGUMENT && same_function(s->scope, binding) &&
+        sema_in_std(s, name.span)) {
         binding->value = *v;
         return;
     }
     static const char *const words[] = {
-        [BIND_LET] = "a let of an outer scope", [BIND_ARGUMENT] = "an argument", [BIND_DIM] = "a dimension",
-        [BIND_LOOP] = "the variable of a for", [BIND_MEMBER] = "a let of the module", [BIND_PARAM] = "a parameter",
-        [BIND_STATE] = "a state", [BIND_ITEM] = "a declaration of the file", [BIND_IMPORT] = "an imported name",
+        [BIND_LET] = "a let of an outer scope",
+        [BIND_ARGUMENT] = "an argument",
+        [BIND_DIM] = "a dimension",
+        [BIND_LOOP] = "the variable of a for",
+        [BIND_MEMBER] = "a let of the module",
+        [BIND_PARAM] = "a parameter",
+        [BIND_STATE] = "a state",
+        [BIND_ITEM] = "a declaration of the file",
+        [BIND_IMPORT] = "an imported name",
     };
     if (binding->value.kind == VALUE_POISON && binding->kind != BIND_PARAM)
         return;
-    DiagItem *item = sema_error(s, ERR_E0106, name.span, NULL, "%s is %s and keeps its value", name.text, words[binding->kind]);
+    DiagItem *item = sema_error(s, ERR_E0106, name.span, NULL, "%s is %s and keeps its value",
+                                name.text, words[binding->kind]);
     if (!sema_is_null_span(binding->span) && !sema_in_std(s, binding->span))
         diag_note(item, binding->span, "declared here");
     if (binding->kind == BIND_ARGUMENT)
@@ -168,7 +186,10 @@ static void assign(Sema *s, AstName name, const Value *v, Span span)
 static void exec_assign(Sema *s, const AstStmt *stmt)
 {
     static const AstBinary operators[AST_ASSIGN_COUNT] = {
-        [AST_ASSIGN_ADD] = AST_ADD, [AST_ASSIGN_SUB] = AST_SUB, [AST_ASSIGN_MUL] = AST_MUL, [AST_ASSIGN_DIV] = AST_DIV,
+        [AST_ASSIGN_ADD] = AST_ADD,
+        [AST_ASSIGN_SUB] = AST_SUB,
+        [AST_ASSIGN_MUL] = AST_MUL,
+        [AST_ASSIGN_DIV] = AST_DIV,
     };
     const AstNames *targets = &stmt->as.assign.targets;
     Span span = stmt->as.assign.value->span;
@@ -184,7 +205,8 @@ static void exec_assign(Sema *s, const AstStmt *stmt)
     bool list = v.kind == VALUE_TUPLE || v.kind == VALUE_ARRAY;
     if (!list || v.as.list->count != targets->count) {
         if (v.kind != VALUE_POISON)
-            sema_error(s, ERR_E0201, stmt->span, NULL, "%u names for %s", targets->count, value_text(s, &v));
+            sema_error(s, ERR_E0201, stmt->span, NULL, "%u names for %s", targets->count,
+                       value_text(s, &v));
         return;
     }
     for (uint32_t i = 0; i < targets->count; i++)
@@ -197,7 +219,8 @@ static void exec_for(Sema *s, const AstStmt *stmt)
 {
     Value over = eval_expr(s, stmt->as.loop.over);
     ValueList *turns = iterate(s, &over, stmt->as.loop.over->span);
-    for (uint32_t i = 0; turns && i < turns->count && !s->work_reported && sema_step(s, stmt->span); i++) {
+    for (uint32_t i = 0; turns && i < turns->count && !s->work_reported && sema_step(s, stmt->span);
+         i++) {
         Scope *scope = scope_new(s, s->scope);
         bind_pattern(s, scope, stmt->as.loop.pattern, &turns->items[i], BIND_LOOP);
         eval_block(s, &stmt->as.loop.body, scope);
@@ -252,7 +275,8 @@ static void warn_unused(Sema *s, const AstStmt *stmt, const Value *v)
 {
     bool call = stmt->as.expr->kind == AST_EXPR_CALL || stmt->as.expr->kind == AST_EXPR_IF ||
                 stmt->as.expr->kind == AST_EXPR_PIPE;
-    if (v->kind == VALUE_POISON || v->kind == VALUE_NONE || call || (s->frame && s->frame->returned))
+    if (v->kind == VALUE_POISON || v->kind == VALUE_NONE || call ||
+        (s->frame && s->frame->returned))
         return;
     DiagItem *item = sema_error(s, ERR_E0403, stmt->span, NULL, "a value that nothing uses");
     diag_help(item, "only the last expression of a block is its result");

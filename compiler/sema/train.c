@@ -1,7 +1,8 @@
 /* Train blocks: settings, the model, and the graphs of a step.
  *
- *   train_step: rows -> map -> loss -> gradients -> optimizer      eval_step: rows -> map -> loss, metrics
- *   predict: rows -> map -> model                                  forward: arguments of the model -> its results */
+ *   train_step: rows -> map -> loss -> gradients -> optimizer      eval_step: rows -> map -> loss,
+ * metrics predict: rows -> map -> model                                  forward: arguments of the
+ * model -> its results */
 #include "compiler/passes/grad.h"
 #include "compiler/sema/internal.h"
 
@@ -12,11 +13,11 @@ typedef struct {
     Block block;
     Decl *decl, *dataset;
     TrainPlan *plan;
-    Scope *scope;      /* file, lets of the block, model */
+    Scope *scope; /* file, lets of the block, model */
     Instance *model;
     const AstExpr *loss, *metrics, *predict;
     Applied *optimizer;
-    Args sample;       /* arguments of the first call of the model in eval_step */
+    Args sample; /* arguments of the first call of the model in eval_step */
 } Train;
 
 /* ---- Settings ---- */
@@ -82,7 +83,8 @@ static void read_lets(Sema *s, Train *t)
         if (member->kind == AST_MEMBER_LET)
             eval_let(s, &member->as.let, BIND_MEMBER);
         if (member->kind == AST_MEMBER_FN)
-            sema_error(s, ERR_E0903, member->as.function.header, NULL, "this version of nnc cannot run a step written by hand yet");
+            sema_error(s, ERR_E0903, member->as.function.header, NULL,
+                       "this version of nnc cannot run a step written by hand yet");
     }
     s->scope = outer;
 }
@@ -97,7 +99,8 @@ static bool read_model(Sema *s, Train *t)
     }
     Value v = eval_in(s, t->scope, expr);
     AstName model = {"model", expr->span};
-    scope_put(s, t->scope, "model", expr->span, BIND_MEMBER, v.kind == VALUE_INSTANCE ? v : value_poison);
+    scope_put(s, t->scope, "model", expr->span, BIND_MEMBER,
+              v.kind == VALUE_INSTANCE ? v : value_poison);
     if (v.kind == VALUE_INSTANCE) {
         t->model = v.as.instance;
         t->plan->model_name = t->model->decl->item->name.text;
@@ -109,8 +112,9 @@ static bool read_model(Sema *s, Train *t)
         return true;
     }
     if (v.kind != VALUE_POISON) {
-        DiagItem *item = sema_error(s, ERR_E0200, expr->span, NULL, "model must be an instance of a module, and this is %s",
-                                    value_text(s, &v));
+        DiagItem *item =
+            sema_error(s, ERR_E0200, expr->span, NULL,
+                       "model must be an instance of a module, and this is %s", value_text(s, &v));
         if (v.kind == VALUE_MODULE)
             diag_help(item, "write %s(...)", v.as.decl->item->name.text);
     }
@@ -122,7 +126,8 @@ static bool read_optimizer(Sema *s, Train *t)
 {
     const AstExpr *expr = block_value(s, &t->block, "optimizer", NULL);
     if (!expr) {
-        sema_error(s, ERR_E0402, t->decl->item->name.span, NULL, "the train block %s needs optimizer = ...", t->block.name);
+        sema_error(s, ERR_E0402, t->decl->item->name.span, NULL,
+                   "the train block %s needs optimizer = ...", t->block.name);
         return false;
     }
     Value v = eval_in(s, t->scope, expr);
@@ -131,7 +136,8 @@ static bool read_optimizer(Sema *s, Train *t)
         return true;
     }
     if (v.kind != VALUE_POISON) {
-        DiagItem *item = sema_error(s, ERR_E0200, expr->span, NULL, "optimizer must be one like sgd(lr=0.01), and this is %s",
+        DiagItem *item = sema_error(s, ERR_E0200, expr->span, NULL,
+                                    "optimizer must be one like sgd(lr=0.01), and this is %s",
                                     value_text(s, &v));
         if (v.kind == VALUE_OPTIMIZER_DECL)
             diag_help(item, "write %s()", v.as.decl->item->name.text);
@@ -148,12 +154,16 @@ static bool loss_fits(Sema *s, Train *t, const Value *v, Node **out)
         return false;
     Node *node = v->kind == VALUE_TENSOR ? v->as.node : NULL;
     if (!node) {
-        sema_error(s, ERR_E0405, span, NULL, "a loss is a float for every row, and this is %s", value_text(s, v));
+        sema_error(s, ERR_E0405, span, NULL, "a loss is a float for every row, and this is %s",
+                   value_text(s, v));
         return false;
     }
     const Type *type = &node->type;
-    if (!dtype_is_float(type->dtype) || type->rank > 2 || (type->rank > 0 && type->dims[0] != t->plan->batch)) {
-        DiagItem *item = sema_error(s, ERR_E0405, span, NULL, "a loss is one number, or a float for every row (f32[B]) or token (f32[B, T]), and this is %s",
+    if (!dtype_is_float(type->dtype) || type->rank > 2 ||
+        (type->rank > 0 && type->dims[0] != t->plan->batch)) {
+        DiagItem *item = sema_error(s, ERR_E0405, span, NULL,
+                                    "a loss is one number, or a float for every row (f32[B]) or "
+                                    "token (f32[B, T]), and this is %s",
                                     value_text(s, v));
         if (type->rank > 2)
             diag_help(item, "mean(...) over the last axes leaves one value per row");
@@ -180,8 +190,9 @@ static const char *metric_name(Sema *s, const TrainPlan *plan, uint32_t index, c
     uint32_t same = 1;
     for (uint32_t i = 0; i < index && i < plan->metrics.count; i++) {
         const char *other = plan->metrics.data[i].name;
-        same += strcmp(other, name) == 0 || (strncmp(other, name, strlen(name)) == 0 && other[strlen(name)] >= '2' &&
-                                             other[strlen(name)] <= '9');
+        same +=
+            strcmp(other, name) == 0 || (strncmp(other, name, strlen(name)) == 0 &&
+                                         other[strlen(name)] >= '2' && other[strlen(name)] <= '9');
     }
     return same == 1 ? name : arena_format(s->arena, "%s%u", name, same);
 }
@@ -193,7 +204,8 @@ static bool one_metric(Sema *s, Train *t, uint32_t index, const Value *v, Span s
     if (v->kind != VALUE_METRIC) {
         DiagItem *item = sema_error(s, ERR_E0406, span, NULL, "%s is no metric", value_text(s, v));
         if (v->kind == VALUE_METRIC_DECL)
-            diag_help(item, "give it what it measures: %s(model(...), y)", v->as.decl->item->name.text);
+            diag_help(item, "give it what it measures: %s(model(...), y)",
+                      v->as.decl->item->name.text);
         return false;
     }
     MetricPlan plan = {0};
@@ -214,10 +226,14 @@ static Scope *metric_scope(Sema *s, Scope *rows)
     for (uint32_t i = 0; library && i < library->decls.count; i++) {
         Decl *decl = library->decls.data[i];
         Binding *other = scope_find(rows, decl->item->name.text);
-        bool own = other && (other->kind != BIND_IMPORT || binding_value(s, other, other->span).kind == VALUE_METRIC_DECL) &&
-                   (other->kind != BIND_ITEM || binding_value(s, other, other->span).kind == VALUE_METRIC_DECL);
+        bool own = other &&
+                   (other->kind != BIND_IMPORT ||
+                    binding_value(s, other, other->span).kind == VALUE_METRIC_DECL) &&
+                   (other->kind != BIND_ITEM ||
+                    binding_value(s, other, other->span).kind == VALUE_METRIC_DECL);
         if (decl->item->kind == AST_ITEM_METRIC && !own)
-            scope_put(s, scope, decl->item->name.text, decl->item->name.span, BIND_MEMBER, decl_value(s, decl));
+            scope_put(s, scope, decl->item->name.text, decl->item->name.span, BIND_MEMBER,
+                      decl_value(s, decl));
     }
     return scope;
 }
@@ -280,12 +296,14 @@ static void state_roots(Sema *s, Train *t)
 
 static bool unused_param(Sema *s, const TensorSpec *spec)
 {
-    DiagItem *item = sema_error(s, ERR_E0501, spec->span, NULL, "the loss does not depend on the parameter %s", spec->name);
+    DiagItem *item = sema_error(s, ERR_E0501, spec->span, NULL,
+                                "the loss does not depend on the parameter %s", spec->name);
     diag_help(item, "use it, remove it, or make it a state");
     return false;
 }
 
-static bool train_params(Sema *s, Train *t, const Node *loss, Node **params, uint32_t *indices, uint32_t *count)
+static bool train_params(Sema *s, Train *t, const Node *loss, Node **params, uint32_t *indices,
+                         uint32_t *count)
 {
     Graph *graph = s->elab->graph;
     bool *reached = ARENA_ARRAY(s->arena, bool, graph->nodes.count + 1), ok = true;
@@ -310,13 +328,15 @@ static bool train_params(Sema *s, Train *t, const Node *loss, Node **params, uin
 static bool train_update(Sema *s, Train *t, Node *mean)
 {
     uint32_t capacity = t->plan->tensors.count + 1, count = 0;
-    Node **params = ARENA_ARRAY(s->arena, Node *, capacity), **gradients = ARENA_ARRAY(s->arena, Node *, capacity);
+    Node **params = ARENA_ARRAY(s->arena, Node *, capacity),
+         **gradients = ARENA_ARRAY(s->arena, Node *, capacity);
     uint32_t *indices = ARENA_ARRAY(s->arena, uint32_t, capacity);
     GradError error;
     if (!train_params(s, t, mean, params, indices, &count))
         return false;
     if (!grad_build(s->elab->graph, mean, params, (int)count, gradients, &error)) {
-        DiagItem *item = sema_error(s, ERR_E0500, error.node ? error.node->span : t->loss->span, NULL, "%s", error.text);
+        DiagItem *item = sema_error(s, ERR_E0500, error.node ? error.node->span : t->loss->span,
+                                    NULL, "%s", error.text);
         diag_help(item, "stop(x) where no gradient is wanted");
         return false;
     }
@@ -416,8 +436,9 @@ static bool output_roots(Sema *s, const Value *v, Span span)
         bool ok = true;
         for (uint32_t i = 0; i < v->as.list->count; i++) {
             Node *node = value_node(s, &v->as.list->items[i], DT_COUNT, span);
-            const char *name = v->as.list->names && v->as.list->names[i] ? v->as.list->names[i]
-                                                                         : arena_format(s->arena, "output%u", i);
+            const char *name = v->as.list->names && v->as.list->names[i]
+                                   ? v->as.list->names[i]
+                                   : arena_format(s->arena, "output%u", i);
             if (node)
                 graph_root(s->elab->graph, ROOT_OUTPUT, name, node);
             ok &= node != NULL;
@@ -477,15 +498,21 @@ static bool monitor_exists(Sema *s, Train *t)
     const TrainSettings *set = &t->plan->settings;
     const char *slash = strchr(set->monitor, '/'), *name = slash ? slash + 1 : set->monitor;
     const DatasetPlan *data = t->plan->dataset;
-    bool valid = data->has_valid || data->valid_fraction > 0, test = data->has_test || data->test_fraction > 0;
+    bool valid = data->has_valid || data->valid_fraction > 0,
+         test = data->has_test || data->test_fraction > 0;
     if (!set->has_early_stop)
         return true;
-    bool part = slash && ((strncmp(set->monitor, "valid/", 6) == 0 && valid) || strncmp(set->monitor, "train/", 6) == 0 ||
+    bool part = slash && ((strncmp(set->monitor, "valid/", 6) == 0 && valid) ||
+                          strncmp(set->monitor, "train/", 6) == 0 ||
                           (strncmp(set->monitor, "test/", 5) == 0 && test));
     Span span = sema_is_null_span(set->monitor_span) ? t->plan->span : set->monitor_span;
     if (!part) {
-        DiagItem *item = sema_error(s, ERR_E0406, span, NULL, "monitor = \"%s\": the dataset has no such part", set->monitor);
-        diag_help(item, valid ? "write \"valid/%s\"" : "give the dataset a part to watch: split { valid = 0.1 }", name);
+        DiagItem *item = sema_error(s, ERR_E0406, span, NULL,
+                                    "monitor = \"%s\": the dataset has no such part", set->monitor);
+        diag_help(item,
+                  valid ? "write \"valid/%s\""
+                        : "give the dataset a part to watch: split { valid = 0.1 }",
+                  name);
         return false;
     }
     const char **names = ARENA_ARRAY(s->arena, const char *, t->plan->metrics.count + 1);
@@ -510,14 +537,16 @@ static bool find_dataset(Sema *s, Train *t)
         return true;
     }
     if (v.kind != VALUE_POISON)
-        sema_error(s, ERR_E0200, on->span, NULL, "train ... on needs a dataset, and this is %s", value_text(s, &v));
+        sema_error(s, ERR_E0200, on->span, NULL, "train ... on needs a dataset, and this is %s",
+                   value_text(s, &v));
     return false;
 }
 
 static bool read_block(Sema *s, Train *t)
 {
-    static const char *const known[] = {"model", "loss", "metrics", "optimizer", "batch", "epochs", "steps", "seed", "shuffle",
-                                        "drop_last", "predict", "early_stop", "checkpoint", NULL};
+    static const char *const known[] = {
+        "model", "loss",    "metrics",   "optimizer", "batch",      "epochs",     "steps",
+        "seed",  "shuffle", "drop_last", "predict",   "early_stop", "checkpoint", NULL};
     s->elab = &s->constants;
     block_check(s, &t->block, known);
     read_lets(s, t);
@@ -525,7 +554,8 @@ static bool read_block(Sema *s, Train *t)
     t->metrics = block_value(s, &t->block, "metrics", NULL);
     t->predict = block_value(s, &t->block, "predict", NULL);
     if (!t->loss)
-        sema_error(s, ERR_E0402, t->decl->item->name.span, NULL, "the train block %s needs loss = ...", t->block.name);
+        sema_error(s, ERR_E0402, t->decl->item->name.span, NULL,
+                   "the train block %s needs loss = ...", t->block.name);
     bool ok = read_settings(s, t) & read_model(s, t) & read_optimizer(s, t);
     return ok && t->loss;
 }
@@ -533,7 +563,9 @@ static bool read_block(Sema *s, Train *t)
 TrainPlan *train_plan(Sema *s, Decl *decl)
 {
     TrainPlan *plan = ARENA_NEW(s->arena, TrainPlan);
-    Train t = {.block = {"train", decl->item->name.text, &decl->item->as.declaration.members}, .decl = decl, .plan = plan};
+    Train t = {.block = {"train", decl->item->name.text, &decl->item->as.declaration.members},
+               .decl = decl,
+               .plan = plan};
     Elab *outer = s->elab;
     plan->name = decl->item->name.text;
     plan->span = decl->item->name.span;
@@ -542,7 +574,8 @@ TrainPlan *train_plan(Sema *s, Decl *decl)
     bool data = find_dataset(s, &t), block = read_block(s, &t);
     if (t.loss && t.model && data) {
         dataset_tensors(s, t.dataset, &plan->tensors);
-        bool ok = train_step(s, &t) && block && eval_step(s, &t) && predict_graph(s, &t) && monitor_exists(s, &t);
+        bool ok = train_step(s, &t) && block && eval_step(s, &t) && predict_graph(s, &t) &&
+                  monitor_exists(s, &t);
         if (ok && t.sample.count)
             forward_graph(s, plan, t.model, &t.sample);
     }

@@ -1,9 +1,12 @@
-/* Types of signatures against values: a name in a shape is bound at its first use and compared afterwards.
+/* Types of signatures against values: a name in a shape is bound at its first use and compared
+ * afterwards.
  *
- *   fn (x: f32[B, T, C]) -> f32[B, T, 4*C]      with C = 8 known and x: f32[N, 10, 8]: B = N, T = 10, the result f32[N, 10, 32]
+ *   fn (x: f32[B, T, C]) -> f32[B, T, 4*C]      with C = 8 known and x: f32[N, 10, 8]: B = N, T =
+ * 10, the result f32[N, 10, 32]
  *
- * Two sizes agree when they are the same polynomial; they differ when their difference is a number other than 0; anything
- * else becomes a DimCheck, and the value is cut to the declared size so that the rest sees one name for it. */
+ * Two sizes agree when they are the same polynomial; they differ when their difference is a number
+ * other than 0; anything else becomes a DimCheck, and the value is cut to the declared size so that
+ * the rest sees one name for it. */
 #include "compiler/sema/internal.h"
 
 #include <string.h>
@@ -28,7 +31,8 @@ static uint32_t count_unbound(Sema *s, Scope *scope, const AstExpr *expr)
     case AST_EXPR_NAME:
         return !scope_find(scope, expr->as.name) && !builtin_find(expr->as.name);
     case AST_EXPR_BINARY:
-        return count_unbound(s, scope, expr->as.binary.left) + count_unbound(s, scope, expr->as.binary.right);
+        return count_unbound(s, scope, expr->as.binary.left) +
+               count_unbound(s, scope, expr->as.binary.right);
     case AST_EXPR_NEGATE:
         return count_unbound(s, scope, expr->as.operand);
     default:
@@ -71,7 +75,8 @@ static bool solve(Sema *s, Scope *scope, const AstExpr *expr, const Dim *dim, Sp
     case AST_ADD:
         return solve(s, scope, open, dim_sub(s->dims, dim, known), from);
     case AST_SUB:
-        return solve(s, scope, open, in_left ? dim_add(s->dims, dim, known) : dim_sub(s->dims, known, dim), from);
+        return solve(s, scope, open,
+                     in_left ? dim_add(s->dims, dim, known) : dim_sub(s->dims, known, dim), from);
     case AST_MUL:
         return !dim_is(known, 0) && dim_divides_exactly(s->dims, dim, known, &quotient) &&
                solve(s, scope, open, quotient, from);
@@ -141,27 +146,31 @@ const char *type_pattern_text(Sema *s, const AstType *type, Scope *scope)
 
 /* ---- Errors ---- */
 
-static DiagItem *mismatch(Sema *s, const Unify *u, ErrorCode code, const AstType *type, const char *parameter, Span span,
-                          const Value *v, const char *label)
+static DiagItem *mismatch(Sema *s, const Unify *u, ErrorCode code, const AstType *type,
+                          const char *parameter, Span span, const Value *v, const char *label)
 {
-    const char *pattern = pattern_text(s, type, u->scope, u->whole ? u->frame : NULL), *given = value_text(s, v);
+    const char *pattern = pattern_text(s, type, u->scope, u->whole ? u->frame : NULL),
+               *given = value_text(s, v);
     DiagItem *item;
     if (u->is_result)
-        item = sema_error(s, code, span, label, "%s returns %s, and this is %s", u->callee, pattern, given);
+        item = sema_error(s, code, span, label, "%s returns %s, and this is %s", u->callee, pattern,
+                          given);
     else if (strcmp(parameter, u->callee) == 0)
         item = sema_error(s, code, span, label, "%s is %s, and gets %s", u->callee, pattern, given);
     else if (u->single)
-        item = sema_error(s, code, u->call, label, "cannot apply %s: it takes %s and gets %s", u->callee, pattern, given);
+        item = sema_error(s, code, u->call, label, "cannot apply %s: it takes %s and gets %s",
+                          u->callee, pattern, given);
     else
-        item = sema_error(s, code, u->call, label, "cannot apply %s: %s takes %s and gets %s", u->callee, parameter, pattern,
-                          given);
+        item = sema_error(s, code, u->call, label, "cannot apply %s: %s takes %s and gets %s",
+                          u->callee, parameter, pattern, given);
     return item;
 }
 
-static bool wrong_dtype(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, const Value *v,
-                        const char *wanted)
+static bool wrong_dtype(Sema *s, const Unify *u, const AstType *type, const char *parameter,
+                        Span span, const Value *v, const char *wanted)
 {
-    DiagItem *item = mismatch(s, u, u->is_result ? ERR_E0207 : ERR_E0200, type, parameter, span, v, NULL);
+    DiagItem *item =
+        mismatch(s, u, u->is_result ? ERR_E0207 : ERR_E0200, type, parameter, span, v, NULL);
     if (v->kind == VALUE_TENSOR && wanted)
         diag_help(item, "nothing is converted silently: write %s(...)", wanted);
     return false;
@@ -193,11 +202,12 @@ static const char *dim_story(Sema *s, const Node *node, int axis)
     return text;
 }
 
-static bool wrong_size(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, const Value *v,
-                       int axis, const Dim *wanted, Span origin)
+static bool wrong_size(Sema *s, const Unify *u, const AstType *type, const char *parameter,
+                       Span span, const Value *v, int axis, const Dim *wanted, Span origin)
 {
     const Node *node = v->as.node;
-    const char *label = arena_format(s->arena, "dimension %d: %s here ...", axis, dim_text(s, wanted));
+    const char *label =
+        arena_format(s->arena, "dimension %d: %s here ...", axis, dim_text(s, wanted));
     DiagItem *item = mismatch(s, u, ERR_E0312, type, parameter, span, v, label);
     Span from = sema_user_span(s, node->span.file ? node->span : span);
     diag_note(item, from, "... but %s here", dim_story(s, node, axis));
@@ -210,8 +220,8 @@ static bool wrong_size(Sema *s, const Unify *u, const AstType *type, const char 
 /* ---- Dimensions ---- */
 
 /* The declared size and the value's agree, or are checked at run time. */
-static bool agree(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, Value *v, int axis,
-                  const Dim *wanted, Span origin)
+static bool agree(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span,
+                  Value *v, int axis, const Dim *wanted, Span origin)
 {
     const Dim *given = v->as.node->type.dims[axis];
     if (wanted == given)
@@ -220,28 +230,31 @@ static bool agree(Sema *s, const Unify *u, const AstType *type, const char *para
     if (!difference || dim_is_const(difference, NULL))
         return wrong_size(s, u, type, parameter, span, v, axis, wanted, origin);
     const char *text = arena_format(s->arena, "%s takes %s and gets %s: %s must be %s", u->callee,
-                                    type_pattern_text(s, type, u->scope), value_text(s, v), dim_text(s, given),
-                                    dim_text(s, wanted));
+                                    type_pattern_text(s, type, u->scope), value_text(s, v),
+                                    dim_text(s, given), dim_text(s, wanted));
     elab_check_dims(s, wanted, given, sema_user_span(s, u->call), text);
-    Node *cut = build_slice_axis(s->elab->graph, v->as.node, axis, dim_const(s->dims, 0), wanted, 1);
+    Node *cut =
+        build_slice_axis(s->elab->graph, v->as.node, axis, dim_const(s->dims, 0), wanted, 1);
     if (cut)
         v->as.node = cut;
     return true;
 }
 
-static bool unify_dim(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, Value *v,
-                      const AstExpr *expr, int axis)
+static bool unify_dim(Sema *s, const Unify *u, const AstType *type, const char *parameter,
+                      Span span, Value *v, const AstExpr *expr, int axis)
 {
     const Dim *given = v->as.node->type.dims[axis];
     if (expr->kind == AST_EXPR_NAME) {
         Binding *binding = scope_find(u->scope, expr->as.name);
         const Dim *known = binding ? dim_of_name(s, u->scope, expr->as.name, expr->span) : NULL;
         if (known)
-            return agree(s, u, type, parameter, span, v, axis, known, binding->kind == BIND_DIM ? binding->span : (Span){0, 0, 0});
+            return agree(s, u, type, parameter, span, v, axis, known,
+                         binding->kind == BIND_DIM ? binding->span : (Span){0, 0, 0});
         if (binding && binding->kind != BIND_ITEM && binding->value.kind == VALUE_POISON)
             return true;
         if (binding && binding->kind != BIND_ITEM && binding->kind != BIND_IMPORT) {
-            sema_error(s, ERR_E0308, expr->span, NULL, "%s is %s and no size", expr->as.name, value_text(s, &binding->value));
+            sema_error(s, ERR_E0308, expr->span, NULL, "%s is %s and no size", expr->as.name,
+                       value_text(s, &binding->value));
             return false;
         }
         if (u->is_result) {
@@ -260,7 +273,8 @@ static bool unify_dim(Sema *s, const Unify *u, const AstType *type, const char *
         return true;
     if (!u->strict && !u->is_result)
         return true;
-    sema_error(s, ERR_E0307, expr->span, NULL, "a size in this expression is bound by nothing else");
+    sema_error(s, ERR_E0307, expr->span, NULL,
+               "a size in this expression is bound by nothing else");
     return false;
 }
 
@@ -272,8 +286,8 @@ static int find_ellipsis(const AstExprs *dims)
     return -1;
 }
 
-static bool unify_ellipsis(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, Value *v,
-                           int begin, int count)
+static bool unify_ellipsis(Sema *s, const Unify *u, const AstType *type, const char *parameter,
+                           Span span, Value *v, int begin, int count)
 {
     Frame *frame = u->frame;
     Unify whole = *u;
@@ -291,19 +305,21 @@ static bool unify_ellipsis(Sema *s, const Unify *u, const AstType *type, const c
         return false;
     }
     for (int i = 0; i < count; i++)
-        if (!agree(s, &whole, type, parameter, span, v, begin + i, frame->ellipsis[i], (Span){0, 0, 0}))
+        if (!agree(s, &whole, type, parameter, span, v, begin + i, frame->ellipsis[i],
+                   (Span){0, 0, 0}))
             return false;
     return true;
 }
 
-static bool unify_dims(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, Value *v)
+static bool unify_dims(Sema *s, const Unify *u, const AstType *type, const char *parameter,
+                       Span span, Value *v)
 {
     const AstExprs *dims = &type->as.named.dims;
     int rank = v->as.node->type.rank, open = find_ellipsis(dims), written = (int)dims->count;
     if (open < 0 ? rank != written : rank < written - 1) {
         DiagItem *item = mismatch(s, u, ERR_E0301, type, parameter, span, v, NULL);
-        diag_note(item, sema_user_span(s, v->as.node->span.file ? v->as.node->span : span), "%d %s here", rank,
-                  rank == 1 ? "axis" : "axes");
+        diag_note(item, sema_user_span(s, v->as.node->span.file ? v->as.node->span : span),
+                  "%d %s here", rank, rank == 1 ? "axis" : "axes");
         return false;
     }
     int inner = open < 0 ? 0 : rank - (written - 1);
@@ -346,11 +362,13 @@ bool type_is_tensor(Sema *s, const AstType *type)
 
 static bool dtype_fits(Want want, DType wanted, DType given)
 {
-    return want == WANT_ANY || (want == WANT_DTYPE && wanted == given) || (want == WANT_FLOAT && dtype_is_float(given)) ||
+    return want == WANT_ANY || (want == WANT_DTYPE && wanted == given) ||
+           (want == WANT_FLOAT && dtype_is_float(given)) ||
            (want == WANT_INT && dtype_kind(given) == KIND_INT);
 }
 
-static bool unify_tensor(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, Value *v)
+static bool unify_tensor(Sema *s, const Unify *u, const AstType *type, const char *parameter,
+                         Span span, Value *v)
 {
     DType dtype = DT_F32;
     Want want = tensor_want(s, type, &dtype);
@@ -359,13 +377,17 @@ static bool unify_tensor(Sema *s, const Unify *u, const AstType *type, const cha
         v->weak = dtype == DT_F64;
     }
     if (!dtype_fits(want, dtype, v->as.node->type.dtype))
-        return wrong_dtype(s, u, type, parameter, span, v, want == WANT_DTYPE ? dtype_name(dtype)
-                                                           : want == WANT_FLOAT ? "f32" : "i32");
+        return wrong_dtype(s, u, type, parameter, span, v,
+                           want == WANT_DTYPE   ? dtype_name(dtype)
+                           : want == WANT_FLOAT ? "f32"
+                                                : "i32");
     return unify_dims(s, u, type, parameter, span, v);
 }
 
-/* A constant where a tensor is declared: in the declared shape when every size is known, else a scalar. */
-static bool constant_to_tensor(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, Value *v)
+/* A constant where a tensor is declared: in the declared shape when every size is known, else a
+ * scalar. */
+static bool constant_to_tensor(Sema *s, const Unify *u, const AstType *type, const char *parameter,
+                               Span span, Value *v)
 {
     DType dtype = DT_COUNT;
     Want want = tensor_want(s, type, &dtype);
@@ -381,7 +403,8 @@ static bool constant_to_tensor(Sema *s, const Unify *u, const AstType *type, con
     const AstExprs *dims = &type->as.named.dims;
     Type full = {.dtype = node->type.dtype};
     for (uint32_t i = 0; i < dims->count; i++) {
-        if (dims->data[i]->kind == AST_EXPR_ELLIPSIS || count_unbound(s, u->scope, dims->data[i]) || i >= MAX_RANK)
+        if (dims->data[i]->kind == AST_EXPR_ELLIPSIS || count_unbound(s, u->scope, dims->data[i]) ||
+            i >= MAX_RANK)
             return true;
         const Dim *dim = eval_dim(s, u->scope, dims->data[i]);
         if (!dim)
@@ -393,7 +416,8 @@ static bool constant_to_tensor(Sema *s, const Unify *u, const AstType *type, con
 }
 
 /* f32, i64, bool, int, float without brackets: a constant stays one, a tensor must be a scalar. */
-static bool unify_scalar(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, Value *v)
+static bool unify_scalar(Sema *s, const Unify *u, const AstType *type, const char *parameter,
+                         Span span, Value *v)
 {
     DType dtype = DT_F32;
     Want want = tensor_want(s, type, &dtype);
@@ -409,7 +433,8 @@ static bool unify_scalar(Sema *s, const Unify *u, const AstType *type, const cha
         return unify_tensor(s, u, type, parameter, span, v);
     }
     bool fits = floating ? v->kind == VALUE_INT || v->kind == VALUE_FLOAT
-                : dtype == DT_BOOL && want == WANT_DTYPE ? v->kind == VALUE_BOOL : v->kind == VALUE_INT;
+                : dtype == DT_BOOL && want == WANT_DTYPE ? v->kind == VALUE_BOOL
+                                                         : v->kind == VALUE_INT;
     if (!fits)
         return wrong_dtype(s, u, type, parameter, span, v, NULL);
     if (floating && value_int64(v, &number))
@@ -419,9 +444,13 @@ static bool unify_scalar(Sema *s, const Unify *u, const AstType *type, const cha
 
 /* ---- Other types ---- */
 
-static bool unify_named(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, Value *v)
+static bool unify_named(Sema *s, const Unify *u, const AstType *type, const char *parameter,
+                        Span span, Value *v)
 {
-    static const struct { const char *name; ValueKind kinds[4]; } table[] = {
+    static const struct {
+        const char *name;
+        ValueKind kinds[4];
+    } table[] = {
         {"string", {VALUE_STRING}},
         {"array", {VALUE_ARRAY, VALUE_TUPLE}},
         {"init", {VALUE_INIT, VALUE_INT, VALUE_FLOAT}},
@@ -443,13 +472,16 @@ static bool unify_named(Sema *s, const Unify *u, const AstType *type, const char
     }
     Binding *binding = scope_find(u->scope, name);
     Value declared = binding && (binding->kind == BIND_ITEM || binding->kind == BIND_IMPORT)
-                         ? binding_value(s, binding, type->span) : value_none;
+                         ? binding_value(s, binding, type->span)
+                         : value_none;
     if (declared.kind == VALUE_POISON)
         return false;
     if (declared.kind != VALUE_MODULE) {
-        static const char *const names[] = {"f32", "f64", "i32", "i64", "u8", "bool", "int", "float", "string", "any",
-                                            "schedule", "init", "array", "fn", "module", "dtype", "range"};
-        sema_unknown(s, ERR_E0100, type->span, "there is no type", name, names, sizeof names / sizeof *names);
+        static const char *const names[] = {"f32",   "f64",   "i32",    "i64",   "u8",       "bool",
+                                            "int",   "float", "string", "any",   "schedule", "init",
+                                            "array", "fn",    "module", "dtype", "range"};
+        sema_unknown(s, ERR_E0100, type->span, "there is no type", name, names,
+                     sizeof names / sizeof *names);
         return false;
     }
     if (v->kind != VALUE_INSTANCE || v->as.instance->decl != declared.as.decl)
@@ -457,14 +489,16 @@ static bool unify_named(Sema *s, const Unify *u, const AstType *type, const char
     return true;
 }
 
-static bool unify_tuple(Sema *s, const Unify *u, const AstType *type, Span span, Value *v, bool constants)
+static bool unify_tuple(Sema *s, const Unify *u, const AstType *type, Span span, Value *v,
+                        bool constants)
 {
     const AstTypeEntries *entries = &type->as.tuple;
     if (v->kind == VALUE_POISON)
         return true;
     if (v->kind != VALUE_TUPLE || v->as.list->count != entries->count) {
-        sema_error(s, u->is_result ? ERR_E0207 : ERR_E0201, span, NULL, "%s %s %u values, and this is %s", u->callee,
-                   u->is_result ? "returns" : "takes", entries->count, value_text(s, v));
+        sema_error(s, u->is_result ? ERR_E0207 : ERR_E0201, span, NULL,
+                   "%s %s %u values, and this is %s", u->callee, u->is_result ? "returns" : "takes",
+                   entries->count, value_text(s, v));
         return false;
     }
     Value copy = value_list(s, VALUE_TUPLE, entries->count, v->span);
@@ -474,8 +508,8 @@ static bool unify_tuple(Sema *s, const Unify *u, const AstType *type, Span span,
         copy.as.list->items[i] = v->as.list->items[i];
         names[i] = entries->data[i].name.text;
         named |= names[i] != NULL;
-        if (!unify_value(s, u, entries->data[i].type, names[i] ? names[i] : "a result", span, &copy.as.list->items[i],
-                         constants))
+        if (!unify_value(s, u, entries->data[i].type, names[i] ? names[i] : "a result", span,
+                         &copy.as.list->items[i], constants))
             return false;
     }
     if (named)
@@ -484,7 +518,8 @@ static bool unify_tuple(Sema *s, const Unify *u, const AstType *type, Span span,
     return true;
 }
 
-bool unify_value(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span, Value *v, bool constants)
+bool unify_value(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span,
+                 Value *v, bool constants)
 {
     DType dtype;
     if (v->kind == VALUE_POISON)
@@ -507,14 +542,17 @@ bool eval_type(Sema *s, const AstType *type, Type *out)
     DType dtype;
     if (type->kind != AST_TYPE_NAMED || tensor_want(s, type, &dtype) != WANT_DTYPE) {
         static const char *const names[] = {"f32", "f64", "i32", "i64", "u8", "bool"};
-        const char *name = type->kind == AST_TYPE_NAMED ? type->as.named.path.data[0].text : "(...)";
-        sema_unknown(s, ERR_E0200, type->span, "an element type is needed here, and not", name, names, 6);
+        const char *name =
+            type->kind == AST_TYPE_NAMED ? type->as.named.path.data[0].text : "(...)";
+        sema_unknown(s, ERR_E0200, type->span, "an element type is needed here, and not", name,
+                     names, 6);
         return false;
     }
     const AstExprs *dims = &type->as.named.dims;
     *out = (Type){.dtype = dtype};
     if (dims->count > MAX_RANK) {
-        sema_error(s, ERR_E0301, type->span, NULL, "%u axes; a tensor has at most %d", dims->count, MAX_RANK);
+        sema_error(s, ERR_E0301, type->span, NULL, "%u axes; a tensor has at most %d", dims->count,
+                   MAX_RANK);
         return false;
     }
     for (uint32_t i = 0; i < dims->count; i++) {

@@ -1,5 +1,6 @@
-/* Values as text, as constants and as nodes. Constants (literals, sizes, arguments of modules) have no element type of
- * their own: they take the one they meet, and a number that does not fit is an error at that place. */
+/* Values as text, as constants and as nodes. Constants (literals, sizes, arguments of modules) have
+ * no element type of their own: they take the one they meet, and a number that does not fit is an
+ * error at that place. */
 #include "compiler/sema/internal.h"
 
 #include <math.h>
@@ -225,7 +226,8 @@ static Node *constant_of_int(Sema *s, const Value *v, DType dtype, Span span)
     }
     if (dim_is_const(v->as.dim, &number)) {
         if (!dtype_is_float(dtype) && !integer_fits(dtype, number)) {
-            sema_error(s, ERR_E0205, span, NULL, "%lld does not fit into %s", (long long)number, dtype_name(dtype));
+            sema_error(s, ERR_E0205, span, NULL, "%lld does not fit into %s", (long long)number,
+                       dtype_name(dtype));
             return NULL;
         }
         if (dtype == DT_F32)
@@ -246,9 +248,11 @@ Node *value_constant_node(Sema *s, const Value *v, DType dtype, Span span)
         return NULL;
     }
     if (!dtype_is_float(dtype)) {
-        DiagItem *item = sema_error(s, ERR_E0200, span, NULL, "%s is needed, and this is %s", dtype_name(dtype),
-                                    value_text(s, v));
-        diag_help(item, "a number with a fraction does not turn into %s by itself: convert the other side with f32(...)",
+        DiagItem *item = sema_error(s, ERR_E0200, span, NULL, "%s is needed, and this is %s",
+                                    dtype_name(dtype), value_text(s, v));
+        diag_help(item,
+                  "a number with a fraction does not turn into %s by itself: convert the other "
+                  "side with f32(...)",
                   dtype_name(dtype));
         return NULL;
     }
@@ -262,7 +266,8 @@ Node *value_node(Sema *s, const Value *v, DType dtype, Span span)
     if (v->kind == VALUE_TENSOR)
         return dtype == DT_COUNT ? v->as.node : weak_to(s, v, dtype);
     if (!value_is_constant(v)) {
-        sema_error(s, ERR_E0200, span, NULL, "a tensor is needed, and this is %s", value_text(s, v));
+        sema_error(s, ERR_E0200, span, NULL, "a tensor is needed, and this is %s",
+                   value_text(s, v));
         return NULL;
     }
     if (dtype == DT_COUNT)
@@ -288,10 +293,12 @@ static bool not_wanted(Sema *s, const Value *v, Span span, const char *what, con
     if (v->kind == VALUE_POISON)
         return false;
     if (v->kind == VALUE_TENSOR)
-        sema_error(s, ERR_E0203, span, NULL, "%s must be %s that is known when the program is compiled, and this is %s",
-                   what, wanted, value_text(s, v));
+        sema_error(s, ERR_E0203, span, NULL,
+                   "%s must be %s that is known when the program is compiled, and this is %s", what,
+                   wanted, value_text(s, v));
     else
-        sema_error(s, ERR_E0200, span, NULL, "%s must be %s, and this is %s", what, wanted, value_text(s, v));
+        sema_error(s, ERR_E0200, span, NULL, "%s must be %s, and this is %s", what, wanted,
+                   value_text(s, v));
     return false;
 }
 
@@ -341,7 +348,8 @@ bool want_tensor(Sema *s, const Value *v, Span span, const char *what, Node **ou
         *out = value_node(s, v, DT_COUNT, span);
         return *out != NULL;
     }
-    sema_error(s, ERR_E0200, span, NULL, "%s must be a tensor, and this is %s", what, value_text(s, v));
+    sema_error(s, ERR_E0200, span, NULL, "%s must be a tensor, and this is %s", what,
+               value_text(s, v));
     return false;
 }
 
@@ -352,9 +360,11 @@ bool want_axis(Sema *s, const Value *v, Span span, int rank, int *out)
         return false;
     if (axis < -rank || axis >= rank) {
         if (rank == 0)
-            sema_error(s, ERR_E0304, span, NULL, "axis %lld of a tensor that has none", (long long)axis);
+            sema_error(s, ERR_E0304, span, NULL, "axis %lld of a tensor that has none",
+                       (long long)axis);
         else
-            sema_error(s, ERR_E0304, span, NULL, "axis %lld of a tensor with the axes 0 to %d", (long long)axis, rank - 1);
+            sema_error(s, ERR_E0304, span, NULL, "axis %lld of a tensor with the axes 0 to %d",
+                       (long long)axis, rank - 1);
         return false;
     }
     *out = (int)(axis < 0 ? axis + rank : axis);

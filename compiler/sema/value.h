@@ -1,48 +1,50 @@
-/* Values of the analysis: what an expression is while a program is compiled. Private to compiler/sema.
+/* Values of the analysis: what an expression is while a program is compiled. Private to
+ * compiler/sema.
  *
- *   64*7*7      VALUE_INT 3136 (a Dim, so that B*T is one as well)      x @ w      VALUE_TENSOR (a node of the current graph)
- *   Linear      VALUE_MODULE                                            Linear(2, 3)   VALUE_INSTANCE
+ *   64*7*7      VALUE_INT 3136 (a Dim, so that B*T is one as well)      x @ w      VALUE_TENSOR (a
+ * node of the current graph) Linear      VALUE_MODULE Linear(2, 3)   VALUE_INSTANCE
  *
- * A wrong expression is VALUE_POISON: it has been reported, and whatever it meets is poison without another word. */
+ * A wrong expression is VALUE_POISON: it has been reported, and whatever it meets is poison without
+ * another word. */
 #ifndef NNC_SEMA_VALUE_H
 #define NNC_SEMA_VALUE_H
 #include "compiler/sema/sema.h"
 
 /* ROW(enum, words for messages) */
-#define VALUE_TABLE(ROW)                    \
-    ROW(POISON, "an error")                 \
-    ROW(NONE, "none")                       \
-    ROW(TENSOR, "a tensor")                 \
-    ROW(INT, "an integer")                  \
-    ROW(FLOAT, "a number")                  \
-    ROW(BOOL, "a bool")                     \
-    ROW(STRING, "a string")                 \
-    ROW(DTYPE, "a type")                    \
-    ROW(TUPLE, "a tuple")                   \
-    ROW(ARRAY, "an array")                  \
-    ROW(RANGE, "a range")                   \
-    ROW(FN, "a function")                   \
-    ROW(BUILTIN, "a built-in function")     \
-    ROW(MODULE, "a module")                 \
-    ROW(INSTANCE, "an instance of a module") \
-    ROW(SCHEDULE_DECL, "a schedule")        \
-    ROW(SCHEDULE, "a schedule")             \
-    ROW(INIT_DECL, "an initialiser")        \
-    ROW(INIT, "an initialiser")             \
-    ROW(OPTIMIZER_DECL, "an optimizer")     \
-    ROW(OPTIMIZER, "an optimizer")          \
-    ROW(METRIC_DECL, "a metric")            \
-    ROW(METRIC, "a metric")                 \
-    ROW(DATASET, "a dataset")               \
-    ROW(TRAIN, "a train block")             \
-    ROW(NAMESPACE, "an imported file")      \
+#define VALUE_TABLE(ROW)                                                                           \
+    ROW(POISON, "an error")                                                                        \
+    ROW(NONE, "none")                                                                              \
+    ROW(TENSOR, "a tensor")                                                                        \
+    ROW(INT, "an integer")                                                                         \
+    ROW(FLOAT, "a number")                                                                         \
+    ROW(BOOL, "a bool")                                                                            \
+    ROW(STRING, "a string")                                                                        \
+    ROW(DTYPE, "a type")                                                                           \
+    ROW(TUPLE, "a tuple")                                                                          \
+    ROW(ARRAY, "an array")                                                                         \
+    ROW(RANGE, "a range")                                                                          \
+    ROW(FN, "a function")                                                                          \
+    ROW(BUILTIN, "a built-in function")                                                            \
+    ROW(MODULE, "a module")                                                                        \
+    ROW(INSTANCE, "an instance of a module")                                                       \
+    ROW(SCHEDULE_DECL, "a schedule")                                                               \
+    ROW(SCHEDULE, "a schedule")                                                                    \
+    ROW(INIT_DECL, "an initialiser")                                                               \
+    ROW(INIT, "an initialiser")                                                                    \
+    ROW(OPTIMIZER_DECL, "an optimizer")                                                            \
+    ROW(OPTIMIZER, "an optimizer")                                                                 \
+    ROW(METRIC_DECL, "a metric")                                                                   \
+    ROW(METRIC, "a metric")                                                                        \
+    ROW(DATASET, "a dataset")                                                                      \
+    ROW(TRAIN, "a train block")                                                                    \
+    ROW(NAMESPACE, "an imported file")                                                             \
     ROW(STAT, "a statistic of the data")
 
 typedef enum {
 #define ROW(e, text) VALUE_##e,
     VALUE_TABLE(ROW)
 #undef ROW
-    VALUE_COUNT
+        VALUE_COUNT
 } ValueKind;
 
 typedef struct Value Value;
@@ -59,13 +61,14 @@ typedef struct {
     const char *const *names; /* of the entries of a tuple, NULL: none */
 } ValueList;
 
-/* A function with the scope it was declared in. `body` is set for a lambda, `function` otherwise. */
+/* A function with the scope it was declared in. `body` is set for a lambda, `function` otherwise.
+ */
 typedef struct {
     const AstFunction *function;
     const AstExpr *lambda;
     const char *name;
     Scope *scope;
-    Instance *self;  /* fn of a module; NULL: free */
+    Instance *self; /* fn of a module; NULL: free */
     const SemaFile *file;
     bool is_extern;
     Decl *decl;
@@ -77,7 +80,7 @@ struct Applied {
     const Decl *decl; /* NULL: a constant schedule or arithmetic on schedules */
     Scope *scope;     /* its parameters */
     double constant;
-    int op;           /* AstBinary when left is set */
+    int op; /* AstBinary when left is set */
     Applied *left, *right;
     const char *detail;
     Span span;
@@ -92,10 +95,15 @@ struct Value {
         const Dim *dim;
         double real;
         bool boolean;
-        struct { const char *text; uint32_t length; } string;
+        struct {
+            const char *text;
+            uint32_t length;
+        } string;
         DType dtype;
         ValueList *list;
-        struct { const Dim *low, *high; } range;
+        struct {
+            const Dim *low, *high;
+        } range;
         Closure *closure;
         const Builtin *builtin;
         Decl *decl;

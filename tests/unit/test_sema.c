@@ -19,7 +19,8 @@ static Fixture check_with(const char *text, const SemaOptions *options)
     Fixture f = {.arena = arena_new(), .map = source_map_new()};
     f.diag = diag_new(f.map);
     uint32_t file = source_add(f.map, "test.nn", text, strlen(text));
-    f.program = sema_check(f.arena, f.map, ast_parse(f.arena, f.map, file, f.diag), options, f.diag);
+    f.program =
+        sema_check(f.arena, f.map, ast_parse(f.arena, f.map, file, f.diag), options, f.diag);
     f.plan = f.program->trains.count ? f.program->trains.data[0] : NULL;
     StrBuf out = {0};
     diag_render_text(f.diag, &out, false);
@@ -73,18 +74,22 @@ static bool updates(const Graph *graph, const char *name)
     return graph_root_find(graph, ROOT_UPDATE, name) != NULL;
 }
 
-#define DATA "dataset points { source = csv(\"p.csv\")\n fields = [x: f32[3], y: f32[2], label: u8] }\n"
-#define IMPORTS                                                                                                        \
-    "from nn import Linear, relu, dropout, BatchNorm1d, Conv2d\nfrom losses import mse, cross_entropy\n"               \
+#define DATA                                                                                       \
+    "dataset points { source = csv(\"p.csv\")\n fields = [x: f32[3], y: f32[2], label: u8] }\n"
+#define IMPORTS                                                                                    \
+    "from nn import Linear, relu, dropout, BatchNorm1d, Conv2d\nfrom losses import mse, "          \
+    "cross_entropy\n"                                                                              \
     "from optim import sgd, adam, cosine\n"
 #define TRAIN(lines) "train fit on points {\n" lines "\n}\n"
-#define NET "module Net(h: int = 4) {\n let fc1 = Linear(3, h)\n let fc2 = Linear(h, 2, bias=false)\n" \
-            " fn (x: f32[B, 3]) -> f32[B, 2] { x |> fc1 |> relu |> dropout(0.5) |> fc2 }\n}\n"
+#define NET                                                                                        \
+    "module Net(h: int = 4) {\n let fc1 = Linear(3, h)\n let fc2 = Linear(h, 2, bias=false)\n"     \
+    " fn (x: f32[B, 3]) -> f32[B, 2] { x |> fc1 |> relu |> dropout(0.5) |> fc2 }\n}\n"
 #define SIMPLE "model = Net()\n loss = mse(model(x), y)\n optimizer = sgd(lr=0.1)\n"
 
 Test(sema, tensors_have_paths_and_types)
 {
-    Fixture f = check(IMPORTS DATA NET TRAIN("model = Net(h=5)\n loss = mse(model(x), y)\n optimizer = adam()\n"));
+    Fixture f = check(IMPORTS DATA NET TRAIN(
+        "model = Net(h=5)\n loss = mse(model(x), y)\n optimizer = adam()\n"));
     expect_tensor(&f, "fc1.weight", TENSOR_PARAM, "f32[5, 3]");
     expect_tensor(&f, "fc1.bias", TENSOR_PARAM, "f32[5]");
     expect_tensor(&f, "fc2.weight", TENSOR_PARAM, "f32[2, 5]");
@@ -99,9 +104,11 @@ Test(sema, tensors_have_paths_and_types)
 
 Test(sema, equal_calls_are_one_value)
 {
-    Fixture f = check(IMPORTS DATA NET TRAIN(SIMPLE "metrics = [mse(model(x), y), rmse(model(x), y)]"));
+    Fixture f =
+        check(IMPORTS DATA NET TRAIN(SIMPLE "metrics = [mse(model(x), y), rmse(model(x), y)]"));
     cr_expect_eq(count_ops(f.plan->train_step, f.arena, OP_RANDOM), 1, "dropout is drawn once");
-    cr_expect_eq(count_ops(f.plan->eval_step, f.arena, OP_RANDOM), 0, "and not at all in evaluation");
+    cr_expect_eq(count_ops(f.plan->eval_step, f.arena, OP_RANDOM), 0,
+                 "and not at all in evaluation");
     cr_assert_eq(f.plan->metrics.count, 3);
     cr_expect_str_eq(f.plan->metrics.data[1].name, "mse");
     cr_expect(f.plan->metrics.data[1].has_better && !f.plan->metrics.data[1].higher_is_better);
@@ -110,16 +117,19 @@ Test(sema, equal_calls_are_one_value)
 
 Test(sema, two_dropouts_draw_different_numbers)
 {
-    Fixture f = check(IMPORTS DATA "module Net {\n let fc = Linear(3, 2)\n"
-                      " fn (x: f32[B, 3]) { x |> dropout(0.5) |> dropout(0.5) |> fc } }\n" TRAIN(SIMPLE));
+    Fixture f =
+        check(IMPORTS DATA
+              "module Net {\n let fc = Linear(3, 2)\n"
+              " fn (x: f32[B, 3]) { x |> dropout(0.5) |> dropout(0.5) |> fc } }\n" TRAIN(SIMPLE));
     cr_expect_eq(count_ops(f.plan->train_step, f.arena, OP_RANDOM), 2);
     done(&f);
 }
 
 Test(sema, states_change_in_training_only)
 {
-    Fixture f = check(IMPORTS DATA "module Net {\n let norm = BatchNorm1d(3)\n let fc = Linear(3, 2)\n"
-                      " fn (x: f32[B, 3]) { x |> norm |> fc } }\n" TRAIN(SIMPLE));
+    Fixture f =
+        check(IMPORTS DATA "module Net {\n let norm = BatchNorm1d(3)\n let fc = Linear(3, 2)\n"
+                           " fn (x: f32[B, 3]) { x |> norm |> fc } }\n" TRAIN(SIMPLE));
     expect_tensor(&f, "norm.running_mean", TENSOR_STATE, "f32[3]");
     expect_tensor(&f, "norm.num_batches_tracked", TENSOR_STATE, "i64");
     cr_expect(updates(f.plan->train_step, "norm.running_var"));
@@ -132,7 +142,7 @@ Test(sema, states_change_in_training_only)
 Test(sema, a_shared_module_has_one_set_of_params)
 {
     Fixture f = check(IMPORTS DATA "module Net {\n let fc = Linear(3, 3)\n let out = Linear(3, 2)\n"
-                      " fn (x: f32[B, 3]) { x |> fc |> fc |> out } }\n" TRAIN(SIMPLE));
+                                   " fn (x: f32[B, 3]) { x |> fc |> fc |> out } }\n" TRAIN(SIMPLE));
     uint32_t params = 0;
     for (uint32_t i = 0; i < f.plan->tensors.count; i++)
         params += f.plan->tensors.data[i].role == TENSOR_PARAM;
@@ -142,9 +152,13 @@ Test(sema, a_shared_module_has_one_set_of_params)
 
 Test(sema, arrays_of_modules_are_numbered)
 {
-    Fixture f = check(IMPORTS DATA "module Stack(layers) { fn (x) { let y = x\n for l in layers { y = l(y) }\n y } }\n"
-                      "module Net {\n let body = [for i in 0..2: Linear(3, 3)]\n let head = Stack([relu, Linear(3, 2)])\n"
-                      " fn (x: f32[B, 3]) { let y = x\n for b in body { y = b(y) }\n head(y) } }\n" TRAIN(SIMPLE));
+    Fixture f =
+        check(IMPORTS DATA
+              "module Stack(layers) { fn (x) { let y = x\n for l in layers { y = l(y) }\n y } }\n"
+              "module Net {\n let body = [for i in 0..2: Linear(3, 3)]\n let head = Stack([relu, "
+              "Linear(3, 2)])\n"
+              " fn (x: f32[B, 3]) { let y = x\n for b in body { y = b(y) }\n head(y) } }\n" TRAIN(
+                  SIMPLE));
     expect_tensor(&f, "body.1.weight", TENSOR_PARAM, "f32[3, 3]");
     expect_tensor(&f, "head.1.bias", TENSOR_PARAM, "f32[2]");
     done(&f);
@@ -152,11 +166,15 @@ Test(sema, arrays_of_modules_are_numbered)
 
 Test(sema, options_override_constants_and_keys)
 {
-    const char *defines[] = {"width=7"}, *overrides[] = {"train.batch=9", "fit.epochs=width", "train.early_stop.patience=5"};
-    SemaOptions options = {.defines = defines, .define_count = 1, .overrides = overrides, .override_count = 3};
-    Fixture f = check_with("const width = 3\n" IMPORTS DATA NET
-                           TRAIN("model = Net(h=width)\n loss = mse(model(x), y)\n optimizer = sgd()\n batch = 2\n"
-                                 "early_stop { monitor = \"train/loss\" }"), &options);
+    const char *defines[] = {"width=7"},
+               *overrides[] = {"train.batch=9", "fit.epochs=width", "train.early_stop.patience=5"};
+    SemaOptions options = {
+        .defines = defines, .define_count = 1, .overrides = overrides, .override_count = 3};
+    Fixture f = check_with(
+        "const width = 3\n" IMPORTS DATA NET TRAIN(
+            "model = Net(h=width)\n loss = mse(model(x), y)\n optimizer = sgd()\n batch = 2\n"
+            "early_stop { monitor = \"train/loss\" }"),
+        &options);
     expect_tensor(&f, "fc1.weight", TENSOR_PARAM, "f32[7, 3]");
     cr_expect_eq(f.plan->settings.batch, 9);
     cr_expect_eq(f.plan->settings.epochs, 7);
@@ -177,8 +195,12 @@ Test(sema, f64_means_f64_throughout)
 
 Test(sema, maps_run_inside_of_the_step)
 {
-    Fixture f = check(IMPORTS "dataset points {\n source = csv(\"p.csv\")\n fields = [a: u8[3], b: i32]\n let m, s = moments(f32(a))\n"
-                      " fn map(a, b) -> (x: f32[3], y: f32[2]) { ((f32(a) - m) / s, one_hot(b, 2)) } }\n" NET TRAIN(SIMPLE));
+    Fixture f = check(
+        IMPORTS
+        "dataset points {\n source = csv(\"p.csv\")\n fields = [a: u8[3], b: i32]\n let m, s = "
+        "moments(f32(a))\n"
+        " fn map(a, b) -> (x: f32[3], y: f32[2]) { ((f32(a) - m) / s, one_hot(b, 2)) } }\n" NET
+            TRAIN(SIMPLE));
     expect_tensor(&f, "stat.m", TENSOR_STAT, "f32[3]");
     cr_assert_eq(f.plan->dataset->stats.count, 1);
     cr_expect_not_null(graph_root_find(f.plan->dataset->stats.data[0].graph, ROOT_OUTPUT, "value"));
@@ -199,7 +221,9 @@ Test(sema, maps_run_inside_of_the_step)
 
 Test(sema, arrays_have_a_graph_and_test_rows_of_their_own)
 {
-    Fixture f = check(IMPORTS "dataset points {\n let w = randn(3, 2)\n source = arrays(x=randn(10, 3), y=randn(10, 3) @ w, seed=4)\n"
+    Fixture f =
+        check(IMPORTS "dataset points {\n let w = randn(3, 2)\n source = arrays(x=randn(10, 3), "
+                      "y=randn(10, 3) @ w, seed=4)\n"
                       " test = arrays(x=randn(5, 3), y=randn(5, 3) @ w) }\n" NET TRAIN(SIMPLE));
     const DatasetPlan *data = f.plan->dataset;
     cr_expect_eq(data->source.rows, 10);
@@ -209,8 +233,10 @@ Test(sema, arrays_have_a_graph_and_test_rows_of_their_own)
     uint32_t shared = 0; /* sites of w occur in both */
     for (uint32_t i = 0; i < data->source.arrays->nodes.count; i++)
         for (uint32_t k = 0; k < data->test.arrays->nodes.count; k++) {
-            const Node *a = data->source.arrays->nodes.data[i], *b = data->test.arrays->nodes.data[k];
-            shared += a->op == OP_RANDOM && b->op == OP_RANDOM && a->attr.random.site == b->attr.random.site;
+            const Node *a = data->source.arrays->nodes.data[i],
+                       *b = data->test.arrays->nodes.data[k];
+            shared += a->op == OP_RANDOM && b->op == OP_RANDOM &&
+                      a->attr.random.site == b->attr.random.site;
         }
     cr_expect_eq(shared, 2);
     done(&f);
@@ -218,18 +244,22 @@ Test(sema, arrays_have_a_graph_and_test_rows_of_their_own)
 
 Test(sema, open_relations_become_checks)
 {
-    Fixture f = check("fn add(x: f32[N], y: f32[N]) -> f32[N] { x + y }\nfn whole(x: f32[B], y: f32[T]) -> f32[B] { add(x, y) }\n");
+    Fixture f = check("fn add(x: f32[N], y: f32[N]) -> f32[N] { x + y }\nfn whole(x: f32[B], y: "
+                      "f32[T]) -> f32[B] { add(x, y) }\n");
     cr_assert_eq(f.program->checks.count, 1);
-    cr_expect_str_eq(f.program->checks.data[0].text, "add takes f32[B] and gets f32[T]: T must be B");
+    cr_expect_str_eq(f.program->checks.data[0].text,
+                     "add takes f32[B] and gets f32[T]: T must be B");
     done(&f);
 }
 
 Test(sema, solved_dimensions)
 {
-    Fixture f = check("fn half(x: f32[2*N, C]) -> f32[N, C] { x[0..N] }\nfn use(x: f32[8, 3]) -> f32[4, 3] { half(x) }\n"
-                      "fn windows(x: f32[B, T], k: int = 3) -> f32[B, T-2] { window_sum(x, k, stride=1) }\n"
-                      "fn lead(x: f32[..., C]) -> f32[..., 2*C] { concat([x, x], axis=-1) }\n"
-                      "fn leads(x: f32[2, 3, 4]) -> f32[2, 3, 8] { lead(x) }\n");
+    Fixture f =
+        check("fn half(x: f32[2*N, C]) -> f32[N, C] { x[0..N] }\nfn use(x: f32[8, 3]) -> f32[4, 3] "
+              "{ half(x) }\n"
+              "fn windows(x: f32[B, T], k: int = 3) -> f32[B, T-2] { window_sum(x, k, stride=1) }\n"
+              "fn lead(x: f32[..., C]) -> f32[..., 2*C] { concat([x, x], axis=-1) }\n"
+              "fn leads(x: f32[2, 3, 4]) -> f32[2, 3, 8] { lead(x) }\n");
     done(&f);
 }
 
@@ -263,7 +293,8 @@ static const void *given_leaf(void *user, const Node *leaf)
     return NULL;
 }
 
-static const void *root_value(const Graph *graph, const void **values, RootKind kind, const char *name)
+static const void *root_value(const Graph *graph, const void **values, RootKind kind,
+                              const char *name)
 {
     for (uint32_t i = 0; i < graph->roots.count; i++)
         if (graph->roots.data[i].kind == kind && strcmp(graph->roots.data[i].name, name) == 0)
@@ -272,18 +303,29 @@ static const void *root_value(const Graph *graph, const void **values, RootKind 
     return NULL;
 }
 
-/* y = w x with w = 2, rows (1, 3) and (2, 3): d = -1, 1; loss 1; gradient of w: mean of 2 d x = (-2 + 4) / 2 = 1. */
+/* y = w x with w = 2, rows (1, 3) and (2, 3): d = -1, 1; loss 1; gradient of w: mean of 2 d x = (-2
+ * + 4) / 2 = 1. */
 Test(sema, a_step_of_sgd_with_momentum)
 {
-    Fixture f = check("from losses import mse\nfrom optim import sgd\nmodule Line { param w: f32[1] = 2\n fn (x: f32[B, 1]) { x * w } }\n"
-                      "dataset points { source = csv(\"p.csv\")\n fields = [x: f32[1], y: f32[1]] }\n"
-                      "schedule half(lr: float) { fn (t) { lr / (t + 1.0) } }\n"
-                      TRAIN("model = Line()\n loss = mse(model(x), y)\n optimizer = sgd(lr=half(0.5), momentum=0.5)"));
+    Fixture f =
+        check("from losses import mse\nfrom optim import sgd\nmodule Line { param w: f32[1] = 2\n "
+              "fn (x: f32[B, 1]) { x * w } }\n"
+              "dataset points { source = csv(\"p.csv\")\n fields = [x: f32[1], y: f32[1]] }\n"
+              "schedule half(lr: float) { fn (t) { lr / (t + 1.0) } }\n" TRAIN(
+                  "model = Line()\n loss = mse(model(x), y)\n optimizer = sgd(lr=half(0.5), "
+                  "momentum=0.5)"));
     float x[] = {1, 2}, y[] = {3, 3}, w[] = {2}, m[] = {4};
     int64_t step = 1, total = 10, n = 5;
     double sum = 7;
-    Given given[] = {{"x", x}, {"y", y}, {"w", w}, {"optim.m.w", m}, {"step", &step}, {"total_steps", &total},
-                     {"metric.loss.sum", &sum}, {"metric.loss.n", &n}, {NULL, NULL}};
+    Given given[] = {{"x", x},
+                     {"y", y},
+                     {"w", w},
+                     {"optim.m.w", m},
+                     {"step", &step},
+                     {"total_steps", &total},
+                     {"metric.loss.sum", &sum},
+                     {"metric.loss.n", &n},
+                     {NULL, NULL}};
     const Graph *graph = f.plan->train_step;
     int64_t *symbols = ARENA_ARRAY(f.arena, int64_t, dim_symbol_count(f.program->dims) + 1);
     for (uint32_t i = 0; i < dim_symbol_count(f.program->dims); i++)
@@ -293,7 +335,8 @@ Test(sema, a_step_of_sgd_with_momentum)
     cr_assert(ref_run(&run, f.arena, values));
     cr_expect_eq(*(const float *)root_value(graph, values, ROOT_OUTPUT, "loss"), 1.0f);
     cr_expect_eq(*(const double *)root_value(graph, values, ROOT_OUTPUT, "lr"), 0.25);
-    cr_expect_eq(*(const float *)root_value(graph, values, ROOT_UPDATE, "optim.m.w"), 3.0f, "0.5*4 + 1");
+    cr_expect_eq(*(const float *)root_value(graph, values, ROOT_UPDATE, "optim.m.w"), 3.0f,
+                 "0.5*4 + 1");
     cr_expect_eq(*(const float *)root_value(graph, values, ROOT_UPDATE, "w"), 1.25f, "2 - 0.25*3");
     cr_expect_eq(*(const double *)root_value(graph, values, ROOT_UPDATE, "metric.loss.sum"), 9.0);
     cr_expect_eq(*(const int64_t *)root_value(graph, values, ROOT_UPDATE, "metric.loss.n"), 7);

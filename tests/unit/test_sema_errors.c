@@ -1,5 +1,6 @@
-/* Golden tests of the analysis' messages: tests/golden/errors/NAME.nn is checked, and what is said about it is NAME.txt. Every error code
- * that compiler/sema uses is in one of them. NNC_UPDATE_GOLDEN=1 in the environment writes the .txt files anew. */
+/* Golden tests of the analysis' messages: tests/golden/errors/NAME.nn is checked, and what is said
+ * about it is NAME.txt. Every error code that compiler/sema uses is in one of them.
+ * NNC_UPDATE_GOLDEN=1 in the environment writes the .txt files anew. */
 #include "compiler/ast/parse.h"
 #include "compiler/sema/sema.h"
 #include "tests/support/golden.h"
@@ -21,7 +22,8 @@ static const char *read_beside(void *user, const char *path, size_t *length)
     return kept;
 }
 
-/* Lines "#! define width=3" and "#! set train.batch=4" at the top stand for options of the command. */
+/* Lines "#! define width=3" and "#! set train.batch=4" at the top stand for options of the command.
+ */
 static void read_directives(Arena *arena, const char *text, SemaOptions *options)
 {
     VEC(const char *) defines = {0}, overrides = {0};
@@ -52,7 +54,8 @@ static char *messages(const char *path)
     uint32_t file = source_add(map, slash ? slash + 1 : path, text, length);
     SemaOptions options = {.read_file = read_beside, .user = arena};
     read_directives(arena, text, &options);
-    SemaProgram *program = sema_check(arena, map, ast_parse(arena, map, file, diag), &options, diag);
+    SemaProgram *program =
+        sema_check(arena, map, ast_parse(arena, map, file, diag), &options, diag);
     StrBuf out = {0};
     diag_render_text(diag, &out, false);
     for (uint32_t i = 0; i < program->checks.count; i++)
@@ -111,5 +114,6 @@ Test(sema_errors, every_code_has_a_golden_message)
     collect_codes("compiler/sema", ".c", "ERR_", used);
     collect_codes("tests/golden/errors", ".txt", "error[", shown);
     for (int code = 0; code < ERR_COUNT; code++)
-        cr_expect(!used[code] || shown[code], "%s is never shown by a golden test", error_code_text((ErrorCode)code));
+        cr_expect(!used[code] || shown[code], "%s is never shown by a golden test",
+                  error_code_text((ErrorCode)code));
 }

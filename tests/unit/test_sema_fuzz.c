@@ -1,5 +1,6 @@
-/* Damaged programs: a seeded sample of truncations, deletions, doublings, swaps and other characters of every library file, golden
- * program and reference program ends in errors or in plans, never in a crash or a hang. `make fuzz` tries all of them. */
+/* Damaged programs: a seeded sample of truncations, deletions, doublings, swaps and other
+ * characters of every library file, golden program and reference program ends in errors or in
+ * plans, never in a crash or a hang. `make fuzz` tries all of them. */
 #include "compiler/ast/parse.h"
 #include "compiler/sema/sema.h"
 #include "tests/support/fuzz_text.h"
@@ -40,8 +41,10 @@ static void fuzz_folder(const char *folder, uint64_t sample)
     for (size_t i = 0; i < count; i++) {
         size_t length;
         char *text = test_read_file(paths[i], &length);
-        FuzzReport report = fuzz_text(text, length, 7 + i, fuzz_text_sample(sample), check_text, NULL);
-        cr_expect(!report.failed, "%s: mutant %llu", paths[i], (unsigned long long)report.failed_mutant);
+        FuzzReport report =
+            fuzz_text(text, length, 7 + i, fuzz_text_sample(sample), check_text, NULL);
+        cr_expect(!report.failed, "%s: mutant %llu", paths[i],
+                  (unsigned long long)report.failed_mutant);
         cr_expect_lt(report.slowest_seconds, 30.0, "%s: mutant %llu takes %g s", paths[i],
                      (unsigned long long)report.slowest_mutant, report.slowest_seconds);
         free(text);
@@ -74,7 +77,10 @@ static void repeat(StrBuf *out, const char *text, int times)
 
 Test(sema_fuzz, growth_is_bounded)
 {
-    static const struct { const char *head, *body, *tail; int times; } rows[] = {
+    static const struct {
+        const char *head, *body, *tail;
+        int times;
+    } rows[] = {
         {"const x = ", "(", "1", 100000},
         {"const x = ", "-", "1", 100000},
         {"const x = 1", " + 1", "\n", 100000},
@@ -82,12 +88,15 @@ Test(sema_fuzz, growth_is_bounded)
         {"const x = [for i in 0..100000: [for j in 0..100000: i * j]]\n", "", "", 0},
         {"fn f(x: f32[B]) { x", " |> exp", " }\n", 5000},
         {"fn f(x: f32[B]) {\n", "let x1 = x\n", "}\n", 3000},
-        {"module M { let a = [for i in 0..100000: N(i)] }\nmodule N(n: int) { param w: f32[n, n] = 0 }\n", "", "", 0},
+        {"module M { let a = [for i in 0..100000: N(i)] }\nmodule N(n: int) { param w: f32[n, n] = "
+         "0 }\n",
+         "", "", 0},
         {"fn f(x: f32[", "N+", "1]) { x }\n", 150},
         {"fn f(x: f32[", "N*", "N]) { reshape(x, -1) }\nfn g(x: f32[7]) { f(x) }\n", 150},
         {"const s = \"a\"", " + \"aaaaaaaaaaaaaaaa\"", "\n", 150},
         {"module M(n: int) { let m = M(n - 1) }\nmodule T { let m = M(100) }\n", "", "", 0},
-        {"fn f(x: f32[B]) { let y = zeros(9223372036854775807, 9223372036854775807)\n y }\n", "", "", 0},
+        {"fn f(x: f32[B]) { let y = zeros(9223372036854775807, 9223372036854775807)\n y }\n", "",
+         "", 0},
         {"fn f(x: f32[B]) { let y = [for i in 0..60000: [x, x]]\n concat(y[0]) }\n", "", "", 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
