@@ -47,6 +47,8 @@ static void print_matrix(FILE *out, const nnc_metric *metric)
 
 void report_metrics(FILE *out, const char *part, const nnc_metric *metrics, size_t count)
 {
+    if (count == 0)
+        return;
     fprintf(out, "%-5s", part);
     for (size_t i = 0; i < count; i++)
         if (metrics[i].rank == 0)
