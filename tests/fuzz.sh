@@ -29,13 +29,13 @@ echo "seed $seed, $graphs graphs"
 make_build "$build" "nnc tests"
 make_build "$build-asan" tests -DCMAKE_BUILD_TYPE=RelWithDebInfo -DNNC_SANITIZE=address,undefined
 export NNC_FUZZ_COUNT=$graphs NNC_FUZZ_SEED=$((seed % 1000000000))
-export NNC_SEEDS=$graphs NNC_SEED=$NNC_FUZZ_SEED
+export NNC_FUZZ_STRIDE=1 NNC_SEEDS=$graphs NNC_SEED=$NNC_FUZZ_SEED
 for test in test_differential test_passes test_random_graph; do
     campaign "$build" $test
 done
 unset NNC_SEEDS NNC_SEED NNC_FUZZ_COUNT NNC_FUZZ_SEED
 export NNC_FUZZ_ALL=1
-for test in test_data_csv test_data_files test_tensor test_ast test_sema_fuzz; do
+for test in test_data_csv test_data_files test_tensor test_ast test_sema_fuzz test_fuzz_check; do
     campaign "$build-asan" $test
 done
 finish "make fuzz"
