@@ -89,7 +89,7 @@ if(NNC_TESTS)
     add_executable(${name} EXCLUDE_FROM_ALL ${source})
     target_compile_options(${name} PRIVATE -Wno-missing-prototypes -Wno-shadow)
     target_link_libraries(${name} PRIVATE nnc_test_support)
-    add_test(NAME ${name} COMMAND ${name} --timeout 300)
+    add_test(NAME ${name} COMMAND ${name} --timeout 1200)
     set_tests_properties(${name} PROPERTIES TIMEOUT 1800
       FAIL_REGULAR_EXPRESSION "LeakSanitizer|runtime error:|Tested: 0 ")
     set_property(GLOBAL APPEND PROPERTY NNC_TEST_TARGETS ${name})
