@@ -152,12 +152,70 @@ static bool write_to(Builder *b, const Node *n, int32_t buffer) {
     return writes_many(group);
 }
 
-static void give_buffers(Builder *b, const Group *group) {
+typedef struct {
+    const Node *value;
+    bool found;
+} Search;
+
+static void find_value(void *user, const Node *value, const Trace *at) {
+    Search *search = user;
+    (void)at;
+    search->found |= value == search->value;
+}
+
+/* Is it stored before the last pass over the rows, because a reduction needs it? */
+static bool is_early(Builder *b, const Group *group, const Node *n) {
+    Search search = {n, false};
+    for (uint32_t i = 0; i < group->reductions.count; i++) {
+        draft_reads(b, group, group->reductions.data[i], find_value, &search);
+    }
+    return search.found;
+}
+
+/* Where a result of the whole rows will be, the stage before it can lie: it is read back at the element that is then
+ * written. Not where an old value is still read: in params and states. */
+static int32_t place_of_result(Builder *b, const Group *group, const Node *stage) {
     for (uint32_t i = 0; i < group->outputs.count; i++) {
-        GroupOutput *output = &group->outputs.data[i];
-        if (output->buffer == NO_BUFFER) {
-            output->buffer = add_buffer(b, STORAGE_ARENA, op_info[output->node->op].text, &output->node->type);
-            b->schedule->buffer_of[output->node->id] = output->buffer;
+        const GroupOutput *result = &group->outputs.data[i];
+        if (b->stage_only[result->node->id] || result->buffer == NO_BUFFER ||
+            !same_dims(&result->node->type, group->rank, group->dims) || is_early(b, group, result->node)) {
+            continue;
+        }
+        StorageKind kind = b->schedule->buffers.data[result->buffer].kind;
+        if ((kind == STORAGE_OUTPUT || kind == STORAGE_ARENA) &&
+            dtype_bytes(result->node->type.dtype) == dtype_bytes(stage->type.dtype)) {
+            return result->buffer;
+        }
+    }
+    return NO_BUFFER;
+}
+
+static bool is_taken(const Group *group, int32_t buffer, uint32_t before) {
+    int taken = 0;
+    for (uint32_t i = 0; i < group->outputs.count; i++) {
+        taken += group->outputs.data[i].buffer == buffer && i != before;
+    }
+    return taken > 1;
+}
+
+static void give_buffer(Builder *b, const Group *group, uint32_t i) {
+    GroupOutput *output = &group->outputs.data[i];
+    bool stage = b->stage_only[output->node->id];
+    int32_t place = stage ? place_of_result(b, group, output->node) : NO_BUFFER;
+    if (place == NO_BUFFER || is_taken(group, place, i)) {
+        place = add_buffer(b, STORAGE_ARENA, op_info[output->node->op].text, &output->node->type);
+    }
+    output->buffer = place;
+    b->schedule->buffer_of[output->node->id] = place;
+}
+
+static void give_buffers(Builder *b, const Group *group) {
+    for (int stages = 0; stages < 2; stages++) {
+        for (uint32_t i = 0; i < group->outputs.count; i++) {
+            const GroupOutput *output = &group->outputs.data[i];
+            if (output->buffer == NO_BUFFER && b->stage_only[output->node->id] == stages) {
+                give_buffer(b, group, i);
+            }
         }
     }
 }

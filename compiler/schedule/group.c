@@ -472,7 +472,9 @@ void drop_unread(Builder *b) {
         uint32_t kept = 0;
         for (uint32_t m = 0; m < draft->members.count; m++) {
             Node *n = draft->members.data[m];
-            bool stored = census.elsewhere[n->id] || b->is_root[n->id] || keeps_stage(b, draft->group, n, &census);
+            bool stored = census.elsewhere[n->id] || b->is_root[n->id];
+            b->stage_only[n->id] = !stored && keeps_stage(b, draft->group, n, &census);
+            stored |= b->stage_only[n->id];
             bool dropped = !stored && kind_of(n) == GROUP_LOOP && census.readers[n->id] > 0;
             if (is_reduction(n) && draft->group->kind == GROUP_REDUCE) {
                 vec_push(b->schedule->arena, &draft->group->reductions, n);

@@ -31,6 +31,7 @@ typedef struct {
     uint8_t *made;       /* per node: exists in memory (or, in its own group, as a stage) */
     uint8_t *is_root;
     uint8_t *turned;     /* per node: a permute that is made because its neighbours were no neighbours before */
+    uint8_t *stage_only; /* per node: stored for later stages of its own rows and for nobody else */
     uint32_t *uses;      /* per node: consumers and roots */
     uint16_t *cost;      /* per node: rough work to compute one element from made values */
     uint8_t *loads;      /* per node: made values of its size that it reads */

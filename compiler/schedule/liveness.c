@@ -55,7 +55,8 @@ static bool is_stage(Builder *b, const Group *group, const Node *n) {
 static bool may_replace(Builder *b, int32_t position, const Group *group, const Node *operand, const Node *output) {
     const Schedule *s = b->schedule;
     int32_t buffer = s->buffer_of[operand->id];
-    return is_arena(s, buffer) && operand != output && s->buffers.data[buffer].last == position &&
+    return is_arena(s, buffer) && operand != output && buffer != s->buffer_of[output->id] &&
+           s->buffers.data[buffer].last == position &&
            dtype_bytes(operand->type.dtype) == dtype_bytes(output->type.dtype) &&
            same_dims(&operand->type, output->type.rank, output->type.dims) && reads_elements_only(b, group, operand);
 }

@@ -32,6 +32,7 @@ static Builder builder_new(Arena *arena, Arena *scratch, const Graph *graph, con
     b.made = ARENA_ARRAY(scratch, uint8_t, n);
     b.is_root = ARENA_ARRAY(scratch, uint8_t, n);
     b.turned = ARENA_ARRAY(scratch, uint8_t, n);
+    b.stage_only = ARENA_ARRAY(scratch, uint8_t, n);
     b.uses = ARENA_ARRAY(scratch, uint32_t, n);
     b.cost = ARENA_ARRAY(scratch, uint16_t, n);
     b.loads = ARENA_ARRAY(scratch, uint8_t, n);
@@ -139,20 +140,22 @@ void schedule_print(const Schedule *schedule, StrBuf *out) {
 
 /* ---- legality ---- */
 
-static bool verify_output(const Schedule *s, uint32_t g, const GroupOutput *output, uint8_t *written, StrBuf *out) {
+/* written[buffer]: 1 + the group that wrote it. A stage of rows may lie where the result of the same rows will be. */
+static bool verify_output(const Schedule *s, uint32_t g, const GroupOutput *output, uint32_t *written, StrBuf *out) {
     if (output->buffer < 0 || output->buffer >= (int32_t)s->buffers.count) {
         strbuf_printf(out, "group %u writes no buffer\n", g);
         return false;
     }
-    if (written[output->buffer]) {
+    bool same_rows = written[output->buffer] == g + 1 && s->groups.data[g]->rows;
+    if (written[output->buffer] && !same_rows) {
         strbuf_printf(out, "buffer %d is written again by group %u\n", output->buffer, g);
         return false;
     }
-    written[output->buffer] = 1;
+    written[output->buffer] = g + 1;
     return true;
 }
 
-static bool verify_read(const Schedule *s, uint32_t g, int32_t buffer, const uint8_t *written, StrBuf *out) {
+static bool verify_read(const Schedule *s, uint32_t g, int32_t buffer, const uint32_t *written, StrBuf *out) {
     if (buffer == NO_BUFFER || (s->buffers.data[buffer].kind >= STORAGE_OUTPUT && !written[buffer] &&
                                 s->buffers.data[buffer].kind != STORAGE_CONSTANT)) {
         strbuf_printf(out, "group %u reads buffer %d before it is written\n", g, buffer);
@@ -163,7 +166,7 @@ static bool verify_read(const Schedule *s, uint32_t g, int32_t buffer, const uin
 
 bool schedule_verify(const Schedule *schedule, StrBuf *out) {
     Arena *scratch = arena_new();
-    uint8_t *written = ARENA_ARRAY(scratch, uint8_t, schedule->buffers.count + 1);
+    uint32_t *written = ARENA_ARRAY(scratch, uint32_t, schedule->buffers.count + 1);
     bool good = true;
     for (uint32_t g = 0; g < schedule->groups.count; g++) {
         const Group *group = schedule->groups.data[g];

@@ -85,7 +85,7 @@ Test(lower, host_functions_are_launches) {
     cr_assert_eq(r.program->externs.count, 1);
     cr_expect_str_eq(r.program->externs.data[0], "host");
     const Launch *call = &r.program->launches.data[r.program->launches.count - 1];
-    cr_expect(call->is_extern && call->args.count == 2 && call->dims_count == 3);
+    cr_expect(call->is_extern && call->args.count == 2 && call->dims_count == 5);
     cr_expect_leq(call->dims_slot + call->dims_count, r.program->table_size);
     arena_free(arena);
 }
