@@ -1,7 +1,8 @@
 /* Convolutions and pooling windows, from PyTorch's order of axes to the graph's.
  *
- *   x[N, C, S..] -> [G, N, S.., C/G]      weight[O, C/G, K..] -> [G, K.., C/G, O/G]      out [G, N,
- * R.., O/G] -> [N, O, R..] */
+ *   x[N, C, S..]          ->  [G, N, S.., C/G]
+ *   weight[O, C/G, K..]   ->  [G, K.., C/G, O/G]
+ *   out [G, N, R.., O/G]  ->  [N, O, R..] */
 #include "compiler/sema/builtins.h"
 
 #include <string.h>

@@ -1,8 +1,9 @@
 /* Calls: arguments are matched by position and name, a fn's body is expanded in the caller's graph,
  * and its result is held against the declared one.
  *
- *   fc1(x)   ->   frame fc1, scope {x}, types unified (B bound), body, result checked; equal calls
- * of one instance are one value */
+ *   fc1(x)  ->  frame fc1, scope {x}, types unified (B bound), body, result checked
+ *
+ * Equal calls of one instance are one value (Memo). */
 #include "compiler/sema/internal.h"
 #include "runtime/base/rng.h"
 

@@ -1,10 +1,9 @@
 /* Datasets: a block becomes a DatasetPlan, and its map runs inside of every graph that uses the
  * rows.
  *
- *   fields = [image: u8[28, 28], label: u8]    INPUT image u8[B, 28, 28], label u8[B]
- *   fn map(image, label) -> (...) { ... }      checked for one example, then given the axis B
- * (batch.h) let m, s = moments(x)                      STATE stat.m, stat.s in the map; a StatPlan
- * with the graph of x for one batch */
+ *   fields = [image: u8[28, 28]]    INPUT image u8[B, 28, 28]
+ *   fn map(image) -> f32[784]       checked for one example, then given the axis B (batch.h)
+ *   let m, s = moments(x)           STATE stat.m, stat.s in the map; a StatPlan with x's graph */
 #include "compiler/sema/batch.h"
 #include "compiler/sema/builtins.h"
 

@@ -1,8 +1,7 @@
-/* Declarations applied to arguments: schedules, initialisers, optimizers, metrics.
+/* Declarations applied to arguments: schedules, initialisers, optimizers.
  *
- *   cosine(1e-3, warmup=500)   an Applied: the declaration and a scope with lr and warmup; called
- * as lr(t) in an optimizer kaiming_uniform(sqrt(5))   runs at once, with fan_in and fan_out of the
- * param it is written at, and gives an InitSpec */
+ *   cosine(1e-3, warmup=500)  an Applied: the declaration and a scope with lr and warmup
+ *   kaiming_uniform(a=2)      runs at once, with fan_in and fan_out of its param: an InitSpec */
 #include "compiler/sema/internal.h"
 
 #include <math.h>

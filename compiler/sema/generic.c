@@ -1,8 +1,7 @@
 /* What no train block uses is checked all the same, with symbols for sizes and inputs of the
  * declared types.
  *
- *   fn scale(x: f32[B, C], w: f32[C]) { x * w }     is expanded once with x: f32[B, C], w: f32[C]
- * for fresh B and C
+ *   fn scale(x: f32[B, C], w: f32[C]) { x * w }   is expanded with inputs of exactly these types
  *
  * Sizes that come from a module's int arguments are not symbols of a shape: what they make
  * impossible to prove is not reported (elab->unsure). */

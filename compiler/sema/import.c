@@ -1,8 +1,9 @@
 /* Files: the library first, then NAME.nn beside the program. Each is parsed once; its declarations
  * are bindings of a file scope, and nothing of it is evaluated before it is used.
  *
- *   from nn import Linear, relu as act      import optim as o      from "parts/blocks.nn" import
- * Block */
+ *   from nn import Linear, relu as act
+ *   import optim as o
+ *   from "parts/blocks.nn" import Block */
 #include "compiler/ast/parse.h"
 #include "compiler/sema/internal.h"
 #include "compiler/std/std.h"
@@ -27,7 +28,7 @@ static void declare_train(Sema *s, const SemaFile *file, const AstItem *item)
     }
 }
 
-void file_declare(Sema *s, SemaFile *file)
+static void file_declare(Sema *s, SemaFile *file)
 {
     for (uint32_t i = 0; i < file->ast->items.count; i++) {
         const AstItem *item = file->ast->items.data[i];
@@ -170,7 +171,7 @@ static void unknown_file(Sema *s, const char *name, Span span)
 
 /* The library has the first word; a file of the user's with the same name is refused rather than
  * ignored. */
-SemaFile *file_load(Sema *s, const char *name, Span span)
+static SemaFile *file_load(Sema *s, const char *name, Span span)
 {
     size_t length;
     const char *path = arena_format(s->arena, "%s.nn", name);

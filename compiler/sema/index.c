@@ -1,7 +1,7 @@
-/* Slices and entries: x[0..T, :, -1] on tensors, list[2] on arrays, tuples and strings.
+/* Slices and entries: x[0..T, :, -1] on tensors, list[2] on arrays and tuples.
  *
- *   x: f32[B, 10, 4];  x[:, 2..8, 0] -> f32[B, 6];  x[..., 1..] keeps leading axes;  wte[token]
- * gathers rows of axis 0
+ *   x: f32[B, 10, 4]   x[:, 2..8, 0] -> f32[B, 6]   x[..., 1..] -> f32[B, 10, 3]
+ *   wte: f32[V, C]     wte[token] gathers rows of axis 0
  *
  * Negative constants count from the end. A plain index drops its axis; ... stands for the axes not
  * written. */

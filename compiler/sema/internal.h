@@ -1,14 +1,17 @@
 /* What the files of the analysis share: scopes, frames, the graph being built, and the functions
  * between files.
  *
- *   program.c  the passes over a file      import.c  other files and the library   options.c  -D
- * and --set scope.c    names                       report.c  errors and their notes        value.c
- * values as text and as constants expr.c     expressions                 operator.c  + - == and ...
- * index.c    x[0..T, :] stmt.c     statements and blocks       call.c    calls, arguments, results
- * unify.c    types against values module.c   instances and their paths   builtins*.c  built-in
- * functions         init.c schedule.c optimizer.c metric.c dataset.c  train.c  step.c blocks and
- * their graphs                 generic.c  what no block uses hints.c    where a wrong size came
- * from */
+ *   program.c    the passes over a file        import.c    other files and the library
+ *   block.c      keys, -D and --set            scope.c     names
+ *   report.c     errors and their notes        value.c     values as text, constants and nodes
+ *   expr.c       expressions                   operator.c  + - == and ...
+ *   index.c      x[0..T, :]                    stmt.c      statements and blocks
+ *   call.c       calls, arguments, results     unify.c     types against values
+ *   module.c     instances and their paths     builtins*.c built-in functions
+ *   declared.c   schedules, initialisers, optimizers
+ *   metric.c     metrics                       dataset.c   datasets, their maps (batch.c)
+ *   train.c      train blocks and their graphs generic.c   what no block uses
+ *   elab.c       the graph being built         hints.c     where a wrong size came from */
 #ifndef NNC_SEMA_INTERNAL_H
 #define NNC_SEMA_INTERNAL_H
 #include "compiler/graph/build.h"
@@ -104,8 +107,7 @@ struct Instance {
     VEC(Slot) slots;
     VEC(Instance *) children;
     SemaInstance *shown;
-    uint32_t first_tensor; /* in the plan: index of slot 0 */
-    const char *suffix;    /* optimizer states: optim.NAME.suffix */
+    const char *suffix; /* optimizer states: optim.NAME.suffix */
 };
 
 /* ---- Building a graph ---- */
@@ -133,7 +135,6 @@ struct Elab {
     SemaCalls *calls; /* NULL: not recorded */
     int32_t current_call;
     DimChecks *checks;       /* NULL: dropped */
-    TensorSpecs *tensors;    /* of the plan; NULL in scratch and generic graphs */
     Value total_steps, time; /* NONE outside of optimizers and schedules */
     uint32_t ordinal;        /* random sites outside of any fn */
     bool generic; /* symbolic arguments: what cannot be decided is poison without a word */
@@ -177,7 +178,6 @@ typedef struct Sema {
     Span at;        /* innermost place in the user's text */
     uint32_t calls, nesting, work, instances;
     bool work_reported, depth_reported;
-    uint32_t generic_count;          /* fresh symbols */
     const Type *init_type;           /* of the param whose initial value is evaluated */
     const AstExpr **override_values; /* of options.overrides, parsed; NULL: not yet */
     bool *override_used;
@@ -214,8 +214,7 @@ Value value_float(double real, Span span);
 Value value_bool(bool boolean, Span span);
 Value value_string(const char *text, uint32_t length, Span span);
 Value value_list(Sema *s, ValueKind kind, uint32_t count, Span span); /* items zeroed */
-bool value_is_poison(const Value *v);
-bool value_is_constant(const Value *v);          /* int, float, bool */
+bool value_is_constant(const Value *v);                               /* int, float, bool */
 bool value_int64(const Value *v, int64_t *out);  /* a VALUE_INT that is a number */
 bool value_real(const Value *v, double *out);    /* int or float that is a number */
 const char *value_text(Sema *s, const Value *v); /* "f32[B, 3]", "the integer 3", "a module" */
@@ -255,8 +254,7 @@ Value eval_negate(Sema *s, const Value *v, Span span);
 Value eval_not(Sema *s, const Value *v, Span span);
 Value apply_op(Sema *s, OpCode op, const Value *a, const Value *b, Span span, const char *sign);
 bool broadcast_shapes(Sema *s, const Type *a, const Type *b,
-                      Type *out); /* false: they do not fit */
-Node *sema_matmul(Sema *s, Node *x, Node *y, Span span);
+                      Type *out);                    /* false: they do not fit */
 Node *weak_to(Sema *s, const Value *v, DType dtype); /* the node of a tensor, converted when weak */
 
 /* ---- index.c ---- */
@@ -326,11 +324,10 @@ bool eval_type(Sema *s, const AstType *type, Type *out);
 const char *type_pattern_text(Sema *s, const AstType *type, Scope *scope);
 
 /* ---- hints.c ---- */
-void hint_size(Sema *s, DiagItem *item, const Node *node, int axis, const Dim *wanted);
+void hint_size(Sema *s, DiagItem *item, const Node *node, const Dim *wanted);
 
 /* ---- module.c ---- */
 Value instantiate(Sema *s, Decl *decl, const Args *args, Span span);
-void instance_adopt(Sema *s, Instance *parent, const char *name, const Value *value);
 /* Gives paths to the tree, appends its params and states to tensors. */
 void instance_root(Sema *s, Instance *root, const char *path, TensorSpecs *tensors);
 Value slot_value(Sema *s, Binding *binding, Span span);
@@ -442,8 +439,6 @@ bool declared_type(Sema *s, const AstType *type, Scope *scope, Type *out);
 /* ---- import.c ---- */
 SemaFile *file_main(Sema *s, const AstFile *ast);
 SemaFile *file_load_std(Sema *s, const char *name);
-SemaFile *file_load(Sema *s, const char *name, Span span);
-void file_declare(Sema *s, SemaFile *file);
 const char *std_where(Sema *s,
                       const char *name); /* the library file that declares name, NULL: none */
 

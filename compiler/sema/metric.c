@@ -1,7 +1,7 @@
 /* Metrics: sums over rows that are kept as states, and a result made of them in a graph of its own.
  *
- *   accuracy(model(x), y)   ->   UPDATE metric.accuracy.hit, metric.accuracy.n in the step;  graph:
- * hit, n -> OUTPUT value */
+ *   accuracy(model(x), y)  ->  in the step: UPDATE metric.accuracy.hit, metric.accuracy.n
+ *                              its graph: both states -> OUTPUT value */
 #include "compiler/sema/internal.h"
 
 #include <string.h>

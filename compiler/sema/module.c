@@ -46,7 +46,7 @@ static void adopt_one(Sema *s, Instance *parent, const char *name, Instance *chi
     vec_push(s->arena, &parent->children, child);
 }
 
-void instance_adopt(Sema *s, Instance *parent, const char *name, const Value *value)
+static void instance_adopt(Sema *s, Instance *parent, const char *name, const Value *value)
 {
     if (value->kind == VALUE_INSTANCE)
         adopt_one(s, parent, name, value->as.instance);
@@ -73,7 +73,6 @@ static void adopt_let(Sema *s, Instance *self, const AstPattern *pattern)
 
 static void add_tensors(Sema *s, Instance *self, SemaInstance *shown, TensorSpecs *tensors)
 {
-    self->first_tensor = tensors ? tensors->count : 0;
     for (uint32_t i = 0; tensors && i < self->slots.count; i++) {
         const Slot *slot = &self->slots.data[i];
         TensorSpec spec = {.name = slot_name(s, self, slot),

@@ -2,8 +2,8 @@
  * of the tensor it meets, and two tensors need one element type and shapes that broadcast by a
  * literal 1 or missing leading axes.
  *
- *   2*B + 1 -> a size      x / 255.0 -> div x (255)      f32[B, 3] + f32[3] -> add      u8 + f32 ->
- * error E0200 */
+ *   2*B + 1            a size             x / 255.0    div x (255)
+ *   f32[B, 3] + f32[3] add                u8 + f32     error E0200 */
 #include "compiler/sema/internal.h"
 
 #include <math.h>
@@ -343,7 +343,7 @@ static Node *matmul_ranks(Sema *s, Node *x, Node *y)
     return build_matmul(graph, x, y);
 }
 
-Node *sema_matmul(Sema *s, Node *x, Node *y, Span span)
+static Node *sema_matmul(Sema *s, Node *x, Node *y, Span span)
 {
     if (x->type.rank == 0 || y->type.rank == 0) {
         sema_error(s, ERR_E0301, span, NULL, "@ needs axes on both sides, and gets %s and %s",

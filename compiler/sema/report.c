@@ -1,8 +1,7 @@
 /* Errors in the words of the user's program. An expression inside the library is reported at the
  * call in the user's text that led to it, and every call between the two is a note.
  *
- *   softmax(x, axis=7)   ->   error at softmax(x, axis=7), note: in softmax, the library's line
- * max(x, axis=axis) */
+ *   softmax(x, axis=7)  ->  an error at this call, with the library's line in a note */
 #include "compiler/sema/internal.h"
 
 bool sema_is_null_span(Span span)

@@ -1,7 +1,8 @@
 /* Names: chains of scopes, each a list of bindings that grows a hash table when it gets long.
  *
- *   fn body -> fn arguments -> instance (params, lets) -> file (declarations, imports) -> prelude
- * -> built-ins */
+ *   block -> fn (arguments, sizes) -> instance (params, lets) -> file (declarations, imports)
+ *
+ * What no scope has is looked up among the built-ins and in the library's prelude (expr.c). */
 #include "compiler/sema/internal.h"
 #include "runtime/base/rng.h"
 

@@ -5,8 +5,9 @@
  * compile time and disappear; what is left of a program are the operations on tensors, and those
  * are nodes of the plans' graphs.
  *
- *   train fit on points { model = Net(); loss = mse(model(x), y); optimizer = sgd(lr=0.01); batch =
- * 100 }
+ *   train fit on points {
+ *       model = Net(); loss = mse(model(x), y); optimizer = sgd(lr=0.01); batch = 100
+ *   }
  *
  * becomes a tensor list {fc1.weight f32[4, 3], ...}, a graph train_step (x, y, step -> loss, new
  * weights), a graph eval_step (x, y -> new metric states), a graph predict (x -> output) and

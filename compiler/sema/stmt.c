@@ -2,8 +2,9 @@
  * a for is unrolled; an assignment gives a name of the same fn a new value, or a state its next
  * one.
  *
- *   let a, b = split(x, 2)      x = block(x)      running_mean = 0.9*running_mean + 0.1*m      hit
- * += sum(y == t) */
+ *   let a, b = split(x, 2)
+ *   x = block(x)
+ *   hit += sum(y == t) */
 #include "compiler/sema/internal.h"
 
 #include <string.h>

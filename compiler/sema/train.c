@@ -1,8 +1,9 @@
 /* Train blocks: settings, the model, and the graphs of a step.
  *
- *   train_step: rows -> map -> loss -> gradients -> optimizer      eval_step: rows -> map -> loss,
- * metrics predict: rows -> map -> model                                  forward: arguments of the
- * model -> its results */
+ *   train_step  rows -> map -> loss -> gradients -> optimizer, metrics
+ *   eval_step   rows -> map -> loss, metrics
+ *   predict     rows -> map -> model
+ *   forward     arguments of the model -> its results */
 #include "compiler/passes/grad.h"
 #include "compiler/sema/internal.h"
 

@@ -1,8 +1,8 @@
 /* Types of signatures against values: a name in a shape is bound at its first use and compared
  * afterwards.
  *
- *   fn (x: f32[B, T, C]) -> f32[B, T, 4*C]      with C = 8 known and x: f32[N, 10, 8]: B = N, T =
- * 10, the result f32[N, 10, 32]
+ *   fn (x: f32[B, T, C]) -> f32[B, T, 4*C]
+ *   C = 8 is known, x is f32[N, 10, 8]:  B = N, T = 10, the result is f32[N, 10, 32]
  *
  * Two sizes agree when they are the same polynomial; they differ when their difference is a number
  * other than 0; anything else becomes a DimCheck, and the value is cut to the declared size so that
@@ -213,7 +213,7 @@ static bool wrong_size(Sema *s, const Unify *u, const AstType *type, const char 
     diag_note(item, from, "... but %s here", dim_story(s, node, axis));
     if (origin.file && !sema_in_std(s, origin) && !u->is_result && origin.begin != from.begin)
         diag_note(item, origin, "%s comes from here", dim_text(s, wanted));
-    hint_size(s, item, node, axis, wanted);
+    hint_size(s, item, node, wanted);
     return false;
 }
 

@@ -49,11 +49,6 @@ Value value_list(Sema *s, ValueKind kind, uint32_t count, Span span)
     return (Value){.kind = kind, .span = span, .as.list = list};
 }
 
-bool value_is_poison(const Value *v)
-{
-    return v->kind == VALUE_POISON;
-}
-
 bool value_is_constant(const Value *v)
 {
     return v->kind == VALUE_INT || v->kind == VALUE_FLOAT || v->kind == VALUE_BOOL;

@@ -1,8 +1,10 @@
 /* Values of the analysis: what an expression is while a program is compiled. Private to
  * compiler/sema.
  *
- *   64*7*7      VALUE_INT 3136 (a Dim, so that B*T is one as well)      x @ w      VALUE_TENSOR (a
- * node of the current graph) Linear      VALUE_MODULE Linear(2, 3)   VALUE_INSTANCE
+ *   64*7*7        VALUE_INT, 3136 (a Dim, so that B*T is one as well)
+ *   x @ w         VALUE_TENSOR, a node of the current graph
+ *   Linear        VALUE_MODULE
+ *   Linear(2, 3)  VALUE_INSTANCE
  *
  * A wrong expression is VALUE_POISON: it has been reported, and whatever it meets is poison without
  * another word. */
@@ -37,8 +39,7 @@
     ROW(METRIC, "a metric")                                                                        \
     ROW(DATASET, "a dataset")                                                                      \
     ROW(TRAIN, "a train block")                                                                    \
-    ROW(NAMESPACE, "an imported file")                                                             \
-    ROW(STAT, "a statistic of the data")
+    ROW(NAMESPACE, "an imported file")
 
 typedef enum {
 #define ROW(e, text) VALUE_##e,
@@ -111,7 +112,6 @@ struct Value {
         Applied *applied;
         InitSpec *init;
         SemaFile *file;
-        uint32_t stat; /* index in the dataset's stats, times 2, plus 1 for the deviation */
     } as;
 };
 
