@@ -1,151 +1,20 @@
-/* A picture of the model: boxes are the calls that a reader knows (std layers and functions, and own ones that call nothing),
- * arrows are the tensors between them. Boxes stand in layers: one below everything they need.
- *
- * The calls come from the analysis; an arrow's tail is found by walking back from an input node to the nearest node that some
- * box made, so plain arithmetic between two layers is an arrow, too. */
+/* A drawing of the model as SVG (no other file is needed to show it) and as dot. Shapes stand at the edges: the one that a box
+ * makes below it, and the one that the next box takes above that, where arithmetic in between has changed it. */
+#include "compiler/driver/picture.h"
 #include "compiler/driver/text.h"
 
-#include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
-enum { BOX_WIDTH = 230, BOX_HEIGHT = 46, GAP_X = 40, GAP_Y = 44, MARGIN = 24, NOBODY = -2 };
-
-typedef struct {
-    const SemaCall *call; /* NULL: the input */
-    int layer, column;
-    VEC(int) from; /* boxes */
-} Box;
-
-typedef struct {
-    Arena *arena;
-    const SemaProgram *program;
-    const TrainPlan *plan;
-    VEC(Box) boxes;
-    int *box_of_node; /* per node id of the forward graph: box that made it, 0: the input, or NOBODY */
-    int layers;
-} Picture;
-
-
-static bool has_own_calls(const TrainPlan *plan, uint32_t index)
-{
-    for (uint32_t i = 0; i < plan->calls.count; i++)
-        if (plan->calls.data[i].parent == (int32_t)index)
-            return true;
-    return false;
-}
-
-static bool inside_std(const TrainPlan *plan, const SemaCall *call)
-{
-    for (int32_t parent = call->parent; parent >= 0; parent = plan->calls.data[parent].parent)
-        if (plan->calls.data[parent].in_std)
-            return true;
-    return false;
-}
-
-static bool is_box(const TrainPlan *plan, uint32_t index)
-{
-    const SemaCall *call = &plan->calls.data[index];
-    return call->outputs.count > 0 && !inside_std(plan, call) && (call->in_std || !has_own_calls(plan, index));
-}
-
-static void add_edge(Picture *picture, Box *box, int from)
-{
-    for (uint32_t i = 0; i < box->from.count; i++)
-        if (box->from.data[i] == from)
-            return;
-    vec_push(picture->arena, &box->from, from);
-}
-
-/* Every box, or the input, from which a value flows into the node without passing another box. */
-static void find_producers(Picture *picture, const Node *node, uint8_t *seen, Box *box, int self)
-{
-    if (seen[node->id])
-        return;
-    seen[node->id] = 1;
-    int maker = picture->box_of_node[node->id];
-    if (maker != NOBODY && maker != self) {
-        add_edge(picture, box, maker);
-        return;
-    }
-    for (int i = 0; i < node->nsrc; i++)
-        find_producers(picture, node->src[i], seen, box, self);
-}
-
-static void place_box(Picture *picture, int index)
-{
-    Box *box = &picture->boxes.data[index];
-    for (uint32_t i = 0; i < box->from.count; i++) {
-        int layer = picture->boxes.data[box->from.data[i]].layer + 1;
-        box->layer = layer > box->layer ? layer : box->layer;
-    }
-    for (int i = 0; i < index; i++)
-        if (picture->boxes.data[i].layer == box->layer)
-            box->column++;
-    picture->layers = box->layer + 1 > picture->layers ? box->layer + 1 : picture->layers;
-}
-
-static void add_box(Picture *picture, uint32_t call_index)
-{
-    const SemaCall *call = &picture->plan->calls.data[call_index];
-    int self = (int)picture->boxes.count;
-    Box box = {.call = call};
-    uint8_t *seen = calloc(picture->plan->forward->nodes.count + 1, 1);
-    for (uint32_t i = 0; seen && i < call->inputs.count; i++)
-        find_producers(picture, call->inputs.data[i], seen, &box, self);
-    free(seen);
-    vec_push(picture->arena, &picture->boxes, box);
-    for (uint32_t i = 0; i < call->outputs.count; i++) {
-        int *maker = &picture->box_of_node[call->outputs.data[i]->id];
-        if (*maker == NOBODY)
-            *maker = self;
-    }
-    place_box(picture, self);
-}
-
-static void build_picture(Picture *picture, const SemaProgram *program, const TrainPlan *plan)
-{
-    uint32_t nodes = plan->forward->nodes.count;
-    *picture = (Picture){.arena = arena_new(), .program = program, .plan = plan};
-    picture->box_of_node = ARENA_ARRAY(picture->arena, int, nodes + 1);
-    for (uint32_t i = 0; i < nodes; i++)
-        picture->box_of_node[i] = plan->forward->nodes.data[i]->op == OP_INPUT ? 0 : NOBODY;
-    vec_push(picture->arena, &picture->boxes, (Box){0});
-    picture->layers = 1;
-    for (uint32_t i = 0; i < plan->calls.count; i++)
-        if (is_box(plan, i))
-            add_box(picture, i);
-}
-
-static void box_title(const Picture *picture, const Box *box, StrBuf *out)
-{
-    const SemaCall *call = box->call;
-    if (!call) {
-        strbuf_add(out, "input");
-        return;
-    }
-    strbuf_add(out, call->instance ? call->instance->path : call->name);
-    if (call->instance)
-        strbuf_printf(out, ": %s", call->instance->module);
-    const char *detail = call->instance ? call->instance->detail : call->detail;
-    if (detail && *detail)
-        strbuf_printf(out, "(%s)", detail);
-    (void)picture;
-}
-
-static void box_shape(const Picture *picture, const Box *box, StrBuf *out)
-{
-    if (box->call) {
-        type_print(picture->program->dims, &box->call->outputs.data[0]->type, out);
-        return;
-    }
-    for (uint32_t i = 0; i < picture->plan->forward->nodes.count; i++) {
-        const Node *node = picture->plan->forward->nodes.data[i];
-        if (node->op != OP_INPUT)
-            continue;
-        strbuf_printf(out, "%s%s: ", out->length ? ", " : "", node->attr.leaf.name);
-        type_print(picture->program->dims, &node->type, out);
-    }
-}
+static const char style[] =
+    "<style>text{font-family:'DejaVu Sans',Verdana,Helvetica,Arial,sans-serif;text-anchor:middle}"
+    ".title{font-size:13px;font-weight:bold;fill:#1d2733}.detail{font-size:11px;fill:#42505f}"
+    ".shape{font-size:10.5px;fill:#6a7683;text-anchor:end;stroke:#fff;stroke-width:3px;paint-order:stroke}"
+    ".box{stroke-width:1.2}.input,.output{fill:#eef1f4;stroke:#8795a3}.layer{fill:#f3f0fa;stroke:#7a68b0}"
+    ".trained{fill:#e2eefb;stroke:#2f6fb3}.function{fill:#fff;stroke:#8795a3}.join{fill:#fdf3dc;stroke:#b08420}"
+    ".edge{fill:none;stroke:#5b6b7b;stroke-width:1.3}</style>\n"
+    "<defs><marker id=\"arrow\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" "
+    "orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" fill=\"#5b6b7b\"/></marker></defs>\n";
 
 static void add_escaped(StrBuf *out, const char *text)
 {
@@ -160,123 +29,160 @@ static void add_escaped(StrBuf *out, const char *text)
     }
 }
 
-static int layer_size(const Picture *picture, int layer)
-{
-    int count = 0;
-    for (uint32_t i = 0; i < picture->boxes.count; i++)
-        count += picture->boxes.data[i].layer == layer;
-    return count;
-}
+/* ---- Sizes of boxes, from the widths of letters in the usual sans-serif faces ---- */
 
-static int picture_width(const Picture *picture)
+static void measure_boxes(Picture *picture)
 {
-    int widest = 1;
-    for (int layer = 0; layer < picture->layers; layer++)
-        widest = layer_size(picture, layer) > widest ? layer_size(picture, layer) : widest;
-    return 2 * MARGIN + widest * BOX_WIDTH + (widest - 1) * GAP_X + 80;
-}
-
-static int box_x(const Picture *picture, const Box *box)
-{
-    int count = layer_size(picture, box->layer);
-    int row = count * BOX_WIDTH + (count - 1) * GAP_X;
-    return (picture_width(picture) - row) / 2 + box->column * (BOX_WIDTH + GAP_X);
-}
-
-static int box_y(const Box *box)
-{
-    return MARGIN + box->layer * (BOX_HEIGHT + GAP_Y);
-}
-
-/* Straight to the next layer; around the boxes between, at their right, when layers are skipped. */
-static void svg_edge(const Picture *picture, const Box *from, const Box *to, StrBuf *out)
-{
-    int x1 = box_x(picture, from) + BOX_WIDTH / 2, y1 = box_y(from) + BOX_HEIGHT;
-    int x2 = box_x(picture, to) + BOX_WIDTH / 2, y2 = box_y(to) - 3;
-    strbuf_printf(out, "<path d=\"M%d %d", x1, y1);
-    if (to->layer - from->layer > 1) {
-        int side = (x1 > x2 ? x1 : x2) + BOX_WIDTH / 2 + 30;
-        strbuf_printf(out, " C%d %d %d %d %d %d", x1, y1 + 20, side, y1 + 4, side, y1 + 36);
-        strbuf_printf(out, " L%d %d C%d %d %d %d %d %d", side, y2 - 36, side, y2 - 4, x2, y2 - 24, x2, y2);
-    } else {
-        strbuf_printf(out, " C%d %d %d %d %d %d", x1, y1 + 18, x2, y2 - 18, x2, y2);
+    for (uint32_t i = 0; i < picture->boxes.count; i++) {
+        PictureBox *box = &picture->boxes.data[i];
+        double title = 8.6 * (double)strlen(box->title), detail = box->detail ? 6.8 * (double)strlen(box->detail) : 0;
+        double wide = (title > detail ? title : detail) + 28, least = box->kind == BOX_JOIN ? 30 : 130;
+        box->width = box->kind == BOX_JOIN && strlen(box->title) == 1 ? 30 : wide > least ? wide : least;
+        box->height = box->detail ? 46 : 30;
     }
-    strbuf_add(out, "\" class=\"edge\" marker-end=\"url(#arrow)\"/>\n");
 }
 
-static void svg_box(const Picture *picture, const Box *box, StrBuf *out)
+/* ---- SVG ---- */
+
+static int at(double coordinate)
 {
-    int x = box_x(picture, box), y = box_y(box);
-    StrBuf title = {0}, shape = {0};
-    box_title(picture, box, &title);
-    box_shape(picture, box, &shape);
-    bool trained = box->call && box->call->instance && box->call->instance->tensors.count > 0;
-    strbuf_printf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"6\" class=\"%s\"/>\n", x, y, BOX_WIDTH,
-                  BOX_HEIGHT, !box->call ? "input" : trained ? "trained" : "plain");
-    strbuf_printf(out, "<text x=\"%d\" y=\"%d\" class=\"title\">", x + BOX_WIDTH / 2, y + 19);
-    if (title.length > 34)
-        strcpy(title.text + 31, "...");
-    add_escaped(out, title.text);
-    strbuf_printf(out, "</text>\n<text x=\"%d\" y=\"%d\" class=\"shape\">", x + BOX_WIDTH / 2, y + 36);
-    add_escaped(out, shape.text ? shape.text : "");
-    strbuf_add(out, "</text>\n");
-    strbuf_free(&title);
-    strbuf_free(&shape);
+    return (int)lround(coordinate);
 }
 
-static const char style[] =
-    "<style>text{font-family:'DejaVu Sans',Helvetica,Arial,sans-serif;text-anchor:middle}"
-    ".title{font-size:12px;font-weight:bold;fill:#1d2733}.shape{font-size:11px;fill:#4c5b6b}"
-    ".input{fill:#eef1f4;stroke:#8795a3}.plain{fill:#fff;stroke:#8795a3}.trained{fill:#e2eefb;stroke:#2f6fb3}"
-    ".edge{fill:none;stroke:#5b6b7b;stroke-width:1.3}</style>\n"
-    "<defs><marker id=\"arrow\" viewBox=\"0 0 8 8\" refX=\"6\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" "
-    "orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" fill=\"#5b6b7b\"/></marker></defs>\n";
+static bool has_edges_down(const Picture *picture, int index)
+{
+    for (uint32_t i = 0; i < picture->boxes.count; i++)
+        for (uint32_t k = 0; k < picture->boxes.data[i].from.count; k++)
+            if (picture->boxes.data[i].from.data[k].from == index)
+                return true;
+    return false;
+}
+
+static void svg_shape(const Picture *picture, const Type *type, int x, int y, StrBuf *out)
+{
+    StrBuf text = {0};
+    type_print(picture->program->dims, type, &text);
+    strbuf_printf(out, "<text x=\"%d\" y=\"%d\" class=\"shape\">", x, y);
+    add_escaped(out, text.text);
+    strbuf_add(out, "</text>\n");
+    strbuf_free(&text);
+}
+
+/* Does another edge, drawn without a lane, show the same shape right above the box? */
+static bool is_shown(const Picture *picture, const PictureBox *to, const PictureEdge *edge)
+{
+    for (uint32_t i = 0; i < to->from.count; i++) {
+        const PictureEdge *other = &to->from.data[i];
+        const PictureBox *from = &picture->boxes.data[other->from];
+        if (other != edge && from->type && type_equal(from->type, edge->type))
+            return true;
+    }
+    return false;
+}
+
+/* What the box takes, where arithmetic made it of what the other box gave. */
+static void svg_taken_shape(const Picture *picture, const PictureBox *to, const PictureEdge *edge, StrBuf *out)
+{
+    const PictureBox *from = &picture->boxes.data[edge->from];
+    const PictureBox *origin = from->kind == BOX_LANE ? &picture->boxes.data[from->origin] : from;
+    if (edge->type && origin->type && to->kind != BOX_OUTPUT && !type_equal(edge->type, origin->type) &&
+        !is_shown(picture, to, edge))
+        svg_shape(picture, edge->type, at(to->x) - 7, at(to->y) - 8, out);
+}
+
+/* A curve to the next layer, upright at both ends; through a lane it goes straight on. */
+static void svg_edge(const Picture *picture, const PictureBox *to, const PictureEdge *edge, StrBuf *out)
+{
+    const PictureBox *from = &picture->boxes.data[edge->from];
+    int x1 = at(from->x), y1 = at(from->y + from->height), x2 = at(to->x), y2 = at(to->y), middle = (y1 + y2) / 2;
+    strbuf_printf(out, "<path d=\"M%d %dC%d %d %d %d %d %d", x1, y1, x1, middle, x2, middle, x2, y2);
+    if (to->kind == BOX_LANE)
+        strbuf_printf(out, "V%d\" class=\"edge\"/>\n", at(to->y + to->height));
+    else
+        strbuf_add(out, "\" class=\"edge\" marker-end=\"url(#arrow)\"/>\n");
+}
+
+static void svg_box(const Picture *picture, int index, StrBuf *out)
+{
+    static const char *const classes[] = {"input", "layer", "function", "join", "output", ""};
+    const PictureBox *box = &picture->boxes.data[index];
+    strbuf_printf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"%d\" class=\"box %s\"/>\n",
+                  at(box->x - box->width / 2), at(box->y), at(box->width), at(box->height), box->kind == BOX_JOIN ? 15 : 6,
+                  box->trained ? "trained" : classes[box->kind]);
+    strbuf_printf(out, "<text x=\"%d\" y=\"%d\" class=\"title\">", at(box->x), at(box->y) + 20);
+    add_escaped(out, box->title);
+    strbuf_add(out, "</text>\n");
+    if (box->detail) {
+        strbuf_printf(out, "<text x=\"%d\" y=\"%d\" class=\"detail\">", at(box->x), at(box->y) + 37);
+        add_escaped(out, box->detail);
+        strbuf_add(out, "</text>\n");
+    }
+    if (box->type && has_edges_down(picture, index))
+        svg_shape(picture, box->type, at(box->x) - 7, at(box->y + box->height) + 15, out);
+}
 
 void picture_svg(const SemaProgram *program, const TrainPlan *plan, StrBuf *out)
 {
     Picture picture;
-    build_picture(&picture, program, plan);
-    int width = picture_width(&picture), height = 2 * MARGIN + picture.layers * (BOX_HEIGHT + GAP_Y) - GAP_Y;
-    strbuf_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\">\n",
+    picture_make(&picture, program, plan);
+    measure_boxes(&picture);
+    picture_place(&picture);
+    int width = at(picture.width), height = at(picture.height);
+    strbuf_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\">\n<title>",
                   width, height, width, height);
-    strbuf_add(out, style);
-    strbuf_printf(out, "<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n", width, height);
-    for (uint32_t i = 0; i < picture.boxes.count; i++) {
-        const Box *box = &picture.boxes.data[i];
-        for (uint32_t k = 0; k < box->from.count; k++)
-            svg_edge(&picture, &picture.boxes.data[box->from.data[k]], box, out);
-    }
+    add_escaped(out, plan->name);
+    strbuf_printf(out, "</title>\n%s<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n", style, width, height);
     for (uint32_t i = 0; i < picture.boxes.count; i++)
-        svg_box(&picture, &picture.boxes.data[i], out);
+        for (uint32_t k = 0; k < picture.boxes.data[i].from.count; k++)
+            svg_edge(&picture, &picture.boxes.data[i], &picture.boxes.data[i].from.data[k], out);
+    for (uint32_t i = 0; i < picture.boxes.count; i++) {
+        const PictureBox *box = &picture.boxes.data[i];
+        if (box->kind != BOX_LANE)
+            svg_box(&picture, (int)i, out);
+        for (uint32_t k = 0; k < box->from.count; k++)
+            svg_taken_shape(&picture, box, &box->from.data[k], out);
+    }
     strbuf_add(out, "</svg>\n");
-    arena_free(picture.arena);
+    picture_free(&picture);
 }
 
-static void dot_label(const Picture *picture, const Box *box, StrBuf *out)
+/* ---- dot ---- */
+
+static void dot_box(const PictureBox *box, uint32_t index, StrBuf *out)
 {
     StrBuf label = {0};
-    box_title(picture, box, &label);
-    strbuf_add_char(&label, '\n');
-    box_shape(picture, box, &label);
+    strbuf_add(&label, box->title);
+    if (box->detail)
+        strbuf_printf(&label, "\n%s", box->detail);
+    strbuf_printf(out, "  n%u [label=", index);
     strbuf_add_json(out, label.text);
+    strbuf_add(out, box->kind == BOX_JOIN ? ", shape=circle];\n" : "];\n");
+    strbuf_free(&label);
+}
+
+static void dot_edge(const Picture *picture, const PictureEdge *edge, uint32_t to, StrBuf *out)
+{
+    StrBuf label = {0};
+    type_print(picture->program->dims, edge->type, &label);
+    strbuf_printf(out, "  n%d -> n%u [label=", edge->from, to);
+    strbuf_add_json(out, label.text);
+    strbuf_add(out, "];\n");
     strbuf_free(&label);
 }
 
 void picture_dot(const SemaProgram *program, const TrainPlan *plan, StrBuf *out)
 {
     Picture picture;
-    build_picture(&picture, program, plan);
+    picture_make(&picture, program, plan);
     strbuf_add(out, "digraph ");
     strbuf_add_json(out, plan->name);
-    strbuf_add(out, " {\n  node [shape=box, style=rounded, fontname=\"DejaVu Sans\", fontsize=10];\n");
-    for (uint32_t i = 0; i < picture.boxes.count; i++) {
-        strbuf_printf(out, "  n%u [label=", i);
-        dot_label(&picture, &picture.boxes.data[i], out);
-        strbuf_add(out, "];\n");
-    }
+    strbuf_add(out, " {\n  node [shape=box, style=rounded, fontname=\"DejaVu Sans\", fontsize=10];\n"
+                    "  edge [fontname=\"DejaVu Sans\", fontsize=9];\n");
+    for (uint32_t i = 0; i < picture.boxes.count; i++)
+        dot_box(&picture.boxes.data[i], i, out);
     for (uint32_t i = 0; i < picture.boxes.count; i++)
         for (uint32_t k = 0; k < picture.boxes.data[i].from.count; k++)
-            strbuf_printf(out, "  n%d -> n%u;\n", picture.boxes.data[i].from.data[k], i);
+            dot_edge(&picture, &picture.boxes.data[i].from.data[k], i, out);
     strbuf_add(out, "}\n");
-    arena_free(picture.arena);
+    picture_free(&picture);
 }
