@@ -70,11 +70,22 @@ static bool is_taken(const Schedule *s, int32_t buffer) {
     return false;
 }
 
+/* A stage that lies in the same buffer is stored while later stages may still read the operand. */
+static bool holds_stage(const Group *group, const GroupOutput *output) {
+    for (uint32_t i = 0; i < group->outputs.count; i++) {
+        const GroupOutput *other = &group->outputs.data[i];
+        if (other->buffer == output->buffer && other->node != output->node) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void try_in_place(Builder *b, int32_t position, const Group *group, const GroupOutput *output) {
     Schedule *s = b->schedule;
     bool full = same_dims(&output->node->type, group->rank, group->dims);
     bool kind = group->kind == GROUP_LOOP || (group->kind == GROUP_REDUCE && group->rows);
-    if (!full || !kind || !is_arena(s, output->buffer) || is_stage(b, group, output->node)) {
+    if (!full || !kind || !is_arena(s, output->buffer) || is_stage(b, group, output->node) || holds_stage(group, output)) {
         return;
     }
     for (uint32_t i = 0; i < group->outputs.count + group->operands.count; i++) {
