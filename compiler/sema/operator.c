@@ -482,6 +482,14 @@ static bool operand_ok(const Value *v)
     return v->kind == VALUE_TENSOR || value_is_constant(v);
 }
 
+/* f32 is a function and a type: beside a type it is the type. */
+static Value as_dtype(const Sema *s, const Value *v)
+{
+    Value type = {.kind = VALUE_DTYPE, .span = v->span};
+    bool named = v->kind == VALUE_BUILTIN && sema_dtype(s, v->as.builtin->name, &type.as.dtype);
+    return named ? type : *v;
+}
+
 Value eval_binary(Sema *s, AstBinary op, const Value *a, const Value *b, Span span)
 {
     if (a->kind == VALUE_POISON || b->kind == VALUE_POISON)
@@ -493,9 +501,9 @@ Value eval_binary(Sema *s, AstBinary op, const Value *a, const Value *b, Span sp
     if (is_schedule(a) || is_schedule(b))
         return schedule_binary(s, op, a, b, span);
     if (op == AST_EQ || op == AST_NE) {
-        bool comparable = a->kind == b->kind || a->kind == VALUE_NONE || b->kind == VALUE_NONE;
-        if (comparable)
-            return value_bool(value_equal(a, b) == (op == AST_EQ), span);
+        Value x = as_dtype(s, a), y = as_dtype(s, b);
+        if (x.kind == y.kind || x.kind == VALUE_NONE || y.kind == VALUE_NONE)
+            return value_bool(value_equal(&x, &y) == (op == AST_EQ), span);
     }
     if (op == AST_ADD && a->kind == VALUE_STRING && b->kind == VALUE_STRING)
         return string_binary(s, a, b, span);

@@ -63,13 +63,15 @@ static bool read_settings(Sema *s, Train *t)
     set->batch = 32;
     set->seed = -1;
     set->shuffle = true;
-    bool ok = block_int(s, &t->block, t->scope, "batch", 1, &set->batch, &set->batch_span) &
-              block_int(s, &t->block, t->scope, "epochs", 1, &set->epochs, &set->epochs_span) &
-              block_int(s, &t->block, t->scope, "steps", 1, &set->steps, &set->steps_span) &
-              block_int(s, &t->block, t->scope, "seed", 0, &set->seed, NULL) &
-              block_bool(s, &t->block, t->scope, "shuffle", &set->shuffle) &
-              block_bool(s, &t->block, t->scope, "drop_last", &set->drop_last);
-    return read_early_stop(s, t) & read_checkpoint(s, t) & ok;
+    const Block *block = &t->block;
+    bool ok = block_int(s, block, t->scope, "batch", 1, &set->batch, &set->batch_span);
+    ok = block_int(s, block, t->scope, "epochs", 1, &set->epochs, &set->epochs_span) && ok;
+    ok = block_int(s, block, t->scope, "steps", 1, &set->steps, &set->steps_span) && ok;
+    ok = block_int(s, block, t->scope, "seed", 0, &set->seed, NULL) && ok;
+    ok = block_bool(s, block, t->scope, "shuffle", &set->shuffle) && ok;
+    ok = block_bool(s, block, t->scope, "drop_last", &set->drop_last) && ok;
+    ok = read_early_stop(s, t) && ok;
+    return read_checkpoint(s, t) && ok;
 }
 
 /* ---- The model ---- */
@@ -557,8 +559,8 @@ static bool read_block(Sema *s, Train *t)
     if (!t->loss)
         sema_error(s, ERR_E0402, t->decl->item->name.span, NULL,
                    "the train block %s needs loss = ...", t->block.name);
-    bool ok = read_settings(s, t) & read_model(s, t) & read_optimizer(s, t);
-    return ok && t->loss;
+    bool settings = read_settings(s, t), model = read_model(s, t), optimizer = read_optimizer(s, t);
+    return settings && model && optimizer && t->loss;
 }
 
 TrainPlan *train_plan(Sema *s, Decl *decl)
