@@ -152,29 +152,37 @@ static bool write_to(Builder *b, const Node *n, int32_t buffer) {
     return writes_many(group);
 }
 
-typedef struct {
-    const Node *value;
-    bool found;
-} Search;
-
-static void find_value(void *user, const Node *value, const Trace *at) {
-    Search *search = user;
-    (void)at;
-    search->found |= value == search->value;
+/* Does computing `from` inside of its own group come by n? */
+static bool comes_by(const Builder *b, const Node *from, const Node *n, int32_t draft, uint8_t *seen) {
+    if (from == n) {
+        return true;
+    }
+    if (seen[from->id] || from->id < n->id || (b->made[from->id] && b->draft_of[from->id] != draft)) {
+        return false;
+    }
+    seen[from->id] = 1;
+    for (int i = 0; i < from->nsrc; i++) {
+        if (comes_by(b, from->src[i], n, draft, seen)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Is it stored before the last pass over the rows, because a reduction needs it? */
-static bool is_early(Builder *b, const Group *group, const Node *n) {
-    Search search = {n, false};
+static bool is_early(const Builder *b, const Group *group, const Node *n) {
+    uint8_t *seen = ARENA_ARRAY(b->arena, uint8_t, b->node_count);
     for (uint32_t i = 0; i < group->reductions.count; i++) {
-        draft_reads(b, group, group->reductions.data[i], find_value, &search);
+        if (comes_by(b, group->reductions.data[i], n, b->draft_of[n->id], seen)) {
+            return true;
+        }
     }
-    return search.found;
+    return false;
 }
 
 /* Where a result of the whole rows will be, the stage before it can lie: it is read back at the element that is then
  * written. Not where an old value is still read: in params and states. */
-static int32_t place_of_result(Builder *b, const Group *group, const Node *stage) {
+static int32_t place_of_result(const Builder *b, const Group *group, const Node *stage) {
     for (uint32_t i = 0; i < group->outputs.count; i++) {
         const GroupOutput *result = &group->outputs.data[i];
         if (b->stage_only[result->node->id] || result->buffer == NO_BUFFER ||
