@@ -303,13 +303,22 @@ static Value call_extern(Sema *s, const Closure *closure, Scope *scope, Span spa
 
 /* ---- Calls of functions ---- */
 
+/* The instance's name for its fn without a name, else the fn's. */
+static const char *closure_name(const Closure *closure)
+{
+    bool named = closure->function && closure->function->name.text;
+    if (!named && closure->self && closure->self->name)
+        return closure->self->name;
+    return closure->name ? closure->name : "fn";
+}
+
 static int32_t trace_begin(Sema *s, const Closure *closure, const Args *args, Span span)
 {
     Elab *elab = s->elab;
     if (!elab->calls)
         return -1;
     const Instance *self = closure->self;
-    SemaCall call = {.name = self && self->name ? self->name : closure->name,
+    SemaCall call = {.name = closure_name(closure),
                      .parent = elab->current_call,
                      .instance = self ? self->shown : NULL,
                      .in_std = closure->file && closure->file->in_std,
@@ -352,9 +361,7 @@ static Value run_function(Sema *s, const Closure *closure, const Args *args, Sco
                           Frame *frame, Span span)
 {
     const AstFunction *function = closure->function;
-    const char *name = closure->self && closure->self->name ? closure->self->name
-                       : closure->name                      ? closure->name
-                                                            : "fn";
+    const char *name = closure_name(closure);
     int32_t *slots =
         ARENA_ARRAY(s->arena, int32_t, function->parameters.count ? function->parameters.count : 1);
     Span declared = closure->file && closure->file->in_std ? (Span){0, 0, 0} : function->header;
@@ -395,9 +402,7 @@ Value call_closure(Sema *s, const Closure *closure, const Args *args, Span span)
                    .function =
                        closure->function ? (const void *)closure->function : closure->lambda,
                    .ellipsis_rank = -1};
-    frame.name = closure->self && closure->self->name ? closure->self->name
-                 : closure->name                      ? closure->name
-                                                      : "fn";
+    frame.name = closure_name(closure);
     frame.site = frame_site(s, closure);
     frame.quiet = closure->function && closure->function->header.begin == span.begin &&
                   closure->function->header.file == span.file;

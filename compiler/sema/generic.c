@@ -37,6 +37,7 @@ bool declared_type(Sema *s, const AstType *type, Scope *scope, Type *out)
             return false;
         if (expr->kind == AST_EXPR_ELLIPSIS) {
             out->dims[out->rank++] = dim_symbol(s->dims, "B");
+            s->elab->unsure |= s->elab->generic; /* any number of axes would do */
             continue;
         }
         bind_sizes(s, scope, expr, true);

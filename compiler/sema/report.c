@@ -49,7 +49,7 @@ static void note_calls(const Sema *s, DiagItem *item, Span primary)
 /* With sizes that are symbols for numbers, these errors may be none. */
 static bool is_unsure(const Sema *s, ErrorCode code)
 {
-    static const ErrorCode codes[] = {ERR_E0203, ERR_E0205, ERR_E0208, ERR_E0302,
+    static const ErrorCode codes[] = {ERR_E0203, ERR_E0205, ERR_E0208, ERR_E0301, ERR_E0302,
                                       ERR_E0303, ERR_E0304, ERR_E0305, ERR_E0306,
                                       ERR_E0309, ERR_E0312, ERR_E0408};
     bool found = false;

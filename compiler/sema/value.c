@@ -285,9 +285,10 @@ Value sema_node_value(Sema *s, Node *node, Span span)
 
 static bool not_wanted(Sema *s, const Value *v, Span span, const char *what, const char *wanted)
 {
-    if (v->kind == VALUE_POISON)
+    bool open = v->kind == VALUE_INT && !dim_is_const(v->as.dim, NULL);
+    if (v->kind == VALUE_POISON || (open && s->elab->generic))
         return false;
-    if (v->kind == VALUE_TENSOR)
+    if (v->kind == VALUE_TENSOR || open)
         sema_error(s, ERR_E0203, span, NULL,
                    "%s must be %s that is known when the program is compiled, and this is %s", what,
                    wanted, value_text(s, v));
