@@ -39,6 +39,11 @@ static void measure_boxes(Picture *picture)
         double wide = (title > detail ? title : detail) + 28, least = box->kind == BOX_JOIN ? 30 : 130;
         box->width = box->kind == BOX_JOIN && strlen(box->title) == 1 ? 30 : wide > least ? wide : least;
         box->height = box->detail ? 46 : 30;
+        StrBuf shape = {0};
+        if (box->type)
+            type_print(picture->program->dims, box->type, &shape);
+        box->label = box->type ? 6.6 * (double)shape.length + 8 : 0;
+        strbuf_free(&shape);
     }
 }
 

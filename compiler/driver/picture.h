@@ -28,6 +28,7 @@ typedef struct {
     int layer, order; /* place in the layer */
     double x, y;      /* of the middle of the upper side */
     double width, height;
+    double label;     /* width of the shape that stands below it, left of the middle; 0: none */
 } PictureBox;
 
 typedef VEC(PictureBox) PictureBoxes;

@@ -210,7 +210,8 @@ static void frame_picture(Placer *p)
     double left = 0, right = 0, y = MARGIN;
     for (uint32_t i = 0; i < picture->boxes.count; i++) {
         const PictureBox *box = &picture->boxes.data[i];
-        left = i == 0 || box->x - box->width / 2 < left ? box->x - box->width / 2 : left;
+        double half = box->label > box->width / 2 ? box->label : box->width / 2;
+        left = i == 0 || box->x - half < left ? box->x - half : left;
         right = i == 0 || box->x + box->width / 2 > right ? box->x + box->width / 2 : right;
     }
     for (int layer = 0; layer < picture->layers; layer++) {
