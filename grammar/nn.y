@@ -245,6 +245,12 @@ type: path {
         $$ = ast_new_type(parser, AST_TYPE_NAMED, @$, 0);
         $$->as.named.path = $1;
     }
+    | FN {
+        AstNames path = {0};
+        PUSH(path, (AstName){"fn", @1});
+        $$ = ast_new_type(parser, AST_TYPE_NAMED, @$, 0);
+        $$->as.named.path = path;
+    }
     | path '[' dims ']' {
         $$ = ast_new_type(parser, AST_TYPE_NAMED, @$, ast_height_of_exprs(&$3));
         $$->as.named.path = $1;
