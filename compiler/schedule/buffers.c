@@ -81,8 +81,8 @@ static void add_literals(Builder *b) {
 
 /* ---- who reads leaves ---- */
 
-/* Does a kernel of this group load everything of an element before it stores anything of it? Rows with values of the whole
- * domain store in several passes. */
+/* Does a kernel of this group load everything of an element before it stores anything of it? An epilogue does, once the sum
+ * is complete; rows with values of the whole domain store in several passes. */
 static bool loads_before_stores(const Draft *draft) {
     const Group *group = draft->group;
     for (uint32_t i = 0; group->kind == GROUP_REDUCE && i < draft->members.count; i++) {
@@ -90,7 +90,7 @@ static bool loads_before_stores(const Draft *draft) {
             return false;
         }
     }
-    return group->kind == GROUP_LOOP || group->kind == GROUP_REDUCE;
+    return group->kind == GROUP_LOOP || group->kind == GROUP_REDUCE || group->kind == GROUP_CONTRACT;
 }
 
 static void note_reader(void *user, const Node *value, const Trace *at) {

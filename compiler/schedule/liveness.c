@@ -2,7 +2,7 @@
  *
  * In: the groups in order. Out: Buffer.first and .last (positions of groups, both included), Buffer.in_place_of.
  * An output is made in place of an operand that dies in its group when every read of that operand is at the element being
- * written: the kernel loads before it stores. In rows this also holds for a stage of the same row:
+ * written: the kernel loads before it stores (an epilogue does so once its sum is complete). In rows this also holds for a stage of the same row:
  *
  *   e = exp(x - m) kept for two stages, y = e / s      y takes the place of e, which takes that of x */
 #include "compiler/schedule/internal.h"
@@ -30,6 +30,9 @@ static bool reads_elements_only(Builder *b, const Group *group, const Node *oper
     }
     for (uint32_t i = 0; i < group->reductions.count; i++) {
         draft_reads(b, group, group->reductions.data[i], probe_read, &probe);
+    }
+    if (group->node != NULL) {
+        draft_reads(b, group, group->node, probe_read, &probe);
     }
     return probe.read && !probe.elsewhere;
 }
@@ -84,7 +87,7 @@ static bool holds_stage(const Group *group, const GroupOutput *output) {
 static void try_in_place(Builder *b, int32_t position, const Group *group, const GroupOutput *output) {
     Schedule *s = b->schedule;
     bool full = same_dims(&output->node->type, group->rank, group->dims);
-    bool kind = group->kind == GROUP_LOOP || (group->kind == GROUP_REDUCE && group->rows);
+    bool kind = group->kind == GROUP_LOOP || group->kind == GROUP_CONTRACT || (group->kind == GROUP_REDUCE && group->rows);
     if (!full || !kind || !is_arena(s, output->buffer) || is_stage(b, group, output->node) || holds_stage(group, output)) {
         return;
     }

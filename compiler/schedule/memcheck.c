@@ -224,7 +224,8 @@ static bool may_overlap(Checker *c, int32_t old, int32_t new) {
     const Group *group = c->s->groups.data[c->spans[new].born];
     bool in_place = buffer->in_place_of == old && c->spans[old].dies == c->spans[new].born &&
                     c->spans[old].begin == c->spans[new].begin && c->spans[old].end == c->spans[new].end &&
-                    (group->kind == GROUP_LOOP || (group->kind == GROUP_REDUCE && group->rows));
+                    (group->kind == GROUP_LOOP || group->kind == GROUP_CONTRACT ||
+                     (group->kind == GROUP_REDUCE && group->rows));
     bool good = in_place;
     for (uint32_t i = 0; in_place && i < group->outputs.count; i++) {
         if (group->outputs.data[i].node != NULL) {
