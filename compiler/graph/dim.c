@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { ATOMS_MAX = 4096 }; /* quotients and maxima of one table */
+
 DimTable *dim_table_new(Arena *arena)
 {
     DimTable *table = ARENA_NEW(arena, DimTable);
@@ -114,8 +116,20 @@ static void grow_buckets(DimTable *table)
     table->bucket_count = size;
 }
 
+static uint32_t size_of_terms(const DimTerm *terms, uint32_t count)
+{
+    uint64_t size = 1;
+    for (uint32_t i = 0; i < count && size <= DIM_SIZE_MAX; i++) {
+        size += 1 + terms[i].count;
+        for (uint32_t j = 0; j < terms[i].count; j++)
+            if (terms[i].factors[j]->kind != DIM_SYMBOL)
+                size += terms[i].factors[j]->left->size + terms[i].factors[j]->right->size;
+    }
+    return size > DIM_SIZE_MAX ? DIM_SIZE_MAX + 1 : (uint32_t)size;
+}
+
 /* The dim of these terms, which are sorted, combined and without zeros. `terms` is copied when the
- * dim is new. */
+ * dim is new. NULL: it would be too large. */
 static const Dim *intern(DimTable *table, const DimTerm *terms, uint32_t count)
 {
     uint64_t hash = hash_terms(terms, count);
@@ -125,16 +139,21 @@ static const Dim *intern(DimTable *table, const DimTerm *terms, uint32_t count)
     for (DimCell *cell = *bucket; cell != NULL; cell = cell->next)
         if (cell->hash == hash && same_terms(&cell->dim, terms, count))
             return &cell->dim;
+    uint32_t size = size_of_terms(terms, count);
+    if (size > DIM_SIZE_MAX)
+        return NULL;
     DimCell *cell = ARENA_NEW(table->arena, DimCell);
     cell->hash = hash;
     cell->next = *bucket;
     cell->dim.count = count;
     cell->dim.terms = count > 0 ? arena_copy(table->arena, terms, count * sizeof *terms) : NULL;
     cell->dim.id = table->dim_count++;
+    cell->dim.size = size;
     *bucket = cell;
     return &cell->dim;
 }
 
+/* NULL: the table has too many quotients and maxima. */
 static const DimAtom *intern_atom(DimTable *table, DimAtom atom)
 {
     for (uint32_t i = 0; i < table->atoms.count; i++) {
@@ -143,6 +162,8 @@ static const DimAtom *intern_atom(DimTable *table, DimAtom atom)
             old->right == atom.right)
             return old;
     }
+    if (atom.kind != DIM_SYMBOL && table->atoms.count >= table->symbols.count + ATOMS_MAX)
+        return NULL;
     DimAtom *kept = arena_copy(table->arena, &atom, sizeof atom);
     vec_push(table->arena, &table->atoms, kept);
     return kept;
@@ -150,6 +171,8 @@ static const DimAtom *intern_atom(DimTable *table, DimAtom atom)
 
 static const Dim *from_atom(DimTable *table, const DimAtom *atom)
 {
+    if (atom == NULL)
+        return NULL;
     const DimAtom **factors = ARENA_ARRAY(table->arena, const DimAtom *, 1);
     factors[0] = atom;
     return intern(table, &(DimTerm){1, 1, factors}, 1);
@@ -231,6 +254,8 @@ const Dim *dim_sub(DimTable *table, const Dim *a, const Dim *b)
 
 static bool multiply_terms(DimTable *table, const DimTerm *a, const DimTerm *b, DimTerm *out)
 {
+    if (a->count + b->count > DIM_SIZE_MAX)
+        return false;
     const DimAtom **factors = ARENA_ARRAY(table->arena, const DimAtom *, a->count + b->count + 1);
     uint32_t count = 0, i = 0, j = 0;
     while (i < a->count || j < b->count) {
@@ -251,6 +276,8 @@ const Dim *dim_mul(DimTable *table, const Dim *a, const Dim *b)
         return b;
     if (dim_is(b, 1))
         return a;
+    if ((uint64_t)a->count * b->count > DIM_SIZE_MAX)
+        return NULL;
     const Dim *sum = dim_const(table, 0);
     for (uint32_t i = 0; i < a->count; i++) {
         DimTerm *row = ARENA_ARRAY(table->arena, DimTerm, b->count + 1);

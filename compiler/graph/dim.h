@@ -3,7 +3,8 @@
  *   28*28 -> 784      (T-K+1)//1 -> T - K + 1      B*T + B -> B*T + B      (B+63)//64 stays an atom
  *
  * Dims are interned in a DimTable: equal polynomials are the same pointer, so "provably equal" is ==. A symbol stands for an
- * integer >= 0 known only at run time (the batch). Arithmetic that overflows 63 bits returns NULL: callers report it.
+ * integer >= 0 known only at run time (the batch). Arithmetic that overflows 63 bits, or grows beyond DIM_SIZE_MAX,
+ * returns NULL: callers report it.
  * Ownership: everything lives in the table's arena. */
 #ifndef NNC_GRAPH_DIM_H
 #define NNC_GRAPH_DIM_H
@@ -12,6 +13,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+enum { DIM_SIZE_MAX = 4096 };
 
 typedef struct Dim Dim;
 typedef struct DimTable DimTable;
@@ -34,6 +37,7 @@ struct Dim {
     uint32_t count; /* terms, sorted; 0 terms is zero */
     const DimTerm *terms;
     uint32_t id; /* order of creation */
+    uint32_t size; /* terms and factors in it, those inside of atoms included; at most DIM_SIZE_MAX */
 };
 
 DimTable *dim_table_new(Arena *arena);

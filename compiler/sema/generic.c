@@ -20,6 +20,7 @@ static void bind_sizes(Sema *s, Scope *scope, const AstExpr *expr, bool known)
     }
     if (expr->kind != AST_EXPR_NAME || scope_find(scope, expr->as.name))
         return;
+    known = known && dim_symbol_count(s->dims) < LIMIT_SYMBOLS;
     Value v = known ? value_int(dim_symbol(s->dims, expr->as.name), expr->span) : value_poison;
     scope_put(s, scope, expr->as.name, expr->span, BIND_DIM, v);
 }

@@ -24,7 +24,8 @@ enum {
     LIMIT_NODES = 100000,   /* of one graph */
     LIMIT_LIST = 100000,    /* entries of an array, turns of a for */
     LIMIT_MEMORY = 1 << 30, /* bytes of the arena */
-    LIMIT_INSTANCES = 20000
+    LIMIT_INSTANCES = 20000,
+    LIMIT_SYMBOLS = 2000
 };
 
 /* ---- Names ---- */

@@ -13,7 +13,8 @@
 
 static Value overflow(Sema *s, Span span)
 {
-    sema_error(s, ERR_E0208, span, NULL, "this integer leaves 63 bits");
+    sema_error(s, ERR_E0208, span, NULL,
+               "this integer leaves 63 bits, or the expression of sizes grows too large");
     return value_poison;
 }
 

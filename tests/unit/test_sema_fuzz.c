@@ -97,6 +97,13 @@ Test(sema_fuzz, growth_is_bounded)
         {"module M(n: int) { let m = M(n - 1) }\nmodule T { let m = M(100) }\n", "", "", 0},
         {"fn f(x: f32[B]) { let y = zeros(9223372036854775807, 9223372036854775807)\n y }\n", "",
          "", 0},
+        {"fn f(x: f32[A, C, D, E, F, G, H]) { reshape(x, (A+C+D+E+F+G+H) ** 30) }\n", "", "", 0},
+        {"fn f(x: f32[A, C]) {\n let n = A\n for i in 0..90000 { n = (n + i*A) // (C + 1) }\n x "
+         "}\n",
+         "", "", 0},
+        {"fn f(x: f32[A, C]) {\n let n = A\n for i in 0..90000 { n = n + (i*A) // (C + 1) }\n x "
+         "}\n",
+         "", "", 0},
         {"fn f(x: f32[B]) { let y = [for i in 0..60000: [x, x]]\n concat(y[0]) }\n", "", "", 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
