@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+"""Makes the reference files of library/ with PyTorch; run by hand (see make_reference.py), the tests need no Python.
+
+    /tmp/reference/bin/python tests/reference/make_library.py
+
+It writes dense.csv and layers.npz (rows, exact in f32), NAME.safetensors (initial weights, f32; NAME is a layer, or dense for the
+rest), and expected.txt. A line of it is "KIND constant=value" and numbers in f64:
+
+    dense, layers   the losses of 20 steps of the program of this name, then the loss of all rows in evaluation
+    rates           the learning rates of 20 steps of dense.nn
+    measured        the metrics of the block of this name in dense.nn, the table of confusion last
+"""
+import os
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional as F
+from torch.optim import lr_scheduler
+
+HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "library")
+ROWS, BATCH, STEPS = 40, 8, 20
+
+
+def path(name):
+    return os.path.join(HERE, name)
+
+
+def dense_data(random):
+    columns = {f"x{i}": (random.normal(size=ROWS) * 64).round() / 64 for i in range(5)}
+    columns.update({f"y{i}": (random.normal(size=ROWS) * 64).round() / 64 for i in range(3)})
+    parts = random.integers(0, 9, size=(ROWS, 3)) + np.eye(3, dtype=int)[random.integers(0, 3, size=ROWS)]
+    parts[:, 2] = 16 - parts[:, 0] - parts[:, 1]
+    parts = np.abs(parts)
+    scale = 2.0 ** np.ceil(np.log2(parts.sum(1, keepdims=True)))
+    parts[:, 2] += (scale[:, 0] - parts.sum(1)).astype(int)
+    columns.update({f"q{i}": (parts / scale)[:, i] for i in range(3)})
+    label = random.integers(0, 3, size=ROWS)
+    with open(path("dense.csv"), "w", encoding="ascii") as out:
+        out.write(",".join(columns) + ",label\n")
+        for i in range(ROWS):
+            out.write(",".join(repr(float(c[i])) for c in columns.values()) + f",{label[i]}\n")
+    return {key: torch.from_numpy(np.stack([columns[f"{key}{i}"] for i in range(n)], 1))
+            for key, n in (("x", 5), ("y", 3), ("q", 3))} | {"label": torch.from_numpy(label)}
+
+
+def layers_data(random):
+    image = random.integers(0, 256, size=(ROWS, 2, 9, 8)).astype(np.uint8)
+    token = random.integers(0, 11, size=(ROWS, 5)).astype(np.int32)
+    label = random.integers(0, 3, size=ROWS).astype(np.int32)
+    np.savez_compressed(path("layers.npz"), image=image, token=token, label=label)
+    return {"image": torch.from_numpy(image).double() / 64.0 - 2.0, "token": torch.from_numpy(token).long(),
+            "label": torch.from_numpy(label).long()}
+
+
+class Net(nn.Module):
+    def __init__(self, activation):
+        super().__init__()
+        self.fc1, self.fc2, self.activation = nn.Linear(5, 6), nn.Linear(6, 3, bias=False), activation
+
+    def forward(self, rows):
+        return self.fc2(self.activation(self.fc1(rows["x"])))
+
+
+ACTIVATIONS = {
+    "relu": F.relu, "leaky_relu": lambda x: F.leaky_relu(x, 0.2), "elu": lambda x: F.elu(x, 0.7), "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"), "silu": F.silu, "sigmoid": torch.sigmoid, "tanh": torch.tanh,
+    "softplus": lambda x: F.softplus(x, 2.0, threshold=1e9), "softmax": lambda x: F.softmax(x, -1),
+    "log_softmax": lambda x: F.log_softmax(x, -1),
+}
+LOSSES = {
+    "mse": lambda x, r: F.mse_loss(x, r["y"]),
+    "mae": lambda x, r: F.l1_loss(x, r["y"]),
+    "huber": lambda x, r: F.huber_loss(x, r["y"], delta=0.7),
+    "cross_entropy": lambda x, r: F.cross_entropy(x, r["label"]),
+    "smoothed": lambda x, r: F.cross_entropy(x, r["label"], label_smoothing=0.1),
+    "distribution": lambda x, r: F.cross_entropy(x, r["q"]),
+    "smoothed_distribution": lambda x, r: F.cross_entropy(x, r["q"], label_smoothing=0.2),
+    "nll": lambda x, r: F.nll_loss(F.log_softmax(x, -1), r["label"]),
+    "bce": lambda x, r: F.binary_cross_entropy(torch.sigmoid(x), r["q"]),
+    "bce_with_logits": lambda x, r: F.binary_cross_entropy_with_logits(x, r["q"]),
+    "kl": lambda x, r: F.kl_div(F.log_softmax(x, -1), r["q"]),
+}
+optim = torch.optim
+RULES = {
+    "sgd": lambda p: optim.SGD(p, lr=0.1),
+    "momentum": lambda p: optim.SGD(p, lr=0.05, momentum=0.9),
+    "dampening": lambda p: optim.SGD(p, lr=0.05, momentum=0.9, dampening=0.3, weight_decay=0.05),
+    "nesterov": lambda p: optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=0.01, nesterov=True),
+    "adam": lambda p: optim.Adam(p, lr=0.02),
+    "adam_decay": lambda p: optim.Adam(p, lr=0.02, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.1),
+    "adamw": lambda p: optim.AdamW(p, lr=0.02, weight_decay=0.1),
+    "rmsprop": lambda p: optim.RMSprop(p, lr=0.01),
+    "rmsprop_centered": lambda p: optim.RMSprop(p, lr=0.005, alpha=0.9, momentum=0.5, weight_decay=0.01, centered=True),
+    "adagrad": lambda p: optim.Adagrad(p, lr=0.1),
+    "adagrad_decay": lambda p: optim.Adagrad(p, lr=0.1, lr_decay=0.1, weight_decay=0.01, initial_accumulator_value=0.1),
+}
+
+
+def warm(steps):
+    """Rises in a straight line over the first steps, then leaves the rate alone."""
+    return lambda o: lr_scheduler.LinearLR(o, 1.0 / steps, 1.0, total_iters=steps - 1)
+
+
+RATES = {
+    "constant": warm(4),
+    "linear": lambda o: lr_scheduler.LinearLR(o, 1.0, 0.2, total_iters=STEPS),
+    "cosine": lambda o: lr_scheduler.CosineAnnealingLR(o, STEPS, eta_min=0.01),
+    "warm_cosine": lambda o: lr_scheduler.LambdaLR(
+        o, lambda t: (t + 1) / 6 if t < 6 else (1 + np.cos(np.pi * (t - 6) / (STEPS - 6))) / 2),
+    "step": lambda o: lr_scheduler.StepLR(o, 6, 0.5),
+    "exponential": lambda o: lr_scheduler.ExponentialLR(o, 0.9),
+}
+
+
+class Layered(nn.Module):
+    """The named parts and a function of them and the rows."""
+
+    def __init__(self, forward, **parts):
+        super().__init__()
+        self.function = forward
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, rows):
+        return self.function(self, rows)
+
+
+LAYERS = {
+    "conv": lambda: Layered(lambda m, r: m.b(torch.tanh(m.a(r["image"]))).flatten(1),
+                            a=nn.Conv2d(2, 4, 3, stride=2, padding=1), b=nn.Conv2d(4, 3, (3, 3))),
+    "grouped": lambda: Layered(lambda m, r: m.fc(m.b(torch.tanh(m.a(r["image"]))).flatten(1)),
+                               a=nn.Conv2d(2, 4, 3, dilation=2, groups=2, bias=False),
+                               b=nn.Conv2d(4, 4, 3, padding="same", groups=4), fc=nn.Linear(80, 3)),
+    "max_pool": lambda: Layered(
+        lambda m, r: m.fc(F.max_pool2d(F.max_pool2d(m.a(r["image"]), 3, 2, 1), 2, 1, dilation=2).flatten(1)),
+        a=nn.Conv2d(2, 3, 2), fc=nn.Linear(12, 3)),
+    "avg_pool": lambda: Layered(lambda m, r: m.fc(F.avg_pool2d(m.a(r["image"]), 3, 2, 1).flatten(1)),
+                                a=nn.Conv2d(2, 3, 2), fc=nn.Linear(48, 3)),
+    "batch_norm_rows": lambda: Layered(lambda m, r: m.fc(m.norm(m.a(r["image"].flatten(1)))), a=nn.Linear(144, 5),
+                                       norm=nn.BatchNorm1d(5, momentum=0.3), fc=nn.Linear(5, 3)),
+    "batch_norm_long": lambda: Layered(lambda m, r: m.fc(m.norm(r["image"].permute(0, 2, 1, 3).flatten(2)).flatten(1)),
+                                       norm=nn.BatchNorm1d(9, eps=1e-3), fc=nn.Linear(144, 3)),
+    "batch_norm_images": lambda: Layered(lambda m, r: m.fc(m.norm(m.a(r["image"])).flatten(1)),
+                                         a=nn.Conv2d(2, 3, 3, stride=3, bias=False), norm=nn.BatchNorm2d(3),
+                                         fc=nn.Linear(18, 3)),
+    "layer_norm": lambda: Layered(lambda m, r: m.out(m.b(m.fc(m.a(r["image"]))).flatten(1)), a=nn.LayerNorm(8),
+                                  b=nn.LayerNorm(5, eps=1e-3, bias=False), fc=nn.Linear(8, 5), out=nn.Linear(90, 3)),
+    "embedding": lambda: Layered(lambda m, r: m.fc(m.table(r["token"]).flatten(1)), table=nn.Embedding(11, 4),
+                                 fc=nn.Linear(20, 3)),
+}
+
+
+def train(model, rows, loss_of, rule, rate=None):
+    """Losses and rates of 20 steps in the order of the rows, and the loss of all rows at the end."""
+    model.double().train()
+    optimizer = rule(model.parameters())
+    scheduler = rate(optimizer) if rate else None
+    losses, rates = [], []
+    for step in range(STEPS):
+        at = step * BATCH % ROWS
+        batch = {key: value[at:at + BATCH] for key, value in rows.items()}
+        optimizer.zero_grad()
+        loss = loss_of(model(batch), batch)
+        loss.backward()
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if scheduler:
+            scheduler.step()
+        losses.append(loss.item())
+    model.eval()
+    with torch.no_grad():
+        return losses + [loss_of(model(rows), rows).item()], rates
+
+
+def metrics(model, rows):
+    """The definitions, row by row."""
+    with torch.no_grad():
+        x = model.double().eval()(rows).numpy()
+    y, label = rows["y"].numpy(), rows["label"].numpy()
+    table = np.zeros((3, 3))
+    for actual, assigned in zip(label, x.argmax(1)):
+        table[actual, assigned] += 1
+    hits, assigned, actual = np.diag(table), table.sum(0), table.sum(1)
+    ratio = lambda a, b: np.divide(a, b, out=np.zeros(3), where=b > 0)
+    d, values = x - y, []
+    values += [hits.sum() / ROWS]
+    for part in (ratio(hits, assigned), ratio(hits, actual), ratio(2 * hits, assigned + actual)):
+        values += [part.mean(), (part * actual).sum() / ROWS, part[1], hits.sum() / ROWS]
+    values += [(d ** 2).mean(), np.sqrt((d ** 2).mean()), np.abs(d).mean()]
+    values += [(1 - (d ** 2).sum(0) / ((y - y.mean(0)) ** 2).sum(0)).mean()]
+    return values + list(table.reshape(-1))
+
+
+def main():
+    torch.manual_seed(3)
+    random = np.random.default_rng(11)
+    dense, layers = dense_data(random), layers_data(random)
+    initial = Net(None).state_dict()
+    save_file(initial, path("dense.safetensors"))
+
+    def net(activation="tanh"):
+        model = Net(ACTIVATIONS[activation])
+        model.load_state_dict(initial)
+        return model
+
+    with open(path("expected.txt"), "w", encoding="ascii") as out:
+        def write(program, case, numbers):
+            out.write(f"{program} {case} " + " ".join(repr(float(n)) for n in numbers) + "\n")
+
+        for name in ACTIVATIONS:
+            write("dense", f"activation={name}", train(net(name), dense, LOSSES["mse"], RULES["sgd"])[0])
+        for name, loss in LOSSES.items():
+            write("dense", f"loss_name={name}", train(net(), dense, loss, RULES["sgd"])[0])
+        for name, rule in RULES.items():
+            write("dense", f"rule={name}", train(net(), dense, LOSSES["mse"], rule)[0])
+        for name, rate in RATES.items():
+            losses, rates = train(net(), dense, LOSSES["mse"], RULES["sgd"], rate)
+            write("dense", f"rate={name}", losses)
+            write("rates", f"rate={name}", rates)
+        for name, make in LAYERS.items():
+            model = make()
+            for parameter in model.parameters():
+                parameter.data = (parameter.data * 256).round() / 256
+            save_file({key: value.contiguous() for key, value in model.state_dict().items()}, path(name + ".safetensors"))
+            write("layers", f"which={name}", train(model, layers, LOSSES["cross_entropy"], lambda p: optim.SGD(p, lr=0.05))[0])
+        write("measured", "-", metrics(net(), dense))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+/* The library against PyTorch: activations, losses, optimizers, schedules and layers by the losses of 20 steps and of an evaluation,
+ * metrics by their values; all in f64 to 1e-9 relative. tests/reference/make_library.py wrote the numbers, one case a line:
+ *
+ *     dense loss_name=huber 0.2741 ...     dense.nn with -D loss_name="huber", weights of dense.safetensors
+ *     layers which=conv 1.1032 ...         layers.nn with -D which="conv", weights of conv.safetensors */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <nnc/nnc.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FOLDER NNC_SOURCE_DIR "/tests/reference/library/"
+
+enum { STEPS = 20, NUMBERS = 40 };
+
+typedef struct {
+    char kind[16], constant[64]; /* "layers", "which=conv" */
+    double numbers[NUMBERS];
+    int count;
+} Case;
+
+typedef struct {
+    double losses[STEPS], rates[STEPS];
+    int steps;
+    double test[NUMBERS]; /* metrics over the test rows; the elements of an array one after the other */
+    int count;
+} Seen;
+
+static bool read_case(FILE *file, Case *c)
+{
+    if (fscanf(file, "%15s %63s", c->kind, c->constant) != 2)
+        return false;
+    for (c->count = 0; c->count < NUMBERS && fscanf(file, "%lf", &c->numbers[c->count]) == 1;)
+        c->count++;
+    return true;
+}
+
+static void keep_metrics(Seen *seen, const nnc_event *event)
+{
+    for (size_t i = 0; i < event->test_count; i++) {
+        const nnc_metric *metric = &event->test[i];
+        int64_t elements = metric->rank > 0 ? metric->sizes[0] * (metric->rank > 1 ? metric->sizes[1] : 1) : 1;
+        const double *values = metric->rank > 0 ? metric->values : &metric->value;
+        for (int64_t k = 0; k < elements && seen->count < NUMBERS; k++)
+            seen->test[seen->count++] = values[k];
+    }
+}
+
+static void keep(void *user, const nnc_event *event)
+{
+    Seen *seen = user;
+    if (event->kind == NNC_EVENT_STEP && seen->steps < STEPS) {
+        seen->losses[seen->steps] = event->loss;
+        seen->rates[seen->steps++] = event->lr;
+    }
+    if (event->kind == NNC_EVENT_END)
+        keep_metrics(seen, event);
+}
+
+/* Trains `block` of library/PROGRAM.nn with one constant replaced. */
+static Seen run(const Case *c, const char *program_name, const char *block, const char *weights_name, bool interpret)
+{
+    char path[512], weights[512], define[96];
+    const char *defines[] = {define};
+    const char *value = strchr(c->constant, '=');
+    Seen seen = {.steps = 0};
+    nnc_context *context = NULL;
+    nnc_program *program = NULL;
+    nnc_trainer *trainer = NULL;
+    snprintf(path, sizeof path, FOLDER "%s.nn", program_name);
+    snprintf(weights, sizeof weights, FOLDER "%s.safetensors", weights_name);
+    if (value)
+        snprintf(define, sizeof define, "%.*s=\"%s\"", (int)(value - c->constant), c->constant, value + 1);
+    nnc_program_options options = {
+        .size = sizeof options, .f64 = true, .interpret = interpret, .defines = defines, .define_count = value != NULL};
+    nnc_trainer_options training = {.size = sizeof training, .init = weights, .on_event = keep, .user = &seen};
+    cr_assert_eq(nnc_context_new(NULL, &context), NNC_OK);
+    nnc_status status = nnc_program_load(context, path, &options, &program);
+    cr_assert_eq(status, NNC_OK, "%s: %s", c->constant, nnc_diagnostics(context, NNC_TEXT));
+    status = nnc_trainer_new(program, block, &training, &trainer);
+    cr_assert_eq(status, NNC_OK, "%s: %s", c->constant, nnc_diagnostics(context, NNC_TEXT));
+    status = nnc_trainer_run(trainer);
+    cr_assert_eq(status, NNC_OK, "%s: %s", c->constant, nnc_diagnostics(context, NNC_TEXT));
+    nnc_trainer_release(trainer);
+    nnc_program_release(program);
+    nnc_context_release(context);
+    return seen;
+}
+
+static void compare(const Case *c, int i, double got)
+{
+    double expected = c->numbers[i];
+    cr_expect(fabs(got - expected) <= 1e-9 * fabs(expected), "%s %s, number %d: %.17g, PyTorch has %.17g", c->kind, c->constant,
+              i + 1, got, expected);
+}
+
+static void compare_losses(const Case *c, bool interpret)
+{
+    bool layers = strcmp(c->kind, "layers") == 0;
+    Seen seen = run(c, c->kind, "net", layers ? strchr(c->constant, '=') + 1 : "dense", interpret);
+    cr_assert_eq(c->count, STEPS + 1);
+    cr_assert_eq(seen.steps, STEPS);
+    cr_assert_eq(seen.count, 1);
+    for (int i = 0; i < STEPS; i++)
+        compare(c, i, seen.losses[i]);
+    compare(c, STEPS, seen.test[0]);
+}
+
+static void compare_rates(const Case *c, bool interpret)
+{
+    Seen seen = run(c, "dense", "net", "dense", interpret);
+    cr_assert_eq(c->count, STEPS);
+    cr_assert_eq(seen.steps, STEPS);
+    for (int i = 0; i < STEPS; i++)
+        compare(c, i, seen.rates[i]);
+}
+
+static void compare_metrics(const Case *c, bool interpret)
+{
+    Seen seen = run(c, "dense", "measured", "dense", interpret);
+    cr_assert_eq(seen.count, c->count + 1, "the loss comes first: %d numbers", seen.count);
+    for (int i = 0; i < c->count; i++)
+        compare(c, i, seen.test[i + 1]);
+}
+
+static void compare_all(const char *kind, int cases, void (*of_case)(const Case *, bool), bool interpret)
+{
+    FILE *file = fopen(FOLDER "expected.txt", "r");
+    Case c;
+    cr_assert_not_null(file);
+    while (read_case(file, &c))
+        if (strcmp(c.kind, kind) == 0) {
+            of_case(&c, interpret);
+            cases--;
+        }
+    fclose(file);
+    cr_assert_eq(cases, 0, "%d cases of %s are missing", cases, kind);
+}
+
+Test(library, layers)
+{
+    compare_all("layers", 9, compare_losses, false);
+}
+
+Test(library, layers_interpreted)
+{
+    compare_all("layers", 9, compare_losses, true);
+}
+
+Test(library, activations_losses_and_optimizers)
+{
+    compare_all("dense", 39, compare_losses, false);
+}
+
+Test(library, rates)
+{
+    compare_all("rates", 6, compare_rates, true);
+}
+
+Test(library, metrics)
+{
+    compare_all("measured", 1, compare_metrics, false);
+    compare_all("measured", 1, compare_metrics, true);
+}
