@@ -1,4 +1,9 @@
-/* The one function that calls the stages in order: graph -> passes -> schedule -> lower -> codegen -> jit. */
+/* The one place that calls the stages in order:
+ *
+ *   graph -> passes -> schedule -> lower -> codegen -> jit
+ *
+ * All functions of a block are compiled together: stage by stage each, then machine code for all of
+ * them at once by several threads. */
 #include "compiler/driver/compile.h"
 
 #include "compiler/driver/engine.h"
@@ -40,7 +45,8 @@ static bool run_passes(Stages *stages, const Graph *graph, Diag *diag)
     StrBuf error = {0};
     stages->final = passes_run(graph, NULL, &error);
     if (!stages->final)
-        diag_error(diag, ERR_E0903, (Span){0}, NULL, "%s", error.text ? error.text : "a pass failed");
+        diag_error(diag, ERR_E0903, (Span){0}, NULL, "%s",
+                   error.text ? error.text : "a pass failed");
     strbuf_free(&error);
     return stages->final != NULL;
 }
@@ -56,7 +62,8 @@ static uint64_t order_seed(const char *name)
 #endif
 }
 
-bool stages_run(Stages *stages, const char *name, const Graph *graph, const CompileOptions *options, Diag *diag)
+bool stages_run(Stages *stages, const char *name, const Graph *graph, const CompileOptions *options,
+                Diag *diag)
 {
     LowerOptions lower;
     *stages = (Stages){.arena = arena_new()};
@@ -95,7 +102,8 @@ struct Compiled {
     double milliseconds;
 };
 
-static bool prepare_unit(Compiled *compiled, int i, const CompileUnit *unit, const CompileOptions *options, Diag *diag)
+static bool prepare_unit(Compiled *compiled, int i, const CompileUnit *unit,
+                         const CompileOptions *options, Diag *diag)
 {
     Stages *stages = &compiled->stages[i];
     if (!externs_check(unit->graph, options, diag))
@@ -133,18 +141,20 @@ static bool generate_code(Compiled *compiled, Jit *jit, const CompileOptions *op
     for (int i = 0; programs && i < compiled->count; i++)
         if (compiled->stages[i].program)
             programs[count++] = compiled->stages[i].program;
-    bool good = count == 0 ||
-                (programs &&
-                 codegen_objects(programs, count, &codegen, code_threads(), objects, &made, &error) &&
-                 (compiled->unit = jit_add_all(jit, objects, made, &error)) != NULL);
+    bool good = count == 0 || (programs &&
+                               codegen_objects(programs, count, &codegen, code_threads(), objects,
+                                               &made, &error) &&
+                               (compiled->unit = jit_add_all(jit, objects, made, &error)) != NULL);
     if (!good)
-        diag_error(diag, ERR_E0903, (Span){0}, NULL, "%s", error ? error : "code generation failed");
+        diag_error(diag, ERR_E0903, (Span){0}, NULL, "%s",
+                   error ? error : "code generation failed");
     free(error);
     free(programs);
     return good;
 }
 
-Compiled *compile_units(Jit *jit, const CompileUnit *units, int count, const CompileOptions *options, Diag *diag)
+Compiled *compile_units(Jit *jit, const CompileUnit *units, int count,
+                        const CompileOptions *options, Diag *diag)
 {
     double begin = milliseconds();
     Compiled *compiled = calloc(1, sizeof *compiled);
@@ -161,7 +171,8 @@ Compiled *compile_units(Jit *jit, const CompileUnit *units, int count, const Com
     good = good && generate_code(compiled, jit, options, diag);
     for (int i = 0; good && i < count; i++)
         if (compiled->stages[i].program)
-            good = engine_compiled(&compiled->engines[i], &compiled->stages[i], compiled->unit, options, diag);
+            good = engine_compiled(&compiled->engines[i], &compiled->stages[i], compiled->unit,
+                                   options, diag);
     compiled->milliseconds = milliseconds() - begin;
     if (good)
         return compiled;

@@ -1,7 +1,8 @@
-/* Graphs to functions that the runtime can call: passes, schedule, lowering, code generation, JIT, in the one place that
- * calls the stages in order; or the interpreter behind the same interface.
+/* Graphs to functions that the runtime can call: passes, schedule, lowering, code generation, JIT,
+ * in the one place that calls the stages in order; or the interpreter behind the same interface.
  *
- * Ownership: a Compiled owns the final graphs, the schedules, the kernel programs and the machine code of its functions. */
+ * Ownership: a Compiled owns the final graphs, the schedules, the kernel programs and the machine
+ * code of its functions. */
 #ifndef NNC_DRIVER_COMPILE_H
 #define NNC_DRIVER_COMPILE_H
 #include "compiler/graph/graph.h"
@@ -20,34 +21,38 @@ typedef struct {
 
 typedef struct {
     bool interpret, no_fuse;
-    const char *cpu;              /* NULL: this machine */
-    const int64_t *hints;         /* per symbol of the DimTable: usual values */
+    const char *cpu;      /* NULL: this machine */
+    const int64_t *hints; /* per symbol of the DimTable: usual values */
     const HostFunction *hosts;
     int host_count;
-    const DimCheck *checks;       /* to be made with the sizes of every call */
+    const DimCheck *checks; /* to be made with the sizes of every call */
     uint32_t check_count;
 } CompileOptions;
 
 typedef struct {
     const char *name; /* a C identifier, unique in the call */
     const Graph *graph;
-    bool interpret;   /* this one in any case: tiny graphs are not worth compiling */
+    bool interpret; /* this one in any case: tiny graphs are not worth compiling */
 } CompileUnit;
 
-/* extern.c: is every host function that the graph calls there, and does it fit? Else an error at the call. */
+/* extern.c: is every host function that the graph calls there, and does it fit? Else an error at
+ * the call. */
 bool externs_check(const Graph *graph, const CompileOptions *options, Diag *diag);
-const HostFunction *extern_find(const CompileOptions *options, const char *name); /* the newest of that name; NULL: none */
+const HostFunction *extern_find(const CompileOptions *options,
+                                const char *name); /* the newest of that name; NULL: none */
 
 typedef struct Compiled Compiled;
 
 /* NULL: errors are in diag. `jit` may be NULL when everything is interpreted. */
-Compiled *compile_units(Jit *jit, const CompileUnit *units, int count, const CompileOptions *options, Diag *diag);
+Compiled *compile_units(Jit *jit, const CompileUnit *units, int count,
+                        const CompileOptions *options, Diag *diag);
 void compiled_free(Compiled *compiled);
 const Function *compiled_function(const Compiled *compiled, int index);
 const Schedule *compiled_schedule(const Compiled *compiled, int index); /* NULL: interpreted */
 double compiled_milliseconds(const Compiled *compiled);
 
-/* The stages of one graph, for dumps and ahead-of-time output. Everything lives in `arena` but `final`, which has its own. */
+/* The stages of one graph, for dumps and ahead-of-time output. Everything lives in `arena` but
+ * `final`, which has its own. */
 typedef struct {
     Arena *arena;
     Graph *final;
@@ -57,7 +62,8 @@ typedef struct {
 } Stages;
 
 /* Runs the stages up to the kernel program. False: errors are in diag. stages_free in any case. */
-bool stages_run(Stages *stages, const char *name, const Graph *graph, const CompileOptions *options, Diag *diag);
+bool stages_run(Stages *stages, const char *name, const Graph *graph, const CompileOptions *options,
+                Diag *diag);
 void stages_free(Stages *stages);
 
 #endif

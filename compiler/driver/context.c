@@ -16,8 +16,9 @@ const char *nnc_version(void)
 const char *nnc_status_text(nnc_status status)
 {
     switch (status) {
-#define STATUS_TEXT(name, code, text) \
-    case NNC_##name: return text;
+#define STATUS_TEXT(name, code, text)                                                              \
+    case NNC_##name:                                                                               \
+        return text;
         NNC_STATUS_MAP(STATUS_TEXT)
 #undef STATUS_TEXT
     }
@@ -56,7 +57,8 @@ bool options_copy(void *to, size_t known, const void *given)
 nnc_status nnc_context_new(const nnc_context_options *given, nnc_context **out)
 {
     nnc_context_options options;
-    if (!options_copy(&options, sizeof options, given) || options.threads < 0 || options.threads > MOST_THREADS)
+    if (!options_copy(&options, sizeof options, given) || options.threads < 0 ||
+        options.threads > MOST_THREADS)
         return NNC_ARGUMENT;
     nnc_context *context = calloc(1, sizeof *context);
     if (!context)
@@ -105,7 +107,8 @@ void context_begin(nnc_context *context)
     diag_clear(context->diag);
 }
 
-nnc_status context_fail(nnc_context *context, nnc_status status, ErrorCode code, const char *format, ...)
+nnc_status context_fail(nnc_context *context, nnc_status status, ErrorCode code, const char *format,
+                        ...)
 {
     StrBuf text = {0};
     va_list args;
@@ -121,7 +124,8 @@ Jit *context_jit(nnc_context *context)
 {
     char *error = NULL;
     if (!context->jit && !(context->jit = jit_new(&error)))
-        context_fail(context, NNC_UNSUPPORTED, ERR_E0904, "no machine code can be made: %s", error ? error : "unknown");
+        context_fail(context, NNC_UNSUPPORTED, ERR_E0904, "no machine code can be made: %s",
+                     error ? error : "unknown");
     free(error);
     return context->jit;
 }

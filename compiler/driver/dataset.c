@@ -1,8 +1,12 @@
-/* Datasets: sources are read by runtime/data (or computed by the interpreter), and cut into parts by seed and fraction.
+/* Datasets: sources are read by runtime/data (or computed by the interpreter), and cut into parts
+ * by seed and fraction. In: a DatasetPlan of sema; out: tables and the rows of the three parts.
  *
- * Arguments of a source: the first positional string is a path (a folder for idx and npy). A named string belongs to the field of
- * that name, or of that name without its plural s, else to the next field that has none:
- *     idx("mnist/", images="train-images.gz", labels="train-labels.gz")   csv("iris.csv", x="0..3") */
+ * Arguments of a source: the first positional string is a path (a folder for idx and npy). A named
+ * string belongs to the field of that name, or of that name without its plural s, else to the next
+ * field that has none:
+ *
+ *   idx("mnist/", images="train-images.gz", labels="train-labels.gz")
+ *   csv("iris.csv", x="0..3") */
 #include "compiler/driver/dataset.h"
 #include "compiler/driver/evaluation.h"
 
@@ -16,7 +20,8 @@ typedef struct {
     nnc_program *program;
     const DatasetPlan *plan;
     const SourcePlan *source;
-    const DataTable *train; /* its vocabularies are those of every other table; NULL: this is the training table */
+    const DataTable *train; /* its vocabularies are those of every other table; NULL: this is the
+                               training table */
     Arena *arena;           /* of fields and paths */
     DataField *fields;
     int count;
@@ -57,7 +62,8 @@ static DataField *field_for(Reading *reading, const char *argument)
     size_t length = strlen(argument);
     for (int i = 0; i < reading->count; i++) {
         const char *name = reading->fields[i].name;
-        if (strcmp(name, argument) == 0 || (strlen(name) + 1 == length && strncmp(name, argument, length - 1) == 0))
+        if (strcmp(name, argument) == 0 ||
+            (strlen(name) + 1 == length && strncmp(name, argument, length - 1) == 0))
             return &reading->fields[i];
     }
     for (int i = 0; i < reading->count; i++)
@@ -85,7 +91,8 @@ static void place_fields(Reading *reading, bool files)
         field->where = argument->text;
         if (files) {
             const char *slash = folder && *folder && folder[strlen(folder) - 1] != '/' ? "/" : "";
-            const char *path = arena_format(reading->arena, "%s%s%s", folder ? folder : "", slash, argument->text);
+            const char *path =
+                arena_format(reading->arena, "%s%s%s", folder ? folder : "", slash, argument->text);
             field->where = program_path(reading->program, reading->arena, path);
         }
     }
@@ -93,13 +100,15 @@ static void place_fields(Reading *reading, bool files)
 
 static DataTable *missing_path(Reading *reading)
 {
-    diag_error(reading->program->context->diag, ERR_E0600, reading->source->span, NULL, "this source names no file");
+    diag_error(reading->program->context->diag, ERR_E0600, reading->source->span, NULL,
+               "this source names no file");
     return NULL;
 }
 
 static DataFile file_of(Reading *reading, const char *path)
 {
-    return (DataFile){.path = program_path(reading->program, reading->arena, path), .span = reading->source->span};
+    return (DataFile){.path = program_path(reading->program, reading->arena, path),
+                      .span = reading->source->span};
 }
 
 static DataTable *read_idx(Reading *reading)
@@ -118,7 +127,8 @@ static DataTable *read_npz(Reading *reading)
 {
     const char *path = positional(reading->source);
     place_fields(reading, false);
-    return path ? npz_read(file_of(reading, path), reading->fields, reading->count, reading->program->context->diag)
+    return path ? npz_read(file_of(reading, path), reading->fields, reading->count,
+                           reading->program->context->diag)
                 : missing_path(reading);
 }
 
@@ -136,7 +146,8 @@ static DataTable *read_csv(Reading *reading)
 }
 
 /* Memory for one field of every row. False: memory was refused. */
-static bool array_column(const Evaluation *e, const DataField *field, DataColumn *column, void **buffers)
+static bool array_column(const Evaluation *e, const DataField *field, DataColumn *column,
+                         void **buffers)
 {
     int64_t no_dims[FUNCTION_RANK] = {0}, sizes[FUNCTION_RANK];
     int arg = function_arg(e->function, ARG_OUTPUT, field->name);
@@ -174,7 +185,8 @@ static DataTable *array_table(Reading *reading, Evaluation *e)
 static DataTable *read_arrays(Reading *reading)
 {
     Evaluation e;
-    bool open = evaluation_open(&e, reading->program, "arrays", reading->source->arrays, reading->source->span);
+    bool open = evaluation_open(&e, reading->program, "arrays", reading->source->arrays,
+                                reading->source->span);
     DataTable *table = open ? array_table(reading, &e) : NULL;
     evaluation_close(&e);
     return table;
@@ -182,7 +194,8 @@ static DataTable *read_arrays(Reading *reading)
 
 static DataTable *no_host_data(Reading *reading)
 {
-    diag_error(reading->program->context->diag, ERR_E0600, reading->source->span, NULL, "the host gave no data");
+    diag_error(reading->program->context->diag, ERR_E0600, reading->source->span, NULL,
+               "the host gave no data");
     return NULL;
 }
 
@@ -197,7 +210,8 @@ static DataTable *read_source(Reading *reading)
     for (int i = 0; i < reading->count; i++) {
         DataField *field = &reading->fields[i];
         *field = field_of(&reading->plan->fields.data[i]);
-        const DataColumn *known = reading->train && field->category ? table_column(reading->train, field->name) : NULL;
+        const DataColumn *known =
+            reading->train && field->category ? table_column(reading->train, field->name) : NULL;
         if (known) {
             field->words = (const char *const *)known->categories;
             field->word_count = known->category_count;
@@ -206,8 +220,8 @@ static DataTable *read_source(Reading *reading)
     return readers[reading->source->kind](reading);
 }
 
-static bool read_part(nnc_program *program, const DatasetPlan *plan, const SourcePlan *source, nnc_part part,
-                      Dataset *dataset)
+static bool read_part(nnc_program *program, const DatasetPlan *plan, const SourcePlan *source,
+                      nnc_part part, Dataset *dataset)
 {
     Reading reading = {.program = program,
                        .plan = plan,
@@ -222,7 +236,8 @@ static bool read_part(nnc_program *program, const DatasetPlan *plan, const Sourc
 }
 
 /* The training table in up to three parts; a part that has a table of its own is not cut. */
-static bool cut_parts(nnc_program *program, const DatasetPlan *plan, uint64_t seed, Dataset *dataset)
+static bool cut_parts(nnc_program *program, const DatasetPlan *plan, uint64_t seed,
+                      Dataset *dataset)
 {
     static const nnc_part parts[SPLIT_PARTS] = {NNC_PART_TRAIN, NNC_PART_VALID, NNC_PART_TEST};
     DataTable *table = dataset->tables[NNC_PART_TRAIN];
@@ -243,14 +258,16 @@ static bool cut_parts(nnc_program *program, const DatasetPlan *plan, uint64_t se
         if (part != NNC_PART_TRAIN && split.counts[i] == 0)
             continue;
         dataset->rows[part] = split.rows[i];
-        dataset->parts[part] = (DataPart){.table = table, .rows = split.rows[i], .count = split.counts[i]};
+        dataset->parts[part] =
+            (DataPart){.table = table, .rows = split.rows[i], .count = split.counts[i]};
         split.rows[i] = NULL;
     }
     split_free(&split);
     return true;
 }
 
-nnc_status dataset_load(nnc_program *program, const DatasetPlan *plan, uint64_t seed, Dataset *dataset)
+nnc_status dataset_load(nnc_program *program, const DatasetPlan *plan, uint64_t seed,
+                        Dataset *dataset)
 {
     *dataset = (Dataset){.arena = arena_new()};
     bool good = read_part(program, plan, &plan->source, NNC_PART_TRAIN, dataset);

@@ -1,4 +1,9 @@
-/* Functions over compiled code and over the interpreter. Everything an engine needs lives in the arena of its stages. */
+/* Functions over compiled code and over the interpreter: arguments, sizes, failure sites and the
+ * relations of sizes that a call has to keep, in the terms of runtime/train. What an engine needs
+ * lives in the arena of its stages.
+ *
+ *   graph predict(x f32[B, 3], fc.weight) -> output f32[B, 2]
+ *   args: 0 input x, 1 param fc.weight, 2 output output; dims: B */
 #include "compiler/driver/engine.h"
 
 #include "compiler/ref/ref.h"
@@ -18,14 +23,15 @@ static const char *shape_text(Arena *arena, const DimTable *dims, const Type *ty
     return text;
 }
 
-static void add_arg(Arena *arena, const DimTable *dims, ArgKind kind, const char *name, const Type *type, ArgList *args,
-                    TypeList *types)
+static void add_arg(Arena *arena, const DimTable *dims, ArgKind kind, const char *name,
+                    const Type *type, ArgList *args, TypeList *types)
 {
-    vec_push(arena, args, (FunctionArg){.kind = kind,
-                                        .name = name,
-                                        .dtype = type->dtype,
-                                        .rank = type->rank,
-                                        .shape = shape_text(arena, dims, type)});
+    vec_push(arena, args,
+             (FunctionArg){.kind = kind,
+                           .name = name,
+                           .dtype = type->dtype,
+                           .rank = type->rank,
+                           .shape = shape_text(arena, dims, type)});
     vec_push(arena, types, *type);
 }
 
@@ -60,10 +66,14 @@ static FailureSite site_of(const Node *node)
     if (node->op == OP_CHECK)
         return (FailureSite){node->attr.check.code, node->attr.check.message, node->span};
     switch (op_info[node->op].op_class) {
-    case CLASS_ELEMENTWISE: return (FailureSite){ERR_E0802, "integer division by zero", node->span};
-    case CLASS_INDEX: return (FailureSite){ERR_E0801, "an index is out of range", node->span};
-    case CLASS_REDUCE: return (FailureSite){ERR_E0803, "the largest or smallest of no elements", node->span};
-    default: return (FailureSite){ERR_E0803, "these sizes do not fit together", node->span};
+    case CLASS_ELEMENTWISE:
+        return (FailureSite){ERR_E0802, "integer division by zero", node->span};
+    case CLASS_INDEX:
+        return (FailureSite){ERR_E0801, "an index is out of range", node->span};
+    case CLASS_REDUCE:
+        return (FailureSite){ERR_E0803, "the largest or smallest of no elements", node->span};
+    default:
+        return (FailureSite){ERR_E0803, "these sizes do not fit together", node->span};
     }
 }
 
@@ -84,7 +94,8 @@ static const FailureSite *broken_relation(const Function *self, const int64_t *d
     const Engine *engine = self->engine;
     const int64_t *values = symbol_values(engine, dims);
     for (int i = 0; i < engine->check_count; i++) {
-        int64_t left = dim_eval(engine->checks[i]->left, values), right = dim_eval(engine->checks[i]->right, values);
+        int64_t left = dim_eval(engine->checks[i]->left, values),
+                right = dim_eval(engine->checks[i]->right, values);
         if (left != right || left == INT64_MIN)
             return &engine->check_sites[i];
     }
@@ -95,7 +106,8 @@ static const FailureSite *broken_relation(const Function *self, const int64_t *d
 static bool knows_sizes(const Engine *engine, const DimCheck *check)
 {
     for (uint32_t symbol = 0; symbol < dim_symbol_count(engine->graph->dims); symbol++) {
-        bool known = !dim_uses_symbol(check->left, symbol) && !dim_uses_symbol(check->right, symbol);
+        bool known =
+            !dim_uses_symbol(check->left, symbol) && !dim_uses_symbol(check->right, symbol);
         for (int i = 0; !known && i < engine->function.dim_count; i++)
             known = engine->symbols[i] == symbol;
         if (!known)
@@ -120,8 +132,8 @@ static void list_checks(Engine *engine, Arena *arena)
     engine->function.broken = engine->check_count > 0 ? broken_relation : NULL;
 }
 
-static void finish_function(Engine *engine, Arena *arena, const char *name, uint32_t dims, ArgList *args,
-                            TypeList *types)
+static void finish_function(Engine *engine, Arena *arena, const char *name, uint32_t dims,
+                            ArgList *args, TypeList *types)
 {
     name_dims(engine, arena, dims);
     engine->function.name = arena_string(arena, name);
@@ -162,7 +174,8 @@ static void bind_externs(Engine *engine, Arena *arena, const KProgram *program)
     engine->function.extern_users = users;
 }
 
-bool engine_compiled(Engine *engine, Stages *stages, JitUnit *unit, const CompileOptions *options, Diag *diag)
+bool engine_compiled(Engine *engine, Stages *stages, JitUnit *unit, const CompileOptions *options,
+                     Diag *diag)
 {
     static const ArgKind kinds[] = {[STORAGE_INPUT] = ARG_INPUT,
                                     [STORAGE_PARAM] = ARG_PARAM,
@@ -175,7 +188,8 @@ bool engine_compiled(Engine *engine, Stages *stages, JitUnit *unit, const Compil
     *engine = (Engine){.graph = stages->final, .options = options, .symbols = schedule->symbols};
     for (uint32_t i = 0; i < schedule->externals; i++) {
         const Buffer *buffer = &schedule->buffers.data[i];
-        add_arg(stages->arena, stages->final->dims, kinds[buffer->kind], buffer->name, &buffer->type, &args, &types);
+        add_arg(stages->arena, stages->final->dims, kinds[buffer->kind], buffer->name,
+                &buffer->type, &args, &types);
     }
     finish_function(engine, stages->arena, program->name, schedule->symbol_count, &args, &types);
     describe_sites(engine, stages->arena, stages->failure_nodes, (int)program->failure_sites);
@@ -188,7 +202,8 @@ bool engine_compiled(Engine *engine, Stages *stages, JitUnit *unit, const Compil
     memcpy(&engine->plan, &plan, sizeof plan);
     memcpy(&engine->step, &step, sizeof step);
     if (!plan || !step)
-        diag_error(diag, ERR_E0903, (Span){0}, NULL, "the compiled code of %s has no entry", program->name);
+        diag_error(diag, ERR_E0903, (Span){0}, NULL, "the compiled code of %s has no entry",
+                   program->name);
     bind_externs(engine, stages->arena, program);
     return plan && step;
 }
@@ -209,7 +224,8 @@ typedef struct {
 static const void *interpreter_leaf(void *user, const Node *leaf)
 {
     const Interpretation *at = user;
-    static const ArgKind kinds[] = {[OP_INPUT] = ARG_INPUT, [OP_PARAM] = ARG_PARAM, [OP_STATE] = ARG_STATE};
+    static const ArgKind kinds[] = {
+        [OP_INPUT] = ARG_INPUT, [OP_PARAM] = ARG_PARAM, [OP_STATE] = ARG_STATE};
     int arg = function_arg(&at->engine->function, kinds[leaf->op], leaf->attr.leaf.name);
     return arg < 0 ? NULL : at->call->buffers[arg];
 }
@@ -230,7 +246,8 @@ static bool is_argument(const Engine *engine, const nnc_call *call, const void *
 }
 
 /* Values that lie in an argument are put aside first: an update may overwrite them. */
-static void store_roots(const Engine *engine, const nnc_call *call, Arena *arena, const void **values)
+static void store_roots(const Engine *engine, const nnc_call *call, Arena *arena,
+                        const void **values)
 {
     const Graph *graph = engine->graph;
     size_t *bytes = ARENA_ARRAY(arena, size_t, graph->roots.count + 1);
@@ -272,7 +289,8 @@ static bool interpreter_step(const Function *self, const nnc_call *call)
 }
 
 /* The argument that a root writes: its output, or the leaf that it updates. */
-static int find_or_add_root(Arena *arena, const Graph *graph, const Root *root, ArgList *args, TypeList *types)
+static int find_or_add_root(Arena *arena, const Graph *graph, const Root *root, ArgList *args,
+                            TypeList *types)
 {
     bool output = root->kind == ROOT_OUTPUT;
     for (uint32_t i = 0; i < args->count; i++) {
@@ -281,11 +299,13 @@ static int find_or_add_root(Arena *arena, const Graph *graph, const Root *root, 
         if (same_kind && strcmp(args->data[i].name, root->name) == 0)
             return (int)i;
     }
-    add_arg(arena, graph->dims, output ? ARG_OUTPUT : ARG_STATE, root->name, &root->node->type, args, types);
+    add_arg(arena, graph->dims, output ? ARG_OUTPUT : ARG_STATE, root->name, &root->node->type,
+            args, types);
     return (int)args->count - 1;
 }
 
-static void list_leaves(Arena *arena, const Graph *graph, const uint8_t *live, ArgList *args, TypeList *types)
+static void list_leaves(Arena *arena, const Graph *graph, const uint8_t *live, ArgList *args,
+                        TypeList *types)
 {
     static const OpCode leaves[] = {OP_INPUT, OP_PARAM, OP_STATE};
     static const ArgKind kinds[] = {ARG_INPUT, ARG_PARAM, ARG_STATE};
@@ -293,7 +313,8 @@ static void list_leaves(Arena *arena, const Graph *graph, const uint8_t *live, A
         for (uint32_t i = 0; i < graph->nodes.count; i++) {
             const Node *node = graph->nodes.data[i];
             if (live[i] && node->op == leaves[k])
-                add_arg(arena, graph->dims, kinds[k], node->attr.leaf.name, &node->type, args, types);
+                add_arg(arena, graph->dims, kinds[k], node->attr.leaf.name, &node->type, args,
+                        types);
         }
 }
 
@@ -309,7 +330,8 @@ static void list_sites(Engine *engine, Arena *arena, const uint8_t *live)
     describe_sites(engine, arena, nodes.data, (int)nodes.count);
 }
 
-void engine_interpreter(Engine *engine, Stages *stages, const char *name, const CompileOptions *options)
+void engine_interpreter(Engine *engine, Stages *stages, const char *name,
+                        const CompileOptions *options)
 {
     Arena *arena = stages->arena;
     const Graph *graph = stages->final;

@@ -1,5 +1,6 @@
-/* Engines: what stands behind a Function. Compiled code calls two symbols of a JIT unit; the interpreter walks the final
- * graph. Both describe their arguments in the same way, so the runtime cannot tell them apart. */
+/* Engines: what stands behind a Function. Compiled code calls two symbols of a JIT unit; the
+ * interpreter walks the final graph. Both describe their arguments in the same way, so the runtime
+ * cannot tell them apart. */
 #ifndef NNC_DRIVER_ENGINE_H
 #define NNC_DRIVER_ENGINE_H
 #include "compiler/driver/compile.h"
@@ -13,15 +14,17 @@ typedef struct {
     const DimCheck **checks; /* those whose sizes a call of this function knows */
     FailureSite *check_sites;
     int check_count;
-    const Node **sites;      /* per failure site */
+    const Node **sites; /* per failure site */
     const CompileOptions *options;
     int64_t (*plan)(const int64_t *dims, int64_t *table);
     void (*step)(const nnc_call *call);
-    int *root_args;          /* interpreter: per root of the graph, the argument it writes */
+    int *root_args; /* interpreter: per root of the graph, the argument it writes */
 } Engine;
 
-void engine_interpreter(Engine *engine, Stages *stages, const char *name, const CompileOptions *options);
+void engine_interpreter(Engine *engine, Stages *stages, const char *name,
+                        const CompileOptions *options);
 /* False: an error is in diag. */
-bool engine_compiled(Engine *engine, Stages *stages, JitUnit *unit, const CompileOptions *options, Diag *diag);
+bool engine_compiled(Engine *engine, Stages *stages, JitUnit *unit, const CompileOptions *options,
+                     Diag *diag);
 
 #endif

@@ -1,4 +1,5 @@
-/* Graphs that run once or a few times while data is read are interpreted: compiling them would take longer. */
+/* Graphs that run once or a few times while data is read are interpreted: compiling them would take
+ * longer. */
 #include "compiler/driver/evaluation.h"
 
 bool evaluation_no_memory(const nnc_program *program, Span span)
@@ -7,7 +8,8 @@ bool evaluation_no_memory(const nnc_program *program, Span span)
     return false;
 }
 
-bool evaluation_open(Evaluation *e, nnc_program *program, const char *name, const Graph *graph, Span span)
+bool evaluation_open(Evaluation *e, nnc_program *program, const char *name, const Graph *graph,
+                     Span span)
 {
     CompileUnit unit = {.name = name, .graph = graph, .interpret = true};
     *e = (Evaluation){.program = program, .arena = arena_new(), .span = span};
@@ -33,11 +35,15 @@ bool evaluation_call(Evaluation *e, const int64_t *dims, void *const *buffers, u
 {
     CallFailure failure;
     switch (session_call(e->session, e->function, dims, buffers, seed, 0, &failure)) {
-    case CALL_OK: return true;
-    case CALL_NO_MEMORY: return evaluation_no_memory(e->program, e->span);
+    case CALL_OK:
+        return true;
+    case CALL_NO_MEMORY:
+        return evaluation_no_memory(e->program, e->span);
     case CALL_SIZES:
-    case CALL_FAILED: break;
+    case CALL_FAILED:
+        break;
     }
-    diag_error(e->program->context->diag, failure.site->code, failure.site->span, NULL, "%s", failure.site->message);
+    diag_error(e->program->context->diag, failure.site->code, failure.site->span, NULL, "%s",
+               failure.site->message);
     return false;
 }

@@ -1,4 +1,5 @@
-/* One graph in the interpreter, for data: arrays that a program computes, statistics of its training rows. */
+/* One graph in the interpreter, for data: arrays that a program computes, statistics of its
+ * training rows. */
 #ifndef NNC_DRIVER_EVALUATION_H
 #define NNC_DRIVER_EVALUATION_H
 #include "compiler/driver/handles.h"
@@ -14,9 +15,11 @@ typedef struct {
 } Evaluation;
 
 /* False: errors are in the context. evaluation_close in any case. */
-bool evaluation_open(Evaluation *evaluation, nnc_program *program, const char *name, const Graph *graph, Span span);
+bool evaluation_open(Evaluation *evaluation, nnc_program *program, const char *name,
+                     const Graph *graph, Span span);
 void evaluation_close(Evaluation *evaluation);
-bool evaluation_call(Evaluation *evaluation, const int64_t *dims, void *const *buffers, uint64_t seed);
+bool evaluation_call(Evaluation *evaluation, const int64_t *dims, void *const *buffers,
+                     uint64_t seed);
 /* Says that memory was refused. False. */
 bool evaluation_no_memory(const nnc_program *program, Span span);
 

@@ -1,8 +1,12 @@
-/* Host functions: a C function with a declared signature, called through libffi behind the one form that generated code
- * knows (nnc_extern of abi.h).
+/* Host functions: a C function with a declared signature, called through libffi behind the one form
+ * that generated code knows (nnc_extern of abi.h).
  *
- *   "f32(f32, f32)"                        scalar form: called once per element of equally shaped arguments
- *   "void(const f32 *, f32 *, i64, i64)"   buffer form: addresses of arguments and result, then every size, axis by axis */
+ *   "f32(f32, f32)"                        scalar form: called once per element of arguments of
+ *                                          one shape
+ *   "void(const f32 *, f32 *, i64, i64)"   buffer form: addresses of arguments and result, then
+ *                                          every size, axis by axis
+ *
+ * Before a program is compiled, its calls are held against the signatures that the host gave. */
 #include "compiler/driver/handles.h"
 
 #include <ctype.h>
@@ -27,12 +31,18 @@ static ffi_type *ffi_of(DType dtype)
 {
     switch (dtype) {
     case DT_BOOL:
-    case DT_U8: return &ffi_type_uint8;
-    case DT_I32: return &ffi_type_sint32;
-    case DT_I64: return &ffi_type_sint64;
-    case DT_F32: return &ffi_type_float;
-    case DT_F64: return &ffi_type_double;
-    case DT_COUNT: break;
+    case DT_U8:
+        return &ffi_type_uint8;
+    case DT_I32:
+        return &ffi_type_sint32;
+    case DT_I64:
+        return &ffi_type_sint64;
+    case DT_F32:
+        return &ffi_type_float;
+    case DT_F64:
+        return &ffi_type_double;
+    case DT_COUNT:
+        break;
     }
     return NULL;
 }
@@ -178,20 +188,24 @@ static void host_call(void *user, const void *const *in, void *const *out, const
         call_per_element(host, in, out[0], result_elements(host, dims));
 }
 
-nnc_status nnc_context_extern(nnc_context *context, const char *name, void (*function)(void), const char *signature)
+nnc_status nnc_context_extern(nnc_context *context, const char *name, void (*function)(void),
+                              const char *signature)
 {
     context_begin(context);
     if (!name || !function || !signature)
-        return context_fail(context, NNC_ARGUMENT, ERR_E0902, "a host function needs a name, an address and a signature");
+        return context_fail(context, NNC_ARGUMENT, ERR_E0902,
+                            "a host function needs a name, an address and a signature");
     Host *host = ARENA_NEW(context->arena, Host);
     host->function = function;
     host->signature = arena_string(context->arena, signature);
     if (!read_signature(signature, host) ||
         ffi_prep_cif(&host->cif, FFI_DEFAULT_ABI, (unsigned)host->count,
                      host->buffers ? &ffi_type_void : ffi_of(host->result), host->ffi) != FFI_OK)
-        return context_fail(context, NNC_ARGUMENT, ERR_E0902, "the signature of %s is not understood: %s", name, signature);
+        return context_fail(context, NNC_ARGUMENT, ERR_E0902,
+                            "the signature of %s is not understood: %s", name, signature);
     vec_push(context->arena, &context->hosts,
-             (HostFunction){.name = arena_string(context->arena, name), .function = host_call, .user = host});
+             (HostFunction){
+                 .name = arena_string(context->arena, name), .function = host_call, .user = host});
     return NNC_OK;
 }
 
@@ -217,7 +231,8 @@ static bool scalar_fits(const Host *host, const Node *call)
 {
     bool fits = host->count == call->nsrc && host->result == call->type.dtype;
     for (int i = 0; fits && i < call->nsrc; i++)
-        fits = host->types[i] == call->src[i]->type.dtype && same_shape(&call->src[i]->type, &call->type);
+        fits = host->types[i] == call->src[i]->type.dtype &&
+               same_shape(&call->src[i]->type, &call->type);
     return fits;
 }
 
@@ -244,12 +259,14 @@ static void add_call_type(const Graph *graph, const Node *call, StrBuf *out)
     type_print(graph->dims, &call->type, out);
 }
 
-static bool check_call(const Graph *graph, const Node *call, const CompileOptions *options, Diag *diag)
+static bool check_call(const Graph *graph, const Node *call, const CompileOptions *options,
+                       Diag *diag)
 {
     const char *name = call->attr.call.name;
     const HostFunction *found = extern_find(options, name);
     if (!found) {
-        DiagItem *item = diag_error(diag, ERR_E0902, call->span, NULL, "the host gave no function named %s", name);
+        DiagItem *item = diag_error(diag, ERR_E0902, call->span, NULL,
+                                    "the host gave no function named %s", name);
         diag_help(item, "nnc_context_extern binds a C function before the program runs");
         return false;
     }
@@ -258,8 +275,8 @@ static bool check_call(const Graph *graph, const Node *call, const CompileOption
         return true;
     StrBuf type = {0};
     add_call_type(graph, call, &type);
-    DiagItem *item = diag_error(diag, ERR_E0902, call->span, NULL, "the host's %s has another signature than the program's",
-                                name);
+    DiagItem *item = diag_error(diag, ERR_E0902, call->span, NULL,
+                                "the host's %s has another signature than the program's", name);
     diag_note(item, (Span){0}, "the program calls it with %s", type.text);
     diag_note(item, (Span){0}, "the host gave \"%s\"", host->signature);
     strbuf_free(&type);

@@ -1,4 +1,5 @@
-/* Models and sessions: the weights of a block, and running its predict function on rows. */
+/* Models and sessions: the weights of a block, and running its predict function on rows. A model
+ * stands on the run of a trainer, whose weights it shares, or on a run of its own. */
 #include "compiler/driver/trainer_handle.h"
 #include "compiler/driver/weights.h"
 
@@ -33,7 +34,8 @@ nnc_status nnc_trainer_model(nnc_trainer *trainer, nnc_model **out)
     return NNC_OK;
 }
 
-nnc_status nnc_model_load(nnc_program *program, const char *block, const char *weights, nnc_model **out)
+nnc_status nnc_model_load(nnc_program *program, const char *block, const char *weights,
+                          nnc_model **out)
 {
     context_begin(program->context);
     nnc_model *model = calloc(1, sizeof *model);
@@ -42,7 +44,8 @@ nnc_status nnc_model_load(nnc_program *program, const char *block, const char *w
     model->references = 1;
     nnc_status status = run_open(&model->own, program, block, 0, false);
     if (status == NNC_OK && weights)
-        status = weights_load(program->context, model->own.trainer, &model->own.spec, weights, WEIGHTS_ALL);
+        status = weights_load(program->context, model->own.trainer, &model->own.spec, weights,
+                              WEIGHTS_ALL);
     if (status == NNC_OK)
         *out = model;
     else
@@ -101,7 +104,8 @@ static nnc_status no_tensor(Run *run, const char *name)
         if (is_weight(&run->spec.tensors[i]))
             names[count++] = run->spec.tensors[i].name;
     const char *nearest = name ? diag_nearest(name, names, (uint32_t)count) : NULL;
-    return context_fail(run->program->context, NNC_ARGUMENT, ERR_E0703, "the model has no tensor %s%s%s", name ? name : "",
+    return context_fail(run->program->context, NNC_ARGUMENT, ERR_E0703,
+                        "the model has no tensor %s%s%s", name ? name : "",
                         nearest ? "; did you mean " : "", nearest ? nearest : "");
 }
 
@@ -210,13 +214,14 @@ static nnc_status wrong_input(Run *run, const FunctionArg *arg, const nnc_tensor
     for (int axis = 0; tensor && axis < tensor->rank; axis++)
         strbuf_printf(&given, "%s%lld", axis ? ", " : "[", (long long)tensor->sizes[axis]);
     strbuf_add(&given, !tensor ? "" : tensor->rank ? "]" : "[]");
-    context_fail(run->program->context, NNC_ARGUMENT, ERR_E0901, "input %s must be %s, and is %s", arg->name, arg->shape,
-                 given.text);
+    context_fail(run->program->context, NNC_ARGUMENT, ERR_E0901, "input %s must be %s, and is %s",
+                 arg->name, arg->shape, given.text);
     strbuf_free(&given);
     return NNC_ARGUMENT;
 }
 
-static nnc_status check_input(nnc_session *session, size_t i, const nnc_tensor *tensor, int64_t rows)
+static nnc_status check_input(nnc_session *session, size_t i, const nnc_tensor *tensor,
+                              int64_t rows)
 {
     Run *run = model_run(session->model);
     int index = 0;
@@ -245,7 +250,8 @@ enum { MAX_SESSION_ARGS = 64 };
 nnc_status nnc_session_run(nnc_session *session, nnc_tensor *const *inputs, nnc_tensor **outputs)
 {
     Run *run = model_run(session->model);
-    size_t input_count = count_args(session, ARG_INPUT), output_count = count_args(session, ARG_OUTPUT), made = 0;
+    size_t input_count = count_args(session, ARG_INPUT),
+           output_count = count_args(session, ARG_OUTPUT), made = 0;
     const void *in[MAX_SESSION_ARGS];
     void *out[MAX_SESSION_ARGS];
     nnc_tensor *results[MAX_SESSION_ARGS];

@@ -1,5 +1,5 @@
-/* nnc_program_compile: the model's forward function ahead of time. With weights they are read into the tensors of a run first
- * and embedded in the object by name. */
+/* nnc_program_compile: the model's forward function ahead of time. With weights they are read into
+ * the tensors of a run first and embedded in the object by name. */
 #include "compiler/driver/run.h"
 #include "compiler/driver/weights.h"
 
@@ -14,7 +14,8 @@ static char *header_path(Arena *arena, const char *object)
 {
     const char *dot = strrchr(object, '.'), *slash = strrchr(object, '/');
     bool ending = dot && (!slash || dot > slash);
-    return arena_format(arena, "%.*s.h", (int)(ending ? (size_t)(dot - object) : strlen(object)), object);
+    return arena_format(arena, "%.*s.h", (int)(ending ? (size_t)(dot - object) : strlen(object)),
+                        object);
 }
 
 typedef struct {
@@ -41,7 +42,8 @@ static Embedded embed(Run *run, const KProgram *program, Arena *arena)
     return embedded;
 }
 
-static nnc_status write_object(Run *run, const KProgram *program, const char *object, const nnc_compile_options *options)
+static nnc_status write_object(Run *run, const KProgram *program, const char *object,
+                               const nnc_compile_options *options)
 {
     char *error = NULL;
     Arena *arena = run->arena;
@@ -56,18 +58,21 @@ static nnc_status write_object(Run *run, const KProgram *program, const char *ob
     }
     nnc_status status = NNC_OK;
     if (!aot_write(program, &aot, object, header, &error))
-        status = context_fail(run->program->context, NNC_DATA, ERR_E0806, "%s", error ? error : "the object cannot be written");
+        status = context_fail(run->program->context, NNC_DATA, ERR_E0806, "%s",
+                              error ? error : "the object cannot be written");
     free(error);
     return status;
 }
 
-/* The object's functions take any sizes: a relation that only a run could check would go unchecked. */
+/* The object's functions take any sizes: a relation that only a run could check would go unchecked.
+ */
 static bool sizes_are_proved(const Run *run)
 {
     const DimChecks *checks = &run->plan->checks;
     for (uint32_t i = 0; i < checks->count; i++) {
-        DiagItem *item = diag_error(run->program->context->diag, ERR_E0903, checks->data[i].span, NULL,
-                                    "an object cannot check this relation of sizes: %s", checks->data[i].text);
+        DiagItem *item =
+            diag_error(run->program->context->diag, ERR_E0903, checks->data[i].span, NULL,
+                       "an object cannot check this relation of sizes: %s", checks->data[i].text);
         diag_help(item, "declare the shapes so that it is known when the program is compiled");
     }
     return checks->count == 0;
@@ -82,14 +87,17 @@ nnc_status nnc_program_compile(nnc_program *program, const char *block, const ch
     context_begin(program->context);
     if (!options_copy(&options, sizeof options, given) || !object)
         return context_fail(program->context, NNC_ARGUMENT, ERR_E0901,
-                            object ? "compile options begin with their size" : "an object needs a path");
+                            object ? "compile options begin with their size"
+                                   : "an object needs a path");
     nnc_status status = run_open(&run, program, block, 0, false);
     if (status == NNC_OK && !sizes_are_proved(&run))
         status = NNC_PROGRAM;
     if (status == NNC_OK && options.weights)
-        status = weights_load(program->context, run.trainer, &run.spec, options.weights, WEIGHTS_ALL);
+        status =
+            weights_load(program->context, run.trainer, &run.spec, options.weights, WEIGHTS_ALL);
     if (status == NNC_OK) {
-        CompileOptions compile = program_compile_options(program, run.plan, program_batch(run.plan), run.arena);
+        CompileOptions compile =
+            program_compile_options(program, run.plan, program_batch(run.plan), run.arena);
         if (!stages_run(&stages, "forward", run.plan->forward, &compile, program->context->diag))
             status = NNC_PROGRAM;
     }

@@ -1,11 +1,12 @@
-/* From the calls of the forward function to boxes. A call of the library, or of a user's function that calls nothing, is a box;
- * a user's module dissolves into its parts. An edge leads from the box that made a value to the box that takes it. Arithmetic in
- * between belongs to the edge as long as it works on the value of one box; where the values of several meet, there is a join:
+/* From the calls of the forward function to boxes. A call of the library, or of a user's function
+ * that calls nothing, is a box; a user's module dissolves into its parts. An edge leads from the
+ * box that made a value to the box that takes it. Arithmetic in between belongs to the edge as long
+ * as it works on the value of one box; where the values of several meet, there is a join:
  *
  *   x + (x |> norm |> up)        input -> norm -> up -> (+)    and    input -> (+)
  *
- * A call that changes nothing here (dropout outside of training) stands in the chain all the same: from then on it counts as
- * the maker of its value. */
+ * A call that changes nothing here (dropout outside of training) stands in the chain all the same:
+ * from then on it counts as the maker of its value. */
 #include "compiler/driver/picture.h"
 
 #include <string.h>
@@ -40,12 +41,18 @@ static void add_edge(Picture *picture, int to, int from, const Type *type)
 static const char *join_text(const Node *node)
 {
     switch (node->op) {
-    case OP_ADD: return "+";
-    case OP_SUB: return "-";
-    case OP_MUL: return "*";
-    case OP_DIV: return "/";
-    case OP_DOT: return "@";
-    default: return op_info[node->op].text;
+    case OP_ADD:
+        return "+";
+    case OP_SUB:
+        return "-";
+    case OP_MUL:
+        return "*";
+    case OP_DIV:
+        return "/";
+    case OP_DOT:
+        return "@";
+    default:
+        return op_info[node->op].text;
     }
 }
 
@@ -75,7 +82,9 @@ static int producer(Maker *m, const Node *node)
         return m->found[node->id];
     int count = producers(m, node, edges), found = count > 0 ? edges[0].from : NOBODY;
     if (count > 1) {
-        found = add_box(m->picture, (PictureBox){.kind = BOX_JOIN, .title = join_text(node), .type = &node->type});
+        found =
+            add_box(m->picture,
+                    (PictureBox){.kind = BOX_JOIN, .title = join_text(node), .type = &node->type});
         for (int i = 0; i < count; i++)
             add_edge(m->picture, found, edges[i].from, edges[i].type);
         m->maker[node->id] = found;
@@ -114,7 +123,8 @@ static bool inside_std(const TrainPlan *plan, const SemaCall *call)
 static bool is_box(const TrainPlan *plan, uint32_t index)
 {
     const SemaCall *call = &plan->calls.data[index];
-    return call->outputs.count > 0 && !inside_std(plan, call) && (call->in_std || !has_own_calls(plan, index));
+    return call->outputs.count > 0 && !inside_std(plan, call) &&
+           (call->in_std || !has_own_calls(plan, index));
 }
 
 /* ---- Texts ---- */
@@ -122,7 +132,8 @@ static bool is_box(const TrainPlan *plan, uint32_t index)
 /* Long texts end in three dots. */
 static const char *short_text(Arena *arena, const char *text)
 {
-    return strlen(text) <= LONGEST_TEXT ? text : arena_format(arena, "%.*s...", LONGEST_TEXT - 3, text);
+    return strlen(text) <= LONGEST_TEXT ? text
+                                        : arena_format(arena, "%.*s...", LONGEST_TEXT - 3, text);
 }
 
 static const char *type_text(const Picture *picture, const char *name, const Type *type)
@@ -140,16 +151,19 @@ static PictureBox box_of_call(const Picture *picture, const SemaCall *call)
 {
     const SemaInstance *instance = call->instance;
     const char *detail = instance ? instance->detail : call->detail;
-    PictureBox box = {.kind = instance ? BOX_LAYER : BOX_FUNCTION, .type = &call->outputs.data[0]->type};
+    PictureBox box = {.kind = instance ? BOX_LAYER : BOX_FUNCTION,
+                      .type = &call->outputs.data[0]->type};
     if (!detail)
         detail = "";
     if (!instance) {
         box.title = short_text(picture->arena,
-                               *detail ? arena_format(picture->arena, "%s(%s)", call->name, detail) : call->name);
+                               *detail ? arena_format(picture->arena, "%s(%s)", call->name, detail)
+                                       : call->name);
         return box;
     }
     box.title = short_text(picture->arena, *instance->path ? instance->path : instance->module);
-    box.detail = short_text(picture->arena, arena_format(picture->arena, "%s(%s)", instance->module, detail));
+    box.detail = short_text(picture->arena,
+                            arena_format(picture->arena, "%s(%s)", instance->module, detail));
     box.trained = instance->tensors.count > 0;
     return box;
 }
@@ -165,8 +179,9 @@ static void add_inputs(Maker *m)
         const Node *node = forward->nodes.data[i];
         if (node->op != OP_INPUT || !live[i])
             continue;
-        m->maker[i] = add_box(picture, (PictureBox){.kind = BOX_INPUT,
-                                                    .title = type_text(picture, node->attr.leaf.name, &node->type)});
+        m->maker[i] = add_box(
+            picture, (PictureBox){.kind = BOX_INPUT,
+                                  .title = type_text(picture, node->attr.leaf.name, &node->type)});
     }
 }
 
@@ -178,8 +193,9 @@ static void add_outputs(Maker *m)
         const Root *root = &forward->roots.data[i];
         if (root->kind != ROOT_OUTPUT)
             continue;
-        int box = add_box(picture, (PictureBox){.kind = BOX_OUTPUT,
-                                                .title = type_text(picture, root->name, &root->node->type)});
+        int box = add_box(picture,
+                          (PictureBox){.kind = BOX_OUTPUT,
+                                       .title = type_text(picture, root->name, &root->node->type)});
         take_value(m, box, root->node);
     }
 }

@@ -1,10 +1,11 @@
-/* Where boxes go. In: boxes and edges; out: layers, lanes and coordinates (layered drawing after Sugiyama, Tagawa and Toda).
+/* Where boxes go. In: boxes and edges; out: layers, lanes and coordinates (layered drawing after
+ * Sugiyama, Tagawa and Toda).
  *
  *   1. layer: one more than the deepest box it takes from
- *   2. an edge over several layers gets a lane in each layer between; edges of one value share their lanes
+ *   2. an edge over several layers gets a lane in each layer between; edges of one value share them
  *   3. order in a layer: by the mean place of neighbours above, then below, a few times
- *   4. x: every box wants to stand under (over) its neighbours; the wishes of a layer are met as well as its order and the
- *      widths allow, by least squares (pooling of adjacent violators) */
+ *   4. x: every box wants to stand under (over) its neighbours; the wishes of a layer are met as
+ *      well as its order and the widths allow, by least squares (pooling of adjacent violators) */
 #include "compiler/driver/picture.h"
 
 #include <stdlib.h>
@@ -59,7 +60,8 @@ static void add_lanes(Picture *picture)
     uint32_t count = picture->boxes.count;
     for (uint32_t i = 0; i < count; i++)
         for (uint32_t k = 0; k < picture->boxes.data[i].from.count; k++) {
-            int lane = lane_at(picture, picture->boxes.data[i].from.data[k].from, picture->boxes.data[i].layer - 1);
+            int lane = lane_at(picture, picture->boxes.data[i].from.data[k].from,
+                               picture->boxes.data[i].layer - 1);
             picture->boxes.data[i].from.data[k].from = lane;
         }
 }
@@ -104,8 +106,9 @@ static double place_x(const PictureBox *box)
     return box->x;
 }
 
-/* The mean place of the neighbours in a layer. A box looks at lanes only when it has no other neighbour: so a chain stays
- * straight beside the lanes that join it. Without neighbours: where it is. */
+/* The mean place of the neighbours in a layer. A box looks at lanes only when it has no other
+ * neighbour: so a chain stays straight beside the lanes that join it. Without neighbours: where it
+ * is. */
 static double mean_place(const Placer *p, int index, int layer, Place *place)
 {
     const PictureBox *boxes = p->picture->boxes.data, *self = &boxes[index];
@@ -163,8 +166,9 @@ typedef struct {
     int count;
 } Block;
 
-/* Offsets are the places of members when all stand as far left as they can; what is left of a wish after its offset must not
- * fall from left to right. Adjacent blocks that would fall are made one, at their weighted mean. */
+/* Offsets are the places of members when all stand as far left as they can; what is left of a wish
+ * after its offset must not fall from left to right. Adjacent blocks that would fall are made one,
+ * at their weighted mean. */
 static void settle_layer(Placer *p, int layer, int neighbours)
 {
     int count = p->counts[layer], *members = p->members[layer], blocks = 0, at = 0;
@@ -175,8 +179,10 @@ static void settle_layer(Placer *p, int layer, int neighbours)
         PictureBox *box = &boxes[members[i]];
         double weight = box->kind == BOX_LANE ? 1e-4 : 1;
         offset += i ? (boxes[members[i - 1]].width + box->width) / 2 + GAP_X : 0;
-        pool[blocks++] = (Block){weight * (mean_place(p, members[i], neighbours, place_x) - offset), weight, 1};
-        while (blocks > 1 && pool[blocks - 2].sum / pool[blocks - 2].weight > pool[blocks - 1].sum / pool[blocks - 1].weight) {
+        pool[blocks++] =
+            (Block){weight * (mean_place(p, members[i], neighbours, place_x) - offset), weight, 1};
+        while (blocks > 1 && pool[blocks - 2].sum / pool[blocks - 2].weight >
+                                 pool[blocks - 1].sum / pool[blocks - 1].weight) {
             pool[blocks - 2].sum += pool[blocks - 1].sum;
             pool[blocks - 2].weight += pool[blocks - 1].weight;
             pool[blocks - 2].count += pool[blocks - 1].count;
@@ -186,7 +192,8 @@ static void settle_layer(Placer *p, int layer, int neighbours)
     offset = 0;
     for (int b = 0; b < blocks; b++)
         for (int i = 0; i < pool[b].count; i++, at++) {
-            offset += at ? (boxes[members[at - 1]].width + boxes[members[at]].width) / 2 + GAP_X : 0;
+            offset +=
+                at ? (boxes[members[at - 1]].width + boxes[members[at]].width) / 2 + GAP_X : 0;
             boxes[members[at]].x = pool[b].sum / pool[b].weight + offset;
         }
     free(pool);

@@ -10,7 +10,8 @@
 
 enum { MAX_SOURCE_BYTES = 16 << 20, LARGEST_HINT = 1 << 20, USUAL_BATCH = 32 };
 
-/* The whole file in the arena (at most one chunk beyond the limit, so that the parser can refuse it); NULL: errno says why. */
+/* The whole file in the arena (at most one chunk beyond the limit, so that the parser can refuse
+ * it); NULL: errno says why. */
 static char *read_whole(Arena *arena, const char *path, size_t *length)
 {
     FILE *file = fopen(path, "rb");
@@ -63,22 +64,26 @@ static const char *const *copy_strings(Arena *arena, const char *const *strings,
     return copy;
 }
 
-static nnc_status program_new(nnc_context *context, const char *path, const nnc_program_options *options, nnc_program **out)
+static nnc_status program_new(nnc_context *context, const char *path,
+                              const nnc_program_options *options, nnc_program **out)
 {
     nnc_program *program = calloc(1, sizeof *program);
     if (!program)
         return NNC_MEMORY;
     if (!options_copy(&program->options, sizeof program->options, options)) {
         free(program);
-        return context_fail(context, NNC_ARGUMENT, ERR_E0901, "program options begin with their size");
+        return context_fail(context, NNC_ARGUMENT, ERR_E0901,
+                            "program options begin with their size");
     }
     program->references = 1;
     program->context = context;
     program->arena = arena_new();
     program->folder = folder_of(program->arena, path);
     program->name = arena_string(program->arena, path);
-    program->options.defines = copy_strings(program->arena, program->options.defines, program->options.define_count);
-    program->options.settings = copy_strings(program->arena, program->options.settings, program->options.setting_count);
+    program->options.defines =
+        copy_strings(program->arena, program->options.defines, program->options.define_count);
+    program->options.settings =
+        copy_strings(program->arena, program->options.settings, program->options.setting_count);
     if (program->options.cpu)
         program->options.cpu = arena_string(program->arena, program->options.cpu);
     context_hold(context);
@@ -102,7 +107,8 @@ static nnc_status check(nnc_program *program, const char *text, size_t length)
         .read_file = read_import,
         .user = program,
     };
-    program->sema = sema_check(program->arena, context->sources, program->file, &options, context->diag);
+    program->sema =
+        sema_check(program->arena, context->sources, program->file, &options, context->diag);
     return diag_error_count(context->diag) > 0 ? NNC_PROGRAM : NNC_OK;
 }
 
@@ -115,7 +121,8 @@ static nnc_status finish(nnc_program *program, nnc_status status, nnc_program **
     return status;
 }
 
-nnc_status nnc_program_load(nnc_context *context, const char *path, const nnc_program_options *options, nnc_program **out)
+nnc_status nnc_program_load(nnc_context *context, const char *path,
+                            const nnc_program_options *options, nnc_program **out)
 {
     context_begin(context);
     if (!path)
@@ -127,12 +134,13 @@ nnc_status nnc_program_load(nnc_context *context, const char *path, const nnc_pr
     size_t length;
     char *text = read_whole(program->arena, path, &length);
     status = text ? check(program, text, length)
-                  : context_fail(context, NNC_DATA, ERR_E0905, "cannot read %s: %s", path, strerror(errno));
+                  : context_fail(context, NNC_DATA, ERR_E0905, "cannot read %s: %s", path,
+                                 strerror(errno));
     return finish(program, status, out);
 }
 
-nnc_status nnc_program_parse(nnc_context *context, const char *name, const char *text, const nnc_program_options *options,
-                             nnc_program **out)
+nnc_status nnc_program_parse(nnc_context *context, const char *name, const char *text,
+                             const nnc_program_options *options, nnc_program **out)
 {
     context_begin(context);
     if (!name || !text)
@@ -182,12 +190,13 @@ TrainPlan *program_plan(nnc_program *program, const char *block)
             names[i] = plan->name;
     }
     if (count == 0) {
-        context_fail(program->context, NNC_PROGRAM, ERR_E0900, "%s has no train block", program->name);
+        context_fail(program->context, NNC_PROGRAM, ERR_E0900, "%s has no train block",
+                     program->name);
         return NULL;
     }
     const char *nearest = diag_nearest(block, names, count < 64 ? count : 64);
-    context_fail(program->context, NNC_PROGRAM, ERR_E0900, "%s has no train block named %s%s%s", program->name, block,
-                 nearest ? "; did you mean " : "", nearest ? nearest : "");
+    context_fail(program->context, NNC_PROGRAM, ERR_E0900, "%s has no train block named %s%s%s",
+                 program->name, block, nearest ? "; did you mean " : "", nearest ? nearest : "");
     return NULL;
 }
 
@@ -196,7 +205,8 @@ int64_t program_batch(const TrainPlan *plan)
     return plan->settings.batch > 0 ? plan->settings.batch : USUAL_BATCH;
 }
 
-CompileOptions program_compile_options(nnc_program *program, const TrainPlan *plan, int64_t rows, Arena *arena)
+CompileOptions program_compile_options(nnc_program *program, const TrainPlan *plan, int64_t rows,
+                                       Arena *arena)
 {
     uint32_t count = dim_symbol_count(program->sema->dims);
     int64_t *hints = ARENA_ARRAY(arena, int64_t, count + 1);

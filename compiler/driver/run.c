@@ -1,4 +1,6 @@
-/* Runs: a plan, compiled, with data and tensors, in the terms of the training loop. */
+/* Runs: a plan, compiled, with data and tensors, in the terms of the training loop. In: a TrainPlan
+ * of sema; out: a TrainSpec, the functions train_step, eval_step, predict and one for the result of
+ * each metric, and a Trainer over them. */
 #include "compiler/driver/run.h"
 
 #include <stdlib.h>
@@ -35,10 +37,12 @@ static nnc_status fill_stats(Run *run)
     for (uint32_t i = 0; dataset && i < dataset->stats.count; i++) {
         void *mean, *deviation;
         const StatPlan *stat = &dataset->stats.data[i];
-        nnc_status status = dataset_stat(run->program, &run->dataset, stat, run->arena, &mean, &deviation);
+        nnc_status status =
+            dataset_stat(run->program, &run->dataset, stat, run->arena, &mean, &deviation);
         if (status != NNC_OK)
             return status;
-        RunTensor *mean_tensor = tensor_named(run, stat->mean), *deviation_tensor = tensor_named(run, stat->deviation);
+        RunTensor *mean_tensor = tensor_named(run, stat->mean),
+                  *deviation_tensor = tensor_named(run, stat->deviation);
         if (mean_tensor)
             mean_tensor->value = mean;
         if (deviation_tensor)
@@ -65,7 +69,8 @@ static nnc_status compile_run(Run *run, bool train)
     nnc_context *context = run->program->context;
     int count = train ? UNIT_METRICS + (int)plan->metrics.count : UNIT_PREDICT + 1;
     CompileUnit *units = ARENA_ARRAY(run->arena, CompileUnit, count);
-    CompileOptions options = program_compile_options(run->program, plan, run->spec.batch, run->arena);
+    CompileOptions options =
+        program_compile_options(run->program, plan, run->spec.batch, run->arena);
     units[UNIT_PREDICT] = (CompileUnit){.name = "predict", .graph = plan->predict};
     if (train) {
         units[UNIT_TRAIN] = (CompileUnit){.name = "train_step", .graph = plan->train_step};
@@ -87,14 +92,16 @@ static void describe_metrics(Run *run)
     uint32_t count = run->plan->metrics.count;
     MetricSpec *metrics = ARENA_ARRAY(run->arena, MetricSpec, count + 1);
     for (uint32_t i = 0; i < count; i++)
-        metrics[i] = (MetricSpec){.name = run->plan->metrics.data[i].name,
-                                  .higher_is_better = run->plan->metrics.data[i].higher_is_better,
-                                  .result = compiled_function(run->compiled, UNIT_METRICS + (int)i)};
+        metrics[i] =
+            (MetricSpec){.name = run->plan->metrics.data[i].name,
+                         .higher_is_better = run->plan->metrics.data[i].higher_is_better,
+                         .result = compiled_function(run->compiled, UNIT_METRICS + (int)i)};
     run->spec.metrics = metrics;
     run->spec.metric_count = (int)count;
 }
 
-/* "valid/accuracy", "train/loss" or just "loss": the part and the index of the metric; false: no such metric. */
+/* "valid/accuracy", "train/loss" or just "loss": the part and the index of the metric; false: no
+ * such metric. */
 static bool find_monitor(Run *run, const char *monitor)
 {
     static const char *const parts[PART_COUNT] = {"train", "valid", "test"};
@@ -121,7 +128,8 @@ static int64_t predicted_arena(const Run *run)
     return schedule ? plan_bytes(schedule, schedule->hints) : 0;
 }
 
-/* No batch is larger than the largest part, whatever was written: memory and plans are for what can come. */
+/* No batch is larger than the largest part, whatever was written: memory and plans are for what can
+ * come. */
 static int64_t largest_batch(const Run *run)
 {
     int64_t most = 1, written = program_batch(run->plan);
@@ -159,13 +167,15 @@ static nnc_status check_training(Run *run)
     Diag *diag = run->program->context->diag;
     int64_t rows = run->spec.parts[NNC_PART_TRAIN].count;
     if (!find_monitor(run, monitor)) {
-        diag_error(diag, ERR_E0406, settings->monitor_span, NULL, "there is no %s to monitor", monitor);
+        diag_error(diag, ERR_E0406, settings->monitor_span, NULL, "there is no %s to monitor",
+                   monitor);
         return NNC_PROGRAM;
     }
     if (settings->drop_last && rows < program_batch(run->plan)) {
-        diag_error(diag, ERR_E0612, settings->batch_span, NULL,
-                   "no batch is full: drop_last leaves nothing of %lld training rows in batches of %lld", (long long)rows,
-                   (long long)program_batch(run->plan));
+        diag_error(
+            diag, ERR_E0612, settings->batch_span, NULL,
+            "no batch is full: drop_last leaves nothing of %lld training rows in batches of %lld",
+            (long long)rows, (long long)program_batch(run->plan));
         return NNC_DATA;
     }
     return NNC_OK;
@@ -176,8 +186,8 @@ static nnc_status load_data(Run *run)
     const DatasetPlan *plan = run->plan->dataset;
     nnc_status status = dataset_load(run->program, plan, run->spec.seed, &run->dataset);
     if (status == NNC_OK && run->dataset.parts[NNC_PART_TRAIN].count == 0) {
-        diag_error(run->program->context->diag, ERR_E0612, plan->span, NULL, "the training part of %s has no rows",
-                   plan->name);
+        diag_error(run->program->context->diag, ERR_E0612, plan->span, NULL,
+                   "the training part of %s has no rows", plan->name);
         status = NNC_DATA;
     }
     return status == NNC_OK ? fill_stats(run) : status;
@@ -210,7 +220,8 @@ static nnc_status open_tensors(Run *run)
             product *= (double)run->spec.tensors[i].sizes[axis];
         bytes += product;
     }
-    return context_fail(context, NNC_MEMORY, ERR_E0804, "memory was refused: the tensors of %s take %.0f bytes", run->plan->name,
+    return context_fail(context, NNC_MEMORY, ERR_E0804,
+                        "memory was refused: the tensors of %s take %.0f bytes", run->plan->name,
                         bytes);
 }
 
@@ -221,7 +232,8 @@ nnc_status run_open(Run *run, nnc_program *program, const char *block, uint64_t 
     run->plan = program_plan(program, block);
     if (!run->plan)
         return NNC_PROGRAM;
-    run->spec.seed = seed == 0 && run->plan->settings.seed > 0 ? (uint64_t)run->plan->settings.seed : seed;
+    run->spec.seed =
+        seed == 0 && run->plan->settings.seed > 0 ? (uint64_t)run->plan->settings.seed : seed;
     run->spec.batch = program_batch(run->plan);
     list_tensors(run);
     nnc_status status = train ? open_training(run) : compile_run(run, false);

@@ -6,7 +6,7 @@
 typedef struct {
     nnc_program *program;
     TrainPlan *plan;
-    Arena *arena;        /* the spec */
+    Arena *arena; /* the spec */
     Compiled *compiled;
     Session *session;
     Dataset dataset;
@@ -15,7 +15,8 @@ typedef struct {
     Trainer *trainer;
 } Run;
 
-/* With `train` false only `predict` is compiled and no data is read. Errors are in the context; run_close in any case. */
+/* With `train` false only `predict` is compiled and no data is read. Errors are in the context;
+ * run_close in any case. */
 nnc_status run_open(Run *run, nnc_program *program, const char *block, uint64_t seed, bool train);
 void run_close(Run *run);
 

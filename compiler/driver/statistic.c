@@ -1,5 +1,6 @@
-/* Statistics of the training rows: let m, s = moments(x). The expression of a row is evaluated in chunks of rows, twice: once for
- * the sums, once for the squares of the distances from the mean; in f64, rows in ascending order. */
+/* Statistics of the training rows: let m, s = moments(x). The expression of a row is evaluated in
+ * chunks of rows, twice: once for the sums, once for the squares of the distances from the mean; in
+ * f64, rows in ascending order. */
 #include "compiler/driver/dataset.h"
 #include "compiler/driver/evaluation.h"
 
@@ -17,12 +18,14 @@ typedef struct {
 } Statistic;
 
 /* The rows of one column in `arena`, one after the other. */
-static char *take_rows(Arena *arena, const DataPart *part, const DataColumn *column, int64_t first, int64_t count)
+static char *take_rows(Arena *arena, const DataPart *part, const DataColumn *column, int64_t first,
+                       int64_t count)
 {
     char *rows = arena_alloc(arena, (size_t)(count * column->row_bytes) + 1);
     for (int64_t i = 0; i < count; i++) {
         int64_t row = part->rows ? part->rows[first + i] : first + i;
-        memcpy(rows + i * column->row_bytes, column->data + row * column->row_bytes, (size_t)column->row_bytes);
+        memcpy(rows + i * column->row_bytes, column->data + row * column->row_bytes,
+               (size_t)column->row_bytes);
     }
     return rows;
 }
@@ -45,7 +48,8 @@ static bool evaluate_chunk(Statistic *s, int64_t first, int64_t count)
     return good;
 }
 
-/* The mean over all rows of each element, or (mean not NULL) of its squared distance from the mean. */
+/* The mean over all rows of each element, or (mean not NULL) of its squared distance from the mean.
+ */
 static bool average(Statistic *s, const double *mean, double *out)
 {
     int64_t left = s->part->count;
@@ -84,11 +88,13 @@ static int64_t constant_elements(const Type *type)
     return count;
 }
 
-nnc_status dataset_stat(nnc_program *program, const Dataset *dataset, const StatPlan *stat, Arena *arena, void **mean,
-                        void **deviation)
+nnc_status dataset_stat(nnc_program *program, const Dataset *dataset, const StatPlan *stat,
+                        Arena *arena, void **mean, void **deviation)
 {
-    Statistic s = {.part = &dataset->parts[NNC_PART_TRAIN], .elements = constant_elements(&stat->type)};
-    double *means = ARENA_ARRAY(arena, double, s.elements + 1), *squares = ARENA_ARRAY(arena, double, s.elements + 1);
+    Statistic s = {.part = &dataset->parts[NNC_PART_TRAIN],
+                   .elements = constant_elements(&stat->type)};
+    double *means = ARENA_ARRAY(arena, double, s.elements + 1),
+           *squares = ARENA_ARRAY(arena, double, s.elements + 1);
     bool good = evaluation_open(&s.evaluation, program, "stat", stat->graph, stat->span);
     s.values = malloc(sizeof *s.values * (size_t)(CHUNK_ROWS * s.elements + 1));
     if (good && !s.values)

@@ -70,7 +70,8 @@ static const char *type_cell(const Table *table, const Type *type)
     return text;
 }
 
-static void add_row(Table *table, const char *name, const char *module, const char *output, const char *parameters)
+static void add_row(Table *table, const char *name, const char *module, const char *output,
+                    const char *parameters)
 {
     vec_push(table->arena, &table->rows, (Row){{name, module, output, parameters}});
 }
@@ -103,8 +104,10 @@ static void add_instance(Table *table, const SemaInstance *instance)
     bool leaf = instance->in_std || instance->children.count == 0;
     if (leaf || instance->tensors.count > 0)
         add_row(table, instance->path[0] ? instance->path : table->plan->model_name,
-                arena_format(table->arena, "%s(%s)", instance->module, instance->detail ? instance->detail : ""),
-                call && call->outputs.count > 0 ? type_cell(table, &call->outputs.data[0]->type) : "",
+                arena_format(table->arena, "%s(%s)", instance->module,
+                             instance->detail ? instance->detail : ""),
+                call && call->outputs.count > 0 ? type_cell(table, &call->outputs.data[0]->type)
+                                                : "",
                 grouped(table->arena, instance_parameters(table->plan, instance)));
     for (uint32_t i = 0; i < instance->children.count; i++)
         add_instance(table, instance->children.data[i]);
@@ -178,9 +181,11 @@ static void print_totals(Table *table, const Totals *totals, StrBuf *out)
 {
     print_bytes(table->arena, totals->bytes, out);
     if (totals->frozen)
-        strbuf_printf(out, "; %s of the parameters are frozen", grouped(table->arena, totals->frozen));
+        strbuf_printf(out, "; %s of the parameters are frozen",
+                      grouped(table->arena, totals->frozen));
     if (totals->states)
-        strbuf_printf(out, "; %s numbers of state beside the parameters", grouped(table->arena, totals->states));
+        strbuf_printf(out, "; %s numbers of state beside the parameters",
+                      grouped(table->arena, totals->states));
     strbuf_add_char(out, '\n');
 }
 

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert((int)NNC_F64 == (int)DT_F64 && (int)NNC_U8 == (int)DT_U8, "public element types follow DType");
+_Static_assert((int)NNC_F64 == (int)DT_F64 && (int)NNC_U8 == (int)DT_U8,
+               "public element types follow DType");
 
 static bool checked_bytes(DType dtype, int rank, const int64_t *sizes, size_t *bytes)
 {
@@ -16,7 +17,8 @@ static bool checked_bytes(DType dtype, int rank, const int64_t *sizes, size_t *b
     return count < INT64_MAX / 2;
 }
 
-static nnc_status tensor_make(nnc_dtype dtype, int rank, const int64_t *sizes, void *data, bool owned, nnc_tensor **out)
+static nnc_status tensor_make(nnc_dtype dtype, int rank, const int64_t *sizes, void *data,
+                              bool owned, nnc_tensor **out)
 {
     size_t bytes;
     if (rank < 0 || rank > 8 || (rank > 0 && !sizes) || (int)dtype < 0 || (int)dtype >= DT_COUNT ||
@@ -25,7 +27,8 @@ static nnc_status tensor_make(nnc_dtype dtype, int rank, const int64_t *sizes, v
     nnc_tensor *tensor = calloc(1, sizeof *tensor);
     if (!tensor)
         return NNC_MEMORY;
-    *tensor = (nnc_tensor){.references = 1, .dtype = (DType)dtype, .rank = rank, .data = data, .owned = owned};
+    *tensor = (nnc_tensor){
+        .references = 1, .dtype = (DType)dtype, .rank = rank, .data = data, .owned = owned};
     for (int axis = 0; axis < rank; axis++)
         tensor->sizes[axis] = sizes[axis];
     if (owned && posix_memalign(&tensor->data, 64, bytes + 64) != 0) {
@@ -43,7 +46,8 @@ nnc_status nnc_tensor_new(nnc_dtype dtype, int rank, const int64_t *sizes, nnc_t
     return tensor_make(dtype, rank, sizes, NULL, true, tensor);
 }
 
-nnc_status nnc_tensor_wrap(nnc_dtype dtype, int rank, const int64_t *sizes, void *data, nnc_tensor **tensor)
+nnc_status nnc_tensor_wrap(nnc_dtype dtype, int rank, const int64_t *sizes, void *data,
+                           nnc_tensor **tensor)
 {
     return data ? tensor_make(dtype, rank, sizes, data, false, tensor) : NNC_ARGUMENT;
 }

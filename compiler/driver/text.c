@@ -1,4 +1,7 @@
-/* nnc_program_text: one table of what can be asked for. */
+/* nnc_program_text: one table of what can be asked for.
+ *
+ *   "kernel.predict"   the stages up to the kernel program, for the function predict
+ *   "after:grad"       the graph of the training step after one pass */
 #include "compiler/driver/text.h"
 
 #include "compiler/ast/print.h"
@@ -94,7 +97,8 @@ static nnc_status with_stages(Request *r, StagePrinter *print)
 {
     Stages stages;
     Arena *arena = arena_new();
-    CompileOptions options = program_compile_options(r->program, r->plan, program_batch(r->plan), arena);
+    CompileOptions options =
+        program_compile_options(r->program, r->plan, program_batch(r->plan), arena);
     bool good = stages_run(&stages, r->function, r->graph, &options, r->program->context->diag);
     if (good)
         print(r, &stages);
@@ -135,7 +139,9 @@ static nnc_status text_plan(Request *r)
 
 static nnc_status text_memory(Request *r)
 {
-    return r->program->options.interpret ? NNC_OK : with_stages(r, print_memory); /* the interpreter has no plan */
+    return r->program->options.interpret
+               ? NNC_OK
+               : with_stages(r, print_memory); /* the interpreter has no plan */
 }
 
 static nnc_status text_kernel(Request *r)
@@ -149,7 +155,8 @@ static nnc_status generated(Request *r, bool assembly)
     Arena *arena = arena_new();
     char *error = NULL;
     ObjectCode object;
-    CompileOptions options = program_compile_options(r->program, r->plan, program_batch(r->plan), arena);
+    CompileOptions options =
+        program_compile_options(r->program, r->plan, program_batch(r->plan), arena);
     CodegenOptions codegen = {.cpu = options.cpu, .features = options.cpu ? "" : NULL};
     codegen.llvm = assembly ? NULL : r->out;
     codegen.assembly = assembly ? r->out : NULL;
@@ -157,7 +164,8 @@ static nnc_status generated(Request *r, bool assembly)
     if (!stages_run(&stages, r->function, r->graph, &options, r->program->context->diag))
         status = failed(r);
     else if (!codegen_object(&stages.program, 1, &codegen, &object, &error))
-        status = context_fail(r->program->context, NNC_UNSUPPORTED, ERR_E0903, "%s", error ? error : "no code");
+        status = context_fail(r->program->context, NNC_UNSUPPORTED, ERR_E0903, "%s",
+                              error ? error : "no code");
     else
         codegen_object_free(&object);
     free(error);
@@ -183,11 +191,13 @@ typedef struct {
 } TextInfo;
 
 static const TextInfo texts[] = {
-    {"ast", text_ast, false},       {"dims", text_dims, false},        {"summary", text_summary, true},
-    {"dot", text_dot, true},        {"svg", text_svg, true},           {"memory", text_memory, true},
-    {"graph", text_graph, true},    {"after", text_passes, true},      {"final", text_passes, true},
-    {"schedule", text_schedule, true}, {"plan", text_plan, true},      {"kernel", text_kernel, true},
-    {"llvm", text_llvm, true},      {"asm", text_asm, true},
+    {"ast", text_ast, false},        {"dims", text_dims, false},
+    {"summary", text_summary, true}, {"dot", text_dot, true},
+    {"svg", text_svg, true},         {"memory", text_memory, true},
+    {"graph", text_graph, true},     {"after", text_passes, true},
+    {"final", text_passes, true},    {"schedule", text_schedule, true},
+    {"plan", text_plan, true},       {"kernel", text_kernel, true},
+    {"llvm", text_llvm, true},       {"asm", text_asm, true},
 };
 
 enum { TEXT_COUNT = sizeof texts / sizeof *texts };
@@ -201,8 +211,8 @@ static const TextInfo *find_text(Request *r, const char *what)
         names[i] = texts[i].what;
     }
     const char *nearest = diag_nearest(what, names, TEXT_COUNT);
-    context_fail(r->program->context, NNC_ARGUMENT, ERR_E0901, "nothing to print is called %s%s%s", what,
-                 nearest ? "; did you mean " : "", nearest ? nearest : "");
+    context_fail(r->program->context, NNC_ARGUMENT, ERR_E0901, "nothing to print is called %s%s%s",
+                 what, nearest ? "; did you mean " : "", nearest ? nearest : "");
     return NULL;
 }
 
@@ -241,7 +251,8 @@ static nnc_status print_text(Request *r, char *what, const char *block)
         return NNC_PROGRAM;
     if (info->needs_plan && !choose_function(r, dot ? dot + 1 : "train"))
         return context_fail(r->program->context, NNC_ARGUMENT, ERR_E0901,
-                            "no function %s: train, eval, predict and forward exist", dot ? dot + 1 : "train");
+                            "no function %s: train, eval, predict and forward exist",
+                            dot ? dot + 1 : "train");
     return info->print(r);
 }
 

@@ -1,5 +1,6 @@
-/* nnc_trainer: a run with its files. The run directory holds run.json (what was run), log.jsonl (its events), the weights at the
- * end and, when the block asks for checkpoints, the newest of them: step-500.safetensors. */
+/* nnc_trainer: a run with its files. The run directory holds run.json (what was run), log.jsonl
+ * (its events), the weights at the end and, when the block asks for checkpoints, the newest of
+ * them: step-500.safetensors. */
 #include "compiler/driver/run.h"
 #include "compiler/driver/trainer_handle.h"
 #include "compiler/driver/weights.h"
@@ -41,12 +42,14 @@ static void write_run_json(FILE *file, const nnc_trainer *trainer)
     strbuf_add_json(&out, spec->file);
     strbuf_add(&out, ",\n  \"train\": ");
     strbuf_add_json(&out, spec->block);
-    strbuf_printf(&out, ",\n  \"seed\": %llu,\n  \"batch\": %lld,\n  \"epochs\": %lld,\n  \"steps\": %lld",
-                  (unsigned long long)spec->seed, (long long)spec->batch, (long long)spec->epochs,
-                  (long long)trainer_planned_steps(spec));
-    strbuf_printf(&out, ",\n  \"shuffle\": %s,\n  \"f64\": %s,\n  \"engine\": \"%s\",\n  \"settings\": [",
-                  spec->shuffle ? "true" : "false", trainer->run.program->options.f64 ? "true" : "false",
-                  trainer->run.program->options.interpret ? "ref" : "jit");
+    strbuf_printf(
+        &out, ",\n  \"seed\": %llu,\n  \"batch\": %lld,\n  \"epochs\": %lld,\n  \"steps\": %lld",
+        (unsigned long long)spec->seed, (long long)spec->batch, (long long)spec->epochs,
+        (long long)trainer_planned_steps(spec));
+    strbuf_printf(
+        &out, ",\n  \"shuffle\": %s,\n  \"f64\": %s,\n  \"engine\": \"%s\",\n  \"settings\": [",
+        spec->shuffle ? "true" : "false", trainer->run.program->options.f64 ? "true" : "false",
+        trainer->run.program->options.interpret ? "ref" : "jit");
     for (size_t i = 0; i < trainer->run.program->options.setting_count; i++) {
         strbuf_add(&out, i ? ", " : "");
         strbuf_add_json(&out, trainer->run.program->options.settings[i]);
@@ -61,19 +64,22 @@ static nnc_status open_run_directory(nnc_trainer *trainer)
     nnc_context *context = trainer->run.program->context;
     const char *folder = trainer->run_dir;
     if (!make_folders(folder))
-        return context_fail(context, NNC_DATA, ERR_E0806, "cannot make the folder %s: %s", folder, strerror(errno));
+        return context_fail(context, NNC_DATA, ERR_E0806, "cannot make the folder %s: %s", folder,
+                            strerror(errno));
     FILE *file = fopen(arena_format(trainer->run.arena, "%s/run.json", folder), "w");
     trainer->log = fopen(arena_format(trainer->run.arena, "%s/log.jsonl", folder), "w");
     if (file)
         write_run_json(file, trainer);
     if (!file || fclose(file) != 0 || !trainer->log)
-        return context_fail(context, NNC_DATA, ERR_E0806, "cannot write in %s: %s", folder, strerror(errno));
+        return context_fail(context, NNC_DATA, ERR_E0806, "cannot write in %s: %s", folder,
+                            strerror(errno));
     return NNC_OK;
 }
 
 static nnc_status save_weights(nnc_trainer *trainer, const char *path)
 {
-    return weights_save(trainer->run.program->context, trainer->run.trainer, &trainer->run.spec, path);
+    return weights_save(trainer->run.program->context, trainer->run.trainer, &trainer->run.spec,
+                        path);
 }
 
 /* "DIR/step-500.safetensors", to be freed. */
@@ -122,7 +128,8 @@ static void forward_event(void *user, const nnc_event *event)
         trainer->on_event(trainer->user, event);
 }
 
-/* The weights at the end, whatever the end was; a failed save is remembered and becomes the status of the run. */
+/* The weights at the end, whatever the end was; a failed save is remembered and becomes the status
+ * of the run. */
 static const char *save_at_end(void *user, nnc_status status)
 {
     nnc_trainer *trainer = user;
@@ -156,12 +163,14 @@ static nnc_status prepare(nnc_trainer *trainer, const nnc_trainer_options *optio
     return status;
 }
 
-nnc_status nnc_trainer_new(nnc_program *program, const char *block, const nnc_trainer_options *given, nnc_trainer **out)
+nnc_status nnc_trainer_new(nnc_program *program, const char *block,
+                           const nnc_trainer_options *given, nnc_trainer **out)
 {
     nnc_trainer_options options;
     context_begin(program->context);
     if (!options_copy(&options, sizeof options, given))
-        return context_fail(program->context, NNC_ARGUMENT, ERR_E0901, "trainer options begin with their size");
+        return context_fail(program->context, NNC_ARGUMENT, ERR_E0901,
+                            "trainer options begin with their size");
     nnc_trainer *trainer = calloc(1, sizeof *trainer);
     if (!trainer)
         return NNC_MEMORY;
@@ -198,15 +207,17 @@ void nnc_trainer_stop(nnc_trainer *trainer)
     trainer_stop(trainer->run.trainer);
 }
 
-nnc_status nnc_trainer_evaluate(nnc_trainer *trainer, nnc_part part, const nnc_metric **metrics, size_t *count)
+nnc_status nnc_trainer_evaluate(nnc_trainer *trainer, nnc_part part, const nnc_metric **metrics,
+                                size_t *count)
 {
     static const char *const names[PART_COUNT] = {"training", "validation", "test"};
     context_begin(trainer->run.program->context);
     if ((int)part < 0 || (int)part >= PART_COUNT)
-        return context_fail(trainer->run.program->context, NNC_ARGUMENT, ERR_E0901, "no such part of the data: %d", (int)part);
+        return context_fail(trainer->run.program->context, NNC_ARGUMENT, ERR_E0901,
+                            "no such part of the data: %d", (int)part);
     if (trainer->run.spec.parts[part].count == 0)
-        return context_fail(trainer->run.program->context, NNC_ARGUMENT, ERR_E0612, "the %s part of the data has no rows",
-                            names[part]);
+        return context_fail(trainer->run.program->context, NNC_ARGUMENT, ERR_E0612,
+                            "the %s part of the data has no rows", names[part]);
     return trainer_evaluate(trainer->run.trainer, part, metrics, count);
 }
 
@@ -214,7 +225,8 @@ nnc_status nnc_trainer_save(nnc_trainer *trainer, const char *path)
 {
     context_begin(trainer->run.program->context);
     if (!path)
-        return context_fail(trainer->run.program->context, NNC_ARGUMENT, ERR_E0901, "weights need a path");
+        return context_fail(trainer->run.program->context, NNC_ARGUMENT, ERR_E0901,
+                            "weights need a path");
     return save_weights(trainer, path);
 }
 

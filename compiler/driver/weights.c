@@ -11,7 +11,8 @@ static bool is_saved(const RunTensor *tensor)
     return tensor->role == ROLE_PARAM || tensor->role == ROLE_STATE || tensor->role == ROLE_STAT;
 }
 
-nnc_status weights_save(nnc_context *context, Trainer *trainer, const TrainSpec *spec, const char *path)
+nnc_status weights_save(nnc_context *context, Trainer *trainer, const TrainSpec *spec,
+                        const char *path)
 {
     SafeEntry *entries = calloc((size_t)spec->tensor_count + 1, sizeof *entries);
     int count = 0;
@@ -25,7 +26,8 @@ nnc_status weights_save(nnc_context *context, Trainer *trainer, const TrainSpec 
         entry->data = trainer_tensor_at(trainer, i);
     }
     SafeMetadata metadata[] = {{"format", "nnc"}, {"nnc", nnc_version()}};
-    bool written = entries && safetensors_write(path, entries, count, metadata, 2, context->diag, (Span){0});
+    bool written =
+        entries && safetensors_write(path, entries, count, metadata, 2, context->diag, (Span){0});
     free(entries);
     return written ? NNC_OK : NNC_DATA;
 }
@@ -48,7 +50,8 @@ static void add_shape(StrBuf *out, DType dtype, int rank, const int64_t *sizes)
     strbuf_add(out, rank ? "]" : "[]");
 }
 
-static bool wrong_shape(nnc_context *context, const RunTensor *tensor, const Tensor *found, const char *path)
+static bool wrong_shape(nnc_context *context, const RunTensor *tensor, const Tensor *found,
+                        const char *path)
 {
     StrBuf text = {0};
     strbuf_printf(&text, "%s: %s is ", path, tensor->name);
@@ -61,15 +64,17 @@ static bool wrong_shape(nnc_context *context, const RunTensor *tensor, const Ten
     return false;
 }
 
-static bool load_one(nnc_context *context, Trainer *trainer, const RunTensor *tensor, int index, const SafeTensors *file,
-                     const char *path, WeightsMode mode)
+static bool load_one(nnc_context *context, Trainer *trainer, const RunTensor *tensor, int index,
+                     const SafeTensors *file, const char *path, WeightsMode mode)
 {
     const Tensor *found = safetensors_find(file, tensor->name);
     void *data = trainer_tensor_at(trainer, index);
     if (!found) {
-        bool allowed = mode == WEIGHTS_PARTIAL || (mode == WEIGHTS_TRAINING && tensor->role == ROLE_STAT);
+        bool allowed =
+            mode == WEIGHTS_PARTIAL || (mode == WEIGHTS_TRAINING && tensor->role == ROLE_STAT);
         if (!allowed)
-            diag_error(context->diag, ERR_E0703, (Span){0}, NULL, "%s has no tensor %s", path, tensor->name);
+            diag_error(context->diag, ERR_E0703, (Span){0}, NULL, "%s has no tensor %s", path,
+                       tensor->name);
         return allowed;
     }
     bool floats = dtype_is_float(found->dtype) && dtype_is_float(tensor->dtype);
@@ -83,8 +88,8 @@ static bool load_one(nnc_context *context, Trainer *trainer, const RunTensor *te
     return true;
 }
 
-static bool reject_unknown(nnc_context *context, Trainer *trainer, const TrainSpec *spec, const SafeTensors *file,
-                           const char *path)
+static bool reject_unknown(nnc_context *context, Trainer *trainer, const TrainSpec *spec,
+                           const SafeTensors *file, const char *path)
 {
     const char **names = calloc((size_t)spec->tensor_count + 1, sizeof *names);
     bool good = names != NULL;
@@ -97,8 +102,8 @@ static bool reject_unknown(nnc_context *context, Trainer *trainer, const TrainSp
         if (trainer_tensor_index(trainer, name) >= 0)
             continue;
         const char *nearest = diag_nearest(name, names, name_count);
-        DiagItem *item =
-            diag_error(context->diag, ERR_E0704, (Span){0}, NULL, "%s has a tensor %s that the program has not", path, name);
+        DiagItem *item = diag_error(context->diag, ERR_E0704, (Span){0}, NULL,
+                                    "%s has a tensor %s that the program has not", path, name);
         if (nearest)
             diag_help(item, "the program has %s", nearest);
         good = false;
@@ -107,7 +112,8 @@ static bool reject_unknown(nnc_context *context, Trainer *trainer, const TrainSp
     return good;
 }
 
-nnc_status weights_load(nnc_context *context, Trainer *trainer, const TrainSpec *spec, const char *path, WeightsMode mode)
+nnc_status weights_load(nnc_context *context, Trainer *trainer, const TrainSpec *spec,
+                        const char *path, WeightsMode mode)
 {
     SafeTensors *file = safetensors_open(path, context->diag, (Span){0});
     bool good = file != NULL;

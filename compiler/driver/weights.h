@@ -4,7 +4,8 @@
 #include "compiler/driver/handles.h"
 
 /* Writes parameters, states and statistics. */
-nnc_status weights_save(nnc_context *context, Trainer *trainer, const TrainSpec *spec, const char *path);
+nnc_status weights_save(nnc_context *context, Trainer *trainer, const TrainSpec *spec,
+                        const char *path);
 typedef enum {
     WEIGHTS_ALL,      /* a missing or unknown name is an error */
     WEIGHTS_TRAINING, /* the same, but statistics may be missing: those of the data stay */
@@ -12,6 +13,7 @@ typedef enum {
 } WeightsMode;
 
 /* Fills tensors by name; one of another shape or type is an error in every mode. */
-nnc_status weights_load(nnc_context *context, Trainer *trainer, const TrainSpec *spec, const char *path, WeightsMode mode);
+nnc_status weights_load(nnc_context *context, Trainer *trainer, const TrainSpec *spec,
+                        const char *path, WeightsMode mode);
 
 #endif

@@ -5,16 +5,18 @@
  *     nnc_trainer *trainer;
  *     if (nnc_context_new(NULL, &context) == NNC_OK &&
  *         nnc_program_load(context, "xor.nn", NULL, &program) == NNC_OK &&
- *         nnc_trainer_new(program, NULL, NULL, &trainer) == NNC_OK && nnc_trainer_run(trainer) == NNC_OK)
+ *         nnc_trainer_new(program, NULL, NULL, &trainer) == NNC_OK &&
+ *         nnc_trainer_run(trainer) == NNC_OK)
  *         nnc_trainer_save(trainer, "xor.safetensors");
  *     else
  *         fputs(nnc_diagnostics(context, NNC_TEXT), stderr);
  *
- * Rules that hold everywhere: a call returns a status, and its outputs come last and are untouched when it fails. Handles are
- * opaque and reference-counted: NAME_new and NAME_load give one reference, NAME_release takes it back (NULL is allowed); a handle keeps what it
- * was made from alive. Option structs begin with their size; NULL means all defaults. Strings are UTF-8. The
- * library never prints, exits, installs signal handlers or reads the environment. One context and what was made from it may be
- * used by one thread at a time; different contexts are independent. */
+ * Rules that hold everywhere: a call returns a status, and its outputs come last and are untouched
+ * when it fails. Handles are opaque and reference-counted: NAME_new and NAME_load give one
+ * reference, NAME_release takes it back (NULL is allowed); a handle keeps what it was made from
+ * alive. Option structs begin with their size; NULL means all defaults. Strings are UTF-8. The
+ * library never prints, exits, installs signal handlers or reads the environment. One context and
+ * what was made from it may be used by one thread at a time; different contexts are independent. */
 #ifndef NNC_NNC_H
 #define NNC_NNC_H
 #include <stdbool.h>
@@ -51,16 +53,17 @@ typedef struct nnc_session nnc_session; /* runs a model on rows */
 typedef struct nnc_trainer nnc_trainer; /* trains a model */
 typedef struct nnc_tensor nnc_tensor;   /* an array: owned or wrapped */
 
-NNC_API const char *nnc_version(void);                   /* "0.1.0" */
-NNC_API const char *nnc_status_text(nnc_status status);  /* one sentence */
-NNC_API const char *nnc_explain(const char *code);       /* the page of an error code such as "E0312"; NULL: no such code */
-NNC_API void nnc_free(void *memory);                     /* strings that the library handed out */
+NNC_API const char *nnc_version(void);                  /* "0.1.0" */
+NNC_API const char *nnc_status_text(nnc_status status); /* one sentence */
+/* The page of an error code such as "E0312"; NULL: no such code. */
+NNC_API const char *nnc_explain(const char *code);
+NNC_API void nnc_free(void *memory); /* strings that the library handed out */
 
 /* ---- Context ---- */
 
 typedef struct {
-    size_t size;   /* sizeof(nnc_context_options) */
-    int threads;   /* workers for kernels; 0: one per allowed processor */
+    size_t size; /* sizeof(nnc_context_options) */
+    int threads; /* workers for kernels; 0: one per allowed processor */
 } nnc_context_options;
 
 NNC_API nnc_status nnc_context_new(const nnc_context_options *options, nnc_context **context);
@@ -68,15 +71,19 @@ NNC_API void nnc_context_release(nnc_context *context);
 
 typedef enum { NNC_TEXT, NNC_TEXT_COLOUR, NNC_JSON } nnc_format;
 
-/* What was wrong in the last failing call on this context, errors with file, line and column. Valid until the next call. */
+/* What was wrong in the last failing call on this context, errors with file, line and column; valid
+ * until the next call. */
 NNC_API const char *nnc_diagnostics(nnc_context *context, nnc_format format);
 
-/* Makes a C function callable from programs that declare `extern fn NAME`. It is called through libffi. Signatures:
- *   "f32(f32, f32)"                       scalar: called once per element of equally shaped arguments
- *   "void(const f32 *, f32 *, i64, i64)"  buffers: addresses of the arguments and of the result, then the sizes of every
- *                                          argument and of the result, axis by axis
- * Element types: f32 f64 i32 i64 u8. The function must be pure and may be called from any thread. */
-NNC_API nnc_status nnc_context_extern(nnc_context *context, const char *name, void (*function)(void), const char *signature);
+/* Makes a C function callable from programs that declare `extern fn NAME`, through libffi; the
+ * newest of a name counts. Signatures:
+ *   "f32(f32, f32)"                        scalar: called once per element of arguments of one
+ *                                          shape
+ *   "void(const f32 *, f32 *, i64, i64)"   buffers: addresses of the arguments and of the result,
+ *                                          then the sizes of all of them, axis by axis
+ * Element types: f32 f64 i32 i64 u8. The function must be pure; any thread may call it. */
+NNC_API nnc_status nnc_context_extern(nnc_context *context, const char *name,
+                                      void (*function)(void), const char *signature);
 
 /* ---- Program ---- */
 
@@ -89,23 +96,28 @@ typedef struct {
     bool f64;                    /* f64 wherever the program says f32 */
     bool interpret;              /* the interpreter in place of compiled code */
     bool no_fuse;                /* one kernel per operation: for finding bugs */
-    const char *cpu;             /* code for another processor of this architecture, e.g. "haswell" */
+    const char *cpu;             /* code for another processor of this architecture: "haswell" */
 } nnc_program_options;
 
-/* Reads, parses and checks. NNC_PROGRAM: errors in nnc_diagnostics; NNC_DATA: the file cannot be read. */
-NNC_API nnc_status nnc_program_load(nnc_context *context, const char *path, const nnc_program_options *options, nnc_program **program);
-/* The same for a text; `name` is shown in errors, and paths in the text are relative to its folder. */
-NNC_API nnc_status nnc_program_parse(nnc_context *context, const char *name, const char *text, const nnc_program_options *options,
-                                     nnc_program **program);
+/* Reads, parses and checks. NNC_PROGRAM: errors in nnc_diagnostics; NNC_DATA: the file cannot be
+ * read. */
+NNC_API nnc_status nnc_program_load(nnc_context *context, const char *path,
+                                    const nnc_program_options *options, nnc_program **program);
+/* The same for a text; `name` is shown in errors, paths in the text are relative to its folder. */
+NNC_API nnc_status nnc_program_parse(nnc_context *context, const char *name, const char *text,
+                                     const nnc_program_options *options, nnc_program **program);
 NNC_API void nnc_program_release(nnc_program *program);
-NNC_API size_t nnc_program_block_count(const nnc_program *program);              /* train blocks */
-NNC_API const char *nnc_program_block_name(const nnc_program *program, size_t i); /* NULL: no such block */
+NNC_API size_t nnc_program_block_count(const nnc_program *program); /* train blocks */
+/* NULL: no such block. */
+NNC_API const char *nnc_program_block_name(const nnc_program *program, size_t i);
 
-/* A text about the program: `what` is one of ast, dims (checks left for run time), summary (table of the model), dot and svg
- * (picture of the model), memory (the plan for people), or a stage of the compiler with an optional function after a dot (train,
- * eval, predict, forward; train by default): graph, after:PASS, final, schedule, plan, kernel, llvm, asm, so
- * "kernel.predict". `block` NULL: the first train block. The caller frees *text with nnc_free. */
-NNC_API nnc_status nnc_program_text(nnc_program *program, const char *block, const char *what, char **text);
+/* A text about the program. `what` is one of ast, dims (checks left for run time), summary (table
+ * of the model), dot and svg (picture of the model), memory (the plan for people), or a stage of
+ * the compiler with an optional function after a dot (train, eval, predict, forward; train by
+ * default): graph, after:PASS, final, schedule, plan, kernel, llvm, asm, so "kernel.predict".
+ * `block` NULL: the first train block. The caller frees *text with nnc_free. */
+NNC_API nnc_status nnc_program_text(nnc_program *program, const char *block, const char *what,
+                                    char **text);
 
 typedef struct {
     size_t size;
@@ -114,20 +126,27 @@ typedef struct {
     const char *header;  /* path of the header; NULL: the object's path with .h */
 } nnc_compile_options;
 
-/* Ahead of time: the model's forward function as an object file and a C header that need libm only. */
-NNC_API nnc_status nnc_program_compile(nnc_program *program, const char *block, const char *object, const nnc_compile_options *options);
+/* Ahead of time: the model's forward function as an object file and a C header that need libm only.
+ * Its arguments are those of the model's fn, after the dataset's map. */
+NNC_API nnc_status nnc_program_compile(nnc_program *program, const char *block, const char *object,
+                                       const nnc_compile_options *options);
 
 /* ---- Training ---- */
 
 typedef struct {
     const char *name;
-    double value;          /* NaN over an empty set */
-    int rank;              /* 0: value; else an array, e.g. a confusion matrix [actual, predicted] */
+    double value;         /* NaN over an empty set */
+    int rank;             /* 0: value; else an array, as a confusion matrix [actual, predicted] */
     int64_t sizes[2];
-    const double *values;  /* rank > 0 */
+    const double *values; /* rank > 0 */
 } nnc_metric;
 
-typedef enum { NNC_EVENT_START, NNC_EVENT_STEP, NNC_EVENT_EPOCH, NNC_EVENT_END } nnc_event_kind;
+typedef enum {
+    NNC_EVENT_START,
+    NNC_EVENT_STEP,
+    NNC_EVENT_EPOCH,
+    NNC_EVENT_END
+} nnc_event_kind;
 
 typedef struct {
     nnc_event_kind kind;
@@ -143,7 +162,8 @@ typedef struct {
     int64_t epoch, epochs;
     int64_t step_of_epoch, steps_of_epoch, rows; /* rows of the batch */
     double loss, lr;
-    double seconds;                /* EPOCH: training steps alone, waiting for data included; END: the whole run */
+    double seconds;                /* EPOCH: training steps alone, waiting for data included; END:
+                                      the whole run */
     double valid_seconds;
     double step_ms_min, step_ms_median, step_ms_max;
     const nnc_metric *train, *valid, *test;
@@ -156,59 +176,74 @@ typedef struct {
 
 typedef struct {
     size_t size;
-    uint64_t seed;          /* of initial values, order and random numbers; 0: what the block says, or 0 */
-    const char *init;       /* safetensors to start from, by name */
-    bool init_partial;      /* missing and unknown names are allowed */
-    const char *run_dir;    /* NULL: nothing is written while training */
-    const char *save;       /* weights at the end; NULL: run_dir/weights.safetensors when there is a run_dir */
-    void (*on_event)(void *user, const nnc_event *event); /* NULL: none; called on the training thread */
+    uint64_t seed;       /* of initial values, order and random numbers; 0: the block's, or 0 */
+    const char *init;    /* safetensors to start from, by name */
+    bool init_partial;   /* missing and unknown names are allowed */
+    const char *run_dir; /* NULL: nothing is written while training */
+    const char *save;    /* weights at the end; NULL: run_dir/weights.safetensors if there is one */
+    /* Called on the training thread; NULL: never. */
+    void (*on_event)(void *user, const nnc_event *event);
     void *user;
 } nnc_trainer_options;
 
 /* Compiles the block, reads its data, makes the initial weights. */
-NNC_API nnc_status nnc_trainer_new(nnc_program *program, const char *block, const nnc_trainer_options *options, nnc_trainer **trainer);
+NNC_API nnc_status nnc_trainer_new(nnc_program *program, const char *block,
+                                   const nnc_trainer_options *options, nnc_trainer **trainer);
 NNC_API void nnc_trainer_release(nnc_trainer *trainer);
-/* Trains to the end of the block. NNC_DIVERGED: the last good weights are kept. NNC_INTERRUPTED: nnc_trainer_stop was called; another
- * call goes on from there and ends with the same weights as one that was never stopped. */
+/* Trains to the end of the block. NNC_DIVERGED: the last good weights are kept. NNC_INTERRUPTED:
+ * nnc_trainer_stop was called; another call goes on from there and ends with the same weights as
+ * one that was never stopped. */
 NNC_API nnc_status nnc_trainer_run(nnc_trainer *trainer);
-/* Asks a running trainer to finish its step, save and return. May be called from a signal handler or another thread. */
+/* Asks a running trainer to finish its step, save and return. May be called from a signal handler
+ * or another thread. */
 NNC_API void nnc_trainer_stop(nnc_trainer *trainer);
 typedef enum { NNC_PART_TRAIN, NNC_PART_VALID, NNC_PART_TEST } nnc_part;
-/* Metrics over one part of the data; NNC_ARGUMENT: the part has no rows. The array belongs to the trainer and is valid until its next call. */
-NNC_API nnc_status nnc_trainer_evaluate(nnc_trainer *trainer, nnc_part part, const nnc_metric **metrics, size_t *count);
+/* Metrics over one part of the data; NNC_ARGUMENT: the part has no rows. The array belongs to the
+ * trainer and is valid until its next call. */
+NNC_API nnc_status nnc_trainer_evaluate(nnc_trainer *trainer, nnc_part part,
+                                        const nnc_metric **metrics, size_t *count);
 NNC_API nnc_status nnc_trainer_save(nnc_trainer *trainer, const char *path);
-NNC_API nnc_status nnc_trainer_model(nnc_trainer *trainer, nnc_model **model); /* shares the weights */
-NNC_API nnc_status nnc_event_json(const nnc_event *event, char **line);        /* docs/cli.md; the caller frees with nnc_free */
+NNC_API nnc_status nnc_trainer_model(nnc_trainer *trainer, nnc_model **model); /* shares weights */
+/* One line of JSON as in docs/cli.md; the caller frees it with nnc_free. */
+NNC_API nnc_status nnc_event_json(const nnc_event *event, char **line);
 
 /* ---- Models and sessions ---- */
 
 /* The model of a block with the weights of a file (NULL: initial weights of seed 0). */
-NNC_API nnc_status nnc_model_load(nnc_program *program, const char *block, const char *weights, nnc_model **model);
+NNC_API nnc_status nnc_model_load(nnc_program *program, const char *block, const char *weights,
+                                  nnc_model **model);
 NNC_API void nnc_model_release(nnc_model *model);
 NNC_API nnc_status nnc_model_save(nnc_model *model, const char *path);
 NNC_API size_t nnc_model_tensor_count(const nnc_model *model);
-NNC_API const char *nnc_model_tensor_name(const nnc_model *model, size_t i);
+NNC_API const char *nnc_model_tensor_name(const nnc_model *model, size_t i); /* NULL: none */
 /* A view of a weight: writes go into the model. */
 NNC_API nnc_status nnc_model_tensor(nnc_model *model, const char *name, nnc_tensor **tensor);
 
 NNC_API nnc_status nnc_session_new(nnc_model *model, nnc_session **session);
 NNC_API void nnc_session_release(nnc_session *session);
 NNC_API size_t nnc_session_input_count(const nnc_session *session);
-NNC_API const char *nnc_session_input_name(const nnc_session *session, size_t i);
-NNC_API const char *nnc_session_input_shape(const nnc_session *session, size_t i); /* "f32[B, 3]" */
 NNC_API size_t nnc_session_output_count(const nnc_session *session);
+/* Names, and shapes as "f32[B, 3]"; NULL: there is no such input or output. Inputs are fields of
+ * the dataset, before its map. */
+NNC_API const char *nnc_session_input_name(const nnc_session *session, size_t i);
+NNC_API const char *nnc_session_input_shape(const nnc_session *session, size_t i);
 NNC_API const char *nnc_session_output_name(const nnc_session *session, size_t i);
 NNC_API const char *nnc_session_output_shape(const nnc_session *session, size_t i);
-/* inputs: one tensor per input in order, the first axis the batch. outputs: filled with new tensors the caller releases. */
-NNC_API nnc_status nnc_session_run(nnc_session *session, nnc_tensor *const *inputs, nnc_tensor **outputs);
+/* inputs: one tensor per input in order, the first axis the batch. outputs: filled with new tensors
+ * that the caller releases. */
+NNC_API nnc_status nnc_session_run(nnc_session *session, nnc_tensor *const *inputs,
+                                   nnc_tensor **outputs);
 
 /* ---- Tensors ---- */
 
 typedef enum { NNC_BOOL, NNC_U8, NNC_I32, NNC_I64, NNC_F32, NNC_F64 } nnc_dtype;
 
-NNC_API nnc_status nnc_tensor_new(nnc_dtype dtype, int rank, const int64_t *sizes, nnc_tensor **tensor); /* zeros */
+/* Zeros. */
+NNC_API nnc_status nnc_tensor_new(nnc_dtype dtype, int rank, const int64_t *sizes,
+                                  nnc_tensor **tensor);
 /* A view of the caller's row-major memory, which must outlive the tensor. */
-NNC_API nnc_status nnc_tensor_wrap(nnc_dtype dtype, int rank, const int64_t *sizes, void *data, nnc_tensor **tensor);
+NNC_API nnc_status nnc_tensor_wrap(nnc_dtype dtype, int rank, const int64_t *sizes, void *data,
+                                   nnc_tensor **tensor);
 NNC_API void nnc_tensor_release(nnc_tensor *tensor);
 NNC_API nnc_dtype nnc_tensor_dtype(const nnc_tensor *tensor);
 NNC_API int nnc_tensor_rank(const nnc_tensor *tensor);

@@ -44,7 +44,8 @@ static const char cnn[] =
     "dataset images {\n"
     "    source = arrays(x=rand(40, 1, 8, 8, seed=1))\n"
     "    fields = [x: f32[1, 8, 8]]\n"
-    "    fn map(x) -> (x: f32[1, 8, 8], label: i32) { (x, i32(x[0, 0, 0] > 0.5) + i32(x[0, 4, 4] > 0.5)) }\n"
+    "    fn map(x) -> (x: f32[1, 8, 8], label: i32) { (x, i32(x[0, 0, 0] > 0.5) + i32(x[0, 4, 4] > "
+    "0.5)) }\n"
     "}\n"
     "train cnn on images {\n"
     "    model     = Net()\n"
@@ -89,7 +90,8 @@ static const char residual[] =
     "    epochs    = 3\n"
     "}\n";
 
-const ApiProgram api_programs[] = {{"mlp", mlp}, {"cnn", cnn}, {"residual", residual}, {NULL, NULL}};
+const ApiProgram api_programs[] = {
+    {"mlp", mlp}, {"cnn", cnn}, {"residual", residual}, {NULL, NULL}};
 
 const char *api_text(const char *name)
 {
@@ -173,7 +175,8 @@ ApiRun api_train(const char *text, const nnc_program_options *options, int threa
     nnc_context *context = api_context(threads);
     nnc_program *program = api_parse(context, text, options);
     nnc_trainer *trainer = NULL;
-    nnc_trainer_options how = {.size = sizeof how, .seed = seed, .on_event = keep_event, .user = &run};
+    nnc_trainer_options how = {
+        .size = sizeof how, .seed = seed, .on_event = keep_event, .user = &run};
     run.status = nnc_trainer_new(program, NULL, &how, &trainer);
     cr_assert_eq(run.status, NNC_OK, "%s", nnc_diagnostics(context, NNC_TEXT));
     run.status = nnc_trainer_run(trainer);
@@ -186,7 +189,8 @@ ApiRun api_train(const char *text, const nnc_program_options *options, int threa
 
 bool api_same(const ApiRun *a, const ApiRun *b)
 {
-    return a->status == b->status && a->steps == b->steps && a->bytes == b->bytes && a->metric_count == b->metric_count &&
+    return a->status == b->status && a->steps == b->steps && a->bytes == b->bytes &&
+           a->metric_count == b->metric_count &&
            memcmp(a->losses, b->losses, sizeof *a->losses * (size_t)a->steps) == 0 &&
            memcmp(a->metrics, b->metrics, sizeof *a->metrics * a->metric_count) == 0 &&
            memcmp(a->weights, b->weights, a->bytes) == 0;

@@ -1,5 +1,5 @@
-/* For tests that use nnc as a host would, through nnc/nnc.h alone: small whole programs, and runs of them that keep what they
- * computed. */
+/* For tests that use nnc as a host would, through nnc/nnc.h alone: small whole programs, and runs
+ * of them that keep what they computed. */
 #ifndef NNC_TESTS_API_H
 #define NNC_TESTS_API_H
 #include "nnc/nnc.h"
@@ -18,15 +18,16 @@ nnc_context *api_context(int threads);
 nnc_program *api_parse(nnc_context *context, const char *text, const nnc_program_options *options);
 /* A tensor of the shape with numbers in [-1, 1) that depend on `seed`. */
 nnc_tensor *api_input(int rank, const int64_t *sizes, unsigned seed);
-nnc_session *api_session(nnc_program *program, const char *weights); /* holds the model; its first block */
+nnc_session *api_session(nnc_program *program,
+                         const char *weights); /* holds the model; its first block */
 
 typedef struct {
     nnc_status status;
     int steps;
-    double losses[512];        /* of the steps */
-    double metrics[8];         /* over the training rows, in the last epoch */
+    double losses[512]; /* of the steps */
+    double metrics[8];  /* over the training rows, in the last epoch */
     size_t metric_count;
-    unsigned char *weights;    /* all tensors of the model, one after the other */
+    unsigned char *weights; /* all tensors of the model, one after the other */
     size_t bytes;
 } ApiRun;
 

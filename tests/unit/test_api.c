@@ -1,5 +1,6 @@
-/* The public API as a host meets it: whole lives of contexts, programs, trainers, models, sessions and tensors, in any order of
- * release; what every wrong call answers; and that a failing call leaves its outputs alone. */
+/* The public API as a host meets it: whole lives of contexts, programs, trainers, models, sessions
+ * and tensors, in any order of release; what every wrong call answers; and that a failing call
+ * leaves its outputs alone. */
 #include "tests/support/api.h"
 #include "runtime/base/strbuf.h"
 #include "tests/support/files.h"
@@ -30,7 +31,8 @@ static void expect_said(nnc_context *context, const char *part)
     cr_expect(strstr(text, part) != NULL, "\"%s\" is not said: %s", part, text);
 }
 
-static nnc_trainer *make_trainer(nnc_context *context, nnc_program *program, const nnc_trainer_options *options)
+static nnc_trainer *make_trainer(nnc_context *context, nnc_program *program,
+                                 const nnc_trainer_options *options)
 {
     nnc_trainer *trainer = NULL;
     nnc_status status = nnc_trainer_new(program, NULL, options, &trainer);
@@ -69,18 +71,23 @@ Test(api, option_structs_have_sizes)
     } newer = {.known = {.size = sizeof newer, .threads = 1}, .later = 5};
     nnc_context *context = NULL;
     cr_expect_eq(nnc_context_new(&(nnc_context_options){.size = 0}, &context), NNC_ARGUMENT);
-    cr_expect_eq(nnc_context_new(&(nnc_context_options){.size = sizeof(nnc_context_options), .threads = -1}, &context),
-                 NNC_ARGUMENT);
+    cr_expect_eq(
+        nnc_context_new(&(nnc_context_options){.size = sizeof(nnc_context_options), .threads = -1},
+                        &context),
+        NNC_ARGUMENT);
     cr_expect_null(context);
     cr_assert_eq(nnc_context_new(&newer.known, &context), NNC_OK);
     nnc_program *program = NULL;
-    nnc_program_options older = {.size = offsetof(nnc_program_options, f64), .interpret = true, .cpu = "no such processor"};
+    nnc_program_options older = {
+        .size = offsetof(nnc_program_options, f64), .interpret = true, .cpu = "no such processor"};
     cr_expect_eq(nnc_program_parse(context, "a.nn", api_text("mlp"), &older, &program), NNC_OK);
     nnc_trainer *trainer = NULL; /* the fields beyond the size are not read */
-    cr_expect_eq(nnc_trainer_new(program, NULL, NULL, &trainer), NNC_OK, "%s", nnc_diagnostics(context, NNC_TEXT));
+    cr_expect_eq(nnc_trainer_new(program, NULL, NULL, &trainer), NNC_OK, "%s",
+                 nnc_diagnostics(context, NNC_TEXT));
     nnc_trainer_release(trainer);
     trainer = NULL;
-    cr_expect_eq(nnc_trainer_new(program, NULL, &(nnc_trainer_options){.seed = 1}, &trainer), NNC_ARGUMENT);
+    cr_expect_eq(nnc_trainer_new(program, NULL, &(nnc_trainer_options){.seed = 1}, &trainer),
+                 NNC_ARGUMENT);
     cr_expect_null(trainer);
     nnc_program_release(program);
     nnc_context_release(context);
@@ -128,8 +135,9 @@ Test(api, wrong_programs)
     cr_expect_null(program);
     expect_said(context, "wrong.nn:1:8: error[E");
     const char *json = nnc_diagnostics(context, NNC_JSON);
-    cr_expect(strstr(json, "{\"event\":\"error\"") && strstr(json, "\"file\":\"wrong.nn\"") && strstr(json, "\"line\":1"), "%s",
-              json);
+    cr_expect(strstr(json, "{\"event\":\"error\"") && strstr(json, "\"file\":\"wrong.nn\"") &&
+                  strstr(json, "\"line\":1"),
+              "%s", json);
     cr_expect(strstr(nnc_diagnostics(context, NNC_TEXT_COLOUR), "\033["));
     cr_expect_eq(nnc_program_load(context, "/nonexistent/a.nn", NULL, &program), NNC_DATA);
     expect_said(context, "cannot read /nonexistent/a.nn");
@@ -172,14 +180,16 @@ Test(api, defines_and_settings)
 {
     const char *settings[] = {"train.epochs=1", "train.batch=7"}, *unknown[] = {"train.epoch=1"};
     nnc_context *context = api_context(1);
-    nnc_program_options options = {.size = sizeof options, .settings = settings, .setting_count = 2};
+    nnc_program_options options = {
+        .size = sizeof options, .settings = settings, .setting_count = 2};
     ApiRun run = api_train(api_text("mlp"), &options, 1, 0);
     cr_expect_eq(run.steps, 8); /* 56 rows */
     api_free(&run);
     nnc_program *program = NULL;
     options.settings = unknown;
     options.setting_count = 1;
-    cr_expect_eq(nnc_program_parse(context, "a.nn", api_text("mlp"), &options, &program), NNC_PROGRAM);
+    cr_expect_eq(nnc_program_parse(context, "a.nn", api_text("mlp"), &options, &program),
+                 NNC_PROGRAM);
     expect_said(context, "epochs");
     cr_expect_null(program);
     nnc_context_release(context);
@@ -187,8 +197,10 @@ Test(api, defines_and_settings)
 
 Test(api, texts)
 {
-    static const char *const all[] = {"ast", "dims", "summary", "dot", "svg", "memory", "graph", "final", "schedule", "plan",
-                                      "kernel", "llvm", "asm", "graph.predict", "kernel.eval", "asm.forward", "after:grad"};
+    static const char *const all[] = {
+        "ast",   "dims",          "summary",     "dot",         "svg",       "memory",
+        "graph", "final",         "schedule",    "plan",        "kernel",    "llvm",
+        "asm",   "graph.predict", "kernel.eval", "asm.forward", "after:grad"};
     nnc_context *context = api_context(1);
     nnc_program *program = api_parse(context, api_text("cnn"), NULL);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
@@ -248,7 +260,8 @@ static void note_event(void *user, const nnc_event *event)
             nnc_trainer_stop(events->stop);
     }
     if (event->kind == NNC_EVENT_EPOCH)
-        cr_expect(event->train_count == 2 && event->valid_count == 2 && strcmp(event->train[1].name, "accuracy") == 0);
+        cr_expect(event->train_count == 2 && event->valid_count == 2 &&
+                  strcmp(event->train[1].name, "accuracy") == 0);
     if (event->kind == NNC_EVENT_END)
         events->used = event->arena_bytes_used;
 }
@@ -267,9 +280,10 @@ Test(api, events)
     cr_expect_eq(events->parameters, 5 * 16 + 16 + 16 * 3 + 3);
     cr_expect(events->train == 56 && events->valid == 14);
     cr_expect(events->last_loss < events->first_loss);
-    cr_expect_eq(events->arena, events->used, "predicted %lld bytes, used %lld", (long long)events->arena,
-                 (long long)events->used);
-    cr_expect(strstr(events->json, "{\"event\":\"start\"") && strstr(events->json, "{\"event\":\"end\""));
+    cr_expect_eq(events->arena, events->used, "predicted %lld bytes, used %lld",
+                 (long long)events->arena, (long long)events->used);
+    cr_expect(strstr(events->json, "{\"event\":\"start\"") &&
+              strstr(events->json, "{\"event\":\"end\""));
     free(events);
     nnc_trainer_release(trainer);
     nnc_program_release(program);
@@ -282,7 +296,8 @@ Test(api, a_run_is_stopped)
     nnc_program *program = api_parse(context, api_text("mlp"), NULL);
     Events *events = calloc(1, sizeof *events);
     char *path = files_path(folder, "stopped.safetensors");
-    nnc_trainer_options options = {.size = sizeof options, .on_event = note_event, .user = events, .save = path};
+    nnc_trainer_options options = {
+        .size = sizeof options, .on_event = note_event, .user = events, .save = path};
     nnc_trainer *trainer = make_trainer(context, program, &options);
     events->stop = trainer;
     cr_expect_eq(nnc_trainer_run(trainer), NNC_INTERRUPTED);
@@ -370,13 +385,15 @@ Test(api, checkpoints)
     nnc_context *context = api_context(1);
     StrBuf text = {0};
     const char *mlp = api_text("mlp"), *batch = strstr(mlp, "    batch     = 16");
-    strbuf_printf(&text, "%.*s    checkpoint { every = 3; keep = 2 }\n%s", (int)(batch - mlp), mlp, batch);
+    strbuf_printf(&text, "%.*s    checkpoint { every = 3; keep = 2 }\n%s", (int)(batch - mlp), mlp,
+                  batch);
     nnc_program *program = api_parse(context, text.text, NULL);
     char *run = files_path(folder, "a");
     nnc_trainer_options options = {.size = sizeof options, .run_dir = run};
     nnc_trainer *trainer = make_trainer(context, program, &options);
     cr_expect_eq(nnc_trainer_run(trainer), NNC_OK); /* 16 steps */
-    cr_expect(!exists(run, "step-9.safetensors") && exists(run, "step-12.safetensors") && exists(run, "step-15.safetensors"));
+    cr_expect(!exists(run, "step-9.safetensors") && exists(run, "step-12.safetensors") &&
+              exists(run, "step-15.safetensors"));
     cr_expect(exists(run, "weights.safetensors"));
     nnc_trainer_release(trainer);
     nnc_program_release(program);
@@ -388,16 +405,20 @@ Test(api, checkpoints)
 static const char csv_program[] =
     "from nn import Linear\nfrom losses import mse\nfrom optim import sgd\n"
     "module Net { let fc = Linear(2, 1)\n fn (x: f32[B, 2]) -> f32[B, 1] { fc(x) } }\n"
-    "dataset d { source = csv(\"SOURCE.csv\", x=\"a..b\", y=\"c\")\n fields = [x: f32[2], y: f32[1]] }\n"
-    "train t on d { model = Net()\n loss = mse(model(x), y)\n optimizer = sgd(lr=0.01)\n batch = 4 }\n";
+    "dataset d { source = csv(\"SOURCE.csv\", x=\"a..b\", y=\"c\")\n fields = [x: f32[2], y: "
+    "f32[1]] }\n"
+    "train t on d { model = Net()\n loss = mse(model(x), y)\n optimizer = sgd(lr=0.01)\n batch = 4 "
+    "}\n";
 
 /* The status of opening the program over this table; NULL: over none. */
-static nnc_status open_table(nnc_context *context, const char *table, const char *from, const char *to)
+static nnc_status open_table(nnc_context *context, const char *table, const char *from,
+                             const char *to)
 {
     char *path = files_path(folder, "p.nn"), *data = files_path(folder, "SOURCE.csv");
     StrBuf text = {0};
     const char *found = from ? strstr(csv_program, from) : NULL;
-    strbuf_add_bytes(&text, csv_program, found ? (size_t)(found - csv_program) : strlen(csv_program));
+    strbuf_add_bytes(&text, csv_program,
+                     found ? (size_t)(found - csv_program) : strlen(csv_program));
     if (found)
         strbuf_printf(&text, "%s%s", to, found + strlen(from));
     files_write(path, text.text, text.length);
@@ -405,7 +426,8 @@ static nnc_status open_table(nnc_context *context, const char *table, const char
         files_write(data, table, strlen(table));
     nnc_program *program = NULL;
     nnc_trainer *trainer = NULL;
-    cr_assert_eq(nnc_program_load(context, path, NULL, &program), NNC_OK, "%s", nnc_diagnostics(context, NNC_TEXT));
+    cr_assert_eq(nnc_program_load(context, path, NULL, &program), NNC_OK, "%s",
+                 nnc_diagnostics(context, NNC_TEXT));
     nnc_status status = nnc_trainer_new(program, NULL, NULL, &trainer);
     if (status == NNC_OK)
         status = nnc_trainer_run(trainer);
@@ -439,10 +461,11 @@ Test(api, batches_of_any_size)
     const char *table = "a,b,c\n1,2,3\n4,5,6\n7,8,9\n";
     cr_expect_eq(open_table(context, table, "batch = 4", "batch = 1000000000"), NNC_OK, "%s",
                  nnc_diagnostics(context, NNC_TEXT));
-    cr_expect_eq(open_table(context, table, "batch = 4", "batch = 2147483647; epochs = 3"), NNC_OK, "%s",
-                 nnc_diagnostics(context, NNC_TEXT));
+    cr_expect_eq(open_table(context, table, "batch = 4", "batch = 2147483647; epochs = 3"), NNC_OK,
+                 "%s", nnc_diagnostics(context, NNC_TEXT));
     cr_expect_eq(open_table(context, table, "batch = 4", "batch = 1; steps = 5"), NNC_OK);
-    cr_expect_eq(open_table(context, table, "batch = 4", "batch = 4; drop_last = true; steps = 5"), NNC_DATA);
+    cr_expect_eq(open_table(context, table, "batch = 4", "batch = 4; drop_last = true; steps = 5"),
+                 NNC_DATA);
     expect_said(context, "drop_last leaves nothing of 3 training rows");
     nnc_context_release(context);
 }
@@ -458,7 +481,8 @@ Test(api, a_loss_that_is_no_number)
 
 /* ---- Weights ---- */
 
-static void save_trained(nnc_program *program, nnc_context *context, const char *path, uint64_t seed)
+static void save_trained(nnc_program *program, nnc_context *context, const char *path,
+                         uint64_t seed)
 {
     nnc_trainer_options options = {.size = sizeof options, .seed = seed, .save = path};
     nnc_trainer *trainer = make_trainer(context, program, &options);
@@ -479,12 +503,14 @@ static bool same_file(const char *a, const char *b)
 Test(api, weights_go_and_come_back)
 {
     nnc_context *context = api_context(2);
-    char *first = files_path(folder, "a.safetensors"), *second = files_path(folder, "b.safetensors");
+    char *first = files_path(folder, "a.safetensors"),
+         *second = files_path(folder, "b.safetensors");
     for (const ApiProgram *p = api_programs; p->name; p++) {
         nnc_program *program = api_parse(context, p->text, NULL);
         save_trained(program, context, first, 3);
         nnc_model *model = NULL;
-        cr_assert_eq(nnc_model_load(program, NULL, first, &model), NNC_OK, "%s", nnc_diagnostics(context, NNC_TEXT));
+        cr_assert_eq(nnc_model_load(program, NULL, first, &model), NNC_OK, "%s",
+                     nnc_diagnostics(context, NNC_TEXT));
         cr_assert_eq(nnc_model_save(model, second), NNC_OK);
         nnc_model_release(model);
         cr_expect(same_file(first, second), "%s", p->name);
@@ -506,7 +532,8 @@ Test(api, weights_that_do_not_fit)
 {
     nnc_context *context = api_context(1);
     char *path = files_path(folder, "a.safetensors"), *bad = files_path(folder, "bad.safetensors");
-    nnc_program *mlp = api_parse(context, api_text("mlp"), NULL), *cnn = api_parse(context, api_text("cnn"), NULL);
+    nnc_program *mlp = api_parse(context, api_text("mlp"), NULL),
+                *cnn = api_parse(context, api_text("cnn"), NULL);
     nnc_program_options wide = {.size = sizeof wide, .f64 = true};
     nnc_program *mlp64 = api_parse(context, api_text("mlp"), &wide);
     save_trained(mlp, context, path, 0);
@@ -519,7 +546,8 @@ Test(api, weights_that_do_not_fit)
     expect_said(context, "conv.weight");
     cr_expect_eq(nnc_trainer_new(cnn, NULL, &options, &trainer), NNC_DATA);
     options.init_partial = true;
-    cr_expect_eq(nnc_trainer_new(cnn, NULL, &options, &trainer), NNC_OK, "%s", nnc_diagnostics(context, NNC_TEXT));
+    cr_expect_eq(nnc_trainer_new(cnn, NULL, &options, &trainer), NNC_OK, "%s",
+                 nnc_diagnostics(context, NNC_TEXT));
     nnc_trainer_release(trainer);
     trainer = NULL;
     options.init = bad;
@@ -632,13 +660,17 @@ static void expect_rows(nnc_session *session, int rank, const int64_t *sizes, co
 {
     nnc_tensor *input = api_input(rank, sizes, 5), *output = NULL;
     cr_assert_eq(nnc_session_run(session, &input, &output), NNC_OK);
-    int64_t in = nnc_tensor_elements(input) / sizes[0], out = nnc_tensor_elements(output) / sizes[0], one[4] = {1};
+    int64_t in = nnc_tensor_elements(input) / sizes[0],
+            out = nnc_tensor_elements(output) / sizes[0], one[4] = {1};
     memcpy(one + 1, sizes + 1, sizeof *one * (size_t)(rank - 1));
     for (int64_t row = 0; row < sizes[0]; row++) {
         nnc_tensor *alone = NULL, *answer = NULL;
-        cr_assert_eq(nnc_tensor_wrap(NNC_F32, rank, one, (float *)nnc_tensor_data(input) + row * in, &alone), NNC_OK);
+        cr_assert_eq(
+            nnc_tensor_wrap(NNC_F32, rank, one, (float *)nnc_tensor_data(input) + row * in, &alone),
+            NNC_OK);
         cr_assert_eq(nnc_session_run(session, &alone, &answer), NNC_OK);
-        cr_expect(memcmp(nnc_tensor_data(answer), (float *)nnc_tensor_data(output) + row * out, sizeof(float) * (size_t)out) == 0,
+        cr_expect(memcmp(nnc_tensor_data(answer), (float *)nnc_tensor_data(output) + row * out,
+                         sizeof(float) * (size_t)out) == 0,
                   "row %lld of %lld, %s", (long long)row, (long long)sizes[0], name);
         nnc_tensor_release(alone);
         nnc_tensor_release(answer);
@@ -660,8 +692,10 @@ Test(api, a_row_does_not_depend_on_its_batch)
         nnc_program *program = api_parse(context, api_text(models[m].name), NULL);
         nnc_session *session = api_session(program, NULL);
         for (int b = 0; b < 4; b++)
-            expect_rows(session, models[m].rank,
-                        (int64_t[]){batches[b], models[m].row[0], models[m].row[1], models[m].row[2]}, models[m].name);
+            expect_rows(
+                session, models[m].rank,
+                (int64_t[]){batches[b], models[m].row[0], models[m].row[1], models[m].row[2]},
+                models[m].name);
         nnc_session_release(session);
         nnc_program_release(program);
     }
@@ -676,7 +710,8 @@ Test(api, a_batch_of_no_rows)
         nnc_program *program = api_parse(context, api_text("cnn"), &options);
         nnc_session *session = api_session(program, NULL);
         nnc_tensor *input = api_input(4, (int64_t[]){0, 1, 8, 8}, 1), *output = NULL;
-        cr_expect_eq(nnc_session_run(session, &input, &output), NNC_OK, "%s", nnc_diagnostics(context, NNC_TEXT));
+        cr_expect_eq(nnc_session_run(session, &input, &output), NNC_OK, "%s",
+                     nnc_diagnostics(context, NNC_TEXT));
         cr_expect(nnc_tensor_size(output, 0) == 0 && nnc_tensor_size(output, 1) == 3);
         nnc_tensor_release(input);
         nnc_tensor_release(output);
@@ -691,9 +726,12 @@ Test(api, a_batch_of_no_rows)
 static const char open_program[] =
     "from nn import Linear\nfrom losses import mse\nfrom optim import sgd\n"
     "fn four(x: f32[4, 3]) -> f32[4, 3] { 2.0 * x }\n"
-    "module Net { let fc = Linear(3, 1)\n fn (x: f32[B, 3]) -> f32[B, 1] { fc(x) + 0.1 * mean(four(x)) } }\n"
-    "dataset d { source = arrays(x=rand(10, 3, seed=1), y=rand(10, 1, seed=2))\n fields = [x: f32[3], y: f32[1]] }\n"
-    "train t on d { model = Net()\n loss = mse(model(x), y)\n optimizer = sgd(lr=0.01)\n batch = 4 }\n";
+    "module Net { let fc = Linear(3, 1)\n fn (x: f32[B, 3]) -> f32[B, 1] { fc(x) + 0.1 * "
+    "mean(four(x)) } }\n"
+    "dataset d { source = arrays(x=rand(10, 3, seed=1), y=rand(10, 1, seed=2))\n fields = [x: "
+    "f32[3], y: f32[1]] }\n"
+    "train t on d { model = Net()\n loss = mse(model(x), y)\n optimizer = sgd(lr=0.01)\n batch = 4 "
+    "}\n";
 
 Test(api, open_relations_of_sizes_are_checked_before_a_call)
 {
@@ -702,7 +740,8 @@ Test(api, open_relations_of_sizes_are_checked_before_a_call)
         nnc_program_options options = {.size = sizeof options, .interpret = interpret};
         nnc_program *program = api_parse(context, open_program, &options);
         nnc_session *session = api_session(program, NULL);
-        nnc_tensor *four = api_input(2, (int64_t[]){4, 3}, 1), *five = api_input(2, (int64_t[]){5, 3}, 1), *output = NULL;
+        nnc_tensor *four = api_input(2, (int64_t[]){4, 3}, 1),
+                   *five = api_input(2, (int64_t[]){5, 3}, 1), *output = NULL;
         cr_expect_eq(nnc_session_run(session, &five, &output), NNC_DATA);
         cr_expect_null(output);
         expect_said(context, "E0803");
@@ -726,8 +765,17 @@ static const char huge[] =
     "module Net { let fc = Linear(1, 1)\n"
     "  fn (x: f32[B, 1]) -> f32[B, 1] { let y = cumsum(fc(x) * ones(1, 200000000000), axis=1)\n"
     "    y[.., 0..1] + sum(y, axis=1, keep=true) } }\n"
-    "dataset d { source = arrays(x=rand(4, 1, seed=1), y=rand(4, 1, seed=2))\n fields = [x: f32[1], y: f32[1]] }\n"
-    "train t on d { model = Net()\n loss = mse(model(x), y)\n optimizer = sgd(lr=0.01)\n batch = 4 }\n";
+    "dataset d { source = arrays(x=rand(4, 1, seed=1), y=rand(4, 1, seed=2))\n fields = [x: "
+    "f32[1], y: f32[1]] }\n"
+    "train t on d { model = Net()\n loss = mse(model(x), y)\n optimizer = sgd(lr=0.01)\n batch = 4 "
+    "}\n";
+
+/* The address sanitizer would end the process in place of refusing. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
 
 Test(api, memory_that_is_refused_is_named)
 {

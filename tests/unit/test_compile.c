@@ -1,5 +1,6 @@
-/* nnc_program_compile: the object and the header, linked by the C compiler into a program that knows nothing of nnc, give the
- * bits of nnc_session_run; weights may be arguments or part of the object. */
+/* nnc_program_compile: the object and the header, linked by the C compiler into a program that
+ * knows nothing of nnc, give the bits of nnc_session_run; weights may be arguments or part of the
+ * object. */
 #include "runtime/base/strbuf.h"
 #include "tests/support/api.h"
 #include "tests/support/files.h"
@@ -13,16 +14,19 @@
 enum { ROWS = 5 };
 
 static const char mnist[] =
-    "from nn import Conv2d, Linear, relu, max_pool, flatten\nfrom losses import cross_entropy\nfrom optim import adam\n"
+    "from nn import Conv2d, Linear, relu, max_pool, flatten\nfrom losses import "
+    "cross_entropy\nfrom optim import adam\n"
     "module CNN(classes: int = 10) {\n"
     "    let conv1 = Conv2d(1, 32, k=3)\n    let conv2 = Conv2d(32, 64, k=3)\n"
     "    let fc1   = Linear(64*5*5, 128)\n    let fc2   = Linear(128, classes)\n"
     "    fn (x: f32[B, 1, 28, 28]) -> f32[B, classes] {\n"
     "        x |> conv1 |> relu |> max_pool(2)\n          |> conv2 |> relu |> max_pool(2)\n"
     "          |> flatten |> fc1 |> relu |> fc2\n    }\n}\n"
-    "dataset digits {\n    source = arrays(x=rand(4, 1, 28, 28, seed=1))\n    fields = [x: f32[1, 28, 28]]\n"
+    "dataset digits {\n    source = arrays(x=rand(4, 1, 28, 28, seed=1))\n    fields = [x: f32[1, "
+    "28, 28]]\n"
     "    fn map(x) -> (x: f32[1, 28, 28], label: i32) { (x, i32(x[0, 0, 0] > 0.5)) }\n}\n"
-    "train mnist on digits {\n    model = CNN()\n    loss = cross_entropy(model(x), label)\n    optimizer = adam()\n}\n";
+    "train mnist on digits {\n    model = CNN()\n    loss = cross_entropy(model(x), label)\n    "
+    "optimizer = adam()\n}\n";
 
 typedef struct {
     char *folder, *object, *header, *weights, *input, *values, *source, *app;
@@ -48,7 +52,8 @@ static void close_work(Work *w)
 {
     nnc_program_release(w->program);
     nnc_context_release(w->context);
-    free(w->object), free(w->header), free(w->weights), free(w->input), free(w->values), free(w->source), free(w->app);
+    free(w->object), free(w->header), free(w->weights), free(w->input), free(w->values),
+        free(w->source), free(w->app);
     files_remove(w->folder);
 }
 
@@ -66,7 +71,8 @@ static nnc_model *trained_model(Work *w)
     return model;
 }
 
-/* Writes the f32 tensors of the model one after the other; assigns to the fields of the header's struct in C. */
+/* Writes the f32 tensors of the model one after the other; assigns to the fields of the header's
+ * struct in C. */
 static char *write_values(Work *w, nnc_model *model)
 {
     StrBuf values = {0}, code = {0};
@@ -82,8 +88,10 @@ static char *write_values(Work *w, nnc_model *model)
                 *c = '_';
         if (strstr(header, field)) {
             field[strlen(field) - 1] = 0;
-            strbuf_printf(&code, "    params.%s = w + %zu;\n", field + 1, values.length / sizeof(float));
-            strbuf_add_bytes(&values, nnc_tensor_data(tensor), (size_t)nnc_tensor_elements(tensor) * sizeof(float));
+            strbuf_printf(&code, "    params.%s = w + %zu;\n", field + 1,
+                          values.length / sizeof(float));
+            strbuf_add_bytes(&values, nnc_tensor_data(tensor),
+                             (size_t)nnc_tensor_elements(tensor) * sizeof(float));
         }
         nnc_tensor_release(tensor);
     }
@@ -100,17 +108,21 @@ static void write_app(const Work *w, size_t inputs, size_t outputs, const char *
                   "#include \"net.h\"\n#include <stdio.h>\n#include <stdlib.h>\n"
                   "static float x[%zu], y[%zu], w[300000];\n"
                   "static int load(const char *path, float *to, size_t most) {\n"
-                  "    FILE *file = fopen(path, \"rb\");\n    size_t got = file ? fread(to, 4, most, file) : 0;\n"
+                  "    FILE *file = fopen(path, \"rb\");\n    size_t got = file ? fread(to, 4, "
+                  "most, file) : 0;\n"
                   "    return file && fclose(file) == 0 && got > 0;\n}\n"
                   "int main(void) {\n    void *space = malloc((size_t)net_workspace(%d));\n"
                   "    if (!load(\"%s\", x, %zu)) return 2;\n",
                   inputs, outputs, ROWS, w->input, inputs);
     if (fields)
-        strbuf_printf(&text, "    net_params params;\n    if (!load(\"%s\", w, 300000)) return 3;\n%s", w->values, fields);
+        strbuf_printf(&text,
+                      "    net_params params;\n    if (!load(\"%s\", w, 300000)) return 3;\n%s",
+                      w->values, fields);
     else
         strbuf_add(&text, "    (void)w;\n");
-    strbuf_printf(&text, "    if (net_forward(%s%d, x, y, space)) return 4;\n    free(space);\n"
-                         "    return fwrite(y, 4, %zu, stdout) == %zu ? 0 : 5;\n}\n",
+    strbuf_printf(&text,
+                  "    if (net_forward(%s%d, x, y, space)) return 4;\n    free(space);\n"
+                  "    return fwrite(y, 4, %zu, stdout) == %zu ? 0 : 5;\n}\n",
                   fields ? "&params, " : "", ROWS, outputs, outputs);
     files_write(w->source, text.text, text.length);
     strbuf_free(&text);
@@ -119,7 +131,8 @@ static void write_app(const Work *w, size_t inputs, size_t outputs, const char *
 static void build_and_run(const Work *w, float *y, size_t outputs)
 {
     StrBuf command = {0};
-    strbuf_printf(&command, "cc -std=c99 -pedantic -Wall -Wextra -Werror -o %s %s %s -lm", w->app, w->source, w->object);
+    strbuf_printf(&command, "cc -std=c99 -pedantic -Wall -Wextra -Werror -o %s %s %s -lm", w->app,
+                  w->source, w->object);
     cr_assert_eq(system(command.text), 0, "%s", command.text);
     FILE *out = popen(w->app, "r");
     cr_assert_not_null(out);
@@ -132,8 +145,9 @@ static void build_and_run(const Work *w, float *y, size_t outputs)
 /* What the object leaves undefined: nothing but memory functions and libm. */
 static void expect_few_symbols(const Work *w)
 {
-    static const char *const allowed[] = {"memcpy", "memset", "memmove", "_GLOBAL_OFFSET_TABLE_", "fma", "fmaf",
-                                          "floor",  "floorf", "sqrt",    "sqrtf"};
+    static const char *const allowed[] = {"memcpy", "memset", "memmove", "_GLOBAL_OFFSET_TABLE_",
+                                          "fma",    "fmaf",   "floor",   "floorf",
+                                          "sqrt",   "sqrtf"};
     StrBuf command = {0};
     char line[256];
     strbuf_printf(&command, "nm -u %s", w->object);
@@ -152,7 +166,8 @@ static void expect_few_symbols(const Work *w)
 
 static void compile(Work *w, bool embed)
 {
-    nnc_compile_options options = {.size = sizeof options, .name = "net", .weights = embed ? w->weights : NULL};
+    nnc_compile_options options = {
+        .size = sizeof options, .name = "net", .weights = embed ? w->weights : NULL};
     cr_assert_eq(nnc_program_compile(w->program, NULL, w->object, &options), NNC_OK, "%s",
                  nnc_diagnostics(w->context, NNC_TEXT));
     expect_few_symbols(w);
@@ -166,7 +181,8 @@ static void expect_bits(const char *text, int rank, const int64_t *sizes)
     nnc_tensor *input = api_input(rank, sizes, 9), *output = NULL;
     cr_assert_eq(nnc_session_new(model, &session), NNC_OK);
     cr_assert_eq(nnc_session_run(session, &input, &output), NNC_OK);
-    size_t inputs = (size_t)nnc_tensor_elements(input), outputs = (size_t)nnc_tensor_elements(output);
+    size_t inputs = (size_t)nnc_tensor_elements(input),
+           outputs = (size_t)nnc_tensor_elements(output);
     files_write(w.input, nnc_tensor_data(input), inputs * sizeof(float));
     float *y = malloc(outputs * sizeof *y);
     for (int embed = 0; embed < 2; embed++) {
@@ -206,7 +222,8 @@ Test(compile, what_cannot_be_written)
     Work w = open_work(api_text("mlp"));
     cr_expect_eq(nnc_program_compile(w.program, "other", w.object, NULL), NNC_PROGRAM);
     cr_expect_eq(nnc_program_compile(w.program, NULL, NULL, NULL), NNC_ARGUMENT);
-    cr_expect_eq(nnc_program_compile(w.program, NULL, w.object, &(nnc_compile_options){0}), NNC_ARGUMENT);
+    cr_expect_eq(nnc_program_compile(w.program, NULL, w.object, &(nnc_compile_options){0}),
+                 NNC_ARGUMENT);
     cr_expect_eq(nnc_program_compile(w.program, NULL, "/nonexistent/net.o", NULL), NNC_DATA);
     cr_expect(strstr(nnc_diagnostics(w.context, NNC_TEXT), "/nonexistent/net.o") != NULL);
     nnc_compile_options options = {.size = sizeof options, .weights = "/nonexistent.safetensors"};
@@ -218,9 +235,12 @@ Test(compile, what_cannot_be_written)
 static const char open_sizes[] =
     "from nn import Linear\nfrom losses import mse\nfrom optim import sgd\n"
     "fn four(x: f32[4, 3]) -> f32[4, 3] { 2.0 * x }\n"
-    "module Net { let fc = Linear(3, 1)\n fn (x: f32[B, 3]) -> f32[B, 1] { fc(x) + 0.1 * mean(four(x)) } }\n"
-    "dataset d { source = arrays(x=rand(10, 3, seed=1), y=rand(10, 1, seed=2))\n fields = [x: f32[3], y: f32[1]] }\n"
-    "train t on d { model = Net()\n loss = mse(model(x), y)\n optimizer = sgd(lr=0.01)\n batch = 4 }\n";
+    "module Net { let fc = Linear(3, 1)\n fn (x: f32[B, 3]) -> f32[B, 1] { fc(x) + 0.1 * "
+    "mean(four(x)) } }\n"
+    "dataset d { source = arrays(x=rand(10, 3, seed=1), y=rand(10, 1, seed=2))\n fields = [x: "
+    "f32[3], y: f32[1]] }\n"
+    "train t on d { model = Net()\n loss = mse(model(x), y)\n optimizer = sgd(lr=0.01)\n batch = 4 "
+    "}\n";
 
 Test(compile, open_relations_of_sizes_are_refused)
 {
