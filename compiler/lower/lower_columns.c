@@ -3,7 +3,9 @@
  *   sums of x and of x*x over [B, 26, 26, 32] axes 0,1,2     one pass over x; 32 columns are two vectors, 4 accumulators
  *
  * An item is one block of columns at one index of the other kept axes. All reductions of the group run in the same loops,
- * each an ascending chain, cut into leaves where the outermost reduced axis is free (graph/order.h). */
+ * each an ascending chain, cut into leaves where the outermost reduced axis is free (graph/order.h). Where there are few
+ * columns and many rows the leaves are items of one kernel, which stores their sums, and another adds those up: the same
+ * additions in the same order, with work for every thread. */
 #include "compiler/lower/nest.h"
 
 #include "runtime/base/bug.h"
@@ -21,6 +23,7 @@ typedef struct {
     int lanes, vectors;     /* of a block */
     KInst *columns[VECTORS]; /* first column of each vector */
     KInst *masks[VECTORS];
+    KInst *leaf_index;             /* of the item, when leaves are items */
     const Node *sums[CARRY_LIMIT]; /* reductions of this pass */
     int sum_count;
 } Columns;
@@ -213,13 +216,19 @@ static void choose_width(Columns *k) {
     }
 }
 
-static const Dim *build_columns(LowerContext *c, Columns *k) {
-    const Dim *sizes[MAX_RANK];
-    KInst *indices[MAX_RANK];
-    int kept[MAX_RANK], count = 0;
+/* Opens the loop over items: blocks of columns at every index of the other kept axes, and of `leaves` (NULL: none). */
+static KInst *open_items(Columns *k, const Dim *leaves, const Dim **items) {
+    LowerContext *c = k->c;
+    const Dim *sizes[MAX_RANK + 1];
+    KInst *indices[MAX_RANK + 1];
+    int kept[MAX_RANK + 1], count = 0;
     DimTable *dims = c->schedule->graph->dims;
     k->inner = k->nest.count - 1;
+    k->reduced_count = 0;
     choose_width(k);
+    if (leaves != NULL) {
+        sizes[count++] = leaves;
+    }
     for (int i = 0; i < k->nest.count; i++) {
         if (k->nest.reduced[i]) {
             k->reduced[k->reduced_count++] = i;
@@ -234,7 +243,8 @@ static const Dim *build_columns(LowerContext *c, Columns *k) {
     KInst *loop = kir_for(&c->b, lower_begin(c), lower_end(c), 1, NULL, 0);
     lower_scope_open(c);
     lower_split_index(c, kir_loop_arg(loop, 0), sizes, count, indices);
-    for (int i = 0; i + 1 < count; i++) {
+    k->leaf_index = leaves != NULL ? indices[0] : NULL;
+    for (int i = leaves != NULL; i + 1 < count; i++) {
         k->nest.parts[kept[i]].index = index_scalar(indices[i]);
     }
     KInst *base = kir_binary(&c->b, K_MUL, indices[count - 1], kir_index(&c->b, width));
@@ -244,10 +254,86 @@ static const Dim *build_columns(LowerContext *c, Columns *k) {
         k->columns[v] = kir_binary(&c->b, K_ADD, base, kir_index(&c->b, v * k->lanes));
         k->masks[v] = whole ? NULL : lane_mask(c, k->columns[v], lower_dim(c, columns), k->lanes);
     }
+    *items = lower_product(c, sizes, 0, count);
+    return loop;
+}
+
+static void close_items(Columns *k, KInst *loop) {
+    lower_scope_close(k->c);
+    kir_end_for(&k->c->b, loop, NULL);
+}
+
+static const Dim *build_columns(Columns *k) {
+    const Dim *items;
+    KInst *loop = open_items(k, NULL, &items);
     lower_block(k);
-    lower_scope_close(c);
-    kir_end_for(&c->b, loop, NULL);
-    return lower_product(c, sizes, 0, count);
+    close_items(k, loop);
+    return items;
+}
+
+/* ---- leaves as items of their own: parts[leaf][reduction][column] in the group's scratch memory ---- */
+
+static KInst *part_index(Columns *k, KInst *leaf, uint32_t reduction, int v) {
+    LowerContext *c = k->c;
+    KInst *row = kir_binary(&c->b, K_MUL, leaf, kir_index(&c->b, k->group->reductions.count));
+    KInst *at = kir_binary(&c->b, K_ADD, row, kir_index(&c->b, reduction));
+    for (int i = 0; i < k->nest.count; i++) {
+        if (!k->nest.reduced[i]) {
+            KInst *index = i == k->inner ? k->columns[v] : k->nest.parts[i].index.base;
+            at = kir_binary(&c->b, K_ADD, kir_binary(&c->b, K_MUL, at, lower_dim(c, k->nest.sizes[i])), index);
+        }
+    }
+    return at;
+}
+
+static const Dim *build_parts(Columns *k, const Dim *leaves, int64_t leaf) {
+    LowerContext *c = k->c;
+    const Dim *items;
+    KInst *loop = open_items(k, leaves, &items);
+    KInst *first = kir_binary(&c->b, K_MUL, k->leaf_index, kir_index(&c->b, leaf));
+    KInst *end = kir_binary(&c->b, K_IMIN, kir_binary(&c->b, K_ADD, first, kir_index(&c->b, leaf)),
+                            lower_dim(c, k->nest.sizes[k->reduced[0]]));
+    uint32_t to = lower_buffer(c, k->group->scratch, ACCESS_WRITE);
+    for (uint32_t i = 0; i < k->group->reductions.count;) {
+        KInst *acc[CARRY_LIMIT * VECTORS];
+        int64_t same;
+        int taken = take_pass(k, i, &same);
+        identities(k, acc);
+        chain_range(k, 0, first, end, acc);
+        for (int s = 0; s < taken; s++, i++) {
+            for (int v = 0; v < k->vectors; v++) {
+                kir_store(&c->b, to, part_index(k, k->leaf_index, i, v), acc[s * k->vectors + v], k->masks[v]);
+            }
+        }
+    }
+    close_items(k, loop);
+    return items;
+}
+
+/* Leaves are added in ascending order to an accumulator that starts at the identity, as in chain_leaves. */
+static const Dim *build_total(Columns *k, const Dim *leaves) {
+    LowerContext *c = k->c;
+    const Dim *items;
+    KInst *loop = open_items(k, NULL, &items);
+    uint32_t from = lower_buffer(c, k->group->scratch, ACCESS_READ);
+    for (int v = 0; v < k->vectors; v++) {
+        lower_scope_open(c);
+        for (uint32_t i = 0; i < k->group->reductions.count; i++) {
+            const Node *n = k->group->reductions.data[i];
+            KInst *start = kir_splat(&c->b, lower_identity(c, n->op, n->src[0]->type.dtype), k->lanes);
+            KInst *each = kir_for(&c->b, kir_index(&c->b, 0), lower_dim(c, leaves), 1, &start, 1);
+            KInst *part = kir_load(&c->b, from, part_index(k, kir_loop_arg(each, 0), i, v), k->lanes, k->masks[v]);
+            KInst *sum = lower_combine(c, n->op, kir_loop_arg(each, 1), part);
+            kir_end_for(&c->b, each, &sum);
+            lower_known(c, n, kir_result(&c->b, each, 0));
+        }
+        at_vector(k, v);
+        nest_kept_outputs(c, &k->nest);
+        at_none(k);
+        lower_scope_close(c);
+    }
+    close_items(k, loop);
+    return items;
 }
 
 static int64_t block_grain(const Columns *k) {
@@ -258,25 +344,44 @@ static int64_t block_grain(const Columns *k) {
     return work >= CHUNK_WORK ? 1 : CHUNK_WORK / work;
 }
 
+typedef enum { WHOLE, PARTS, TOTAL } Step;
+
+/* Builds one kernel, again as long as indices ask for cuts of the domain. */
+static void lower_step(LowerContext *c, const Group *group, Domain *domain, Step step, const Dim *leaves, int64_t leaf) {
+    static const char *const names[] = {"", "leaves_", "total_"};
+    const char *name = op_info[group->reductions.data[0]->op].text;
+    const Dim *count;
+    int64_t grain;
+    do {
+        if (domain->changed) {
+            lower_kernel_drop(c);
+        }
+        domain->changed = domain->split = false;
+        lower_kernel_begin(c, arena_format(c->arena, "%s%s", names[step], name));
+        Columns columns = {.c = c, .group = group, .nest = nest_cut(c, group, domain)};
+        domain->nest = &columns.nest;
+        count = step == WHOLE   ? build_columns(&columns)
+                : step == PARTS ? build_parts(&columns, leaves, leaf)
+                                : build_total(&columns, leaves);
+        grain = step == WHOLE ? block_grain(&columns) : step == PARTS ? 1 : CHUNK_WORK;
+    } while (domain->changed);
+    lower_kernel_end(c, count, grain);
+}
+
 void lower_columns(LowerContext *c, const Group *group) {
     Domain domain = domain_of(group);
-    int64_t grain;
-    const Dim *count;
+    DimTable *dims = c->schedule->graph->dims;
     c->domain = &domain;
     if (!dim_is_const(group->dims[group->reduced.axis[0]], NULL)) {
         domain_cut(&domain, group->reduced.axis[0]); /* leaves count its indices */
     }
-    do {
-        if (domain.changed) {
-            lower_kernel_drop(c);
-        }
-        domain.changed = domain.split = false;
-        lower_kernel_begin(c, op_info[group->reductions.data[0]->op].text);
-        Columns columns = {.c = c, .group = group, .nest = nest_cut(c, group, &domain)};
-        domain.nest = &columns.nest;
-        count = build_columns(c, &columns);
-        grain = block_grain(&columns);
-    } while (domain.changed);
+    if (group->scratch == NO_BUFFER) {
+        lower_step(c, group, &domain, WHOLE, NULL, 0);
+    } else {
+        int64_t leaf = graph_sum_order(group->reductions.data[0]).leaf;
+        const Dim *leaves = dim_ceildiv(dims, group->dims[0], dim_const(dims, leaf));
+        lower_step(c, group, &domain, PARTS, leaves, leaf);
+        lower_step(c, group, &domain, TOTAL, leaves, leaf);
+    }
     c->domain = NULL;
-    lower_kernel_end(c, count, grain);
 }

@@ -366,7 +366,43 @@ static void find_views(Builder *b, Group *group) {
     }
 }
 
+enum { PART_WORK = 32768, PART_COLUMNS = 16384 };
+
+/* Room for the leaves of sums over the leading axes, when there is work for threads in them: leaves x reductions x columns
+ * of one type. NULL: one pass does it. */
+static const Dim *room_for_leaves(Builder *b, const Group *group) {
+    DimTable *dims = b->graph->dims;
+    int64_t columns, leaf = 0, work = 1, size;
+    int count = group->reduced.count;
+    if (count == 0 || group->reduced.axis[count - 1] != count - 1 || count == group->rank ||
+        !dim_is_const(dim_product(dims, group->dims + count, group->rank - count), &columns)) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < group->reductions.count; i++) {
+        const Node *n = group->reductions.data[i];
+        leaf = op_info[n->op].attr == AT_AXES ? graph_sum_order(n).leaf : 0;
+        if (leaf == 0 || n->type.dtype == DT_BOOL || n->type.dtype != group->reductions.data[0]->type.dtype) {
+            return NULL;
+        }
+    }
+    for (int i = 1; i < count; i++) {
+        work *= dim_is_const(group->dims[i], &size) && size < PART_WORK && work < PART_WORK ? size : 1;
+    }
+    if (columns > PART_COLUMNS || columns * work * leaf < PART_WORK) {
+        return NULL;
+    }
+    const Dim *leaves = dim_ceildiv(dims, group->dims[0], dim_const(dims, leaf));
+    return dim_mul(dims, leaves, dim_const(dims, columns * (int64_t)group->reductions.count));
+}
+
 static void add_scratch(Builder *b, Group *group) {
+    if (group->kind == GROUP_REDUCE && b->options->fuse) {
+        const Dim *room = room_for_leaves(b, group);
+        if (room != NULL) {
+            Type type = {.dtype = group->reductions.data[0]->type.dtype, .rank = 1, .dims = {room}};
+            group->scratch = add_buffer(b, STORAGE_ARENA, "leaves", &type);
+        }
+    }
     if (group->kind != GROUP_CONTRACT || b->options->scratch == NULL) {
         return;
     }

@@ -5,6 +5,7 @@
  * operation (default 5). A mismatch prints the seed, the graph, and the way it was compiled. */
 #include "compiler/ref/ref.h"
 #include "tests/support/compiled.h"
+#include "tests/support/golden.h"
 #include "tests/support/op_samples.h"
 #include "tests/support/random_graph.h"
 
@@ -240,4 +241,32 @@ Test(differential, samples_of_operations) {
     }
     cr_assert_eq(wrong, 0);
     cr_assert_gt(tried, 100);
+}
+
+/* ---- the graphs of tests/golden/schedule: large enough for every kind of kernel ---- */
+
+static bool check_file(const char *path) {
+    Arena *arena = arena_new();
+    char *text = test_read_file(path, NULL), *error = NULL;
+    Graph *graph = text != NULL ? graph_read(arena, dim_table_new(arena), text, &error) : NULL;
+    cr_assert(graph != NULL, "%s: %s", path, error);
+    bool good = true;
+    Case t = {arena, graph, 3, false, true};
+    for (size_t w = 0; good && w < sizeof ways / sizeof *ways; w++) {
+        Case special = {arena, graph, 4, w == 0, true};
+        good = compare_way(&t, &ways[w]) && (w > 0 || compare_way(&special, &ways[w]));
+    }
+    free(text);
+    arena_free(arena);
+    return good;
+}
+
+Test(differential, graphs_of_schedule_tests, .timeout = 600) {
+    size_t count;
+    char **paths = test_list_files("tests/golden/schedule", ".graph", &count);
+    cr_assert_gt(count, 5);
+    for (size_t i = 0; i < count; i++) {
+        cr_expect(check_file(paths[i]), "%s", paths[i]);
+    }
+    test_free_list(paths, count);
 }
