@@ -148,23 +148,21 @@ static AstName member_name(const AstMember *member)
     return member->kind == AST_MEMBER_KEY ? member->as.key.name : member->as.block.name;
 }
 
-static void check_duplicate(Sema *s, const Block *block, uint32_t index)
+static void check_duplicate(Sema *s, Scope *seen, AstName name)
 {
-    AstName name = member_name(block->members->data[index]);
-    for (uint32_t i = 0; i < index; i++) {
-        const AstMember *other = block->members->data[i];
-        if ((other->kind != AST_MEMBER_KEY && other->kind != AST_MEMBER_BLOCK) ||
-            strcmp(member_name(other).text, name.text) != 0)
-            continue;
-        DiagItem *item =
-            sema_error(s, ERR_E0401, name.span, "again here", "%s is given twice", name.text);
-        diag_note(item, member_name(other).span, "first here");
+    const Binding *other = scope_find_local(seen, name.text);
+    if (!other) {
+        scope_put(s, seen, name.text, name.span, BIND_ITEM, value_none);
         return;
     }
+    DiagItem *item =
+        sema_error(s, ERR_E0401, name.span, "again here", "%s is given twice", name.text);
+    diag_note(item, other->span, "first here");
 }
 
 void block_check(Sema *s, const Block *block, const char *const *known)
 {
+    Scope *seen = scope_new(s, NULL);
     uint32_t count = 0;
     while (known[count])
         count++;
@@ -181,7 +179,7 @@ void block_check(Sema *s, const Block *block, const char *const *known)
                          arena_format(s->arena, "%s %s block has no key",
                                       strchr("aeiou", *block->what) ? "an" : "a", block->what),
                          name.text, known, count);
-        check_duplicate(s, block, i);
+        check_duplicate(s, seen, name);
     }
 }
 

@@ -46,6 +46,10 @@ bool bind_arguments(Sema *s, const char *callee, Span call, const ParamName *par
 {
     uint32_t position = 0;
     bool ok = true;
+    if (args->count > LIMIT_ARGUMENTS || count > LIMIT_ARGUMENTS) {
+        sema_error(s, ERR_E0408, call, NULL, "more than %d arguments", LIMIT_ARGUMENTS);
+        return false;
+    }
     for (uint32_t i = 0; i < count; i++)
         slots[i] = -1;
     for (uint32_t i = 0; i < args->count; i++) {

@@ -295,6 +295,10 @@ static bool read_fields(Sema *s, Work *work)
         sema_error(s, ERR_E0200, expr->span, NULL, "fields are written [name: type, ...]");
         return false;
     }
+    if (expr->as.list.count > LIMIT_ARGUMENTS) {
+        sema_error(s, ERR_E0408, expr->span, NULL, "more than %d fields", LIMIT_ARGUMENTS);
+        return false;
+    }
     Scope *outer = s->scope;
     s->scope = work->decl->file->scope;
     for (uint32_t i = 0; i < expr->as.list.count; i++) {

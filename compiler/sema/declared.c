@@ -233,9 +233,9 @@ static uint32_t add_state(Sema *s, const Instance *self, const Slot *slot, Tenso
                           TensorSpecs *tensors)
 {
     const char *name = slot_name(s, self, slot);
-    for (uint32_t i = 0; i < tensors->count; i++)
+    for (uint32_t i = 0; role == TENSOR_METRIC && i < tensors->count; i++)
         if (strcmp(tensors->data[i].name, name) == 0)
-            return i;
+            return i; /* made for the training step already */
     TensorSpec spec = {
         .name = name, .role = role, .type = slot->type, .init = slot->init, .span = slot->span};
     vec_push(s->arena, tensors, spec);

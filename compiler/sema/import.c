@@ -15,21 +15,21 @@ enum { LIMIT_FILES = 200 };
 
 /* Train blocks are named for the command line, not for expressions: train mnist on mnist is fine.
  */
-static void declare_train(Sema *s, const SemaFile *file, const AstItem *item)
+static void declare_train(Sema *s, Scope *trains, const AstItem *item)
 {
-    for (uint32_t i = 0; i + 1 < file->decls.count; i++) {
-        const AstItem *other = file->decls.data[i]->item;
-        if (other->kind != AST_ITEM_TRAIN || strcmp(other->name.text, item->name.text) != 0)
-            continue;
-        DiagItem *error = sema_error(s, ERR_E0101, item->name.span, "again here",
-                                     "two train blocks are called %s", item->name.text);
-        diag_note(error, other->name.span, "first here");
+    const Binding *other = scope_find_local(trains, item->name.text);
+    if (!other) {
+        scope_put(s, trains, item->name.text, item->name.span, BIND_ITEM, value_none);
         return;
     }
+    DiagItem *error = sema_error(s, ERR_E0101, item->name.span, "again here",
+                                 "two train blocks are called %s", item->name.text);
+    diag_note(error, other->span, "first here");
 }
 
 static void file_declare(Sema *s, SemaFile *file)
 {
+    Scope *trains = scope_new(s, NULL);
     for (uint32_t i = 0; i < file->ast->items.count; i++) {
         const AstItem *item = file->ast->items.data[i];
         if (item->kind == AST_ITEM_IMPORT || !item->name.text)
@@ -39,7 +39,7 @@ static void file_declare(Sema *s, SemaFile *file)
         decl->file = file;
         vec_push(s->arena, &file->decls, decl);
         if (item->kind == AST_ITEM_TRAIN) {
-            declare_train(s, file, item);
+            declare_train(s, trains, item);
             continue;
         }
         Value v = {.kind = VALUE_MODULE,

@@ -24,8 +24,10 @@ enum {
     LIMIT_NODES = 100000,   /* of one graph */
     LIMIT_LIST = 100000,    /* entries of an array, turns of a for */
     LIMIT_MEMORY = 1 << 30, /* bytes of the arena */
-    LIMIT_INSTANCES = 20000,
-    LIMIT_SYMBOLS = 2000
+    LIMIT_INSTANCES = 5000,
+    LIMIT_ARGUMENTS = 1000, /* of a call, fields of a dataset */
+    LIMIT_SYMBOLS = 2000,
+    LIMIT_ERRORS = 60
 };
 
 /* ---- Names ---- */

@@ -49,9 +49,9 @@ static void note_calls(const Sema *s, DiagItem *item, Span primary)
 /* With sizes that are symbols for numbers, these errors may be none. */
 static bool is_unsure(const Sema *s, ErrorCode code)
 {
-    static const ErrorCode codes[] = {ERR_E0203, ERR_E0205, ERR_E0208, ERR_E0301, ERR_E0302,
-                                      ERR_E0303, ERR_E0304, ERR_E0305, ERR_E0306,
-                                      ERR_E0309, ERR_E0312, ERR_E0408};
+    static const ErrorCode codes[] = {ERR_E0203, ERR_E0205, ERR_E0208, ERR_E0301,
+                                      ERR_E0302, ERR_E0303, ERR_E0304, ERR_E0305,
+                                      ERR_E0306, ERR_E0309, ERR_E0312, ERR_E0408};
     bool found = false;
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         found |= codes[i] == code;
@@ -67,6 +67,8 @@ DiagItem *sema_error(Sema *s, ErrorCode code, Span span, const char *label, cons
     va_end(args);
     if (is_unsure(s, code))
         return diag_error(s->mute, code, primary, NULL, "%s", text);
+    if (diag_error_count(s->diag) > LIMIT_ERRORS)
+        s->work_reported = true; /* far more than are shown: stop */
     bool moved = primary.file != span.file || primary.begin != span.begin;
     DiagItem *item = diag_error(s->diag, code, primary, moved ? NULL : label, "%s", text);
     if (moved && !sema_is_null_span(span))
