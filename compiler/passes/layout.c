@@ -13,9 +13,9 @@
  *   %6 = permute {0,2,3,1} : [B, R, S, O]               the same, order 0 1 2 3: no permute is left
  *
  * Where operands of an elementwise op disagree, the order is taken that moves the fewest elements
- * (free sizes count as 32). The walk is made twice, breaking ties for moved and for logical orders;
- * the better graph is kept if fewer elements are permuted in it than before, so the pass never
- * makes a graph worse. */
+ * (free sizes count as 32), counting that what goes to a root must come back. The walk is made
+ * twice, breaking ties for moved and for logical orders; the better graph is kept if fewer elements
+ * are permuted in it than before, so the pass never makes a graph worse. */
 #include "compiler/passes/layout.h"
 #include "compiler/passes/pass_list.h"
 #include "runtime/base/bug.h"
@@ -24,25 +24,29 @@
 
 enum { FREE_SIZE = 32, MAX_DEPTH = 6 };
 
-Order order_identity(void) {
+Order order_identity(void)
+{
     Order order;
     for (int i = 0; i < MAX_RANK; i++)
         order.axis[i] = (uint8_t)i;
     return order;
 }
 
-bool order_is(const Order *a, const Order *b, int rank) {
+bool order_is(const Order *a, const Order *b, int rank)
+{
     return !memcmp(a->axis, b->axis, (size_t)rank);
 }
 
-int order_place(const Order *order, int rank, int axis) {
+int order_place(const Order *order, int rank, int axis)
+{
     for (int i = 0; i < rank; i++)
         if (order->axis[i] == axis)
             return i;
     NNC_BUG("axis %d is not in the order", axis);
 }
 
-static int64_t count_elements(const int64_t *hint, const Type *type) {
+static int64_t count_elements(const int64_t *hint, const Type *type)
+{
     int64_t product = 1;
     for (int i = 0; i < type->rank; i++) {
         int64_t size = dim_eval(type->dims[i], hint);
@@ -55,7 +59,8 @@ static int64_t count_elements(const int64_t *hint, const Type *type) {
 
 /* Whether two orders of a type differ only in where axes of size 1 are: a reshape goes between
  * them. */
-static bool differ_by_units(const Type *type, const Order *a, const Order *b) {
+static bool differ_by_units(const Type *type, const Order *a, const Order *b)
+{
     int j = 0;
     for (int i = 0; i < type->rank; i++) {
         if (dim_is(type->dims[a->axis[i]], 1))
@@ -68,12 +73,14 @@ static bool differ_by_units(const Type *type, const Order *a, const Order *b) {
     return true;
 }
 
-static bool is_cheap_elementwise(const Node *node) {
+static bool is_cheap_elementwise(const Node *node)
+{
     return op_info[node->op].op_class == CLASS_ELEMENTWISE &&
            !(op_info[node->op].flags & FLAG_FAILS);
 }
 
-static int64_t cost_at(const Layout *layout, const Node *old, const Order *order, int depth) {
+static int64_t cost_at(const Layout *layout, const Node *old, const Order *order, int depth)
+{
     if (order_is(order, &layout->order[old->id], old->type.rank) || old->op == OP_CONST ||
         old->op == OP_IOTA || differ_by_units(&old->type, order, &layout->order[old->id]))
         return 0;
@@ -87,18 +94,21 @@ static int64_t cost_at(const Layout *layout, const Node *old, const Order *order
     return operands < own ? operands : own;
 }
 
-int64_t layout_cost(const Layout *layout, const Node *old, const Order *order) {
+int64_t layout_cost(const Layout *layout, const Node *old, const Order *order)
+{
     return cost_at(layout, old, order, 0);
 }
 
-static Node *permute_stored(Layout *layout, const Node *old, const Order *order) {
+static Node *permute_stored(Layout *layout, const Node *old, const Order *order)
+{
     uint8_t perm[MAX_RANK];
     for (int i = 0; i < old->type.rank; i++)
         perm[i] = (uint8_t)order_place(&layout->order[old->id], old->type.rank, order->axis[i]);
     return build_permute(layout->g, layout->stored[old->id], perm);
 }
 
-static Node *leaf_as(Layout *layout, const Node *old, const Order *order) {
+static Node *leaf_as(Layout *layout, const Node *old, const Order *order)
+{
     Attr attr = old->attr;
     Type *type = old->op == OP_CONST ? &attr.constant.type : &attr.iota.type;
     for (int i = 0; i < old->type.rank; i++)
@@ -108,7 +118,8 @@ static Node *leaf_as(Layout *layout, const Node *old, const Order *order) {
     return graph_node(layout->g, old->op, NULL, 0, &attr);
 }
 
-static Node *stored_at(Layout *layout, const Node *old, const Order *order, int depth) {
+static Node *stored_at(Layout *layout, const Node *old, const Order *order, int depth)
+{
     if (order_is(order, &layout->order[old->id], old->type.rank))
         return layout->stored[old->id];
     if (old->op == OP_CONST || old->op == OP_IOTA)
@@ -131,18 +142,21 @@ static Node *stored_at(Layout *layout, const Node *old, const Order *order, int 
     return graph_node(layout->g, old->op, src, old->nsrc, &old->attr);
 }
 
-Node *layout_stored_as(Layout *layout, const Node *old, const Order *order) {
+Node *layout_stored_as(Layout *layout, const Node *old, const Order *order)
+{
     return stored_at(layout, old, order, 0);
 }
 
-Node *layout_logical(Layout *layout, const Node *old) {
+Node *layout_logical(Layout *layout, const Node *old)
+{
     const Order identity = order_identity();
     return layout_stored_as(layout, old, &identity);
 }
 
 /* ---- the rules that need no arithmetic on axes ---- */
 
-static void keep_logical(Layout *layout, const Node *old) {
+static void keep_logical(Layout *layout, const Node *old)
+{
     Node **src = ARENA_ARRAY(layout->g->arena, Node *, old->nsrc);
     for (int i = 0; i < old->nsrc; i++)
         src[i] = layout_logical(layout, old->src[i]);
@@ -152,7 +166,8 @@ static void keep_logical(Layout *layout, const Node *old) {
 
 /* Axis k of the stored operand is axis order[k] of the operand, hence axis j of the result where
  * perm[j] is that. */
-static void note_permute(Layout *layout, const Node *old) {
+static void note_permute(Layout *layout, const Node *old)
+{
     const Node *x = old->src[0];
     const int rank = old->type.rank;
     Order perm = {{0}};
@@ -163,26 +178,41 @@ static void note_permute(Layout *layout, const Node *old) {
     layout->stored[old->id] = layout->stored[x->id];
 }
 
-static bool has_own_order(const Node *node) {
+static bool has_own_order(const Node *node)
+{
     while (node->op == OP_EXPAND)
         node = node->src[0];
     return node->op != OP_CONST && node->op != OP_IOTA && node->type.rank > 0;
 }
 
-/* The order of one of the operands (all of one rank) that costs least. */
-static Order choose_order(const Layout *layout, const Node *old) {
+/* What it costs to work in that order: the operands that must move, and the result that must move
+ * back where it goes to a root, which is logical. */
+static int64_t cost_of_order(const Layout *layout, const Node *old, const Order *order)
+{
+    const Order identity = order_identity();
+    int64_t cost = 0;
+    if (layout->to_root[old->id] && !order_is(order, &identity, old->type.rank))
+        cost = count_elements(layout->hint, &old->type);
+    for (int i = 0; i < old->nsrc; i++)
+        cost += layout_cost(layout, old->src[i], order);
+    return cost;
+}
+
+/* The order of one of the operands (all of one rank), or the logical one on the way to a root, that
+ * costs least. */
+static Order choose_order(const Layout *layout, const Node *old)
+{
     const int rank = old->type.rank;
+    const bool to_root = layout->to_root[old->id], keep_ties = layout->keep_ties || to_root;
     Order best = order_identity(), identity = best;
-    int64_t best_cost = INT64_MAX;
+    int64_t best_cost = to_root ? cost_of_order(layout, old, &identity) : INT64_MAX;
     for (int i = 0; i < old->nsrc; i++) {
         const Order *order = &layout->order[old->src[i]->id];
-        int64_t cost = 0;
         if (!has_own_order(old->src[i]))
             continue;
-        for (int j = 0; j < old->nsrc; j++)
-            cost += layout_cost(layout, old->src[j], order);
-        bool wins_tie = order_is(order, &identity, rank) == layout->keep_ties &&
-                        order_is(&best, &identity, rank) != layout->keep_ties;
+        int64_t cost = cost_of_order(layout, old, order);
+        bool wins_tie = order_is(order, &identity, rank) == keep_ties &&
+                        order_is(&best, &identity, rank) != keep_ties;
         if (cost < best_cost || (cost == best_cost && wins_tie)) {
             best = *order;
             best_cost = cost;
@@ -191,7 +221,8 @@ static Order choose_order(const Layout *layout, const Node *old) {
     return best;
 }
 
-static void layout_elementwise(Layout *layout, const Node *old) {
+static void layout_elementwise(Layout *layout, const Node *old)
+{
     const Order order = choose_order(layout, old);
     Node **src = ARENA_ARRAY(layout->g->arena, Node *, old->nsrc);
     Attr attr = old->attr;
@@ -203,7 +234,8 @@ static void layout_elementwise(Layout *layout, const Node *old) {
     layout->stored[old->id] = graph_node(layout->g, old->op, src, old->nsrc, &attr);
 }
 
-static LayoutRule *rule_of(const Node *old) {
+static LayoutRule *rule_of(const Node *old)
+{
     static LayoutRule *const by_class[] = {
         [CLASS_ELEMENTWISE] = layout_elementwise,
         [CLASS_MOVE] = layout_same_rank,
@@ -223,10 +255,31 @@ static LayoutRule *rule_of(const Node *old) {
 
 /* ---- the walk ---- */
 
-static Graph *walk(PassContext *context, const Graph *old, const int64_t *hint, bool keep_ties) {
+/* Nodes from which every way to a root passes elementwise ops only: the update of an optimiser. */
+static uint8_t *ways_to_roots(PassContext *context, const Graph *g, const uint8_t *live)
+{
+    uint8_t *used = ARENA_ARRAY(context->scratch, uint8_t, g->nodes.count + 1);
+    uint8_t *stopped = ARENA_ARRAY(context->scratch, uint8_t, g->nodes.count + 1);
+    for (uint32_t i = 0; i < g->roots.count; i++)
+        used[g->roots.data[i].node->id] = 1;
+    for (uint32_t id = g->nodes.count; id-- > 0;) {
+        const Node *node = g->nodes.data[id];
+        used[id] = live[id] && used[id] && !stopped[id];
+        bool passes = used[id] && op_info[node->op].op_class == CLASS_ELEMENTWISE;
+        for (int i = 0; live[id] && i < node->nsrc; i++) {
+            used[node->src[i]->id] = 1;
+            stopped[node->src[i]->id] |= !passes;
+        }
+    }
+    return used;
+}
+
+static Graph *walk(PassContext *context, const Graph *old, const int64_t *hint, bool keep_ties)
+{
     Graph *g = pass_new_graph(old);
     const uint8_t *live = graph_live(old, context->scratch);
     Layout layout = {.old = old, .g = g, .hint = hint, .keep_ties = keep_ties};
+    layout.to_root = ways_to_roots(context, old, live);
     layout.stored = ARENA_ARRAY(context->scratch, Node *, old->nodes.count + 1);
     layout.order = ARENA_ARRAY(context->scratch, Order, old->nodes.count + 1);
     for (uint32_t id = 0; id < old->nodes.count; id++) {
@@ -248,7 +301,8 @@ static Graph *walk(PassContext *context, const Graph *old, const int64_t *hint, 
 }
 
 /* Elements that permutes of a graph move. */
-static int64_t permuted_elements(const Graph *g, const int64_t *hint, Arena *scratch) {
+static int64_t permuted_elements(const Graph *g, const int64_t *hint, Arena *scratch)
+{
     const uint8_t *live = graph_live(g, scratch);
     const Order identity = order_identity();
     int64_t total = 0;
@@ -264,7 +318,8 @@ static int64_t permuted_elements(const Graph *g, const int64_t *hint, Arena *scr
     return total;
 }
 
-static Graph *copy_live(PassContext *context, const Graph *old) {
+static Graph *copy_live(PassContext *context, const Graph *old)
+{
     Graph *g = pass_new_graph(old);
     const uint8_t *live = graph_live(old, context->scratch);
     Node **map = ARENA_ARRAY(context->scratch, Node *, old->nodes.count + 1);
@@ -275,7 +330,8 @@ static Graph *copy_live(PassContext *context, const Graph *old) {
     return g;
 }
 
-Graph *pass_layout(PassContext *context, const Graph *old) {
+Graph *pass_layout(PassContext *context, const Graph *old)
+{
     const uint32_t symbols = dim_symbol_count(old->dims);
     int64_t *hint = ARENA_ARRAY(context->scratch, int64_t, symbols + 1);
     for (uint32_t i = 0; i < symbols; i++)

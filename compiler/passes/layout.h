@@ -16,6 +16,7 @@ typedef struct {
     Node **stored;       /* per old id: the stored form in g */
     Order *order;        /* per old id */
     const int64_t *hint; /* per symbol: the size it is taken to have when costs are compared */
+    const uint8_t *to_root; /* per old id: only elementwise ops are left on its ways to the roots */
     bool keep_ties;      /* between layouts of equal cost take the logical one, else a moved one */
 } Layout;
 
