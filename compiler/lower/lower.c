@@ -1,8 +1,10 @@
-/* lower_program: from a schedule to a kernel program. In: groups in order. Out: kernels, launches, buffers, the plan kernel.
+/* lower_program: from a schedule to a kernel program. In: groups in order. Out: kernels, launches,
+ * buffers, the plan kernel.
  *
- * Buffers of the program have the numbers of the schedule's buffers, so a launch's arguments are those a kernel touched.
- * table[0] is the arena's size, then one offset per stretch of arena memory, then one trip count per different count. A kernel
- * that equals an earlier one (up to names) is dropped and the earlier one launched again: twelve equal layers share code. */
+ * Buffers of the program have the numbers of the schedule's buffers, so a launch's arguments are
+ * those a kernel touched. table[0] is the arena's size, then one offset per stretch of arena
+ * memory, then one trip count per different count. A kernel that equals an earlier one (up to
+ * names) is dropped and the earlier one launched again: twelve equal layers share code. */
 #include "compiler/lower/tables.h"
 
 #include "runtime/base/bug.h"
@@ -11,15 +13,18 @@
 
 /* ---- the program's buffers ---- */
 
-static BufferKind program_kind(StorageKind kind) {
+static BufferKind program_kind(StorageKind kind)
+{
     static const BufferKind kinds[] = {
-        [STORAGE_INPUT] = BUFFER_INPUT,   [STORAGE_PARAM] = BUFFER_PARAM,       [STORAGE_STATE] = BUFFER_STATE,
-        [STORAGE_OUTPUT] = BUFFER_OUTPUT, [STORAGE_CONSTANT] = BUFFER_CONSTANT, [STORAGE_ARENA] = BUFFER_ARENA,
+        [STORAGE_INPUT] = BUFFER_INPUT,       [STORAGE_PARAM] = BUFFER_PARAM,
+        [STORAGE_STATE] = BUFFER_STATE,       [STORAGE_OUTPUT] = BUFFER_OUTPUT,
+        [STORAGE_CONSTANT] = BUFFER_CONSTANT, [STORAGE_ARENA] = BUFFER_ARENA,
     };
     return kinds[kind];
 }
 
-static const char *type_text(LowerContext *c, const Type *type) {
+static const char *type_text(LowerContext *c, const Type *type)
+{
     StrBuf text = {0};
     type_print(c->schedule->graph->dims, type, &text);
     const char *kept = arena_string(c->arena, text.text);
@@ -27,7 +32,8 @@ static const char *type_text(LowerContext *c, const Type *type) {
     return kept;
 }
 
-static uint32_t arena_slot(const Schedule *s, uint32_t buffer) {
+static uint32_t arena_slot(const Schedule *s, uint32_t buffer)
+{
     while (s->buffers.data[buffer].in_place_of != NO_BUFFER) {
         buffer = (uint32_t)s->buffers.data[buffer].in_place_of;
     }
@@ -39,12 +45,17 @@ static uint32_t arena_slot(const Schedule *s, uint32_t buffer) {
     NNC_BUG("buffer %u has no place in the arena", buffer);
 }
 
-static void add_buffers(LowerContext *c) {
+static void add_buffers(LowerContext *c)
+{
     const Schedule *s = c->schedule;
     for (uint32_t i = 0; i < s->buffers.count; i++) {
         const Buffer *from = &s->buffers.data[i];
-        ProgramBuffer to = {.kind = program_kind(from->kind), .name = from->name, .dtype = from->type.dtype,
-                            .rank = from->type.rank, .data = from->data, .bytes = from->data_bytes};
+        ProgramBuffer to = {.kind = program_kind(from->kind),
+                            .name = from->name,
+                            .dtype = from->type.dtype,
+                            .rank = from->type.rank,
+                            .data = from->data,
+                            .bytes = from->data_bytes};
         for (int k = 0; k < from->type.rank; k++) {
             if (!dim_is_const(from->type.dims[k], &to.dims[k])) {
                 to.dims[k] = -1;
@@ -57,7 +68,8 @@ static void add_buffers(LowerContext *c) {
     c->program->externals = s->externals;
 }
 
-static void add_dims(LowerContext *c) {
+static void add_dims(LowerContext *c)
+{
     const Schedule *s = c->schedule;
     uint32_t count = dim_symbol_count(s->graph->dims);
     c->tables->symbol_position = ARENA_ARRAY(c->arena, int32_t, count + 1);
@@ -72,7 +84,8 @@ static void add_dims(LowerContext *c) {
 
 /* ---- dims as values ---- */
 
-static KInst *lower_atom(LowerContext *c, const DimAtom *atom) {
+static KInst *lower_atom(LowerContext *c, const DimAtom *atom)
+{
     if (atom->kind == DIM_SYMBOL) {
         int32_t position = c->tables->symbol_position[atom->symbol];
         NNC_ASSERT(position >= 0);
@@ -82,7 +95,8 @@ static KInst *lower_atom(LowerContext *c, const DimAtom *atom) {
     return kir_binary(&c->b, atom->kind == DIM_MAX ? K_IMAX : K_IDIV, left, right);
 }
 
-KInst *lower_dim(LowerContext *c, const Dim *dim) {
+KInst *lower_dim(LowerContext *c, const Dim *dim)
+{
     KInst *sum = kir_index(&c->b, 0);
     for (uint32_t t = 0; t < dim->count; t++) {
         KInst *product = kir_index(&c->b, 1);
@@ -95,7 +109,8 @@ KInst *lower_dim(LowerContext *c, const Dim *dim) {
     return sum;
 }
 
-const Dim *lower_product(LowerContext *c, const Dim *const *dims, int first, int count) {
+const Dim *lower_product(LowerContext *c, const Dim *const *dims, int first, int count)
+{
     const Dim *product = dim_product(c->schedule->graph->dims, dims + first, count);
     NNC_ASSERT(product != NULL);
     return product;
@@ -103,35 +118,42 @@ const Dim *lower_product(LowerContext *c, const Dim *const *dims, int first, int
 
 /* ---- kernels ---- */
 
-static void forget_kernel(LowerContext *c) {
+static void forget_kernel(LowerContext *c)
+{
     LowerTables *t = c->tables;
     t->memo.count = t->scopes.count = t->places.count = t->args.count = t->stored.count = 0;
     c->mask = c->guard = NULL;
     c->lanes = 1;
 }
 
-void lower_kernel_begin(LowerContext *c, const char *what) {
-    const char *name = arena_format(c->arena, "%s_%s_%u", c->program->name, what, c->tables->kernel_number++);
+void lower_kernel_begin(LowerContext *c, const char *what)
+{
+    const char *name =
+        arena_format(c->arena, "%s_%s_%u", c->program->name, what, c->tables->kernel_number++);
     forget_kernel(c);
     c->kernel = kernel_new(c->arena, name);
     c->b = kernel_builder(c->kernel);
 }
 
-void lower_kernel_drop(LowerContext *c) {
+void lower_kernel_drop(LowerContext *c)
+{
     c->tables->kernel_number--;
     forget_kernel(c);
     c->kernel = NULL;
 }
 
-KInst *lower_begin(const LowerContext *c) {
+KInst *lower_begin(const LowerContext *c)
+{
     return c->kernel->body->args.data[0];
 }
 
-KInst *lower_end(const LowerContext *c) {
+KInst *lower_end(const LowerContext *c)
+{
     return c->kernel->body->args.data[1];
 }
 
-uint32_t lower_buffer(LowerContext *c, int32_t schedule_buffer, Access access) {
+uint32_t lower_buffer(LowerContext *c, int32_t schedule_buffer, Access access)
+{
     NNC_ASSERT(schedule_buffer >= 0 && (uint32_t)schedule_buffer < c->schedule->buffers.count);
     LowerTables *t = c->tables;
     uint32_t at = 0;
@@ -151,7 +173,8 @@ uint32_t lower_buffer(LowerContext *c, int32_t schedule_buffer, Access access) {
 }
 
 /* Buffers of one stretch of arena memory, in place of each other. */
-static void mark_shared(LowerContext *c) {
+static void mark_shared(LowerContext *c)
+{
     const LowerTables *t = c->tables;
     for (uint32_t i = 0; i < t->args.count; i++) {
         for (uint32_t k = 0; k < i; k++) {
@@ -164,7 +187,8 @@ static void mark_shared(LowerContext *c) {
     }
 }
 
-static uint32_t count_slot(LowerContext *c, const Dim *count) {
+static uint32_t count_slot(LowerContext *c, const Dim *count)
+{
     LowerTables *t = c->tables;
     for (uint32_t i = 0; i < t->counts.count; i++) {
         if (t->counts.data[i] == count) {
@@ -175,7 +199,8 @@ static uint32_t count_slot(LowerContext *c, const Dim *count) {
     return t->first_count_slot + t->counts.count - 1;
 }
 
-static uint32_t share_kernel(LowerContext *c) {
+static uint32_t share_kernel(LowerContext *c)
+{
     for (uint32_t i = 0; i < c->program->kernels.count; i++) {
         if (kernel_equal(c->program->kernels.data[i], c->kernel)) {
             return i;
@@ -185,7 +210,8 @@ static uint32_t share_kernel(LowerContext *c) {
     return c->program->kernels.count - 1;
 }
 
-static void check_kernel(const Kernel *kernel) {
+static void check_kernel(const Kernel *kernel)
+{
 #ifndef NDEBUG
     StrBuf faults = {0};
     if (!kernel_verify(kernel, &faults)) {
@@ -198,7 +224,8 @@ static void check_kernel(const Kernel *kernel) {
 #endif
 }
 
-void lower_kernel_end(LowerContext *c, const Dim *count, int64_t grain) {
+void lower_kernel_end(LowerContext *c, const Dim *count, int64_t grain)
+{
     mark_shared(c);
     check_kernel(c->kernel);
     Launch launch = {.kernel = share_kernel(c), .count_slot = count_slot(c, count), .grain = grain};
@@ -209,7 +236,8 @@ void lower_kernel_end(LowerContext *c, const Dim *count, int64_t grain) {
     forget_kernel(c);
 }
 
-uint32_t lower_site(LowerContext *c, const Node *node) {
+uint32_t lower_site(LowerContext *c, const Node *node)
+{
     LowerTables *t = c->tables;
     for (uint32_t i = 0; i < t->sites.count; i++) {
         if (t->sites.data[i] == node) {
@@ -222,7 +250,8 @@ uint32_t lower_site(LowerContext *c, const Node *node) {
 
 /* ---- host functions ---- */
 
-static uint32_t extern_index(LowerContext *c, const char *name) {
+static uint32_t extern_index(LowerContext *c, const char *name)
+{
     for (uint32_t i = 0; i < c->program->externs.count; i++) {
         if (strcmp(c->program->externs.data[i], name) == 0) {
             return i;
@@ -232,7 +261,8 @@ static uint32_t extern_index(LowerContext *c, const char *name) {
     return c->program->externs.count - 1;
 }
 
-void lower_call(LowerContext *c, const Group *group) {
+void lower_call(LowerContext *c, const Group *group)
+{
     const Node *node = group->node;
     DimTable *dims = c->schedule->graph->dims;
     Launch launch = {.is_extern = true, .kernel = extern_index(c, node->attr.call.name)};
@@ -256,7 +286,8 @@ void lower_call(LowerContext *c, const Group *group) {
 
 /* ---- the program ---- */
 
-static LowerOptions settle_options(const LowerOptions *given) {
+static LowerOptions settle_options(const LowerOptions *given)
+{
     LowerOptions o = *given;
     o.vector_bytes = o.vector_bytes ? o.vector_bytes : 64;
     o.vector_registers = o.vector_registers ? o.vector_registers : 32;
@@ -266,22 +297,30 @@ static LowerOptions settle_options(const LowerOptions *given) {
     return o;
 }
 
-static void lower_contraction(LowerContext *c, const Group *group) {
+static void lower_contraction(LowerContext *c, const Group *group)
+{
     (c->options->naive_contract ? lower_contract_naive : lower_contract)(c, group);
 }
 
-static void lower_group(LowerContext *c, const Group *group) {
-    typedef void LowerGroup(LowerContext *c, const Group *group);
+static void lower_group(LowerContext *c, const Group *group)
+{
+    typedef void LowerGroup(LowerContext * c, const Group *group);
     static LowerGroup *const by_kind[GROUP_KINDS] = {
-        [GROUP_LOOP] = lower_loop,     [GROUP_REDUCE] = lower_reduce,   [GROUP_CONTRACT] = lower_contraction,
-        [GROUP_CUMSUM] = lower_cumsum, [GROUP_SCATTER] = lower_scatter, [GROUP_CALL] = lower_call,
+        [GROUP_LOOP] = lower_loop,
+        [GROUP_REDUCE] = lower_reduce,
+        [GROUP_CONTRACT] = lower_contraction,
+        [GROUP_CUMSUM] = lower_cumsum,
+        [GROUP_SCATTER] = lower_scatter,
+        [GROUP_CALL] = lower_call,
     };
     c->group = group;
     c->domain = NULL;
     by_kind[group->kind](c, group);
 }
 
-LowerResult lower_program(Arena *arena, const Schedule *schedule, const LowerOptions *options, const char *name) {
+LowerResult lower_program(Arena *arena, const Schedule *schedule, const LowerOptions *options,
+                          const char *name)
+{
     LowerOptions settled = settle_options(options);
     LowerContext c = {.arena = arena, .schedule = schedule, .options = &settled};
     c.program = ARENA_NEW(arena, KProgram);

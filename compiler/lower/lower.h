@@ -1,16 +1,18 @@
-/* Lowering: a schedule becomes a kernel program. One function per kind of group (table in lower.c); the plan kernel
- * computes arena offsets and trip counts from the free dimensions; equal kernels are shared. Nothing here changes
- * arithmetic: the bits are those of the interpreter on the same graph. */
+/* Lowering: a schedule becomes a kernel program. One function per kind of group (table in lower.c);
+ * the plan kernel computes arena offsets and trip counts from the free dimensions; equal kernels
+ * are shared. Nothing here changes arithmetic: the bits are those of the interpreter on the same
+ * graph. */
 #ifndef NNC_LOWER_LOWER_H
 #define NNC_LOWER_LOWER_H
 #include "compiler/kernel/kir.h"
 #include "compiler/schedule/schedule.h"
 
 typedef struct {
-    int vector_bytes;     /* as in TargetDescription; 0: 64 */
-    int vector_registers; /* 0: 32 */
+    int vector_bytes;                     /* as in TargetDescription; 0: 64 */
+    int vector_registers;                 /* 0: 32 */
     int64_t l1_bytes, l2_bytes, l3_bytes; /* 0: 32 KiB, 1 MiB, 8 MiB */
-    bool naive_contract;  /* the slow obvious loops of lower_naive.c in place of tiles (an oracle for tests) */
+    bool naive_contract; /* the slow obvious loops of lower_naive.c in place of tiles (an oracle for
+                            tests) */
 } LowerOptions;
 
 typedef struct {
@@ -19,8 +21,10 @@ typedef struct {
 } LowerResult;
 
 /* `name` is a C identifier; symbols are NAME_plan and NAME_step. */
-LowerResult lower_program(Arena *arena, const Schedule *schedule, const LowerOptions *options, const char *name);
-/* For ScheduleOptions.scratch (user is a LowerOptions): what lower_contract wants. In lower_contract.c. */
+LowerResult lower_program(Arena *arena, const Schedule *schedule, const LowerOptions *options,
+                          const char *name);
+/* For ScheduleOptions.scratch (user is a LowerOptions): what lower_contract wants. In
+ * lower_contract.c. */
 const Dim *lower_contract_scratch(void *user, const Schedule *schedule, const Group *group);
 
 #endif

@@ -1,11 +1,13 @@
-/* GROUP_REDUCE where the innermost axis is kept: lanes run over columns, the loops over what is reduced.
+/* GROUP_REDUCE where the innermost axis is kept: lanes run over columns, the loops over what is
+ * reduced.
  *
- *   sums of x and of x*x over [B, 26, 26, 32] axes 0,1,2     one pass over x; 32 columns are two vectors, 4 accumulators
+ *   sums of x and x*x over [B, 26, 26, 32] axes 0,1,2     one pass, 2 sums x 2 vectors of columns
  *
- * An item is one block of columns at one index of the other kept axes. All reductions of the group run in the same loops,
- * each an ascending chain, cut into leaves where the outermost reduced axis is free (graph/order.h). Where there are few
- * columns and many rows the leaves are items of one kernel, which stores their sums, and another adds those up: the same
- * additions in the same order, with work for every thread. */
+ * An item is one block of columns at one index of the other kept axes. All reductions of the group
+ * run in the same loops, each an ascending chain, cut into leaves where the outermost reduced axis
+ * is free (graph/order.h). Where there are few columns and many rows the leaves are items of one
+ * kernel, which stores their sums, and another adds those up: the same additions in the same order,
+ * with work for every thread. */
 #include "compiler/lower/nest.h"
 
 #include "runtime/base/bug.h"
@@ -19,8 +21,8 @@ typedef struct {
     const Group *group;
     Nest nest;
     int reduced[MAX_RANK], reduced_count;
-    int inner;              /* the part of the columns */
-    int lanes, vectors;     /* of a block */
+    int inner;               /* the part of the columns */
+    int lanes, vectors;      /* of a block */
     KInst *columns[VECTORS]; /* first column of each vector */
     KInst *masks[VECTORS];
     KInst *leaf_index;             /* of the item, when leaves are items */
@@ -28,20 +30,24 @@ typedef struct {
     int sum_count;
 } Columns;
 
-static void at_vector(Columns *k, int v) {
+static void at_vector(Columns *k, int v)
+{
     k->c->lanes = k->lanes;
     k->c->mask = k->masks[v];
-    k->nest.parts[k->inner].index = k->lanes == 1 ? index_scalar(k->columns[v]) : index_lanes(k->columns[v], 1);
+    k->nest.parts[k->inner].index =
+        k->lanes == 1 ? index_scalar(k->columns[v]) : index_lanes(k->columns[v], 1);
 }
 
-static void at_none(Columns *k) {
+static void at_none(Columns *k)
+{
     k->c->lanes = 1;
     k->c->mask = NULL;
 }
 
 /* ---- sums ---- */
 
-static void add_terms(Columns *k, KInst **acc) {
+static void add_terms(Columns *k, KInst **acc)
+{
     LowerContext *c = k->c;
     for (int v = 0; v < k->vectors; v++) {
         at_vector(k, v);
@@ -57,7 +63,8 @@ static void add_terms(Columns *k, KInst **acc) {
 
 static void chain(Columns *k, int level, KInst **acc);
 
-static void chain_range(Columns *k, int level, KInst *low, KInst *high, KInst **acc) {
+static void chain_range(Columns *k, int level, KInst *low, KInst *high, KInst **acc)
+{
     LowerContext *c = k->c;
     int count = k->sum_count * k->vectors;
     KInst *loop = kir_for(&c->b, low, high, 1, acc, count);
@@ -74,7 +81,8 @@ static void chain_range(Columns *k, int level, KInst *low, KInst *high, KInst **
     }
 }
 
-static void chain(Columns *k, int level, KInst **acc) {
+static void chain(Columns *k, int level, KInst **acc)
+{
     if (level == k->reduced_count) {
         add_terms(k, acc);
         return;
@@ -83,7 +91,8 @@ static void chain(Columns *k, int level, KInst **acc) {
     chain_range(k, level, kir_index(&c->b, 0), lower_dim(c, k->nest.sizes[k->reduced[level]]), acc);
 }
 
-static void identities(Columns *k, KInst **acc) {
+static void identities(Columns *k, KInst **acc)
+{
     for (int s = 0; s < k->sum_count; s++) {
         KInst *identity = lower_identity(k->c, k->sums[s]->op, k->sums[s]->src[0]->type.dtype);
         for (int v = 0; v < k->vectors; v++) {
@@ -92,7 +101,8 @@ static void identities(Columns *k, KInst **acc) {
     }
 }
 
-static void chain_leaves(Columns *k, int64_t leaf, KInst **acc) {
+static void chain_leaves(Columns *k, int64_t leaf, KInst **acc)
+{
     LowerContext *c = k->c;
     int count = k->sum_count * k->vectors;
     KInst *part[CARRY_LIMIT * VECTORS];
@@ -100,7 +110,8 @@ static void chain_leaves(Columns *k, int64_t leaf, KInst **acc) {
     KInst *loop = kir_for(&c->b, kir_index(&c->b, 0), high, leaf, acc, count);
     lower_scope_open(c);
     KInst *first = kir_loop_arg(loop, 0);
-    KInst *end = kir_binary(&c->b, K_IMIN, kir_binary(&c->b, K_ADD, first, kir_index(&c->b, leaf)), high);
+    KInst *end =
+        kir_binary(&c->b, K_IMIN, kir_binary(&c->b, K_ADD, first, kir_index(&c->b, leaf)), high);
     identities(k, part);
     chain_range(k, 0, first, end, part);
     for (int i = 0; i < count; i++) {
@@ -115,11 +126,13 @@ static void chain_leaves(Columns *k, int64_t leaf, KInst **acc) {
 
 /* ---- argmax and argmin ---- */
 
-static void find_best(Columns *k, const Node *node, KInst **found) {
+static void find_best(Columns *k, const Node *node, KInst **found)
+{
     LowerContext *c = k->c;
     KBuilder *b = &c->b;
     KInst *best[2 * VECTORS], *size = lower_dim(c, k->nest.sizes[k->reduced[0]]);
-    KInst *identity = lower_identity(c, node->op == OP_ARGMIN ? OP_AMIN : OP_AMAX, node->src[0]->type.dtype);
+    KInst *identity =
+        lower_identity(c, node->op == OP_ARGMIN ? OP_AMIN : OP_AMAX, node->src[0]->type.dtype);
     kir_fail(b, lower_site(c, node), kir_binary(b, K_EQ, size, kir_index(b, 0)), kir_index(b, 0));
     for (int v = 0; v < k->vectors; v++) {
         best[2 * v] = kir_splat(b, identity, k->lanes);
@@ -148,12 +161,15 @@ static void find_best(Columns *k, const Node *node, KInst **found) {
 
 /* ---- the item ---- */
 
-/* Reductions [from, ..) that share loops: chains with the same leaves, as many as registers carry. */
-static int take_pass(Columns *k, uint32_t from, int64_t *leaf) {
+/* Reductions [from, ..) that share loops: chains with the same leaves, as many as registers carry.
+ */
+static int take_pass(Columns *k, uint32_t from, int64_t *leaf)
+{
     const Group *group = k->group;
     *leaf = graph_sum_order(group->reductions.data[from]).leaf;
     k->sum_count = 0;
-    for (uint32_t i = from; i < group->reductions.count && k->sum_count * k->vectors < CARRY_LIMIT; i++) {
+    for (uint32_t i = from; i < group->reductions.count && k->sum_count * k->vectors < CARRY_LIMIT;
+         i++) {
         const Node *n = group->reductions.data[i];
         if (op_info[n->op].attr != AT_AXES || graph_sum_order(n).leaf != *leaf) {
             break;
@@ -163,7 +179,8 @@ static int take_pass(Columns *k, uint32_t from, int64_t *leaf) {
     return k->sum_count;
 }
 
-static void run_reductions(Columns *k, KInst *(*values)[VECTORS]) {
+static void run_reductions(Columns *k, KInst *(*values)[VECTORS])
+{
     const Group *group = k->group;
     for (uint32_t i = 0; i < group->reductions.count;) {
         KInst *acc[CARRY_LIMIT * VECTORS];
@@ -187,7 +204,8 @@ static void run_reductions(Columns *k, KInst *(*values)[VECTORS]) {
     }
 }
 
-static void lower_block(Columns *k) {
+static void lower_block(Columns *k)
+{
     LowerContext *c = k->c;
     KInst *(*values)[VECTORS] = arena_alloc(c->arena, sizeof *values * k->group->reductions.count);
     run_reductions(k, values);
@@ -204,7 +222,8 @@ static void lower_block(Columns *k) {
 }
 
 /* Width of a block: up to VECTORS vectors, no more than cover a constant number of columns. */
-static void choose_width(Columns *k) {
+static void choose_width(Columns *k)
+{
     const Dim *columns = k->nest.sizes[k->inner];
     int64_t size;
     k->lanes = fit_lanes(lower_lanes(k->c, k->group), columns);
@@ -216,8 +235,10 @@ static void choose_width(Columns *k) {
     }
 }
 
-/* Opens the loop over items: blocks of columns at every index of the other kept axes, and of `leaves` (NULL: none). */
-static KInst *open_items(Columns *k, const Dim *leaves, const Dim **items) {
+/* Opens the loop over items: blocks of columns at every index of the other kept axes, and of
+ * `leaves` (NULL: none). */
+static KInst *open_items(Columns *k, const Dim *leaves, const Dim **items)
+{
     LowerContext *c = k->c;
     const Dim *sizes[MAX_RANK + 1];
     KInst *indices[MAX_RANK + 1];
@@ -258,12 +279,14 @@ static KInst *open_items(Columns *k, const Dim *leaves, const Dim **items) {
     return loop;
 }
 
-static void close_items(Columns *k, KInst *loop) {
+static void close_items(Columns *k, KInst *loop)
+{
     lower_scope_close(k->c);
     kir_end_for(&k->c->b, loop, NULL);
 }
 
-static const Dim *build_columns(Columns *k) {
+static const Dim *build_columns(Columns *k)
+{
     const Dim *items;
     KInst *loop = open_items(k, NULL, &items);
     lower_block(k);
@@ -271,22 +294,26 @@ static const Dim *build_columns(Columns *k) {
     return items;
 }
 
-/* ---- leaves as items of their own: parts[leaf][reduction][column] in the group's scratch memory ---- */
+/* ---- leaves as items of their own: parts[leaf][reduction][column] in the group's scratch memory
+ * ---- */
 
-static KInst *part_index(Columns *k, KInst *leaf, uint32_t reduction, int v) {
+static KInst *part_index(Columns *k, KInst *leaf, uint32_t reduction, int v)
+{
     LowerContext *c = k->c;
     KInst *row = kir_binary(&c->b, K_MUL, leaf, kir_index(&c->b, k->group->reductions.count));
     KInst *at = kir_binary(&c->b, K_ADD, row, kir_index(&c->b, reduction));
     for (int i = 0; i < k->nest.count; i++) {
         if (!k->nest.reduced[i]) {
             KInst *index = i == k->inner ? k->columns[v] : k->nest.parts[i].index.base;
-            at = kir_binary(&c->b, K_ADD, kir_binary(&c->b, K_MUL, at, lower_dim(c, k->nest.sizes[i])), index);
+            at = kir_binary(&c->b, K_ADD,
+                            kir_binary(&c->b, K_MUL, at, lower_dim(c, k->nest.sizes[i])), index);
         }
     }
     return at;
 }
 
-static const Dim *build_parts(Columns *k, const Dim *leaves, int64_t leaf) {
+static const Dim *build_parts(Columns *k, const Dim *leaves, int64_t leaf)
+{
     LowerContext *c = k->c;
     const Dim *items;
     KInst *loop = open_items(k, leaves, &items);
@@ -302,7 +329,8 @@ static const Dim *build_parts(Columns *k, const Dim *leaves, int64_t leaf) {
         chain_range(k, 0, first, end, acc);
         for (int s = 0; s < taken; s++, i++) {
             for (int v = 0; v < k->vectors; v++) {
-                kir_store(&c->b, to, part_index(k, k->leaf_index, i, v), acc[s * k->vectors + v], k->masks[v]);
+                kir_store(&c->b, to, part_index(k, k->leaf_index, i, v), acc[s * k->vectors + v],
+                          k->masks[v]);
             }
         }
     }
@@ -310,8 +338,10 @@ static const Dim *build_parts(Columns *k, const Dim *leaves, int64_t leaf) {
     return items;
 }
 
-/* Leaves are added in ascending order to an accumulator that starts at the identity, as in chain_leaves. */
-static const Dim *build_total(Columns *k, const Dim *leaves) {
+/* Leaves are added in ascending order to an accumulator that starts at the identity, as in
+ * chain_leaves. */
+static const Dim *build_total(Columns *k, const Dim *leaves)
+{
     LowerContext *c = k->c;
     const Dim *items;
     KInst *loop = open_items(k, NULL, &items);
@@ -320,9 +350,11 @@ static const Dim *build_total(Columns *k, const Dim *leaves) {
         lower_scope_open(c);
         for (uint32_t i = 0; i < k->group->reductions.count; i++) {
             const Node *n = k->group->reductions.data[i];
-            KInst *start = kir_splat(&c->b, lower_identity(c, n->op, n->src[0]->type.dtype), k->lanes);
+            KInst *start =
+                kir_splat(&c->b, lower_identity(c, n->op, n->src[0]->type.dtype), k->lanes);
             KInst *each = kir_for(&c->b, kir_index(&c->b, 0), lower_dim(c, leaves), 1, &start, 1);
-            KInst *part = kir_load(&c->b, from, part_index(k, kir_loop_arg(each, 0), i, v), k->lanes, k->masks[v]);
+            KInst *part = kir_load(&c->b, from, part_index(k, kir_loop_arg(each, 0), i, v),
+                                   k->lanes, k->masks[v]);
             KInst *sum = lower_combine(c, n->op, kir_loop_arg(each, 1), part);
             kir_end_for(&c->b, each, &sum);
             lower_known(c, n, kir_result(&c->b, each, 0));
@@ -336,10 +368,13 @@ static const Dim *build_total(Columns *k, const Dim *leaves) {
     return items;
 }
 
-static int64_t block_grain(const Columns *k) {
+static int64_t block_grain(const Columns *k)
+{
     int64_t work = (int64_t)k->lanes * k->vectors, size;
     for (int i = 0; i < k->reduced_count; i++) {
-        work *= dim_is_const(k->nest.sizes[k->reduced[i]], &size) && size > 0 && work < CHUNK_WORK ? size : 1;
+        work *= dim_is_const(k->nest.sizes[k->reduced[i]], &size) && size > 0 && work < CHUNK_WORK
+                    ? size
+                    : 1;
     }
     return work >= CHUNK_WORK ? 1 : CHUNK_WORK / work;
 }
@@ -347,7 +382,9 @@ static int64_t block_grain(const Columns *k) {
 typedef enum { WHOLE, PARTS, TOTAL } Step;
 
 /* Builds one kernel, again as long as indices ask for cuts of the domain. */
-static void lower_step(LowerContext *c, const Group *group, Domain *domain, Step step, const Dim *leaves, int64_t leaf) {
+static void lower_step(LowerContext *c, const Group *group, Domain *domain, Step step,
+                       const Dim *leaves, int64_t leaf)
+{
     static const char *const names[] = {"", "leaves_", "total_"};
     const char *name = op_info[group->reductions.data[0]->op].text;
     const Dim *count;
@@ -368,7 +405,8 @@ static void lower_step(LowerContext *c, const Group *group, Domain *domain, Step
     lower_kernel_end(c, count, grain);
 }
 
-void lower_columns(LowerContext *c, const Group *group) {
+void lower_columns(LowerContext *c, const Group *group)
+{
     Domain domain = domain_of(group);
     DimTable *dims = c->schedule->graph->dims;
     c->domain = &domain;

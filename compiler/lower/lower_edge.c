@@ -1,20 +1,24 @@
-/* Moves with edges: pad and concat. The element of the operand exists only where a condition on the index holds; elsewhere
- * nothing may be loaded. A condition that is the same in all lanes becomes the guard, one per lane narrows the mask. */
+/* Moves with edges: pad and concat. The element of the operand exists only where a condition on the
+ * index holds; elsewhere nothing may be loaded. A condition that is the same in all lanes becomes
+ * the guard, one per lane narrows the mask. */
 #include "compiler/lower/context.h"
 
 #include "runtime/base/bug.h"
 
-static KInst *and_also(LowerContext *c, KInst *x, KInst *y) {
+static KInst *and_also(LowerContext *c, KInst *x, KInst *y)
+{
     return x == NULL ? y : y == NULL ? x : kir_binary(&c->b, K_AND, x, y);
 }
 
 /* 0 <= x < size, in one unsigned comparison. */
-static KInst *in_range(LowerContext *c, KInst *x, const Dim *size) {
+static KInst *in_range(LowerContext *c, KInst *x, const Dim *size)
+{
     return kir_binary(&c->b, K_ULT, x, lower_dim(c, size));
 }
 
 /* Source index of one padded axis; *condition is joined with: there is one. */
-static Index unpad(LowerContext *c, const Node *node, int axis, Index index, KInst **condition) {
+static Index unpad(LowerContext *c, const Node *node, int axis, Index index, KInst **condition)
+{
     KBuilder *b = &c->b;
     int64_t gap = node->attr.pad.interior[axis] + 1;
     DimTable *dims = c->schedule->graph->dims;
@@ -26,16 +30,22 @@ static Index unpad(LowerContext *c, const Node *node, int axis, Index index, KIn
         *condition = and_also(c, *condition, hit);
         shifted = index_vector(kir_binary(b, K_IDIV, value, step));
     }
-    *condition = and_also(c, *condition, in_range(c, index_value(c, shifted), node->src[0]->type.dims[axis]));
+    *condition = and_also(c, *condition,
+                          in_range(c, index_value(c, shifted), node->src[0]->type.dims[axis]));
     return shifted;
 }
 
-static bool is_padded(const Node *node, int axis) {
-    return !dim_is(node->attr.pad.low[axis], 0) || !dim_is(node->attr.pad.high[axis], 0) || node->attr.pad.interior[axis];
+static bool is_padded(const Node *node, int axis)
+{
+    return !dim_is(node->attr.pad.low[axis], 0) || !dim_is(node->attr.pad.high[axis], 0) ||
+           node->attr.pad.interior[axis];
 }
 
-/* The operand at a place, loaded only where conditions on lanes and on all lanes hold; else `other`. */
-static KInst *value_where(LowerContext *c, const Node *x, const Place *place, KInst *lanes, KInst *all, KInst *other) {
+/* The operand at a place, loaded only where conditions on lanes and on all lanes hold; else
+ * `other`. */
+static KInst *value_where(LowerContext *c, const Node *x, const Place *place, KInst *lanes,
+                          KInst *all, KInst *other)
+{
     int64_t size;
     for (int i = 0; i < x->type.rank; i++) {
         if (dim_is_const(x->type.dims[i], &size) && size == 0) {
@@ -50,12 +60,14 @@ static KInst *value_where(LowerContext *c, const Node *x, const Place *place, KI
     return condition == NULL ? value : kir_select(&c->b, condition, value, other);
 }
 
-static void sort_condition(LowerContext *c, KInst *condition, KInst **lanes, KInst **all) {
+static void sort_condition(LowerContext *c, KInst *condition, KInst **lanes, KInst **all)
+{
     KInst **side = condition->type.lanes == 1 ? all : lanes;
     *side = and_also(c, *side, condition);
 }
 
-KInst *lower_pad(LowerContext *c, const Node *node, const Place *place) {
+KInst *lower_pad(LowerContext *c, const Node *node, const Place *place)
+{
     const Node *x = node->src[0];
     Segment segments[MAX_RANK];
     KInst *lanes = NULL, *all = NULL;
@@ -81,7 +93,9 @@ KInst *lower_pad(LowerContext *c, const Node *node, const Place *place) {
     return value_where(c, x, source, lanes, all, fill);
 }
 
-static const Place *shifted_place(LowerContext *c, const Place *place, int axis, const Node *x, Index index) {
+static const Place *shifted_place(LowerContext *c, const Place *place, int axis, const Node *x,
+                                  Index index)
+{
     Segment segments[MAX_RANK];
     int count = place_take(c, place, 0, axis, 0, segments);
     segments[count++] = (Segment){(uint8_t)axis, 1, 0, 0, index};
@@ -89,7 +103,8 @@ static const Place *shifted_place(LowerContext *c, const Place *place, int axis,
     return place_segments(c, x->type.rank, x->type.dims, segments, count);
 }
 
-KInst *lower_concat(LowerContext *c, const Node *node, const Place *place) {
+KInst *lower_concat(LowerContext *c, const Node *node, const Place *place)
+{
     DimTable *dims = c->schedule->graph->dims;
     int axis = node->attr.axis;
     Index index = place_axis(c, place, axis);

@@ -1,13 +1,16 @@
 /* Indices and places: where the element is that each lane computes, and what moves make of it.
  *
- * In: a place in a move's result. Out: the place in its operand. An index stays affine in the lane (base + lane * step) as
- * long as arithmetic allows, so that a load at the bottom is a contiguous vector, a scalar, or at worst a gather. A segment
- * that covers several axes is kept whole through moves that do not look inside:
+ * In: a place in a move's result. Out: the place in its operand. An index stays affine in the lane
+ * (base + lane * step) as long as arithmetic allows, so that a load at the bottom is a contiguous
+ * vector, a scalar, or at worst a gather. A segment that covers several axes is kept whole through
+ * moves that do not look inside:
  *
  *   reshape [B, 784] -> [B, 28, 28] at one segment {all axes, i}    ->  one segment {all axes, i}
- *   expand  [1, 512] -> [B, 512]    at one segment {all axes, i}    ->  needs i mod 512: the Domain is cut after axis 0,
- *                                                                       and the kernel is built again with a loop per part
- *   reshape [26] -> [13, 2]         at {26, 1, h}                   ->  needs h / 2: the Domain gets axes 13 and 2 */
+ *   expand [1, 512] -> [B, 512]    at {all axes, i}    needs i mod 512
+ *
+ * There the Domain is cut after axis 0, and the kernel is built again with a loop per part. An
+ * index that needs h / 2 and h mod 2 of an axis of 26 splits it into axes of 13 and 2 in the same
+ * way. */
 #include "compiler/lower/nest.h"
 #include "compiler/lower/tables.h"
 
@@ -15,23 +18,29 @@
 
 #include <string.h>
 
-enum { LEAST_LANES = 8 }; /* an innermost axis is not split into shorter runs: lanes divide instead */
+enum {
+    LEAST_LANES = 8
+}; /* an innermost axis is not split into shorter runs: lanes divide instead */
 
 /* ---- indices ---- */
 
-Index index_scalar(KInst *base) {
+Index index_scalar(KInst *base)
+{
     return (Index){base, 0, NULL};
 }
 
-Index index_lanes(KInst *base, int64_t step) {
+Index index_lanes(KInst *base, int64_t step)
+{
     return (Index){base, step, NULL};
 }
 
-Index index_vector(KInst *vector) {
+Index index_vector(KInst *vector)
+{
     return vector->type.lanes == 1 ? index_scalar(vector) : (Index){NULL, 0, vector};
 }
 
-KInst *index_value(LowerContext *c, Index index) {
+KInst *index_value(LowerContext *c, Index index)
+{
     if (index.vector != NULL) {
         return index.vector;
     }
@@ -43,14 +52,16 @@ KInst *index_value(LowerContext *c, Index index) {
     return kir_binary(&c->b, K_ADD, kir_splat(&c->b, index.base, c->lanes), away);
 }
 
-Index index_add(LowerContext *c, Index x, Index y) {
+Index index_add(LowerContext *c, Index x, Index y)
+{
     if (x.vector == NULL && y.vector == NULL) {
         return (Index){kir_binary(&c->b, K_ADD, x.base, y.base), x.step + y.step, NULL};
     }
     return index_vector(kir_binary(&c->b, K_ADD, index_value(c, x), index_value(c, y)));
 }
 
-static Index index_times(LowerContext *c, Index x, KInst *by) {
+static Index index_times(LowerContext *c, Index x, KInst *by)
+{
     int64_t factor;
     if (x.vector == NULL && (x.step == 0 || c->lanes == 1)) {
         return index_scalar(kir_binary(&c->b, K_MUL, x.base, by));
@@ -61,16 +72,20 @@ static Index index_times(LowerContext *c, Index x, KInst *by) {
     return index_vector(kir_binary(&c->b, K_MUL, index_value(c, x), by));
 }
 
-Index index_scale(LowerContext *c, Index x, const Dim *by) {
+Index index_scale(LowerContext *c, Index x, const Dim *by)
+{
     return index_times(c, x, lower_dim(c, by));
 }
 
-static Index index_plus(LowerContext *c, Index x, const Dim *more) {
+static Index index_plus(LowerContext *c, Index x, const Dim *more)
+{
     return index_add(c, x, index_scalar(lower_dim(c, more)));
 }
 
-/* x / by, or x mod by. A divisor of 0 stands for an empty tensor: the code is never run, but must be built. */
-static Index index_divide(LowerContext *c, KOp op, Index x, const Dim *by) {
+/* x / by, or x mod by. A divisor of 0 stands for an empty tensor: the code is never run, but must
+ * be built. */
+static Index index_divide(LowerContext *c, KOp op, Index x, const Dim *by)
+{
     int64_t divisor;
     if (dim_is_const(by, &divisor) && divisor <= 1) {
         return op == K_IDIV ? x : index_scalar(kir_index(&c->b, 0));
@@ -78,24 +93,29 @@ static Index index_divide(LowerContext *c, KOp op, Index x, const Dim *by) {
     return index_vector(kir_binary(&c->b, op, index_value(c, x), lower_dim(c, by)));
 }
 
-KInst *lane_mask(LowerContext *c, KInst *base, KInst *high, int lanes) {
+KInst *lane_mask(LowerContext *c, KInst *base, KInst *high, int lanes)
+{
     int64_t first, end;
     if (kir_constant(base, &first) && kir_constant(high, &end) && first + lanes <= end) {
         return NULL;
     }
     KInst *room = kir_binary(&c->b, K_SUB, high, base);
-    KInst *narrow = kir_convert(&c->b, kir_binary(&c->b, K_IMIN, room, kir_index(&c->b, lanes)), DT_I32);
+    KInst *narrow =
+        kir_convert(&c->b, kir_binary(&c->b, K_IMIN, room, kir_index(&c->b, lanes)), DT_I32);
     return kir_binary(&c->b, K_LT, kir_iota(&c->b, DT_I32, lanes), kir_splat(&c->b, narrow, lanes));
 }
 
 /* ---- places ---- */
 
-static bool same_index(const Index *x, const Index *y) {
+static bool same_index(const Index *x, const Index *y)
+{
     return x->base == y->base && x->step == y->step && x->vector == y->vector;
 }
 
-static bool same_place(const Place *x, const Place *y) {
-    if (x->rank != y->rank || x->count != y->count || memcmp(x->dims, y->dims, sizeof *x->dims * (size_t)x->rank) != 0) {
+static bool same_place(const Place *x, const Place *y)
+{
+    if (x->rank != y->rank || x->count != y->count ||
+        memcmp(x->dims, y->dims, sizeof *x->dims * (size_t)x->rank) != 0) {
         return false;
     }
     for (int i = 0; i < x->count; i++) {
@@ -107,7 +127,8 @@ static bool same_place(const Place *x, const Place *y) {
     return true;
 }
 
-static const Place *intern(LowerContext *c, const Place *draft) {
+static const Place *intern(LowerContext *c, const Place *draft)
+{
     for (uint32_t i = c->tables->places.count; i-- > 0;) {
         if (same_place(c->tables->places.data[i], draft)) {
             return c->tables->places.data[i];
@@ -118,7 +139,9 @@ static const Place *intern(LowerContext *c, const Place *draft) {
     return place;
 }
 
-const Place *place_segments(LowerContext *c, int rank, const Dim *const *dims, const Segment *segments, int count) {
+const Place *place_segments(LowerContext *c, int rank, const Dim *const *dims,
+                            const Segment *segments, int count)
+{
     Place draft = {.rank = rank, .count = count};
     NNC_ASSERT(rank <= MAX_RANK && count <= MAX_RANK);
     if (rank > 0) {
@@ -128,7 +151,8 @@ const Place *place_segments(LowerContext *c, int rank, const Dim *const *dims, c
     return intern(c, &draft);
 }
 
-const Place *place_axes(LowerContext *c, int rank, const Dim *const *dims, const Index *axes) {
+const Place *place_axes(LowerContext *c, int rank, const Dim *const *dims, const Index *axes)
+{
     Segment segments[MAX_RANK];
     for (int i = 0; i < rank; i++) {
         segments[i] = (Segment){(uint8_t)i, 1, 0, 0, axes[i]};
@@ -137,7 +161,8 @@ const Place *place_axes(LowerContext *c, int rank, const Dim *const *dims, const
 }
 
 /* The row-major position over neighbouring segments [from, to). */
-static Index join_segments(LowerContext *c, const Place *place, int from, int to) {
+static Index join_segments(LowerContext *c, const Place *place, int from, int to)
+{
     Index flat = from < to ? place->segments[from].index : index_scalar(kir_index(&c->b, 0));
     for (int i = from + 1; i < to; i++) {
         const Segment *s = &place->segments[i];
@@ -147,11 +172,13 @@ static Index join_segments(LowerContext *c, const Place *place, int from, int to
     return flat;
 }
 
-Index place_flat(LowerContext *c, const Place *place) {
+Index place_flat(LowerContext *c, const Place *place)
+{
     return join_segments(c, place, 0, place->count);
 }
 
-static const Segment *segment_of(const Place *place, int axis) {
+static const Segment *segment_of(const Place *place, int axis)
+{
     for (int i = 0; i < place->count; i++) {
         const Segment *s = &place->segments[i];
         if (s->first <= axis && axis < s->first + s->count) {
@@ -161,8 +188,10 @@ static const Segment *segment_of(const Place *place, int axis) {
     NNC_BUG("axis %d is in no segment", axis);
 }
 
-/* The boundary in the segment's run of domain axes behind which there are `inner` elements; -1: inside of an axis. */
-static int find_boundary(LowerContext *c, const Segment *s, const Dim *inner) {
+/* The boundary in the segment's run of domain axes behind which there are `inner` elements; -1:
+ * inside of an axis. */
+static int find_boundary(LowerContext *c, const Segment *s, const Dim *inner)
+{
     for (int at = s->domain_first; at <= s->domain_first + s->domain_count; at++) {
         int rest = s->domain_first + s->domain_count - at;
         if (lower_product(c, c->domain->dims, at, rest) == inner) {
@@ -172,17 +201,20 @@ static int find_boundary(LowerContext *c, const Segment *s, const Dim *inner) {
     return -1;
 }
 
-/* Splits a domain axis of constant size, so that a boundary with `inner` elements behind it comes to be. */
-static void split_domain(LowerContext *c, const Segment *s, const Dim *inner) {
+/* Splits a domain axis of constant size, so that a boundary with `inner` elements behind it comes
+ * to be. */
+static void split_domain(LowerContext *c, const Segment *s, const Dim *inner)
+{
     Domain *d = c->domain;
     DimTable *dims = c->schedule->graph->dims;
     for (int at = s->domain_first; at < s->domain_first + s->domain_count; at++) {
         int rest = s->domain_first + s->domain_count - (at + 1);
         const Dim *factor;
         int64_t size, low;
-        bool within = dim_divides_exactly(dims, inner, lower_product(c, d->dims, at + 1, rest), &factor) &&
-                      dim_is_const(factor, &low) && dim_is_const(d->dims[at], &size) && low < size && size % low == 0 &&
-                      low >= (at + 1 == d->rank ? LEAST_LANES : 2);
+        bool within =
+            dim_divides_exactly(dims, inner, lower_product(c, d->dims, at + 1, rest), &factor) &&
+            dim_is_const(factor, &low) && dim_is_const(d->dims[at], &size) && low < size &&
+            size % low == 0 && low >= (at + 1 == d->rank ? LEAST_LANES : 2);
         if (within && d->may_split && d->rank < MAX_RANK) {
             memmove(d->dims + at + 1, d->dims + at, sizeof *d->dims * (size_t)(d->rank - at));
             memmove(d->origin + at + 1, d->origin + at, sizeof *d->origin * (size_t)(d->rank - at));
@@ -197,15 +229,19 @@ static void split_domain(LowerContext *c, const Segment *s, const Dim *inner) {
     }
 }
 
-static void cut_domain(Domain *d, int at) {
+static void cut_domain(Domain *d, int at)
+{
     if (at > 0 && at < d->rank && !d->cuts[at - 1]) {
         d->cuts[at - 1] = true;
         d->changed = true;
     }
 }
 
-/* The piece as a run of domain axes, when its ends are boundaries of loops. Else the domain is cut for the next attempt. */
-static bool piece_of_domain(LowerContext *c, const Segment *s, const Dim *behind, const Dim *whole, Segment *piece) {
+/* The piece as a run of domain axes, when its ends are boundaries of loops. Else the domain is cut
+ * for the next attempt. */
+static bool piece_of_domain(LowerContext *c, const Segment *s, const Dim *behind, const Dim *whole,
+                            Segment *piece)
+{
     if (c->domain == NULL || s->domain_count == 0 || c->domain->split) {
         return false;
     }
@@ -228,7 +264,9 @@ static bool piece_of_domain(LowerContext *c, const Segment *s, const Dim *behind
 }
 
 /* Axes [first, first + count) of one segment, as a segment that starts at axis `to`. */
-static Segment part_of_segment(LowerContext *c, const Place *place, const Segment *s, int first, int count, int to) {
+static Segment part_of_segment(LowerContext *c, const Place *place, const Segment *s, int first,
+                               int count, int to)
+{
     int after = s->first + s->count - (first + count);
     Segment piece = *s;
     piece.first = (uint8_t)to;
@@ -241,7 +279,8 @@ static Segment part_of_segment(LowerContext *c, const Place *place, const Segmen
     if (dim_is(own, 1)) {
         return (Segment){(uint8_t)to, (uint8_t)count, 0, 0, index_scalar(kir_index(&c->b, 0))};
     }
-    if (piece_of_domain(c, s, behind, lower_product(c, place->dims, first, count + after), &piece)) {
+    if (piece_of_domain(c, s, behind, lower_product(c, place->dims, first, count + after),
+                        &piece)) {
         return piece;
     }
     piece.domain_count = 0;
@@ -252,11 +291,13 @@ static Segment part_of_segment(LowerContext *c, const Place *place, const Segmen
     return piece;
 }
 
-Index place_axis(LowerContext *c, const Place *place, int axis) {
+Index place_axis(LowerContext *c, const Place *place, int axis)
+{
     return part_of_segment(c, place, segment_of(place, axis), axis, 1, axis).index;
 }
 
-int place_take(LowerContext *c, const Place *place, int first, int count, int to, Segment *out) {
+int place_take(LowerContext *c, const Place *place, int first, int count, int to, Segment *out)
+{
     int pieces = 0;
     for (int axis = first; axis < first + count;) {
         const Segment *s = segment_of(place, axis);
@@ -267,7 +308,8 @@ int place_take(LowerContext *c, const Place *place, int first, int count, int to
     return pieces;
 }
 
-bool place_is_uniform(const Place *place) {
+bool place_is_uniform(const Place *place)
+{
     for (int i = 0; i < place->count; i++) {
         if (place->segments[i].index.vector != NULL || place->segments[i].index.step != 0) {
             return false;
@@ -284,15 +326,18 @@ typedef struct {
     int count;
 } PlaceDraft;
 
-static void put(PlaceDraft *out, Segment s) {
+static void put(PlaceDraft *out, Segment s)
+{
     out->segments[out->count++] = s;
 }
 
-static const Place *finish(LowerContext *c, const PlaceDraft *draft) {
+static const Place *finish(LowerContext *c, const PlaceDraft *draft)
+{
     return place_segments(c, draft->type->rank, draft->type->dims, draft->segments, draft->count);
 }
 
-static void move_permute(LowerContext *c, const Node *move, const Place *place, PlaceDraft *out) {
+static void move_permute(LowerContext *c, const Node *move, const Place *place, PlaceDraft *out)
+{
     uint8_t result_of[MAX_RANK];
     for (int i = 0; i < move->type.rank; i++) {
         result_of[move->attr.perm.axis[i]] = (uint8_t)i;
@@ -312,8 +357,9 @@ static void move_permute(LowerContext *c, const Node *move, const Place *place, 
 /* Applies `change` to the index of every touched axis; segments without one stay whole. */
 typedef Index AxisChange(LowerContext *c, const Node *move, int axis, Index index);
 
-static void change_axes(LowerContext *c, const Node *move, const Place *place, const bool *touched, AxisChange *change,
-                        PlaceDraft *out) {
+static void change_axes(LowerContext *c, const Node *move, const Place *place, const bool *touched,
+                        AxisChange *change, PlaceDraft *out)
+{
     for (int i = 0; i < place->count; i++) {
         const Segment *s = &place->segments[i];
         int first = s->first, end = s->first + s->count;
@@ -333,12 +379,14 @@ static void change_axes(LowerContext *c, const Node *move, const Place *place, c
     }
 }
 
-static Index to_zero(LowerContext *c, const Node *move, int axis, Index index) {
+static Index to_zero(LowerContext *c, const Node *move, int axis, Index index)
+{
     (void)move, (void)axis, (void)index;
     return index_scalar(kir_index(&c->b, 0));
 }
 
-static void move_expand(LowerContext *c, const Node *move, const Place *place, PlaceDraft *out) {
+static void move_expand(LowerContext *c, const Node *move, const Place *place, PlaceDraft *out)
+{
     bool touched[MAX_RANK];
     for (int i = 0; i < place->rank; i++) {
         touched[i] = move->src[0]->type.dims[i] != move->type.dims[i];
@@ -346,27 +394,32 @@ static void move_expand(LowerContext *c, const Node *move, const Place *place, P
     change_axes(c, move, place, touched, to_zero, out);
 }
 
-static Index to_slice(LowerContext *c, const Node *move, int axis, Index index) {
+static Index to_slice(LowerContext *c, const Node *move, int axis, Index index)
+{
     Index scaled = index_times(c, index, kir_index(&c->b, move->attr.slice.step[axis]));
     return index_plus(c, scaled, move->attr.slice.start[axis]);
 }
 
-static void move_slice(LowerContext *c, const Node *move, const Place *place, PlaceDraft *out) {
+static void move_slice(LowerContext *c, const Node *move, const Place *place, PlaceDraft *out)
+{
     bool touched[MAX_RANK];
     for (int i = 0; i < place->rank; i++) {
-        bool all = move->src[0]->type.dims[i] == move->type.dims[i] && dim_is(move->attr.slice.start[i], 0);
+        bool all = move->src[0]->type.dims[i] == move->type.dims[i] &&
+                   dim_is(move->attr.slice.start[i], 0);
         touched[i] = !all || move->attr.slice.step[i] != 1;
     }
     change_axes(c, move, place, touched, to_slice, out);
 }
 
-static Index to_reverse(LowerContext *c, const Node *move, int axis, Index index) {
+static Index to_reverse(LowerContext *c, const Node *move, int axis, Index index)
+{
     DimTable *dims = c->schedule->graph->dims;
     Index back = index_times(c, index, kir_index(&c->b, -1));
     return index_plus(c, back, dim_sub(dims, move->type.dims[axis], dim_const(dims, 1)));
 }
 
-static void move_reverse(LowerContext *c, const Node *move, const Place *place, PlaceDraft *out) {
+static void move_reverse(LowerContext *c, const Node *move, const Place *place, PlaceDraft *out)
+{
     bool touched[MAX_RANK] = {false};
     for (int i = 0; i < move->attr.axes.count; i++) {
         touched[move->attr.axes.axis[i]] = true;
@@ -374,8 +427,10 @@ static void move_reverse(LowerContext *c, const Node *move, const Place *place, 
     change_axes(c, move, place, touched, to_reverse, out);
 }
 
-/* Result axes [first, end) as one index, with the domain axes behind it when it is a plain run of them. */
-static Index join_axes(LowerContext *c, const Place *place, int first, int end, Segment *domain) {
+/* Result axes [first, end) as one index, with the domain axes behind it when it is a plain run of
+ * them. */
+static Index join_axes(LowerContext *c, const Place *place, int first, int end, Segment *domain)
+{
     int from = 0, to;
     *domain = (Segment){0};
     while (from < place->count && place->segments[from].first < first) {
@@ -385,7 +440,8 @@ static Index join_axes(LowerContext *c, const Place *place, int first, int end, 
         const Segment *s = &place->segments[to];
         if (to == from) {
             *domain = *s;
-        } else if (domain->domain_count && s->domain_count && domain->domain_first + domain->domain_count == s->domain_first) {
+        } else if (domain->domain_count && s->domain_count &&
+                   domain->domain_first + domain->domain_count == s->domain_first) {
             domain->domain_count += s->domain_count;
         } else {
             domain->domain_count = 0;
@@ -394,12 +450,14 @@ static Index join_axes(LowerContext *c, const Place *place, int first, int end, 
     return join_segments(c, place, from, to);
 }
 
-static bool starts_segment(const Place *place, int axis) {
+static bool starts_segment(const Place *place, int axis)
+{
     return axis >= place->rank || segment_of(place, axis)->first == axis;
 }
 
 /* Runs of axes are taken together until they end where a segment ends. */
-static void move_reshape(LowerContext *c, const Node *move, const Place *place, PlaceDraft *out) {
+static void move_reshape(LowerContext *c, const Node *move, const Place *place, PlaceDraft *out)
+{
     ReshapeRun runs[2 * MAX_RANK];
     const Type *source = &move->src[0]->type;
     int count = reshape_runs(c->schedule->graph->dims, source, &move->type, runs);
@@ -412,7 +470,8 @@ static void move_reshape(LowerContext *c, const Node *move, const Place *place, 
         Segment domain;
         Index index = join_axes(c, place, j, j + right, &domain);
         if (left > 0) {
-            Segment joined = {(uint8_t)i, (uint8_t)left, domain.domain_first, domain.domain_count, index};
+            Segment joined = {(uint8_t)i, (uint8_t)left, domain.domain_first, domain.domain_count,
+                              index};
             put(out, joined);
         }
         i += left;
@@ -422,8 +481,12 @@ static void move_reshape(LowerContext *c, const Node *move, const Place *place, 
 
 typedef void PlaceMove(LowerContext *c, const Node *move, const Place *place, PlaceDraft *out);
 
-const Place *place_move(LowerContext *c, const Node *move, const Place *place) {
-    static const struct { OpCode op; PlaceMove *move; } table[] = {
+const Place *place_move(LowerContext *c, const Node *move, const Place *place)
+{
+    static const struct {
+        OpCode op;
+        PlaceMove *move;
+    } table[] = {
         {OP_RESHAPE, move_reshape}, {OP_PERMUTE, move_permute}, {OP_EXPAND, move_expand},
         {OP_SLICE, move_slice},     {OP_REVERSE, move_reverse},
     };
@@ -437,7 +500,8 @@ const Place *place_move(LowerContext *c, const Node *move, const Place *place) {
     NNC_BUG("%s has no place", op_info[move->op].text);
 }
 
-KInst *view_load(LowerContext *c, const View *view, const Index *axes) {
+KInst *view_load(LowerContext *c, const View *view, const Index *axes)
+{
     Index flat = index_scalar(lower_dim(c, view->offset));
     for (int i = 0; i < view->rank; i++) {
         flat = index_add(c, flat, index_scale(c, axes[i], view->stride[i]));

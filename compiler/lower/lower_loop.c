@@ -1,13 +1,15 @@
 /* Loops over a domain, and GROUP_LOOP: elementwise chains, moves, windows and gathers in one pass.
  *
- * The domain is cut into parts of neighbouring axes that no index needs apart. The kernel is first built as if there were
- * one part; an index that must look inside notes a cut, and the kernel is built again:
+ * The domain is cut into parts of neighbouring axes that no index needs apart. The kernel is first
+ * built as if there were one part; an index that must look inside notes a cut, and the kernel is
+ * built again:
  *
  *   relu(x)               [B, 26, 26, 32]     one part: items are elements
  *   x + expand(bias)      [B, 26, 26 | 32]    items are rows, the lanes run over 32
  *
- * One part: a chunk is a run of elements. Several: an item is one index of the outer parts, the last part is the vector
- * loop. The rest of a row that fills no vector is one masked step with the same operations, hence the same bits. */
+ * One part: a chunk is a run of elements. Several: an item is one index of the outer parts, the
+ * last part is the vector loop. The rest of a row that fills no vector is one masked step with the
+ * same operations, hence the same bits. */
 #include "compiler/lower/nest.h"
 #include "compiler/lower/tables.h"
 
@@ -19,11 +21,13 @@ enum { CHUNK_ELEMENTS = 32768, LEAST_CHUNK = 4096 };
 
 /* ---- lanes ---- */
 
-static size_t wider(size_t bytes, DType dtype) {
+static size_t wider(size_t bytes, DType dtype)
+{
     return dtype_bytes(dtype) > bytes ? dtype_bytes(dtype) : bytes;
 }
 
-int lower_lanes(const LowerContext *c, const Group *group) {
+int lower_lanes(const LowerContext *c, const Group *group)
+{
     size_t bytes = 4;
     for (uint32_t i = 0; i < group->outputs.count; i++) {
         bytes = wider(bytes, c->schedule->buffers.data[group->outputs.data[i].buffer].type.dtype);
@@ -37,7 +41,8 @@ int lower_lanes(const LowerContext *c, const Group *group) {
 }
 
 /* Lanes for an axis: no more than a power of two that covers it. */
-int fit_lanes(int lanes, const Dim *extent) {
+int fit_lanes(int lanes, const Dim *extent)
+{
     int64_t size;
     if (dim_is_const(extent, &size)) {
         while (lanes > 1 && lanes / 2 >= size) {
@@ -47,7 +52,9 @@ int fit_lanes(int lanes, const Dim *extent) {
     return lanes;
 }
 
-static void one_step(LowerContext *c, KInst *base, KInst *mask, int lanes, LaneBody *body, void *user) {
+static void one_step(LowerContext *c, KInst *base, KInst *mask, int lanes, LaneBody *body,
+                     void *user)
+{
     int kept_lanes = c->lanes;
     KInst *kept_mask = c->mask;
     c->lanes = lanes;
@@ -57,7 +64,9 @@ static void one_step(LowerContext *c, KInst *base, KInst *mask, int lanes, LaneB
     c->mask = kept_mask;
 }
 
-static void full_steps(LowerContext *c, KInst *low, KInst *high, int lanes, LaneBody *body, void *user) {
+static void full_steps(LowerContext *c, KInst *low, KInst *high, int lanes, LaneBody *body,
+                       void *user)
+{
     KInst *loop = kir_for(&c->b, low, high, lanes, NULL, 0);
     lower_scope_open(c);
     one_step(c, kir_loop_arg(loop, 0), NULL, lanes, body, user);
@@ -65,7 +74,9 @@ static void full_steps(LowerContext *c, KInst *low, KInst *high, int lanes, Lane
     kir_end_for(&c->b, loop, NULL);
 }
 
-static void last_step(LowerContext *c, KInst *base, KInst *high, int lanes, LaneBody *body, void *user) {
+static void last_step(LowerContext *c, KInst *base, KInst *high, int lanes, LaneBody *body,
+                      void *user)
+{
     KInst *branch = kir_if(&c->b, kir_binary(&c->b, K_LT, base, high));
     lower_scope_open(c);
     one_step(c, base, lane_mask(c, base, high, lanes), lanes, body, user);
@@ -74,7 +85,9 @@ static void last_step(LowerContext *c, KInst *base, KInst *high, int lanes, Lane
     kir_end_if(&c->b, branch, NULL, 0);
 }
 
-void lower_lane_loop(LowerContext *c, KInst *low, KInst *high, int lanes, LaneBody *body, void *user) {
+void lower_lane_loop(LowerContext *c, KInst *low, KInst *high, int lanes, LaneBody *body,
+                     void *user)
+{
     int64_t first = 0, end = 0;
     bool constant = kir_constant(low, &first) && kir_constant(high, &end);
     if (constant && end <= first) {
@@ -99,7 +112,9 @@ void lower_lane_loop(LowerContext *c, KInst *low, KInst *high, int lanes, LaneBo
     }
 }
 
-void lower_split_index(LowerContext *c, KInst *flat, const Dim *const *sizes, int count, KInst **out) {
+void lower_split_index(LowerContext *c, KInst *flat, const Dim *const *sizes, int count,
+                       KInst **out)
+{
     for (int i = count - 1; i > 0; i--) {
         int64_t size;
         if (dim_is_const(sizes[i], &size) && size <= 1) {
@@ -117,7 +132,8 @@ void lower_split_index(LowerContext *c, KInst *flat, const Dim *const *sizes, in
 
 /* ---- the loop of a group ---- */
 
-static void store_lanes(LowerContext *c, void *user, Index index) {
+static void store_lanes(LowerContext *c, void *user, Index index)
+{
     Nest *nest = user;
     if (nest->count > 0) {
         nest->parts[nest->count - 1].index = index;
@@ -126,13 +142,14 @@ static void store_lanes(LowerContext *c, void *user, Index index) {
 }
 
 /* Values that are the same everywhere are made before the loop. */
-static void hoist_scalars(LowerContext *c, const Node *node, uint8_t *seen) {
+static void hoist_scalars(LowerContext *c, const Node *node, uint8_t *seen)
+{
     if (seen[node->id] || !lower_computes(c, node)) {
         return;
     }
     seen[node->id] = 1;
-    if (node->type.rank == 0 && op_info[node->op].op_class != CLASS_REDUCE && op_info[node->op].op_class != CLASS_CONTRACT &&
-        !(op_info[node->op].flags & FLAG_FAILS)) {
+    if (node->type.rank == 0 && op_info[node->op].op_class != CLASS_REDUCE &&
+        op_info[node->op].op_class != CLASS_CONTRACT && !(op_info[node->op].flags & FLAG_FAILS)) {
         lower_value(c, node, place_axes(c, 0, NULL, NULL));
         return;
     }
@@ -141,14 +158,16 @@ static void hoist_scalars(LowerContext *c, const Node *node, uint8_t *seen) {
     }
 }
 
-static void hoist_group(LowerContext *c, const Group *group) {
+static void hoist_group(LowerContext *c, const Group *group)
+{
     uint8_t *seen = ARENA_ARRAY(c->arena, uint8_t, c->schedule->graph->nodes.count);
     for (uint32_t i = 0; group->rank > 0 && i < group->outputs.count; i++) {
         hoist_scalars(c, group->outputs.data[i].node, seen);
     }
 }
 
-static void build_items(LowerContext *c, Nest *nest, int lanes) {
+static void build_items(LowerContext *c, Nest *nest, int lanes)
+{
     int outer = nest->count - 1;
     KInst *indices[MAX_RANK];
     KInst *loop = kir_for(&c->b, lower_begin(c), lower_end(c), 1, NULL, 0);
@@ -157,14 +176,17 @@ static void build_items(LowerContext *c, Nest *nest, int lanes) {
     for (int i = 0; i < outer; i++) {
         nest->parts[i].index = index_scalar(indices[i]);
     }
-    lower_lane_loop(c, kir_index(&c->b, 0), lower_dim(c, nest->sizes[outer]), lanes, store_lanes, nest);
+    lower_lane_loop(c, kir_index(&c->b, 0), lower_dim(c, nest->sizes[outer]), lanes, store_lanes,
+                    nest);
     lower_scope_close(c);
     kir_end_for(&c->b, loop, NULL);
 }
 
-static void build_loop(LowerContext *c, const Group *group, Nest *nest) {
+static void build_loop(LowerContext *c, const Group *group, Nest *nest)
+{
     hoist_group(c, group);
-    int lanes = nest->count == 0 ? 1 : fit_lanes(lower_lanes(c, group), nest->sizes[nest->count - 1]);
+    int lanes =
+        nest->count == 0 ? 1 : fit_lanes(lower_lanes(c, group), nest->sizes[nest->count - 1]);
     if (nest->count > 0) {
         lower_dim(c, nest->sizes[nest->count - 1]);
     }
@@ -176,7 +198,8 @@ static void build_loop(LowerContext *c, const Group *group, Nest *nest) {
 }
 
 /* Work of one chunk: enough elements that handing it out does not matter. */
-static int64_t loop_grain(const Nest *nest) {
+static int64_t loop_grain(const Nest *nest)
+{
     int64_t row;
     if (nest->count <= 1) {
         return CHUNK_ELEMENTS;
@@ -187,7 +210,8 @@ static int64_t loop_grain(const Nest *nest) {
     return row >= CHUNK_ELEMENTS ? 1 : row < 1 ? CHUNK_ELEMENTS : CHUNK_ELEMENTS / row;
 }
 
-static void copy_lanes(LowerContext *c, void *user, Index index) {
+static void copy_lanes(LowerContext *c, void *user, Index index)
+{
     const Group *group = user;
     uint32_t from = lower_buffer(c, group->copy_from, ACCESS_READ);
     uint32_t to = lower_buffer(c, group->outputs.data[0].buffer, ACCESS_WRITE);
@@ -195,13 +219,16 @@ static void copy_lanes(LowerContext *c, void *user, Index index) {
     kir_store(&c->b, to, index.base, value, c->mask);
 }
 
-static void lower_copy(LowerContext *c, const Group *group) {
+static void lower_copy(LowerContext *c, const Group *group)
+{
     lower_kernel_begin(c, "copy");
-    lower_lane_loop(c, lower_begin(c), lower_end(c), lower_lanes(c, group), copy_lanes, (void *)group);
+    lower_lane_loop(c, lower_begin(c), lower_end(c), lower_lanes(c, group), copy_lanes,
+                    (void *)group);
     lower_kernel_end(c, lower_product(c, group->dims, 0, group->rank), CHUNK_ELEMENTS);
 }
 
-void lower_loop(LowerContext *c, const Group *group) {
+void lower_loop(LowerContext *c, const Group *group)
+{
     Domain domain = domain_of(group);
     Nest nest;
     if (group->copy_from != NO_BUFFER) {

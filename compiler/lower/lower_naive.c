@@ -1,8 +1,12 @@
-/* Contractions the slow obvious way: one output element at a time, one fma per term, in the order of graph/order.h. The
- * oracle of the tiles in lower_contract.c, and readable as the definition of both operations:
+/* Contractions the slow obvious way: one output element at a time, one fma per term, in the order
+ * of graph/order.h. The oracle of the tiles in lower_contract.c, and readable as the definition of
+ * both operations:
  *
- *   dot:  out[batch, i, j] = chain over k of fma(x[batch, i, k], y[batch, k, j], acc)
- *   conv: out[g, n, r.., o] = chain over taps, then channels, of fma(x[g, n, r*stride + tap*dilate - pad.., c], y[g, tap.., c, o]) */
+ *   dot:  out[b, i, j] = chain over k of fma(x[b, i, k], y[b, k, j], acc)
+ *   conv: out[g, n, r, o] = chain over t, c of fma(x[g, n, at, c], y[g, t, c, o], acc)
+ *
+ * In a conv t runs over taps and c over channels, at = r * stride + t * dilate - pad, and where x
+ * has no such element there is no term. */
 #include "compiler/lower/nest.h"
 
 #include "runtime/base/bug.h"
@@ -27,7 +31,8 @@ typedef struct {
     int count;
 } Naive;
 
-static KInst *multiply_add(LowerContext *c, KInst *x, KInst *y, KInst *acc) {
+static KInst *multiply_add(LowerContext *c, KInst *x, KInst *y, KInst *acc)
+{
     if (dtype_is_float(acc->type.dtype)) {
         return kir_fma(&c->b, x, y, acc);
     }
@@ -35,7 +40,8 @@ static KInst *multiply_add(LowerContext *c, KInst *x, KInst *y, KInst *acc) {
 }
 
 /* Position in x of a tap: dilated x has elements only at multiples of dilate_x. */
-static void move_tap(Naive *n, int s, KInst *tap) {
+static void move_tap(Naive *n, int s, KInst *tap)
+{
     LowerContext *c = n->c;
     KBuilder *b = &c->b;
     int64_t gap = n->node->attr.conv.dilate_x[s];
@@ -51,7 +57,8 @@ static void move_tap(Naive *n, int s, KInst *tap) {
     n->x[2 + s] = index_scalar(at);
 }
 
-static KInst *add_term(Naive *n, KInst *acc) {
+static KInst *add_term(Naive *n, KInst *acc)
+{
     LowerContext *c = n->c;
     KInst *inside = NULL;
     for (int s = 0; n->node->op == OP_CONV && s < n->node->attr.conv.spatial; s++) {
@@ -66,7 +73,8 @@ static KInst *add_term(Naive *n, KInst *acc) {
 
 static KInst *sum_level(Naive *n, int level, KInst *acc);
 
-static KInst *sum_range(Naive *n, int level, KInst *low, KInst *high, KInst *acc) {
+static KInst *sum_range(Naive *n, int level, KInst *low, KInst *high, KInst *acc)
+{
     LowerContext *c = n->c;
     const Summed *s = &n->summed[level];
     KInst *loop = kir_for(&c->b, low, high, 1, &acc, 1);
@@ -84,20 +92,23 @@ static KInst *sum_range(Naive *n, int level, KInst *low, KInst *high, KInst *acc
     return kir_result(&c->b, loop, 0);
 }
 
-static KInst *sum_level(Naive *n, int level, KInst *acc) {
+static KInst *sum_level(Naive *n, int level, KInst *acc)
+{
     if (level == n->count) {
         return add_term(n, acc);
     }
     return sum_range(n, level, kir_index(&n->c->b, 0), lower_dim(n->c, n->summed[level].size), acc);
 }
 
-static KInst *sum_leaves(Naive *n, int64_t leaf, KInst *zero) {
+static KInst *sum_leaves(Naive *n, int64_t leaf, KInst *zero)
+{
     LowerContext *c = n->c;
     KInst *high = lower_dim(c, n->summed[0].size);
     KInst *loop = kir_for(&c->b, kir_index(&c->b, 0), high, leaf, &zero, 1);
     lower_scope_open(c);
     KInst *first = kir_loop_arg(loop, 0);
-    KInst *end = kir_binary(&c->b, K_IMIN, kir_binary(&c->b, K_ADD, first, kir_index(&c->b, leaf)), high);
+    KInst *end =
+        kir_binary(&c->b, K_IMIN, kir_binary(&c->b, K_ADD, first, kir_index(&c->b, leaf)), high);
     KInst *part = sum_range(n, 0, first, end, zero);
     KInst *next = kir_binary(&c->b, K_ADD, kir_loop_arg(loop, 1), part);
     lower_scope_close(c);
@@ -105,7 +116,8 @@ static KInst *sum_leaves(Naive *n, int64_t leaf, KInst *zero) {
     return kir_result(&c->b, loop, 0);
 }
 
-static bool contains(const Axes *axes, int axis) {
+static bool contains(const Axes *axes, int axis)
+{
     for (int i = 0; i < axes->count; i++) {
         if (axes->axis[i] == axis) {
             return true;
@@ -114,7 +126,8 @@ static bool contains(const Axes *axes, int axis) {
     return false;
 }
 
-static void prepare_dot(Naive *n, KInst *const *out) {
+static void prepare_dot(Naive *n, KInst *const *out)
+{
     const Attr *a = &n->node->attr;
     int next = 0;
     for (int i = 0; i < a->dot.batch_x.count; i++, next++) {
@@ -137,7 +150,8 @@ static void prepare_dot(Naive *n, KInst *const *out) {
     }
 }
 
-static void prepare_conv(Naive *n, KInst *const *out, SumOrder order) {
+static void prepare_conv(Naive *n, KInst *const *out, SumOrder order)
+{
     LowerContext *c = n->c;
     KBuilder *b = &c->b;
     const Attr *a = &n->node->attr;
@@ -160,7 +174,8 @@ static void prepare_conv(Naive *n, KInst *const *out, SumOrder order) {
     }
 }
 
-static void lower_element(Naive *n, KInst *item) {
+static void lower_element(Naive *n, KInst *item)
+{
     LowerContext *c = n->c;
     const Type *type = &n->node->type;
     SumOrder order = graph_sum_order(n->node);
@@ -176,12 +191,14 @@ static void lower_element(Naive *n, KInst *item) {
         prepare_conv(n, out, order);
     }
     KInst *zero = lower_identity(c, OP_SUM, type->dtype);
-    KInst *sum = n->count > 0 && order.leaf > 0 ? sum_leaves(n, order.leaf, zero) : sum_level(n, 0, zero);
+    KInst *sum =
+        n->count > 0 && order.leaf > 0 ? sum_leaves(n, order.leaf, zero) : sum_level(n, 0, zero);
     lower_known(c, n->node, sum);
     lower_outputs(c, n->group, place_axes(c, type->rank, type->dims, axes));
 }
 
-void lower_contract_naive(LowerContext *c, const Group *group) {
+void lower_contract_naive(LowerContext *c, const Group *group)
+{
     Naive naive = {.c = c, .group = group, .node = group->node};
     lower_kernel_begin(c, op_info[group->node->op].text);
     KInst *loop = kir_for(&c->b, lower_begin(c), lower_end(c), 1, NULL, 0);

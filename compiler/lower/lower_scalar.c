@@ -1,7 +1,7 @@
-/* Elementwise functions as kernel IR: the second reading of runtime/base/scalar_math.inc and scalar_int.inc (the first is C,
- * in runtime/base/scalar.c). Each text is included once per type with its base operations defined as calls of the builder,
- * so that `VALUE r = FMA(x, y, z)` in the text emits one instruction here and computes one number there, and both
- * give the same bits. */
+/* Elementwise functions as kernel IR: the second reading of runtime/base/scalar_math.inc and
+ * scalar_int.inc (the first is C, in runtime/base/scalar.c). Each text is included once per type
+ * with its base operations defined as calls of the builder, so that `VALUE r = FMA(x, y, z)` in the
+ * text emits one instruction here and computes one number there, and both give the same bits. */
 #include "compiler/lower/context.h"
 
 #include "runtime/base/bug.h"
@@ -14,10 +14,14 @@
 #define JOIN(a, b) JOIN2(a, b)
 #define NAMED(name) JOIN(name, JOIN(_, TYPE_NAME))
 #define BUILD __attribute__((unused)) static KInst *
-#define SCALAR_1(name, RESULT, x) BUILD NAMED(name)(__attribute__((unused)) KBuilder *at, KInst *x)
-#define SCALAR_2(name, RESULT, x, y) BUILD NAMED(name)(__attribute__((unused)) KBuilder *at, KInst *x, KInst *y)
-#define SCALAR_3(name, RESULT, x, y, z) BUILD NAMED(name)(__attribute__((unused)) KBuilder *at, KInst *x, KInst *y, KInst *z)
-#define SCALAR_SELECT(name, c, x, y) BUILD NAMED(name)(__attribute__((unused)) KBuilder *at, KInst *c, KInst *x, KInst *y)
+#define SCALAR_1(name, RESULT, x)                                                                  \
+    BUILD NAMED(name)(__attribute__((unused)) KBuilder * at, KInst * x)
+#define SCALAR_2(name, RESULT, x, y)                                                               \
+    BUILD NAMED(name)(__attribute__((unused)) KBuilder * at, KInst * x, KInst * y)
+#define SCALAR_3(name, RESULT, x, y, z)                                                            \
+    BUILD NAMED(name)(__attribute__((unused)) KBuilder * at, KInst * x, KInst * y, KInst * z)
+#define SCALAR_SELECT(name, c, x, y)                                                               \
+    BUILD NAMED(name)(__attribute__((unused)) KBuilder * at, KInst * c, KInst * x, KInst * y)
 #define SCALAR_CALL_2(name, x, y) NAMED(name)(at, x, y)
 #define VALUE KInst *
 #define INTEGER KInst *
@@ -140,17 +144,18 @@ typedef struct {
 #define PUT(legal, e, name, operands, type, dt) PUT_##legal(e, name, operands, type, dt)
 
 static const Builders builders[SCALAR_COUNT][DT_COUNT] = {
-#define SCALAR(e, name, operands, on_float, on_int, on_bool, result) \
-    PUT(on_float, e, name, operands, f32, DT_F32)                    \
-    PUT(on_float, e, name, operands, f64, DT_F64)                    \
-    PUT(on_int, e, name, operands, u8, DT_U8)                        \
-    PUT(on_int, e, name, operands, i32, DT_I32)                      \
-    PUT(on_int, e, name, operands, i64, DT_I64)                      \
+#define SCALAR(e, name, operands, on_float, on_int, on_bool, result)                               \
+    PUT(on_float, e, name, operands, f32, DT_F32)                                                  \
+    PUT(on_float, e, name, operands, f64, DT_F64)                                                  \
+    PUT(on_int, e, name, operands, u8, DT_U8)                                                      \
+    PUT(on_int, e, name, operands, i32, DT_I32)                                                    \
+    PUT(on_int, e, name, operands, i64, DT_I64)                                                    \
     PUT(on_bool, e, name, operands, bool, DT_BOOL)
 #include "runtime/base/scalar.def"
 };
 
-static KInst *build(KBuilder *b, ScalarOp op, DType dtype, KInst *const *x) {
+static KInst *build(KBuilder *b, ScalarOp op, DType dtype, KInst *const *x)
+{
     const Builders *at = &builders[op][dtype];
     if (at->one != NULL) {
         return at->one(b, x[0]);
@@ -165,7 +170,8 @@ static KInst *build(KBuilder *b, ScalarOp op, DType dtype, KInst *const *x) {
 }
 
 /* Operations and functions have the same names. */
-static ScalarOp function_of(OpCode op) {
+static ScalarOp function_of(OpCode op)
+{
     ScalarOp function;
     if (!scalar_from_name(op_info[op].text, &function)) {
         NNC_BUG("%s is not elementwise", op_info[op].text);
@@ -173,7 +179,8 @@ static ScalarOp function_of(OpCode op) {
     return function;
 }
 
-KInst *lower_scalar(LowerContext *c, const Node *node, KInst *const *operands) {
+KInst *lower_scalar(LowerContext *c, const Node *node, KInst *const *operands)
+{
     if (node->op == OP_CONVERT) {
         return kir_convert(&c->b, operands[0], node->type.dtype);
     }
@@ -186,33 +193,48 @@ KInst *lower_scalar(LowerContext *c, const Node *node, KInst *const *operands) {
 
 /* ---- reductions ---- */
 
-static ScalarOp combiner_of(OpCode op) {
+static ScalarOp combiner_of(OpCode op)
+{
     switch (op) {
-    case OP_PROD: return SCALAR_MUL;
-    case OP_AMAX: case OP_WINDOW_MAX: return SCALAR_MAX;
-    case OP_AMIN: return SCALAR_MIN;
-    case OP_ALL: return SCALAR_AND;
-    case OP_ANY: return SCALAR_OR;
-    default: return SCALAR_ADD;
+    case OP_PROD:
+        return SCALAR_MUL;
+    case OP_AMAX:
+    case OP_WINDOW_MAX:
+        return SCALAR_MAX;
+    case OP_AMIN:
+        return SCALAR_MIN;
+    case OP_ALL:
+        return SCALAR_AND;
+    case OP_ANY:
+        return SCALAR_OR;
+    default:
+        return SCALAR_ADD;
     }
 }
 
-KInst *lower_combine(LowerContext *c, OpCode op, KInst *acc, KInst *x) {
+KInst *lower_combine(LowerContext *c, OpCode op, KInst *acc, KInst *x)
+{
     return build(&c->b, combiner_of(op), acc->type.dtype, (KInst *[]){acc, x});
 }
 
-static int64_t least_integer(DType dtype) {
+static int64_t least_integer(DType dtype)
+{
     return dtype == DT_I64 ? INT64_MIN : dtype == DT_I32 ? INT32_MIN : 0;
 }
 
-static int64_t largest_integer(DType dtype) {
+static int64_t largest_integer(DType dtype)
+{
     return dtype == DT_I64 ? INT64_MAX : dtype == DT_I32 ? INT32_MAX : UINT8_MAX;
 }
 
-KInst *lower_identity(LowerContext *c, OpCode op, DType dtype) {
+KInst *lower_identity(LowerContext *c, OpCode op, DType dtype)
+{
     ScalarOp combiner = combiner_of(op);
     if (dtype_is_float(dtype)) {
-        double value = combiner == SCALAR_MUL ? 1 : combiner == SCALAR_MAX ? -INFINITY : combiner == SCALAR_MIN ? INFINITY : 0;
+        double value = combiner == SCALAR_MUL   ? 1
+                       : combiner == SCALAR_MAX ? -INFINITY
+                       : combiner == SCALAR_MIN ? INFINITY
+                                                : 0;
         return kir_float(&c->b, dtype, value);
     }
     int64_t value = combiner == SCALAR_MAX   ? least_integer(dtype)

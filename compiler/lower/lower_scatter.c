@@ -1,9 +1,9 @@
 /* Gather as an inlined value; scatter_add and cumsum as kernels.
  *
- * An index out of range is a failure at a site; gather then reads the nearest row, scatter_add leaves the update out.
- * In both kernels the lanes run over the axes behind the one that is worked along, and an item is one block of those at
- * one index of the axes before it; along the axis everything is in ascending order, so any split over threads gives the same
- * bits. */
+ * An index out of range is a failure at a site; gather then reads the nearest row, scatter_add
+ * leaves the update out. In both kernels the lanes run over the axes behind the one that is worked
+ * along, and an item is one block of those at one index of the axes before it; along the axis
+ * everything is in ascending order, so any split over threads gives the same bits. */
 #include "compiler/lower/nest.h"
 
 #include "runtime/base/bug.h"
@@ -12,7 +12,8 @@ enum { SCATTER_GRAIN = 1 };
 
 /* ---- gather ---- */
 
-static KInst *picked_index(LowerContext *c, const Node *node, const Place *place) {
+static KInst *picked_index(LowerContext *c, const Node *node, const Place *place)
+{
     const Node *index = node->src[1];
     Segment segments[MAX_RANK];
     int count = place_take(c, place, node->attr.axis, index->type.rank, 0, segments);
@@ -20,7 +21,8 @@ static KInst *picked_index(LowerContext *c, const Node *node, const Place *place
     return kir_convert(&c->b, lower_value(c, index, at), DT_I64);
 }
 
-KInst *lower_gather(LowerContext *c, const Node *node, const Place *place) {
+KInst *lower_gather(LowerContext *c, const Node *node, const Place *place)
+{
     const Node *x = node->src[0];
     KBuilder *b = &c->b;
     int axis = node->attr.axis, wide = node->src[1]->type.rank;
@@ -33,13 +35,15 @@ KInst *lower_gather(LowerContext *c, const Node *node, const Place *place) {
     Segment segments[MAX_RANK];
     int count = place_take(c, place, 0, axis, 0, segments);
     segments[count++] = (Segment){(uint8_t)axis, 1, 0, 0, index_vector(near)};
-    count += place_take(c, place, axis + wide, place->rank - axis - wide, axis + 1, segments + count);
+    count +=
+        place_take(c, place, axis + wide, place->rank - axis - wide, axis + 1, segments + count);
     int64_t known;
     Narrowing saved = {c->mask, c->guard};
     if (!dim_is_const(x->type.dims[axis], &known) || known == 0) {
         saved = lower_narrow(c, kir_binary(b, K_LT, zero, size)); /* an empty axis gives 0 */
     }
-    KInst *value = lower_value(c, x, place_segments(c, x->type.rank, x->type.dims, segments, count));
+    KInst *value =
+        lower_value(c, x, place_segments(c, x->type.rank, x->type.dims, segments, count));
     lower_widen(c, saved);
     return value;
 }
@@ -56,7 +60,8 @@ typedef struct {
     int lanes;
 } Strip;
 
-static Strip strip_begin(LowerContext *c, const Group *group, int axis) {
+static Strip strip_begin(LowerContext *c, const Group *group, int axis)
+{
     DimTable *dims = c->schedule->graph->dims;
     Strip s = {.c = c, .group = group, .axis = axis};
     s.before = lower_product(c, group->dims, 0, axis);
@@ -67,7 +72,8 @@ static Strip strip_begin(LowerContext *c, const Group *group, int axis) {
 }
 
 /* Opens the loop over items; the mask is of the lanes that exist. */
-static KInst *strip_open(Strip *s) {
+static KInst *strip_open(Strip *s)
+{
     LowerContext *c = s->c;
     KInst *loop = kir_for(&c->b, lower_begin(c), lower_end(c), 1, NULL, 0), *split[2];
     lower_scope_open(c);
@@ -81,23 +87,28 @@ static KInst *strip_open(Strip *s) {
     return loop;
 }
 
-static void strip_close(Strip *s, KInst *loop) {
+static void strip_close(Strip *s, KInst *loop)
+{
     s->c->lanes = 1;
     s->c->mask = NULL;
     lower_scope_close(s->c);
     kir_end_for(&s->c->b, loop, NULL);
 }
 
-static const Dim *strip_items(const Strip *s) {
+static const Dim *strip_items(const Strip *s)
+{
     return dim_mul(s->c->schedule->graph->dims, s->before, s->blocks);
 }
 
-static Index strip_lanes(const Strip *s) {
+static Index strip_lanes(const Strip *s)
+{
     return s->lanes == 1 ? index_scalar(s->column) : index_lanes(s->column, 1);
 }
 
-/* The place [outer, middle axes.., column lanes] of a tensor with `wide` axes instead of the one. */
-static const Place *strip_place(const Strip *s, const Node *node, int wide, KInst *middle) {
+/* The place [outer, middle axes.., column lanes] of a tensor with `wide` axes instead of the one.
+ */
+static const Place *strip_place(const Strip *s, const Node *node, int wide, KInst *middle)
+{
     Segment segments[3];
     int count = 0;
     if (s->axis > 0) {
@@ -108,16 +119,19 @@ static const Place *strip_place(const Strip *s, const Node *node, int wide, KIns
     }
     int rest = node->type.rank - s->axis - wide;
     if (rest > 0) {
-        segments[count++] = (Segment){(uint8_t)(s->axis + wide), (uint8_t)rest, 0, 0, strip_lanes(s)};
+        segments[count++] =
+            (Segment){(uint8_t)(s->axis + wide), (uint8_t)rest, 0, 0, strip_lanes(s)};
     }
     return place_segments(s->c, node->type.rank, node->type.dims, segments, count);
 }
 
 /* ---- scatter_add ---- */
 
-static void copy_strip(const Strip *s, const Node *node, int32_t to) {
+static void copy_strip(const Strip *s, const Node *node, int32_t to)
+{
     LowerContext *c = s->c;
-    KInst *loop = kir_for(&c->b, kir_index(&c->b, 0), lower_dim(c, node->type.dims[s->axis]), 1, NULL, 0);
+    KInst *loop =
+        kir_for(&c->b, kir_index(&c->b, 0), lower_dim(c, node->type.dims[s->axis]), 1, NULL, 0);
     lower_scope_open(c);
     const Place *place = strip_place(s, node, 1, kir_loop_arg(loop, 0));
     lower_store(c, to, place, kir_splat(&c->b, lower_value(c, node->src[0], place), c->lanes));
@@ -125,27 +139,32 @@ static void copy_strip(const Strip *s, const Node *node, int32_t to) {
     kir_end_for(&c->b, loop, NULL);
 }
 
-static void add_update(const Strip *s, const Node *node, int32_t to, KInst *element) {
+static void add_update(const Strip *s, const Node *node, int32_t to, KInst *element)
+{
     LowerContext *c = s->c;
     KBuilder *b = &c->b;
     const Node *index = node->src[1], *update = node->src[2];
     Segment flat = {0, (uint8_t)index->type.rank, 0, 0, index_scalar(element)};
-    const Place *at = place_segments(c, index->type.rank, index->type.dims, &flat, index->type.rank > 0);
+    const Place *at =
+        place_segments(c, index->type.rank, index->type.dims, &flat, index->type.rank > 0);
     KInst *row = kir_convert(b, lower_value(c, index, at), DT_I64);
     KInst *in = kir_binary(b, K_ULT, row, lower_dim(c, node->type.dims[s->axis]));
     kir_fail(b, lower_site(c, node), kir_binary(b, K_XOR, in, kir_int(b, DT_BOOL, 1)), element);
     KInst *branch = kir_if(b, in);
     lower_scope_open(c);
     const Place *target = strip_place(s, node, 1, row);
-    KInst *more = kir_splat(b, lower_value(c, update, strip_place(s, update, index->type.rank, element)), c->lanes);
-    KInst *old = kir_load(b, lower_buffer(c, to, ACCESS_READ), place_flat(c, target).base, c->lanes, c->mask);
+    KInst *more = kir_splat(
+        b, lower_value(c, update, strip_place(s, update, index->type.rank, element)), c->lanes);
+    KInst *old = kir_load(b, lower_buffer(c, to, ACCESS_READ), place_flat(c, target).base, c->lanes,
+                          c->mask);
     lower_store(c, to, target, lower_combine(c, OP_SUM, old, more));
     lower_scope_close(c);
     kir_else(b, branch, NULL, 0);
     kir_end_if(b, branch, NULL, 0);
 }
 
-void lower_scatter(LowerContext *c, const Group *group) {
+void lower_scatter(LowerContext *c, const Group *group)
+{
     const Node *node = group->node, *index = node->src[1];
     int32_t to = group->outputs.data[0].buffer;
     lower_kernel_begin(c, "scatter");
@@ -164,13 +183,15 @@ void lower_scatter(LowerContext *c, const Group *group) {
 
 /* ---- cumsum ---- */
 
-void lower_cumsum(LowerContext *c, const Group *group) {
+void lower_cumsum(LowerContext *c, const Group *group)
+{
     const Node *node = group->node;
     lower_kernel_begin(c, "cumsum");
     Strip s = strip_begin(c, group, node->attr.axis);
     KInst *items = strip_open(&s);
     KInst *start = kir_splat(&c->b, lower_identity(c, OP_SUM, node->type.dtype), c->lanes);
-    KInst *loop = kir_for(&c->b, kir_index(&c->b, 0), lower_dim(c, node->type.dims[s.axis]), 1, &start, 1);
+    KInst *loop =
+        kir_for(&c->b, kir_index(&c->b, 0), lower_dim(c, node->type.dims[s.axis]), 1, &start, 1);
     lower_scope_open(c);
     const Place *place = strip_place(&s, node, 1, kir_loop_arg(loop, 0));
     KInst *value = kir_splat(&c->b, lower_value(c, node->src[0], place), c->lanes);

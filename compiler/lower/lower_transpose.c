@@ -1,13 +1,15 @@
-/* A LOOP that does nothing but turn axes: the neighbours of the result lie far apart in the operand.
+/* A LOOP that does nothing but turn axes: the neighbours of the result lie far apart in the
+ * operand.
  *
- * In: a materialised move that is an affine view of a buffer. Its axes are joined where they are neighbours in both; let L be
- * the last one of the result and U the one with stride 1 in the operand. Squares of T by T elements are loaded along U,
- * turned in registers, and stored along L, so both sides move whole vectors:
+ * In: a materialised move that is an affine view of a buffer. Its axes are joined where they are
+ * neighbours in both; let L be the last one of the result and U the one with stride 1 in the
+ * operand. Squares of T by T elements are loaded along U, turned in registers, and stored along L,
+ * so both sides move whole vectors:
  *
- *   [B, 32, 26, 26] -> [B, 26, 26, 32]     outer B, U = 676 (stride 1 there, 32 here), L = 32 (stride 676 there)
+ *   [B, 32, 26, 26] -> [B, 26, 26, 32]   outer B, U = 676 (strides 1 and 32), L = 32 (676 and 1)
  *
- * The square is turned in log2(T) rounds: round s exchanges, in every pair of vectors i and i + s, the lanes with bit s of
- * the one with the lanes without it of the other. */
+ * The square is turned in log2(T) rounds: round s exchanges, in every pair of vectors i and i + s,
+ * the lanes with bit s of the one with the lanes without it of the other. */
 #include "compiler/lower/nest.h"
 
 #include "runtime/base/bug.h"
@@ -29,7 +31,8 @@ typedef struct {
 /* ---- what is turned ---- */
 
 /* Axes of size 1 go, neighbours in both memories are joined. */
-static void join_axes(LowerContext *c, Turn *t) {
+static void join_axes(LowerContext *c, Turn *t)
+{
     DimTable *dims = c->schedule->graph->dims;
     const View *v = &t->view;
     const Dim *to = dim_const(dims, 1);
@@ -53,10 +56,12 @@ static void join_axes(LowerContext *c, Turn *t) {
     t->count = count;
 }
 
-static bool is_turned(LowerContext *c, const Group *group, Turn *t) {
+static bool is_turned(LowerContext *c, const Group *group, Turn *t)
+{
     int64_t elements;
     const Node *node = group->outputs.data[0].node;
-    if (group->outputs.count != 1 || op_info[node->op].op_class != CLASS_MOVE || !view_moved(c->schedule, node, &t->view)) {
+    if (group->outputs.count != 1 || op_info[node->op].op_class != CLASS_MOVE ||
+        !view_moved(c->schedule, node, &t->view)) {
         return false;
     }
     join_axes(c, t);
@@ -64,13 +69,15 @@ static bool is_turned(LowerContext *c, const Group *group, Turn *t) {
     for (int i = 0; i < t->count; i++) {
         t->unit = dim_is(t->axes[i].from, 1) ? i : t->unit;
     }
-    bool few = dim_is_const(type_elements(c->schedule->graph->dims, &node->type), &elements) && elements < LEAST_ELEMENTS;
+    bool few = dim_is_const(type_elements(c->schedule->graph->dims, &node->type), &elements) &&
+               elements < LEAST_ELEMENTS;
     return t->unit >= 0 && t->unit != t->count - 1 && !few;
 }
 
 /* ---- the kernel ---- */
 
-static void turn_square(LowerContext *c, KInst **rows, int lanes) {
+static void turn_square(LowerContext *c, KInst **rows, int lanes)
+{
     int32_t low[MOST_LANES], high[MOST_LANES];
     for (int s = 1; s < lanes; s *= 2) {
         for (int j = 0; j < lanes; j++) {
@@ -87,8 +94,11 @@ static void turn_square(LowerContext *c, KInst **rows, int lanes) {
     }
 }
 
-/* Lanes from `base` that are below `size`, and only if `row` is below its size; NULL: surely all. */
-static KInst *square_mask(LowerContext *c, KInst *base, const Dim *size, KInst *row, const Dim *rows, int lanes) {
+/* Lanes from `base` that are below `size`, and only if `row` is below its size; NULL: surely all.
+ */
+static KInst *square_mask(LowerContext *c, KInst *base, const Dim *size, KInst *row,
+                          const Dim *rows, int lanes)
+{
     int64_t known;
     bool whole = dim_is_const(size, &known) && known % lanes == 0;
     bool every = dim_is_const(rows, &known) && known % lanes == 0;
@@ -100,12 +110,14 @@ static KInst *square_mask(LowerContext *c, KInst *base, const Dim *size, KInst *
     return mask == NULL ? in : kir_binary(&c->b, K_AND, mask, in);
 }
 
-static KInst *plus(LowerContext *c, KInst *base, KInst *index, const Dim *stride) {
+static KInst *plus(LowerContext *c, KInst *base, KInst *index, const Dim *stride)
+{
     return kir_binary(&c->b, K_ADD, base, kir_binary(&c->b, K_MUL, index, lower_dim(c, stride)));
 }
 
 /* A bool is a byte that only moves. */
-static uint32_t plain_buffer(LowerContext *c, int32_t buffer, Access access) {
+static uint32_t plain_buffer(LowerContext *c, int32_t buffer, Access access)
+{
     uint32_t at = lower_buffer(c, buffer, access);
     if (c->kernel->buffers.data[at].dtype == DT_BOOL) {
         c->kernel->buffers.data[at].dtype = DT_U8;
@@ -113,7 +125,9 @@ static uint32_t plain_buffer(LowerContext *c, int32_t buffer, Access access) {
     return at;
 }
 
-static void move_square(LowerContext *c, const Turn *t, const Group *group, KInst *from, KInst *to, KInst *u, KInst *l) {
+static void move_square(LowerContext *c, const Turn *t, const Group *group, KInst *from, KInst *to,
+                        KInst *u, KInst *l)
+{
     const TurnedAxis *unit = &t->axes[t->unit], *last = &t->axes[t->count - 1];
     uint32_t source = plain_buffer(c, t->view.buffer, ACCESS_READ);
     uint32_t target = plain_buffer(c, group->outputs.data[0].buffer, ACCESS_WRITE);
@@ -133,7 +147,8 @@ static void move_square(LowerContext *c, const Turn *t, const Group *group, KIns
     }
 }
 
-static const Dim *build_turn(LowerContext *c, const Turn *t, const Group *group) {
+static const Dim *build_turn(LowerContext *c, const Turn *t, const Group *group)
+{
     const Dim *sizes[MAX_RANK];
     KInst *indices[MAX_RANK];
     DimTable *dims = c->schedule->graph->dims;
@@ -163,7 +178,8 @@ static const Dim *build_turn(LowerContext *c, const Turn *t, const Group *group)
     return lower_product(c, sizes, 0, outer);
 }
 
-bool lower_transpose(LowerContext *c, const Group *group) {
+bool lower_transpose(LowerContext *c, const Group *group)
+{
     Turn turn = {0};
     int64_t row;
     if (!is_turned(c, group, &turn)) {
@@ -172,7 +188,8 @@ bool lower_transpose(LowerContext *c, const Group *group) {
     turn.lanes = lower_lanes(c, group) < MOST_LANES ? lower_lanes(c, group) : MOST_LANES;
     lower_kernel_begin(c, "turn");
     const Dim *count = build_turn(c, &turn, group);
-    int64_t work = turn.lanes * (dim_is_const(turn.axes[turn.count - 1].size, &row) && row > 0 ? row : 256);
+    int64_t work =
+        turn.lanes * (dim_is_const(turn.axes[turn.count - 1].size, &row) && row > 0 ? row : 256);
     lower_kernel_end(c, count, work >= CHUNK_ELEMENTS ? 1 : CHUNK_ELEMENTS / work);
     return true;
 }

@@ -1,14 +1,15 @@
 /* Domains cut into parts (nest.h), and places made of the indices of the parts.
  *
- *   [B, 26, 26, 32] reduced over 0,1,2     parts: {0, 3 axes, reduced} {3, 1 axis}
- *   a value [1, 32] of the kept axes       place: {axis 0: 0} {axis 1: the index of the second part} */
+ *   [B, 26, 26, 32] reduced over 0,1,2   parts: {0, 3 axes, reduced} {3, 1 axis}
+ *   a value [1, 32] of the kept axes     place: {axis 0: 0} {axis 1: index of the second part} */
 #include "compiler/lower/nest.h"
 
 #include "runtime/base/bug.h"
 
 #include <string.h>
 
-Domain domain_of(const Group *group) {
+Domain domain_of(const Group *group)
+{
     Domain domain = {.rank = group->rank, .may_split = true};
     memcpy(domain.dims, group->dims, sizeof domain.dims);
     for (int i = 0; i < group->rank; i++) {
@@ -17,14 +18,16 @@ Domain domain_of(const Group *group) {
     return domain;
 }
 
-void domain_cut(Domain *domain, int group_axis) {
+void domain_cut(Domain *domain, int group_axis)
+{
     for (int i = 0; i < domain->rank; i++) {
         bool last = i + 1 == domain->rank || domain->origin[i + 1] != group_axis;
         domain->cuts[i] |= domain->origin[i] == group_axis && last;
     }
 }
 
-static bool is_reduced(const Group *group, int axis) {
+static bool is_reduced(const Group *group, int axis)
+{
     for (int i = 0; i < group->reduced.count; i++) {
         if (group->reduced.axis[i] == axis) {
             return true;
@@ -33,12 +36,14 @@ static bool is_reduced(const Group *group, int axis) {
     return false;
 }
 
-Nest nest_cut(LowerContext *c, const Group *group, const Domain *domain) {
+Nest nest_cut(LowerContext *c, const Group *group, const Domain *domain)
+{
     Nest nest = {.group = group, .domain = *domain};
     for (int axis = 0; axis < domain->rank;) {
         int end = axis + 1;
         bool reduced = is_reduced(group, domain->origin[axis]);
-        while (end < domain->rank && !domain->cuts[end - 1] && is_reduced(group, domain->origin[end]) == reduced) {
+        while (end < domain->rank && !domain->cuts[end - 1] &&
+               is_reduced(group, domain->origin[end]) == reduced) {
             end++;
         }
         nest.parts[nest.count] = (Part){(uint8_t)axis, (uint8_t)(end - axis), index_scalar(NULL)};
@@ -49,7 +54,8 @@ Nest nest_cut(LowerContext *c, const Group *group, const Domain *domain) {
     return nest;
 }
 
-static int part_starting(const Nest *nest, int axis) {
+static int part_starting(const Nest *nest, int axis)
+{
     for (int i = 0; i < nest->count; i++) {
         if (nest->parts[i].first == axis) {
             return i;
@@ -58,7 +64,8 @@ static int part_starting(const Nest *nest, int axis) {
     return -1;
 }
 
-bool nest_range(LowerContext *c, const Nest *nest, int first, int count, Index *index) {
+bool nest_range(LowerContext *c, const Nest *nest, int first, int count, Index *index)
+{
     int part = part_starting(nest, first), at = first;
     if (part < 0) {
         return false;
@@ -72,7 +79,8 @@ bool nest_range(LowerContext *c, const Nest *nest, int first, int count, Index *
 }
 
 /* Axis of the group -> first axis of the domain that came of it. */
-static int domain_axis(const Domain *domain, int group_axis) {
+static int domain_axis(const Domain *domain, int group_axis)
+{
     int at = 0;
     while (at < domain->rank && domain->origin[at] < group_axis) {
         at++;
@@ -81,7 +89,8 @@ static int domain_axis(const Domain *domain, int group_axis) {
 }
 
 /* The shortest runs of the group's axes whose ends are ends of parts. */
-static int nest_segments(LowerContext *c, const Nest *nest, Segment *out) {
+static int nest_segments(LowerContext *c, const Nest *nest, Segment *out)
+{
     const Domain *d = &nest->domain;
     int count = 0;
     for (int axis = 0; axis < nest->group->rank;) {
@@ -98,25 +107,30 @@ static int nest_segments(LowerContext *c, const Nest *nest, Segment *out) {
     return count;
 }
 
-const Place *nest_place(LowerContext *c, const Nest *nest) {
+const Place *nest_place(LowerContext *c, const Nest *nest)
+{
     Segment segments[MAX_RANK];
     int count = nest_segments(c, nest, segments);
     return place_segments(c, nest->group->rank, nest->group->dims, segments, count);
 }
 
 /* A run of axes of size 1 is at 0. Returns the axis behind it. */
-static int skip_ones(LowerContext *c, const Node *node, int axis, Segment *out, int *count) {
+static int skip_ones(LowerContext *c, const Node *node, int axis, Segment *out, int *count)
+{
     int end = axis;
     while (end < node->type.rank && dim_is(node->type.dims[end], 1)) {
         end++;
     }
     if (end > axis) {
-        out[(*count)++] = (Segment){(uint8_t)axis, (uint8_t)(end - axis), 0, 0, index_scalar(kir_index(&c->b, 0))};
+        out[(*count)++] = (Segment){(uint8_t)axis, (uint8_t)(end - axis), 0, 0,
+                                    index_scalar(kir_index(&c->b, 0))};
     }
     return end;
 }
 
-const Place *place_squeezed(LowerContext *c, const Node *node, const Dim *const *dims, const Segment *segments, int count) {
+const Place *place_squeezed(LowerContext *c, const Node *node, const Dim *const *dims,
+                            const Segment *segments, int count)
+{
     Segment out[2 * MAX_RANK];
     int made = 0, axis = 0;
     for (int i = 0; i < count; i++) {
@@ -142,17 +156,20 @@ const Place *place_squeezed(LowerContext *c, const Node *node, const Dim *const 
     return place_segments(c, node->type.rank, node->type.dims, out, made);
 }
 
-const Place *place_units(LowerContext *c, const Node *node, const Place *place) {
+const Place *place_units(LowerContext *c, const Node *node, const Place *place)
+{
     return place_squeezed(c, node, place->dims, place->segments, place->count);
 }
 
-const Place *nest_kept_place(LowerContext *c, const Nest *nest, const Node *node) {
+const Place *nest_kept_place(LowerContext *c, const Nest *nest, const Node *node)
+{
     Nest kept = *nest;
     Segment all[MAX_RANK], segments[MAX_RANK];
     int count = 0;
     for (int i = 0; i < kept.count; i++) {
         if (kept.reduced[i]) {
-            kept.parts[i].index = index_scalar(kir_index(&c->b, 0)); /* not looked at, but may be stale */
+            kept.parts[i].index =
+                index_scalar(kir_index(&c->b, 0)); /* not looked at, but may be stale */
         }
     }
     int total = nest_segments(c, &kept, all);
@@ -164,7 +181,8 @@ const Place *nest_kept_place(LowerContext *c, const Nest *nest, const Node *node
     return place_squeezed(c, node, nest->group->dims, segments, count);
 }
 
-bool is_kept_output(const Group *group, const Node *node) {
+bool is_kept_output(const Group *group, const Node *node)
+{
     bool full = node->type.rank == group->rank && op_info[node->op].op_class != CLASS_REDUCE;
     for (int i = 0; full && i < group->rank; i++) {
         full = node->type.dims[i] == group->dims[i];
@@ -172,7 +190,8 @@ bool is_kept_output(const Group *group, const Node *node) {
     return !full;
 }
 
-void nest_kept_outputs(LowerContext *c, const Nest *nest) {
+void nest_kept_outputs(LowerContext *c, const Nest *nest)
+{
     const Group *group = nest->group;
     KInst **values = ARENA_ARRAY(c->arena, KInst *, group->outputs.count);
     for (uint32_t i = 0; i < group->outputs.count; i++) {
@@ -184,7 +203,8 @@ void nest_kept_outputs(LowerContext *c, const Nest *nest) {
     for (uint32_t i = 0; i < group->outputs.count; i++) {
         if (values[i] != NULL) {
             const Node *node = group->outputs.data[i].node;
-            lower_store(c, group->outputs.data[i].buffer, nest_kept_place(c, nest, node), values[i]);
+            lower_store(c, group->outputs.data[i].buffer, nest_kept_place(c, nest, node),
+                        values[i]);
         }
     }
 }

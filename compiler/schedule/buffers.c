@@ -1,9 +1,10 @@
-/* Buffers: one for every value that is stored. In: drafts with their outputs. Out: Schedule.buffers, buffer_of, and the
- * extra edges and copies that updates need.
+/* Buffers: one for every value that is stored. In: drafts with their outputs. Out:
+ * Schedule.buffers, buffer_of, and the extra edges and copies that updates need.
  *
- * An output of the graph is written where the caller wants it. The new value of a param or state goes straight into the
- * leaf's own buffer when everyone else who reads the old value can run before (an edge for each), and the group itself
- * reads it only at the element it writes; otherwise into the arena, and a copy runs last:
+ * An output of the graph is written where the caller wants it. The new value of a param or state
+ * goes straight into the leaf's own buffer when everyone else who reads the old value can run
+ * before (an edge for each), and the group itself reads it only at the element it writes; otherwise
+ * into the arena, and a copy runs last:
  *
  *   p' = p - lr * g          written in place, after the products that read p
  *   a' = b, b' = a           t1 = b, t2 = a, then a = t1, b = t2 */
@@ -23,27 +24,37 @@ typedef struct {
     Builder *b;
     int32_t draft;
     VEC(Reader) readers; /* of leaves with data */
-    int32_t *early;      /* per root: the draft that puts aside a leaf which becomes another leaf's value */
+    int32_t
+        *early; /* per root: the draft that puts aside a leaf which becomes another leaf's value */
 } Plan;
 
 /* ---- making buffers ---- */
 
-static int32_t add_buffer(Builder *b, StorageKind kind, const char *name, const Type *type) {
+static int32_t add_buffer(Builder *b, StorageKind kind, const char *name, const Type *type)
+{
     Schedule *s = b->schedule;
     DimTable *dims = b->graph->dims;
-    Buffer buffer = {.kind = kind, .name = name, .type = *type, .in_place_of = NO_BUFFER, .first = -1, .last = -1};
-    const Dim *bytes = dim_mul(dims, type_elements(dims, type), dim_const(dims, (int64_t)dtype_bytes(type->dtype)));
+    Buffer buffer = {.kind = kind,
+                     .name = name,
+                     .type = *type,
+                     .in_place_of = NO_BUFFER,
+                     .first = -1,
+                     .last = -1};
+    const Dim *bytes = dim_mul(dims, type_elements(dims, type),
+                               dim_const(dims, (int64_t)dtype_bytes(type->dtype)));
     const Dim *line = dim_const(dims, 64);
     const Dim *lines = bytes == NULL ? NULL : dim_ceildiv(dims, bytes, line);
     buffer.bytes = lines == NULL ? NULL : dim_mul(dims, lines, line);
     if (buffer.bytes == NULL) {
-        buffer.bytes = dim_const(dims, INT64_MAX / 2 / 64 * 64); /* cannot be allocated: refused at run time */
+        buffer.bytes =
+            dim_const(dims, INT64_MAX / 2 / 64 * 64); /* cannot be allocated: refused at run time */
     }
     vec_push(s->arena, &s->buffers, buffer);
     return (int32_t)s->buffers.count - 1;
 }
 
-static Node *leaf_named(const Builder *b, const char *name) {
+static Node *leaf_named(const Builder *b, const char *name)
+{
     for (uint32_t i = 0; i < b->node_count; i++) {
         Node *n = b->graph->nodes.data[i];
         if ((n->op == OP_PARAM || n->op == OP_STATE) && strcmp(n->attr.leaf.name, name) == 0) {
@@ -53,21 +64,25 @@ static Node *leaf_named(const Builder *b, const char *name) {
     return NULL;
 }
 
-static bool is_updated(const Builder *b, const char *name) {
+static bool is_updated(const Builder *b, const char *name)
+{
     return graph_root_find(b->graph, ROOT_UPDATE, name) != NULL;
 }
 
-static void add_leaves(Builder *b, OpCode op, StorageKind kind) {
+static void add_leaves(Builder *b, OpCode op, StorageKind kind)
+{
     for (uint32_t i = 0; i < b->node_count; i++) {
         const Node *n = b->graph->nodes.data[i];
-        bool wanted = n->op == op && (b->live[i] || (op != OP_INPUT && is_updated(b, n->attr.leaf.name)));
+        bool wanted =
+            n->op == op && (b->live[i] || (op != OP_INPUT && is_updated(b, n->attr.leaf.name)));
         if (wanted) {
             b->schedule->buffer_of[i] = add_buffer(b, kind, n->attr.leaf.name, &n->type);
         }
     }
 }
 
-static void add_literals(Builder *b) {
+static void add_literals(Builder *b)
+{
     for (uint32_t i = 0; i < b->node_count; i++) {
         const Node *n = b->graph->nodes.data[i];
         if (b->live[i] && n->op == OP_LITERAL) {
@@ -81,19 +96,23 @@ static void add_literals(Builder *b) {
 
 /* ---- who reads leaves ---- */
 
-/* Does a kernel of this group load everything of an element before it stores anything of it? An epilogue does, once the sum
- * is complete; rows with values of the whole domain store in several passes. */
-static bool loads_before_stores(const Draft *draft) {
+/* Does a kernel of this group load everything of an element before it stores anything of it? An
+ * epilogue does, once the sum is complete; rows with values of the whole domain store in several
+ * passes. */
+static bool loads_before_stores(const Draft *draft)
+{
     const Group *group = draft->group;
     for (uint32_t i = 0; group->kind == GROUP_REDUCE && i < draft->members.count; i++) {
         if (same_dims(&draft->members.data[i]->type, group->rank, group->dims)) {
             return false;
         }
     }
-    return group->kind == GROUP_LOOP || group->kind == GROUP_REDUCE || group->kind == GROUP_CONTRACT;
+    return group->kind == GROUP_LOOP || group->kind == GROUP_REDUCE ||
+           group->kind == GROUP_CONTRACT;
 }
 
-static void note_reader(void *user, const Node *value, const Trace *at) {
+static void note_reader(void *user, const Node *value, const Trace *at)
+{
     Plan *plan = user;
     if (!has_data(value)) {
         return;
@@ -103,7 +122,8 @@ static void note_reader(void *user, const Node *value, const Trace *at) {
     vec_push(plan->b->arena, &plan->readers, (Reader){plan->draft, value, element});
 }
 
-static void find_readers(Plan *plan) {
+static void find_readers(Plan *plan)
+{
     Builder *b = plan->b;
     for (uint32_t d = 0; d < b->drafts.count; d++) {
         const Draft *draft = &b->drafts.data[d];
@@ -116,7 +136,8 @@ static void find_readers(Plan *plan) {
 
 /* ---- roots ---- */
 
-static int32_t add_copy(Plan *plan, int32_t from, int32_t to) {
+static int32_t add_copy(Plan *plan, int32_t from, int32_t to)
+{
     Builder *b = plan->b;
     Group *group = group_new(b, GROUP_LOOP);
     group->copy_from = from;
@@ -126,18 +147,23 @@ static int32_t add_copy(Plan *plan, int32_t from, int32_t to) {
     return draft_add(b, group);
 }
 
-static int32_t copy_leaf(Plan *plan, const Node *leaf, int32_t to) {
+static int32_t copy_leaf(Plan *plan, const Node *leaf, int32_t to)
+{
     int32_t copy = add_copy(plan, plan->b->schedule->buffer_of[leaf->id], to);
     vec_push(plan->b->arena, &plan->readers, (Reader){copy, leaf, false});
     return copy;
 }
 
-static bool writes_many(const Group *group) {
-    return group->kind == GROUP_LOOP || group->kind == GROUP_REDUCE || group->kind == GROUP_CONTRACT;
+static bool writes_many(const Group *group)
+{
+    return group->kind == GROUP_LOOP || group->kind == GROUP_REDUCE ||
+           group->kind == GROUP_CONTRACT;
 }
 
-/* Lets the group of n write it to this buffer too. False: it already writes elsewhere and can do no more. */
-static bool write_to(Builder *b, const Node *n, int32_t buffer) {
+/* Lets the group of n write it to this buffer too. False: it already writes elsewhere and can do no
+ * more. */
+static bool write_to(Builder *b, const Node *n, int32_t buffer)
+{
     Group *group = b->drafts.data[b->draft_of[n->id]].group;
     for (uint32_t i = 0; i < group->outputs.count; i++) {
         if (group->outputs.data[i].node == n && group->outputs.data[i].buffer == NO_BUFFER) {
@@ -153,11 +179,14 @@ static bool write_to(Builder *b, const Node *n, int32_t buffer) {
 }
 
 /* Does computing `from` inside of its own group come by n? */
-static bool comes_by(const Builder *b, const Node *from, const Node *n, int32_t draft, uint8_t *seen) {
+static bool comes_by(const Builder *b, const Node *from, const Node *n, int32_t draft,
+                     uint8_t *seen)
+{
     if (from == n) {
         return true;
     }
-    if (seen[from->id] || from->id < n->id || (b->made[from->id] && b->draft_of[from->id] != draft)) {
+    if (seen[from->id] || from->id < n->id ||
+        (b->made[from->id] && b->draft_of[from->id] != draft)) {
         return false;
     }
     seen[from->id] = 1;
@@ -170,7 +199,8 @@ static bool comes_by(const Builder *b, const Node *from, const Node *n, int32_t 
 }
 
 /* Is it stored before the last pass over the rows, because a reduction needs it? */
-static bool is_early(const Builder *b, const Group *group, const Node *n) {
+static bool is_early(const Builder *b, const Group *group, const Node *n)
+{
     uint8_t *seen = ARENA_ARRAY(b->arena, uint8_t, b->node_count);
     for (uint32_t i = 0; i < group->reductions.count; i++) {
         if (comes_by(b, group->reductions.data[i], n, b->draft_of[n->id], seen)) {
@@ -180,13 +210,15 @@ static bool is_early(const Builder *b, const Group *group, const Node *n) {
     return false;
 }
 
-/* Where a result of the whole rows will be, the stage before it can lie: it is read back at the element that is then
- * written. Not where an old value is still read: in params and states. */
-static int32_t place_of_result(const Builder *b, const Group *group, const Node *stage) {
+/* Where a result of the whole rows will be, the stage before it can lie: it is read back at the
+ * element that is then written. Not where an old value is still read: in params and states. */
+static int32_t place_of_result(const Builder *b, const Group *group, const Node *stage)
+{
     for (uint32_t i = 0; i < group->outputs.count; i++) {
         const GroupOutput *result = &group->outputs.data[i];
         if (b->stage_only[result->node->id] || result->buffer == NO_BUFFER ||
-            !same_dims(&result->node->type, group->rank, group->dims) || is_early(b, group, result->node)) {
+            !same_dims(&result->node->type, group->rank, group->dims) ||
+            is_early(b, group, result->node)) {
             continue;
         }
         StorageKind kind = b->schedule->buffers.data[result->buffer].kind;
@@ -198,7 +230,8 @@ static int32_t place_of_result(const Builder *b, const Group *group, const Node 
     return NO_BUFFER;
 }
 
-static bool is_taken(const Group *group, int32_t buffer, uint32_t before) {
+static bool is_taken(const Group *group, int32_t buffer, uint32_t before)
+{
     int taken = 0;
     for (uint32_t i = 0; i < group->outputs.count; i++) {
         taken += group->outputs.data[i].buffer == buffer && i != before;
@@ -206,7 +239,8 @@ static bool is_taken(const Group *group, int32_t buffer, uint32_t before) {
     return taken > 1;
 }
 
-static void give_buffer(Builder *b, const Group *group, uint32_t i) {
+static void give_buffer(Builder *b, const Group *group, uint32_t i)
+{
     GroupOutput *output = &group->outputs.data[i];
     bool stage = b->stage_only[output->node->id];
     int32_t place = stage ? place_of_result(b, group, output->node) : NO_BUFFER;
@@ -217,7 +251,8 @@ static void give_buffer(Builder *b, const Group *group, uint32_t i) {
     b->schedule->buffer_of[output->node->id] = place;
 }
 
-static void give_buffers(Builder *b, const Group *group) {
+static void give_buffers(Builder *b, const Group *group)
+{
     for (int stages = 0; stages < 2; stages++) {
         for (uint32_t i = 0; i < group->outputs.count; i++) {
             const GroupOutput *output = &group->outputs.data[i];
@@ -228,7 +263,8 @@ static void give_buffers(Builder *b, const Group *group) {
     }
 }
 
-static void set_output(Plan *plan, const Root *root, int32_t buffer) {
+static void set_output(Plan *plan, const Root *root, int32_t buffer)
+{
     Builder *b = plan->b;
     if (has_data(root->node)) {
         copy_leaf(plan, root->node, buffer);
@@ -239,12 +275,14 @@ static void set_output(Plan *plan, const Root *root, int32_t buffer) {
 }
 
 /* May the draft overwrite the leaf? The edges that make it so are added when it may. */
-static bool may_overwrite(Plan *plan, int32_t draft, const Node *leaf) {
+static bool may_overwrite(Plan *plan, int32_t draft, const Node *leaf)
+{
     Builder *b = plan->b;
     for (uint32_t i = 0; i < plan->readers.count; i++) {
         const Reader *reader = &plan->readers.data[i];
         if (reader->value == leaf &&
-            (reader->draft == draft ? !reader->element : draft_runs_before(b, draft, reader->draft))) {
+            (reader->draft == draft ? !reader->element
+                                    : draft_runs_before(b, draft, reader->draft))) {
             return false;
         }
     }
@@ -257,7 +295,8 @@ static bool may_overwrite(Plan *plan, int32_t draft, const Node *leaf) {
     return true;
 }
 
-static void copy_at_end(Plan *plan, int32_t before, int32_t from, const Node *leaf) {
+static void copy_at_end(Plan *plan, int32_t before, int32_t from, const Node *leaf)
+{
     Builder *b = plan->b;
     int32_t copy = add_copy(plan, from, b->schedule->buffer_of[leaf->id]);
     draft_edge(b, before, copy);
@@ -269,15 +308,18 @@ static void copy_at_end(Plan *plan, int32_t before, int32_t from, const Node *le
 }
 
 /* Copies of leaves are readers of them, so all are made before anything may be overwritten. */
-static void put_aside(Plan *plan, uint32_t r) {
+static void put_aside(Plan *plan, uint32_t r)
+{
     const Root *root = &plan->b->graph->roots.data[r];
-    if (root->kind == ROOT_UPDATE && has_data(root->node) && root->node != leaf_named(plan->b, root->name)) {
+    if (root->kind == ROOT_UPDATE && has_data(root->node) &&
+        root->node != leaf_named(plan->b, root->name)) {
         int32_t kept = add_buffer(plan->b, STORAGE_ARENA, "kept", &root->node->type);
         plan->early[r] = copy_leaf(plan, root->node, kept);
     }
 }
 
-static void set_update(Plan *plan, uint32_t r) {
+static void set_update(Plan *plan, uint32_t r)
+{
     Builder *b = plan->b;
     const Root *root = &b->graph->roots.data[r];
     const Node *leaf = leaf_named(b, root->name), *n = root->node;
@@ -291,7 +333,8 @@ static void set_update(Plan *plan, uint32_t r) {
         return;
     }
     int32_t draft = b->draft_of[n->id], home = b->schedule->buffer_of[leaf->id];
-    bool single = !writes_many(b->drafts.data[draft].group) && b->schedule->buffer_of[n->id] != NO_BUFFER;
+    bool single =
+        !writes_many(b->drafts.data[draft].group) && b->schedule->buffer_of[n->id] != NO_BUFFER;
     if (!single && may_overwrite(plan, draft, leaf)) {
         write_to(b, n, home);
         return;
@@ -300,7 +343,8 @@ static void set_update(Plan *plan, uint32_t r) {
     copy_at_end(plan, draft, b->schedule->buffer_of[n->id], leaf);
 }
 
-static void add_outputs(Builder *b) {
+static void add_outputs(Builder *b)
+{
     for (uint32_t r = 0; r < b->graph->roots.count; r++) {
         const Root *root = &b->graph->roots.data[r];
         if (root->kind == ROOT_OUTPUT) {
@@ -310,7 +354,8 @@ static void add_outputs(Builder *b) {
 }
 
 /* `first`: the buffer of the first output. */
-static void add_roots(Plan *plan, int32_t first) {
+static void add_roots(Plan *plan, int32_t first)
+{
     const Graph *graph = plan->b->graph;
     for (uint32_t r = 0; r < graph->roots.count; r++) {
         if (graph->roots.data[r].kind == ROOT_OUTPUT) {
@@ -336,7 +381,8 @@ typedef struct {
     Group *group;
 } Collector;
 
-static void add_operand(void *user, const Node *value, const Trace *at) {
+static void add_operand(void *user, const Node *value, const Trace *at)
+{
     Collector *c = user;
     (void)at;
     for (uint32_t i = 0; i < c->group->operands.count; i++) {
@@ -349,7 +395,8 @@ static void add_operand(void *user, const Node *value, const Trace *at) {
     }
 }
 
-static void finish_group(Builder *b, uint32_t d) {
+static void finish_group(Builder *b, uint32_t d)
+{
     const Draft *draft = &b->drafts.data[d];
     Collector collector = {b, (int32_t)d, draft->group};
     give_buffers(b, draft->group);
@@ -358,7 +405,8 @@ static void finish_group(Builder *b, uint32_t d) {
     }
 }
 
-static void find_views(Builder *b, Group *group) {
+static void find_views(Builder *b, Group *group)
+{
     for (int k = 0; group->kind == GROUP_CONTRACT && k < 2; k++) {
         if (!view_of(b->schedule, group->node->src[k], &group->views[k])) {
             NNC_BUG("operand %d of node %u is no view", k, group->node->id);
@@ -368,9 +416,10 @@ static void find_views(Builder *b, Group *group) {
 
 enum { PART_WORK = 32768, PART_COLUMNS = 16384 };
 
-/* Room for the leaves of sums over the leading axes, when there is work for threads in them: leaves x reductions x columns
- * of one type. NULL: one pass does it. */
-static const Dim *room_for_leaves(Builder *b, const Group *group) {
+/* Room for the leaves of sums over the leading axes, when there is work for threads in them: leaves
+ * x reductions x columns of one type. NULL: one pass does it. */
+static const Dim *room_for_leaves(Builder *b, const Group *group)
+{
     DimTable *dims = b->graph->dims;
     int64_t columns, leaf = 0, work = 1, size;
     int count = group->reduced.count;
@@ -381,12 +430,14 @@ static const Dim *room_for_leaves(Builder *b, const Group *group) {
     for (uint32_t i = 0; i < group->reductions.count; i++) {
         const Node *n = group->reductions.data[i];
         leaf = op_info[n->op].attr == AT_AXES ? graph_sum_order(n).leaf : 0;
-        if (leaf == 0 || n->type.dtype == DT_BOOL || n->type.dtype != group->reductions.data[0]->type.dtype) {
+        if (leaf == 0 || n->type.dtype == DT_BOOL ||
+            n->type.dtype != group->reductions.data[0]->type.dtype) {
             return NULL;
         }
     }
     for (int i = 1; i < count; i++) {
-        work *= dim_is_const(group->dims[i], &size) && size < PART_WORK && work < PART_WORK ? size : 1;
+        work *=
+            dim_is_const(group->dims[i], &size) && size < PART_WORK && work < PART_WORK ? size : 1;
     }
     if (columns > PART_COLUMNS || columns * work * leaf < PART_WORK) {
         return NULL;
@@ -395,7 +446,8 @@ static const Dim *room_for_leaves(Builder *b, const Group *group) {
     return dim_mul(dims, leaves, dim_const(dims, columns * (int64_t)group->reductions.count));
 }
 
-static void add_scratch(Builder *b, Group *group) {
+static void add_scratch(Builder *b, Group *group)
+{
     if (group->kind == GROUP_REDUCE && b->options->fuse) {
         const Dim *room = room_for_leaves(b, group);
         if (room != NULL) {
@@ -413,7 +465,8 @@ static void add_scratch(Builder *b, Group *group) {
     }
 }
 
-void assign_buffers(Builder *b) {
+void assign_buffers(Builder *b)
+{
     Plan plan = {.b = b};
     add_leaves(b, OP_INPUT, STORAGE_INPUT);
     add_leaves(b, OP_PARAM, STORAGE_PARAM);

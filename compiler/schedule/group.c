@@ -1,8 +1,10 @@
-/* Which made values share a kernel. In: Builder.made. Out: drafts of groups and the order they need.
+/* Which made values share a kernel. In: Builder.made. Out: drafts of groups and the order they
+ * need.
  *
- * Values are taken in creation order, producers first. A value joins the group of one of its operands when it reads that
- * group's values only at the element being computed (trace_is_element), and when no detour leads from the group through
- * others back into it; else it founds a group. The traces decide what "the element" is:
+ * Values are taken in creation order, producers first. A value joins the group of one of its
+ * operands when it reads that group's values only at the element being computed (trace_is_element),
+ * and when no detour leads from the group through others back into it; else it founds a group. The
+ * traces decide what "the element" is:
  *
  *   m = amax(x, 1)                reduce over [B, 10] axes 1
  *   e = exp(x - expand(m))        reads m at domain axis 0: joins as a full member (rows only)
@@ -18,7 +20,8 @@
 
 enum { MEMBER_LIMIT = 12, OPERAND_LIMIT = 24, SIBLING_SPAN = 24, KEEP_COST = 8, SMALL_ROW = 64 };
 
-Group *group_new(Builder *b, GroupKind kind) {
+Group *group_new(Builder *b, GroupKind kind)
+{
     Group *group = ARENA_NEW(b->schedule->arena, Group);
     group->kind = kind;
     group->scratch = NO_BUFFER;
@@ -28,15 +31,18 @@ Group *group_new(Builder *b, GroupKind kind) {
 
 /* ---- the order between drafts ---- */
 
-static bool bit(const uint64_t *bits, int32_t i) {
+static bool bit(const uint64_t *bits, int32_t i)
+{
     return bits[i >> 6] >> (i & 63) & 1;
 }
 
-bool draft_runs_before(const Builder *b, int32_t first, int32_t second) {
+bool draft_runs_before(const Builder *b, int32_t first, int32_t second)
+{
     return bit(b->drafts.data[second].before, first);
 }
 
-void draft_edge(Builder *b, int32_t first, int32_t second) {
+void draft_edge(Builder *b, int32_t first, int32_t second)
+{
     NNC_ASSERT(first != second && !draft_runs_before(b, second, first));
     if (draft_runs_before(b, first, second)) {
         return;
@@ -54,7 +60,8 @@ void draft_edge(Builder *b, int32_t first, int32_t second) {
     }
 }
 
-static void widen_bits(Builder *b) {
+static void widen_bits(Builder *b)
+{
     uint32_t words = b->words ? b->words * 2 : 1;
     for (uint32_t d = 0; d < b->drafts.count; d++) {
         uint64_t *wide = ARENA_ARRAY(b->arena, uint64_t, words);
@@ -66,7 +73,8 @@ static void widen_bits(Builder *b) {
     b->words = words;
 }
 
-int32_t draft_add(Builder *b, Group *group) {
+int32_t draft_add(Builder *b, Group *group)
+{
     if (b->drafts.count + 1 > b->words * 64) {
         widen_bits(b);
     }
@@ -87,12 +95,14 @@ typedef struct {
     VEC(Read) list;
 } Reads;
 
-static void note_read(void *user, const Node *value, const Trace *at) {
+static void note_read(void *user, const Node *value, const Trace *at)
+{
     Reads *reads = user;
     vec_push(reads->b->arena, &reads->list, (Read){value, *at});
 }
 
-static Reads reads_in(Builder *b, const Group *group, const Node *member) {
+static Reads reads_in(Builder *b, const Group *group, const Node *member)
+{
     Reads reads = {.b = b};
     draft_reads(b, group, member, note_read, &reads);
     return reads;
@@ -100,28 +110,38 @@ static Reads reads_in(Builder *b, const Group *group, const Node *member) {
 
 /* ---- kinds and domains ---- */
 
-static GroupKind kind_of(const Node *n) {
+static GroupKind kind_of(const Node *n)
+{
     switch (class_of(n)) {
-    case CLASS_CONTRACT: return GROUP_CONTRACT;
-    case CLASS_CALL: return GROUP_CALL;
-    case CLASS_REDUCE: return n->op == OP_CUMSUM ? GROUP_CUMSUM : GROUP_REDUCE;
-    default: return n->op == OP_SCATTER_ADD ? GROUP_SCATTER : GROUP_LOOP;
+    case CLASS_CONTRACT:
+        return GROUP_CONTRACT;
+    case CLASS_CALL:
+        return GROUP_CALL;
+    case CLASS_REDUCE:
+        return n->op == OP_CUMSUM ? GROUP_CUMSUM : GROUP_REDUCE;
+    default:
+        return n->op == OP_SCATTER_ADD ? GROUP_SCATTER : GROUP_LOOP;
     }
 }
 
-static Axes reduced_axes(const Node *n) {
+static Axes reduced_axes(const Node *n)
+{
     return op_info[n->op].attr == AT_AXES ? n->attr.axes : (Axes){1, {(uint8_t)n->attr.axis}};
 }
 
-static bool same_axes(const Axes *a, const Axes *c) {
+static bool same_axes(const Axes *a, const Axes *c)
+{
     return a->count == c->count && memcmp(a->axis, c->axis, (size_t)a->count) == 0;
 }
 
-static bool are_last(const Axes *axes, int rank) {
-    return axes->count > 0 && axes->axis[0] == rank - axes->count && axes->axis[axes->count - 1] == rank - 1;
+static bool are_last(const Axes *axes, int rank)
+{
+    return axes->count > 0 && axes->axis[0] == rank - axes->count &&
+           axes->axis[axes->count - 1] == rank - 1;
 }
 
-static void take_domain(Group *group, const Node *n) {
+static void take_domain(Group *group, const Node *n)
+{
     const Type *type = group->kind == GROUP_REDUCE ? &n->src[0]->type : &n->type;
     group->rank = type->rank;
     memcpy(group->dims, type->dims, sizeof group->dims);
@@ -132,28 +152,35 @@ static void take_domain(Group *group, const Node *n) {
 }
 
 /* Full members of rows want many rows: one row would make one thread do everything. */
-static bool has_rows(const Axes *reduced, int rank) {
+static bool has_rows(const Axes *reduced, int rank)
+{
     return reduced->count < rank;
 }
 
 /* May n, of kind LOOP by itself, be a member of this group? By shape and operation alone. */
-static bool loop_fits(const Group *group, const Node *n) {
+static bool loop_fits(const Group *group, const Node *n)
+{
     Trace at;
     if (!trace_start(group, n, &at) || n->type.rank == 0) {
-        return group->kind == GROUP_REDUCE && trace_start(group, n, &at) && class_of(n) == CLASS_ELEMENTWISE;
+        return group->kind == GROUP_REDUCE && trace_start(group, n, &at) &&
+               class_of(n) == CLASS_ELEMENTWISE;
     }
     switch (group->kind) {
-    case GROUP_LOOP: return true;
-    case GROUP_CONTRACT: return class_of(n) == CLASS_ELEMENTWISE;
+    case GROUP_LOOP:
+        return true;
+    case GROUP_CONTRACT:
+        return class_of(n) == CLASS_ELEMENTWISE;
     case GROUP_REDUCE:
         return has_rows(&group->reduced, group->rank) &&
                (class_of(n) == CLASS_ELEMENTWISE || class_of(n) == CLASS_MOVE);
-    default: return false;
+    default:
+        return false;
     }
 }
 
 /* A reduction joins one over the same axes of an equal domain, or the rows of a loop. */
-static bool reduce_fits(const Group *group, const Node *n) {
+static bool reduce_fits(const Group *group, const Node *n)
+{
     Axes axes = reduced_axes(n);
     if (!same_dims(&n->src[0]->type, group->rank, group->dims)) {
         return false;
@@ -165,7 +192,8 @@ static bool reduce_fits(const Group *group, const Node *n) {
 }
 
 /* The group as it would be with n in it. */
-static Group with_member(const Group *group, const Node *n) {
+static Group with_member(const Group *group, const Node *n)
+{
     Group wide = *group;
     if (kind_of(n) == GROUP_REDUCE && group->kind == GROUP_LOOP) {
         wide.kind = GROUP_REDUCE;
@@ -175,17 +203,21 @@ static Group with_member(const Group *group, const Node *n) {
     return wide;
 }
 
-static bool is_reduction(const Node *n) {
+static bool is_reduction(const Node *n)
+{
     return kind_of(n) == GROUP_REDUCE;
 }
 
-/* Outside of rows there is one pass: reductions come first, and what follows from them is for the kept axes. */
-static bool stages_fit(const Group *group, const Node *n, const Node *read) {
+/* Outside of rows there is one pass: reductions come first, and what follows from them is for the
+ * kept axes. */
+static bool stages_fit(const Group *group, const Node *n, const Node *read)
+{
     (void)read;
     return group->kind != GROUP_REDUCE || group->rows || !is_reduction(n);
 }
 
-static bool can_join(Builder *b, int32_t draft, const Node *n, Reads *reads) {
+static bool can_join(Builder *b, int32_t draft, const Node *n, Reads *reads)
+{
     const Draft *d = &b->drafts.data[draft];
     bool fits = kind_of(n) == GROUP_REDUCE ? reduce_fits(d->group, n)
                                            : kind_of(n) == GROUP_LOOP && loop_fits(d->group, n);
@@ -200,7 +232,8 @@ static bool can_join(Builder *b, int32_t draft, const Node *n, Reads *reads) {
     for (uint32_t i = 0; i < reads->list.count; i++) {
         const Read *read = &reads->list.data[i];
         int32_t from = b->draft_of[read->value->id];
-        if (from == draft ? !trace_is_element(&wide, read->value, &read->at) || !stages_fit(&wide, n, read->value)
+        if (from == draft ? !trace_is_element(&wide, read->value, &read->at) ||
+                                !stages_fit(&wide, n, read->value)
                           : from != NO_GROUP && draft_runs_before(b, draft, from)) {
             return false;
         }
@@ -208,7 +241,8 @@ static bool can_join(Builder *b, int32_t draft, const Node *n, Reads *reads) {
     return true;
 }
 
-static void join(Builder *b, int32_t draft, Node *n, const Reads *reads) {
+static void join(Builder *b, int32_t draft, Node *n, const Reads *reads)
+{
     Draft *d = &b->drafts.data[draft];
     *d->group = with_member(d->group, n);
     vec_push(b->arena, &d->members, n);
@@ -221,7 +255,8 @@ static void join(Builder *b, int32_t draft, Node *n, const Reads *reads) {
     }
 }
 
-static int32_t found_group(Builder *b, Node *n) {
+static int32_t found_group(Builder *b, Node *n)
+{
     Group *group = group_new(b, kind_of(n));
     group->node = group->kind == GROUP_LOOP || group->kind == GROUP_REDUCE ? NULL : n;
     take_domain(group, n);
@@ -241,22 +276,26 @@ typedef struct {
     Reads reads;
 } Choice;
 
-static void try_draft(Choice *choice, int32_t draft) {
+static void try_draft(Choice *choice, int32_t draft)
+{
     Reads reads;
-    if (draft != NO_GROUP && draft > choice->best && can_join(choice->b, draft, choice->node, &reads)) {
+    if (draft != NO_GROUP && draft > choice->best &&
+        can_join(choice->b, draft, choice->node, &reads)) {
         choice->best = draft;
         choice->reads = reads;
     }
 }
 
 /* Producers: groups of the values that n reads. The youngest that can be joined wins. */
-static void try_producer(void *user, const Node *value, const Trace *at) {
+static void try_producer(void *user, const Node *value, const Trace *at)
+{
     Choice *choice = user;
     (void)at;
     try_draft(choice, choice->b->draft_of[value->id]);
 }
 
-static bool reads_same(Builder *b, const Draft *draft, const Node *operand) {
+static bool reads_same(Builder *b, const Draft *draft, const Node *operand)
+{
     for (uint32_t m = 0; m < draft->members.count; m++) {
         Reads reads = reads_in(b, draft->group, draft->members.data[m]);
         for (uint32_t i = 0; i < reads.list.count; i++) {
@@ -269,7 +308,8 @@ static bool reads_same(Builder *b, const Draft *draft, const Node *operand) {
 }
 
 /* Siblings: reductions over the same domain and axes that read a value that n reads too. */
-static void try_siblings(Choice *choice) {
+static void try_siblings(Choice *choice)
+{
     Builder *b = choice->b;
     const Node *n = choice->node;
     Group alone = {.kind = GROUP_REDUCE};
@@ -290,7 +330,8 @@ static void try_siblings(Choice *choice) {
     }
 }
 
-static void place_value(Builder *b, Node *n) {
+static void place_value(Builder *b, Node *n)
+{
     Choice choice = {.b = b, .best = NO_GROUP, .node = n};
     GroupKind kind = kind_of(n);
     if (b->options->fuse && (kind == GROUP_LOOP || kind == GROUP_REDUCE)) {
@@ -317,19 +358,23 @@ typedef struct {
     int32_t tried;
 } Meeting;
 
-static void find_meeting(void *user, const Node *value, const Trace *at) {
+static void find_meeting(void *user, const Node *value, const Trace *at)
+{
     Meeting *m = user;
     int32_t draft = m->b->draft_of[value->id];
     (void)at;
-    if (draft != NO_GROUP && draft != m->into && draft > m->tried && (m->other == NO_GROUP || draft < m->other)) {
+    if (draft != NO_GROUP && draft != m->into && draft > m->tried &&
+        (m->other == NO_GROUP || draft < m->other)) {
         m->other = draft;
     }
 }
 
 /* Does anything run between the two, because it needs the one and is needed by the other? */
-static bool something_between(const Builder *b, int32_t first, int32_t second) {
+static bool something_between(const Builder *b, int32_t first, int32_t second)
+{
     for (int32_t d = 0; d < (int32_t)b->drafts.count; d++) {
-        if (d != first && d != second && draft_runs_before(b, first, d) && draft_runs_before(b, d, second)) {
+        if (d != first && d != second && draft_runs_before(b, first, d) &&
+            draft_runs_before(b, d, second)) {
             return true;
         }
     }
@@ -337,13 +382,15 @@ static bool something_between(const Builder *b, int32_t first, int32_t second) {
 }
 
 /* Do all members of `draft` read values of `from` only at their element? */
-static bool reads_at_element(Builder *b, int32_t draft, int32_t from) {
+static bool reads_at_element(Builder *b, int32_t draft, int32_t from)
+{
     const Draft *d = &b->drafts.data[draft];
     for (uint32_t m = 0; m < d->members.count; m++) {
         Reads reads = reads_in(b, d->group, d->members.data[m]);
         for (uint32_t i = 0; i < reads.list.count; i++) {
             const Read *read = &reads.list.data[i];
-            if (b->draft_of[read->value->id] == from && !trace_is_element(d->group, read->value, &read->at)) {
+            if (b->draft_of[read->value->id] == from &&
+                !trace_is_element(d->group, read->value, &read->at)) {
                 return false;
             }
         }
@@ -351,17 +398,21 @@ static bool reads_at_element(Builder *b, int32_t draft, int32_t from) {
     return true;
 }
 
-static bool may_merge(Builder *b, int32_t other, int32_t into) {
+static bool may_merge(Builder *b, int32_t other, int32_t into)
+{
     const Draft *x = &b->drafts.data[other], *y = &b->drafts.data[into];
-    return !x->closed && !y->closed && x->group->kind == GROUP_LOOP && y->group->kind == GROUP_LOOP &&
-           x->group->rank == y->group->rank &&
-           memcmp(x->group->dims, y->group->dims, sizeof *x->group->dims * (size_t)x->group->rank) == 0 &&
-           x->members.count + y->members.count <= MEMBER_LIMIT && !draft_runs_before(b, into, other) &&
-           !something_between(b, other, into) && reads_at_element(b, into, other);
+    return !x->closed && !y->closed && x->group->kind == GROUP_LOOP &&
+           y->group->kind == GROUP_LOOP && x->group->rank == y->group->rank &&
+           memcmp(x->group->dims, y->group->dims,
+                  sizeof *x->group->dims * (size_t)x->group->rank) == 0 &&
+           x->members.count + y->members.count <= MEMBER_LIMIT &&
+           !draft_runs_before(b, into, other) && !something_between(b, other, into) &&
+           reads_at_element(b, into, other);
 }
 
 /* All of `other` moves into `into`; the empty draft stays behind and needs nothing. */
-static void merge(Builder *b, int32_t other, int32_t into) {
+static void merge(Builder *b, int32_t other, int32_t into)
+{
     Draft *x = &b->drafts.data[other], *y = &b->drafts.data[into];
     VEC(Node *) all = {0};
     for (uint32_t i = 0, k = 0; i < x->members.count || k < y->members.count;) {
@@ -392,7 +443,8 @@ static void merge(Builder *b, int32_t other, int32_t into) {
 }
 
 /* m' and v' of an optimiser are loops of their own until p' reads both. */
-static void merge_producers(Builder *b, const Node *n) {
+static void merge_producers(Builder *b, const Node *n)
+{
     int32_t into = b->draft_of[n->id];
     Meeting meeting = {b, into, NO_GROUP, NO_GROUP};
     while (b->drafts.data[into].group->kind == GROUP_LOOP) {
@@ -408,7 +460,8 @@ static void merge_producers(Builder *b, const Node *n) {
     }
 }
 
-void form_groups(Builder *b) {
+void form_groups(Builder *b)
+{
     for (uint32_t i = 0; i < b->node_count; i++) {
         Node *n = b->graph->nodes.data[i];
         if (b->made[i] && !has_data(n)) {
@@ -429,7 +482,8 @@ typedef struct {
     uint8_t *readers;   /* per node: members of its own group that read it */
 } Census;
 
-static void count_reader(void *user, const Node *value, const Trace *at) {
+static void count_reader(void *user, const Node *value, const Trace *at)
+{
     Census *census = user;
     (void)at;
     if (census->b->draft_of[value->id] != census->draft) {
@@ -439,7 +493,8 @@ static void count_reader(void *user, const Node *value, const Trace *at) {
     }
 }
 
-static bool small_row(const Group *group) {
+static bool small_row(const Group *group)
+{
     int64_t size, row = 1;
     for (int i = 0; i < group->reduced.count; i++) {
         if (!dim_is_const(group->dims[group->reduced.axis[i]], &size) || size > SMALL_ROW) {
@@ -451,12 +506,15 @@ static bool small_row(const Group *group) {
 }
 
 /* A value that stages of one row share stays in memory when it is costly: the row is in cache. */
-static bool keeps_stage(const Builder *b, const Group *group, const Node *n, const Census *census) {
-    return group->kind == GROUP_REDUCE && group->rows && same_dims(&n->type, group->rank, group->dims) &&
-           census->readers[n->id] > 1 && b->cost[n->id] >= KEEP_COST && !small_row(group);
+static bool keeps_stage(const Builder *b, const Group *group, const Node *n, const Census *census)
+{
+    return group->kind == GROUP_REDUCE && group->rows &&
+           same_dims(&n->type, group->rank, group->dims) && census->readers[n->id] > 1 &&
+           b->cost[n->id] >= KEEP_COST && !small_row(group);
 }
 
-void drop_unread(Builder *b) {
+void drop_unread(Builder *b)
+{
     Census census = {.b = b};
     census.elsewhere = ARENA_ARRAY(b->arena, uint8_t, b->node_count);
     census.readers = ARENA_ARRAY(b->arena, uint8_t, b->node_count);

@@ -1,10 +1,12 @@
-/* Lifetimes of arena buffers in the execution order, and which output may take the memory of a dying operand.
+/* Lifetimes of arena buffers in the execution order, and which output may take the memory of a
+ * dying operand.
  *
- * In: the groups in order. Out: Buffer.first and .last (positions of groups, both included), Buffer.in_place_of.
- * An output is made in place of an operand that dies in its group when every read of that operand is at the element being
- * written: the kernel loads before it stores (an epilogue does so once its sum is complete). In rows this also holds for a stage of the same row:
+ * In: the groups in order. Out: Buffer.first and .last (positions of groups, both included),
+ * Buffer.in_place_of. An output is made in place of an operand that dies in its group when every
+ * read of that operand is at the element being written: the kernel loads before it stores (an
+ * epilogue does so once its sum is complete). In rows this also holds for a stage of the same row:
  *
- *   e = exp(x - m) kept for two stages, y = e / s      y takes the place of e, which takes that of x */
+ *   e = exp(x) in one loop, y = e / 2 in the next      y takes the place of e */
 #include "compiler/schedule/internal.h"
 
 typedef struct {
@@ -14,7 +16,8 @@ typedef struct {
     bool read, elsewhere; /* is it read, and at another element than the one written? */
 } Probe;
 
-static void probe_read(void *user, const Node *value, const Trace *at) {
+static void probe_read(void *user, const Node *value, const Trace *at)
+{
     Probe *probe = user;
     if (value == probe->operand) {
         probe->read = true;
@@ -23,7 +26,8 @@ static void probe_read(void *user, const Node *value, const Trace *at) {
     }
 }
 
-static bool reads_elements_only(Builder *b, const Group *group, const Node *operand) {
+static bool reads_elements_only(Builder *b, const Group *group, const Node *operand)
+{
     Probe probe = {b, group, operand, false, false};
     for (uint32_t i = 0; i < group->outputs.count; i++) {
         draft_reads(b, group, group->outputs.data[i].node, probe_read, &probe);
@@ -37,12 +41,15 @@ static bool reads_elements_only(Builder *b, const Group *group, const Node *oper
     return probe.read && !probe.elsewhere;
 }
 
-static bool is_arena(const Schedule *s, int32_t buffer) {
+static bool is_arena(const Schedule *s, int32_t buffer)
+{
     return buffer != NO_BUFFER && s->buffers.data[buffer].kind == STORAGE_ARENA;
 }
 
-/* Does a reduction of the group, or another output, read this output? Then it is a stage and stored before the last pass. */
-static bool is_stage(Builder *b, const Group *group, const Node *n) {
+/* Does a reduction of the group, or another output, read this output? Then it is a stage and stored
+ * before the last pass. */
+static bool is_stage(Builder *b, const Group *group, const Node *n)
+{
     Probe probe = {b, group, n, false, false};
     for (uint32_t i = 0; i < group->outputs.count; i++) {
         if (group->outputs.data[i].node != n) {
@@ -55,16 +62,20 @@ static bool is_stage(Builder *b, const Group *group, const Node *n) {
     return probe.read;
 }
 
-static bool may_replace(Builder *b, int32_t position, const Group *group, const Node *operand, const Node *output) {
+static bool may_replace(Builder *b, int32_t position, const Group *group, const Node *operand,
+                        const Node *output)
+{
     const Schedule *s = b->schedule;
     int32_t buffer = s->buffer_of[operand->id];
     return is_arena(s, buffer) && operand != output && buffer != s->buffer_of[output->id] &&
            s->buffers.data[buffer].last == position &&
            dtype_bytes(operand->type.dtype) == dtype_bytes(output->type.dtype) &&
-           same_dims(&operand->type, output->type.rank, output->type.dims) && reads_elements_only(b, group, operand);
+           same_dims(&operand->type, output->type.rank, output->type.dims) &&
+           reads_elements_only(b, group, operand);
 }
 
-static bool is_taken(const Schedule *s, int32_t buffer) {
+static bool is_taken(const Schedule *s, int32_t buffer)
+{
     for (uint32_t i = 0; i < s->buffers.count; i++) {
         if (s->buffers.data[i].in_place_of == buffer) {
             return true;
@@ -74,7 +85,8 @@ static bool is_taken(const Schedule *s, int32_t buffer) {
 }
 
 /* A stage that lies in the same buffer is stored while later stages may still read the operand. */
-static bool holds_stage(const Group *group, const GroupOutput *output) {
+static bool holds_stage(const Group *group, const GroupOutput *output)
+{
     for (uint32_t i = 0; i < group->outputs.count; i++) {
         const GroupOutput *other = &group->outputs.data[i];
         if (other->buffer == output->buffer && other->node != output->node) {
@@ -84,24 +96,31 @@ static bool holds_stage(const Group *group, const GroupOutput *output) {
     return false;
 }
 
-static void try_in_place(Builder *b, int32_t position, const Group *group, const GroupOutput *output) {
+static void try_in_place(Builder *b, int32_t position, const Group *group,
+                         const GroupOutput *output)
+{
     Schedule *s = b->schedule;
     bool full = same_dims(&output->node->type, group->rank, group->dims);
-    bool kind = group->kind == GROUP_LOOP || group->kind == GROUP_CONTRACT || (group->kind == GROUP_REDUCE && group->rows);
-    if (!full || !kind || !is_arena(s, output->buffer) || is_stage(b, group, output->node) || holds_stage(group, output)) {
+    bool kind = group->kind == GROUP_LOOP || group->kind == GROUP_CONTRACT ||
+                (group->kind == GROUP_REDUCE && group->rows);
+    if (!full || !kind || !is_arena(s, output->buffer) || is_stage(b, group, output->node) ||
+        holds_stage(group, output)) {
         return;
     }
     for (uint32_t i = 0; i < group->outputs.count + group->operands.count; i++) {
-        const Node *operand = i < group->outputs.count ? group->outputs.data[i].node
-                                                       : group->operands.data[i - group->outputs.count];
-        if (may_replace(b, position, group, operand, output->node) && !is_taken(s, s->buffer_of[operand->id])) {
+        const Node *operand = i < group->outputs.count
+                                  ? group->outputs.data[i].node
+                                  : group->operands.data[i - group->outputs.count];
+        if (may_replace(b, position, group, operand, output->node) &&
+            !is_taken(s, s->buffer_of[operand->id])) {
             s->buffers.data[output->buffer].in_place_of = s->buffer_of[operand->id];
             return;
         }
     }
 }
 
-static void extend(Schedule *s, int32_t buffer, int32_t position) {
+static void extend(Schedule *s, int32_t buffer, int32_t position)
+{
     if (is_arena(s, buffer)) {
         Buffer *at = &s->buffers.data[buffer];
         at->first = at->first < 0 ? position : at->first;
@@ -109,7 +128,8 @@ static void extend(Schedule *s, int32_t buffer, int32_t position) {
     }
 }
 
-void find_lifetimes(Builder *b) {
+void find_lifetimes(Builder *b)
+{
     Schedule *s = b->schedule;
     for (uint32_t g = 0; g < s->groups.count; g++) {
         const Group *group = s->groups.data[g];

@@ -1,55 +1,81 @@
-/* Which values exist in memory. In: the live nodes. Out: Builder.made; the others are computed again by whoever reads them.
+/* Which values exist in memory. In: the live nodes. Out: Builder.made; the others are computed
+ * again by whoever reads them.
  *
- * Made: data leaves, results of reductions, contractions and windows, roots, what can fail (so that it is evaluated once,
- * everywhere), what a contraction or window reads, and elementwise values that several readers share unless computing them
- * again is cheaper than a load. Too much is made here on purpose: when all readers of a value end up in its own group
- * (form_groups), drop_unread takes it out again.
+ * Made: data leaves, results of reductions, contractions and windows, roots, what can fail (so that
+ * it is evaluated once, everywhere), what a contraction or window reads, and elementwise values
+ * that several readers share unless computing them again is cheaper than a load. Too much is made
+ * here on purpose: when all readers of a value end up in its own group (form_groups), drop_unread
+ * takes it out again.
  *
- *   h = relu(x + b) read by two products    made        m = h > 0 read twice    not made: one load and a comparison */
+ *   h = relu(x + b) read by two products    made
+ *   m = h > 0 read twice                    not made: one load and a comparison */
 #include "compiler/schedule/internal.h"
 
 #include <stdlib.h>
 
 /* Work is in units of a simple vector operation. */
-enum { COST_SIMPLE = 1, COST_DIVIDE = 4, COST_FUNCTION = 10, COST_RANDOM = 24, COST_WINDOW = 16, COST_LIMIT = 300 };
+enum {
+    COST_SIMPLE = 1,
+    COST_DIVIDE = 4,
+    COST_FUNCTION = 10,
+    COST_RANDOM = 24,
+    COST_WINDOW = 16,
+    COST_LIMIT = 300
+};
 enum { CHEAP_COST = 3, CHEAP_LOADS = 1, BROADCAST_COST = 4, LOAD_LIMIT = 10, TURN_ELEMENTS = 4096 };
 
-static int own_cost(const Node *n) {
-    static const struct { OpCode op; int cost; } table[] = {
-        {OP_EXP, COST_FUNCTION},   {OP_LOG, COST_FUNCTION},      {OP_LOG1P, COST_FUNCTION}, {OP_EXPM1, COST_FUNCTION},
-        {OP_TANH, COST_FUNCTION},  {OP_SIN, COST_FUNCTION},      {OP_COS, COST_FUNCTION},   {OP_ERF, COST_FUNCTION},
-        {OP_POW, 2 * COST_FUNCTION}, {OP_SQRT, COST_DIVIDE},     {OP_DIV, COST_DIVIDE},     {OP_MOD, 2 * COST_DIVIDE},
-        {OP_FLOORDIV, 2 * COST_DIVIDE}, {OP_RANDOM, COST_RANDOM}, {OP_GATHER, COST_DIVIDE},  {OP_CONCAT, COST_DIVIDE},
+static int own_cost(const Node *n)
+{
+    static const struct {
+        OpCode op;
+        int cost;
+    } table[] = {
+        {OP_EXP, COST_FUNCTION},        {OP_LOG, COST_FUNCTION},  {OP_LOG1P, COST_FUNCTION},
+        {OP_EXPM1, COST_FUNCTION},      {OP_TANH, COST_FUNCTION}, {OP_SIN, COST_FUNCTION},
+        {OP_COS, COST_FUNCTION},        {OP_ERF, COST_FUNCTION},  {OP_POW, 2 * COST_FUNCTION},
+        {OP_SQRT, COST_DIVIDE},         {OP_DIV, COST_DIVIDE},    {OP_MOD, 2 * COST_DIVIDE},
+        {OP_FLOORDIV, 2 * COST_DIVIDE}, {OP_RANDOM, COST_RANDOM}, {OP_GATHER, COST_DIVIDE},
+        {OP_CONCAT, COST_DIVIDE},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (table[i].op == n->op) {
             return table[i].cost;
         }
     }
-    return class_of(n) == CLASS_ELEMENTWISE ? COST_SIMPLE : class_of(n) == CLASS_WINDOW ? COST_WINDOW : 0;
+    return class_of(n) == CLASS_ELEMENTWISE ? COST_SIMPLE
+           : class_of(n) == CLASS_WINDOW    ? COST_WINDOW
+                                            : 0;
 }
 
-static bool integer_failure(const Node *n) {
-    return (op_info[n->op].flags & FLAG_FAILS) && (n->op == OP_CHECK || !dtype_is_float(n->type.dtype));
+static bool integer_failure(const Node *n)
+{
+    return (op_info[n->op].flags & FLAG_FAILS) &&
+           (n->op == OP_CHECK || !dtype_is_float(n->type.dtype));
 }
 
-/* The value at the bottom of moves that a view can follow; what pads, joins or computes is itself the bottom. */
-static Node *below_moves(Node *n) {
-    while (n->op == OP_RESHAPE || n->op == OP_PERMUTE || n->op == OP_EXPAND || n->op == OP_SLICE || n->op == OP_REVERSE) {
+/* The value at the bottom of moves that a view can follow; what pads, joins or computes is itself
+ * the bottom. */
+static Node *below_moves(Node *n)
+{
+    while (n->op == OP_RESHAPE || n->op == OP_PERMUTE || n->op == OP_EXPAND || n->op == OP_SLICE ||
+           n->op == OP_REVERSE) {
         n = n->src[0];
     }
     return n;
 }
 
-static void want_base(Builder *b, Node *n) {
+static void want_base(Builder *b, Node *n)
+{
     Node *base = below_moves(n);
     if (class_of(base) != CLASS_LEAF || base->op == OP_RANDOM) {
         b->made[base->id] = 1;
     }
 }
 
-/* A contraction reads through views only. A chain of moves that is no view is made where it ends to be one. */
-static void want_view(Builder *b, Node *n) {
+/* A contraction reads through views only. A chain of moves that is no view is made where it ends to
+ * be one. */
+static void want_view(Builder *b, Node *n)
+{
     View view;
     Node *base = below_moves(n);
     int32_t known = b->schedule->buffer_of[base->id];
@@ -70,12 +96,14 @@ static void want_view(Builder *b, Node *n) {
     b->schedule->buffer_of[base->id] = known;
 }
 
-static bool grows(const Node *expand) {
+static bool grows(const Node *expand)
+{
     return type_equal(&expand->type, &expand->src[0]->type) == false;
 }
 
 /* What this node needs of its operands. */
-static void want_operands(Builder *b, Node *n) {
+static void want_operands(Builder *b, Node *n)
+{
     OpClass class = class_of(n);
     if (class == CLASS_CONTRACT) {
         want_view(b, n->src[0]);
@@ -93,7 +121,8 @@ static void want_operands(Builder *b, Node *n) {
 
 /* ---- turned axes ---- */
 
-static int last_axis(const Type *type) {
+static int last_axis(const Type *type)
+{
     int axis = type->rank - 1;
     while (axis >= 0 && dim_is(type->dims[axis], 1)) {
         axis--;
@@ -101,21 +130,27 @@ static int last_axis(const Type *type) {
     return axis;
 }
 
-/* A permute of many elements that takes another axis to the end. Read element by element it would cost a gather each;
- * as a copy of its own it moves in squares (lower_transpose.c). Contractions read it where it is. */
-static bool turns(const Builder *b, const Node *n) {
+/* A permute of many elements that takes another axis to the end. Read element by element it would
+ * cost a gather each; as a copy of its own it moves in squares (lower_transpose.c). Contractions
+ * read it where it is. */
+static bool turns(const Builder *b, const Node *n)
+{
     const Dim *elements = type_elements(b->graph->dims, &n->type);
     int last = last_axis(&n->type);
-    return n->op == OP_PERMUTE && last >= 0 && n->attr.perm.axis[last] != last_axis(&n->src[0]->type) &&
+    return n->op == OP_PERMUTE && last >= 0 &&
+           n->attr.perm.axis[last] != last_axis(&n->src[0]->type) &&
            dim_at_hints(b->schedule, elements) >= TURN_ELEMENTS;
 }
 
-static bool reads_turned(const Node *reader) {
+static bool reads_turned(const Node *reader)
+{
     OpClass class = class_of(reader);
-    return class == CLASS_ELEMENTWISE || class == CLASS_REDUCE || class == CLASS_WINDOW || reader->op == OP_RESHAPE;
+    return class == CLASS_ELEMENTWISE || class == CLASS_REDUCE || class == CLASS_WINDOW ||
+           reader->op == OP_RESHAPE;
 }
 
-static void make_turned(Builder *b, const Node *reader) {
+static void make_turned(Builder *b, const Node *reader)
+{
     for (int i = 0; reads_turned(reader) && i < reader->nsrc; i++) {
         Node *n = reader->src[i];
         if (turns(b, n)) {
@@ -125,17 +160,20 @@ static void make_turned(Builder *b, const Node *reader) {
     }
 }
 
-static bool made_by_itself(const Builder *b, const Node *n) {
+static bool made_by_itself(const Builder *b, const Node *n)
+{
     OpClass class = class_of(n);
     if (class == CLASS_LEAF) {
         return has_data(n) || b->is_root[n->id] || (!b->options->fuse && n->op == OP_RANDOM);
     }
-    return !b->options->fuse || class == CLASS_REDUCE || class == CLASS_CONTRACT || class == CLASS_CALL ||
-           class == CLASS_WINDOW || class == CLASS_INDEX || n->op == OP_CONCAT || b->is_root[n->id] || integer_failure(n);
+    return !b->options->fuse || class == CLASS_REDUCE || class == CLASS_CONTRACT ||
+           class == CLASS_CALL || class == CLASS_WINDOW || class == CLASS_INDEX ||
+           n->op == OP_CONCAT || b->is_root[n->id] || integer_failure(n);
 }
 
 /* Work and loads to compute one element of n from made values. */
-static void add_costs(Builder *b, const Node *n) {
+static void add_costs(Builder *b, const Node *n)
+{
     int cost = own_cost(n), loads = 0;
     for (int i = 0; i < n->nsrc; i++) {
         const Node *x = n->src[i];
@@ -149,15 +187,18 @@ static void add_costs(Builder *b, const Node *n) {
     b->loads[n->id] = (uint8_t)(loads > 100 ? 100 : loads);
 }
 
-static bool worth_making(const Builder *b, const Node *n) {
+static bool worth_making(const Builder *b, const Node *n)
+{
     if (class_of(n) != CLASS_ELEMENTWISE && n->op != OP_RANDOM) {
         return false;
     }
-    bool shared = b->uses[n->id] > 1 && (b->cost[n->id] > CHEAP_COST || b->loads[n->id] > CHEAP_LOADS);
+    bool shared =
+        b->uses[n->id] > 1 && (b->cost[n->id] > CHEAP_COST || b->loads[n->id] > CHEAP_LOADS);
     return shared || b->cost[n->id] >= COST_LIMIT || b->loads[n->id] > LOAD_LIMIT;
 }
 
-static void count_uses(Builder *b) {
+static void count_uses(Builder *b)
+{
     for (uint32_t i = 0; i < b->node_count; i++) {
         const Node *n = b->graph->nodes.data[i];
         for (int k = 0; b->live[i] && k < n->nsrc; k++) {
@@ -174,7 +215,8 @@ static void count_uses(Builder *b) {
     }
 }
 
-void choose_made(Builder *b) {
+void choose_made(Builder *b)
+{
     count_uses(b);
     for (uint32_t i = b->node_count; i-- > 0;) {
         Node *n = b->graph->nodes.data[i];

@@ -1,9 +1,11 @@
-/* The independent check of a memory plan: it shares no code and no facts with the planner but the offsets it judges.
+/* The independent check of a memory plan: it shares no code and no facts with the planner but the
+ * offsets it judges.
  *
- * For given values of the dimensions it (1) finds again, from the graph alone, which groups write and read each arena buffer;
- * (2) compares every pair of buffers: two that are alive at the same time must not share a byte; (3) lets a group write over
- * a buffer that it reads only when the element read is the one written, which it tries out on sampled elements by walking
- * numeric indices through the moves. Quadratic on purpose. */
+ * For given values of the dimensions it (1) finds again, from the graph alone, which groups write
+ * and read each arena buffer; (2) compares every pair of buffers: two that are alive at the same
+ * time must not share a byte; (3) lets a group write over a buffer that it reads only when the
+ * element read is the one written, which it tries out on sampled elements by walking numeric
+ * indices through the moves. Quadratic on purpose. */
 #include "compiler/schedule/schedule.h"
 
 #include <string.h>
@@ -26,7 +28,8 @@ typedef struct {
 
 /* ---- who reads what ---- */
 
-static void touch(Checker *c, int32_t buffer, int32_t group) {
+static void touch(Checker *c, int32_t buffer, int32_t group)
+{
     if (buffer < 0 || c->s->buffers.data[buffer].kind != STORAGE_ARENA) {
         return;
     }
@@ -35,7 +38,8 @@ static void touch(Checker *c, int32_t buffer, int32_t group) {
     span->dies = group > span->dies ? group : span->dies;
 }
 
-static void touch_below(Checker *c, const Node *n, int32_t group, bool top) {
+static void touch_below(Checker *c, const Node *n, int32_t group, bool top)
+{
     if (c->mark[n->id] == c->round) {
         return;
     }
@@ -51,7 +55,8 @@ static void touch_below(Checker *c, const Node *n, int32_t group, bool top) {
     }
 }
 
-static void find_spans(Checker *c) {
+static void find_spans(Checker *c)
+{
     for (uint32_t i = 0; i < c->s->buffers.count; i++) {
         c->spans[i] = (Extent){0, 0, -1, -1};
     }
@@ -69,7 +74,8 @@ static void find_spans(Checker *c) {
     }
 }
 
-static bool find_bytes(Checker *c, StrBuf *out) {
+static bool find_bytes(Checker *c, StrBuf *out)
+{
     for (uint32_t i = 0; i < c->s->buffers.count; i++) {
         const Buffer *buffer = &c->s->buffers.data[i];
         if (buffer->kind != STORAGE_ARENA) {
@@ -83,8 +89,9 @@ static bool find_bytes(Checker *c, StrBuf *out) {
         c->spans[i].end = c->spans[i].begin + bytes;
         if (c->spans[i].begin < 0 || c->spans[i].begin % 64 != 0 ||
             c->spans[i].end > plan_bytes(c->s, c->symbols)) {
-            strbuf_printf(out, "buffer %u at %lld of %lld bytes is outside of the arena or not aligned\n", i,
-                          (long long)c->spans[i].begin, (long long)bytes);
+            strbuf_printf(
+                out, "buffer %u at %lld of %lld bytes is outside of the arena or not aligned\n", i,
+                (long long)c->spans[i].begin, (long long)bytes);
             return false;
         }
     }
@@ -102,11 +109,13 @@ typedef struct {
     bool good;
 } Walker;
 
-static int64_t size_of(const Checker *c, const Node *n, int axis) {
+static int64_t size_of(const Checker *c, const Node *n, int axis)
+{
     return dim_eval(n->type.dims[axis], c->symbols);
 }
 
-static int64_t flatten(const Checker *c, const Node *n, const int64_t *index) {
+static int64_t flatten(const Checker *c, const Node *n, const int64_t *index)
+{
     int64_t flat = 0;
     for (int i = 0; i < n->type.rank; i++) {
         flat = flat * size_of(c, n, i) + index[i];
@@ -114,7 +123,8 @@ static int64_t flatten(const Checker *c, const Node *n, const int64_t *index) {
     return flat;
 }
 
-static void unflatten(const Checker *c, const Node *n, int64_t flat, int64_t *index) {
+static void unflatten(const Checker *c, const Node *n, int64_t flat, int64_t *index)
+{
     for (int i = n->type.rank - 1; i >= 0; i--) {
         int64_t size = size_of(c, n, i);
         index[i] = size > 0 ? flat % size : 0;
@@ -122,11 +132,15 @@ static void unflatten(const Checker *c, const Node *n, int64_t flat, int64_t *in
     }
 }
 
-/* The element of src[0] that element `index` of a move shows. False: not a move that is followed here. */
-static bool follow(const Checker *c, const Node *n, const int64_t *index, int64_t *source) {
+/* The element of src[0] that element `index` of a move shows. False: not a move that is followed
+ * here. */
+static bool follow(const Checker *c, const Node *n, const int64_t *index, int64_t *source)
+{
     memset(source, 0, sizeof *source * MAX_RANK);
     switch (n->op) {
-    case OP_RESHAPE: unflatten(c, n->src[0], flatten(c, n, index), source); return true;
+    case OP_RESHAPE:
+        unflatten(c, n->src[0], flatten(c, n, index), source);
+        return true;
     case OP_PERMUTE:
         for (int i = 0; i < n->type.rank; i++) {
             source[n->attr.perm.axis[i]] = index[i];
@@ -139,13 +153,15 @@ static bool follow(const Checker *c, const Node *n, const int64_t *index, int64_
         return true;
     case OP_SLICE:
         for (int i = 0; i < n->type.rank; i++) {
-            source[i] = dim_eval(n->attr.slice.start[i], c->symbols) + index[i] * n->attr.slice.step[i];
+            source[i] =
+                dim_eval(n->attr.slice.start[i], c->symbols) + index[i] * n->attr.slice.step[i];
         }
         return true;
     case OP_PAD:
         for (int i = 0; i < n->type.rank; i++) {
             source[i] = index[i] - dim_eval(n->attr.pad.low[i], c->symbols);
-            if (n->attr.pad.interior[i] > 0 || source[i] < 0 || source[i] >= size_of(c, n->src[0], i)) {
+            if (n->attr.pad.interior[i] > 0 || source[i] < 0 ||
+                source[i] >= size_of(c, n->src[0], i)) {
                 return false;
             }
         }
@@ -153,15 +169,18 @@ static bool follow(const Checker *c, const Node *n, const int64_t *index, int64_
     case OP_REVERSE:
         memcpy(source, index, sizeof *source * MAX_RANK);
         for (int i = 0; i < n->attr.axes.count; i++) {
-            source[n->attr.axes.axis[i]] = size_of(c, n, n->attr.axes.axis[i]) - 1 - index[n->attr.axes.axis[i]];
+            source[n->attr.axes.axis[i]] =
+                size_of(c, n, n->attr.axes.axis[i]) - 1 - index[n->attr.axes.axis[i]];
         }
         return true;
-    default: return false;
+    default:
+        return false;
     }
 }
 
 /* Elements that are not known must not come from the buffer that is written over. */
-static void walk_unknown(Walker *w, const Node *n, bool top) {
+static void walk_unknown(Walker *w, const Node *n, bool top)
+{
     Extent kept = w->c->spans[w->buffer];
     w->c->round++;
     w->c->spans[w->buffer] = (Extent){0, 0, -1, -1};
@@ -170,7 +189,8 @@ static void walk_unknown(Walker *w, const Node *n, bool top) {
     w->c->spans[w->buffer] = kept;
 }
 
-static void walk(Walker *w, const Node *n, const int64_t *index, bool top) {
+static void walk(Walker *w, const Node *n, const int64_t *index, bool top)
+{
     int32_t buffer = w->c->s->buffer_of[n->id];
     if (!top && buffer == w->buffer) {
         int64_t home = 0, here = flatten(w->c, n, index);
@@ -201,8 +221,10 @@ static void walk(Walker *w, const Node *n, const int64_t *index, bool top) {
     }
 }
 
-/* Reductions run before the last pass, over the row that is being written: they are judged by liveness alone. */
-static bool element_only(Checker *c, int32_t group, int32_t old, const GroupOutput *output) {
+/* Reductions run before the last pass, over the row that is being written: they are judged by
+ * liveness alone. */
+static bool element_only(Checker *c, int32_t group, int32_t old, const GroupOutput *output)
+{
     const Node *n = output->node;
     int64_t elements = 1, index[MAX_RANK] = {0};
     for (int i = 0; i < n->type.rank; i++) {
@@ -219,11 +241,13 @@ static bool element_only(Checker *c, int32_t group, int32_t old, const GroupOutp
     return true;
 }
 
-static bool may_overlap(Checker *c, int32_t old, int32_t new) {
+static bool may_overlap(Checker *c, int32_t old, int32_t new)
+{
     const Buffer *buffer = &c->s->buffers.data[new];
     const Group *group = c->s->groups.data[c->spans[new].born];
     bool in_place = buffer->in_place_of == old && c->spans[old].dies == c->spans[new].born &&
-                    c->spans[old].begin == c->spans[new].begin && c->spans[old].end == c->spans[new].end &&
+                    c->spans[old].begin == c->spans[new].begin &&
+                    c->spans[old].end == c->spans[new].end &&
                     (group->kind == GROUP_LOOP || group->kind == GROUP_CONTRACT ||
                      (group->kind == GROUP_REDUCE && group->rows));
     bool good = in_place;
@@ -235,20 +259,26 @@ static bool may_overlap(Checker *c, int32_t old, int32_t new) {
     return good;
 }
 
-static bool check_pairs(Checker *c, StrBuf *out) {
+static bool check_pairs(Checker *c, StrBuf *out)
+{
     bool good = true;
     for (int32_t a = 0; a < (int32_t)c->s->buffers.count; a++) {
         for (int32_t b = 0; b < (int32_t)c->s->buffers.count; b++) {
             const Extent *x = &c->spans[a], *y = &c->spans[b];
             bool alive = x->born >= 0 && y->born >= 0 && x->born <= y->dies && y->born <= x->dies;
             bool touching = x->begin < y->end && y->begin < x->end;
-            bool later = y->born > x->born || (y->born == x->born && c->s->buffers.data[b].in_place_of == a);
+            bool later =
+                y->born > x->born || (y->born == x->born && c->s->buffers.data[b].in_place_of == a);
             if (a == b || !alive || !touching) {
                 continue;
             }
-            if (later ? !may_overlap(c, a, b) : y->born == x->born && c->s->buffers.data[a].in_place_of != b) {
-                strbuf_printf(out, "buffers %d and %d are alive together at bytes %lld..%lld and %lld..%lld\n", a, b,
-                              (long long)x->begin, (long long)x->end, (long long)y->begin, (long long)y->end);
+            if (later ? !may_overlap(c, a, b)
+                      : y->born == x->born && c->s->buffers.data[a].in_place_of != b) {
+                strbuf_printf(
+                    out,
+                    "buffers %d and %d are alive together at bytes %lld..%lld and %lld..%lld\n", a,
+                    b, (long long)x->begin, (long long)x->end, (long long)y->begin,
+                    (long long)y->end);
                 good = false;
             }
         }
@@ -256,7 +286,8 @@ static bool check_pairs(Checker *c, StrBuf *out) {
     return good;
 }
 
-bool plan_check(const Schedule *schedule, const int64_t *symbols, StrBuf *out) {
+bool plan_check(const Schedule *schedule, const int64_t *symbols, StrBuf *out)
+{
     Arena *arena = arena_new();
     Checker c = {.s = schedule, .symbols = symbols, .arena = arena};
     c.spans = ARENA_ARRAY(arena, Extent, schedule->buffers.count + 1);

@@ -1,13 +1,15 @@
 /* The memory plan: offsets of arena buffers as closed forms of the free dimensions.
  *
- * In: lifetimes. Out: Buffer.below, .hint_offset and Schedule.placement. At the hint sizes buffers are placed one by one,
- * the largest first, each into the smallest gap that fits between buffers live at the same time (best fit). What is kept of
- * that is only the vertical order: for two buffers that live together, which is below the other. Then
+ * In: lifetimes. Out: Buffer.below, .hint_offset and Schedule.placement. At the hint sizes buffers
+ * are placed one by one, the largest first, each into the smallest gap that fits between buffers
+ * live at the same time (best fit). What is kept of that is only the vertical order: for two
+ * buffers that live together, which is below the other. Then
  *
  *   offset(a) = max over b in below(a) of offset(b) + bytes(b)
  *
- * separates them at any size, never exceeds the placed offset at the hints, and grows with every dimension: a smaller
- * batch never needs more. `below` is thinned: what is below something below needs no mention. */
+ * separates them at any size, never exceeds the placed offset at the hints, and grows with every
+ * dimension: a smaller batch never needs more. `below` is thinned: what is below something below
+ * needs no mention. */
 #include "compiler/schedule/internal.h"
 
 #include "runtime/base/bug.h"
@@ -30,19 +32,22 @@ typedef struct {
     uint32_t words;
 } Planner;
 
-int64_t dim_at_hints(const Schedule *schedule, const Dim *dim) {
+int64_t dim_at_hints(const Schedule *schedule, const Dim *dim)
+{
     int64_t value = dim_eval(dim, schedule->hints);
     return value < 0 ? (int64_t)1 << 48 : value;
 }
 
-static int32_t home_of(const Schedule *s, uint32_t buffer) {
+static int32_t home_of(const Schedule *s, uint32_t buffer)
+{
     while (s->buffers.data[buffer].in_place_of != NO_BUFFER) {
         buffer = (uint32_t)s->buffers.data[buffer].in_place_of;
     }
     return (int32_t)buffer;
 }
 
-static void make_slots(Planner *p) {
+static void make_slots(Planner *p)
+{
     Schedule *s = p->s;
     int32_t *slot_of = ARENA_ARRAY(s->arena, int32_t, s->buffers.count + 1);
     p->slots = ARENA_ARRAY(s->arena, Slot, s->buffers.count + 1);
@@ -50,7 +55,8 @@ static void make_slots(Planner *p) {
         const Buffer *buffer = &s->buffers.data[i];
         if (buffer->kind == STORAGE_ARENA && buffer->in_place_of == NO_BUFFER) {
             slot_of[i] = (int32_t)p->count;
-            p->slots[p->count++] = (Slot){i, buffer->first, buffer->last, dim_at_hints(s, buffer->bytes), 0, false};
+            p->slots[p->count++] =
+                (Slot){i, buffer->first, buffer->last, dim_at_hints(s, buffer->bytes), 0, false};
         }
     }
     for (uint32_t i = 0; i < s->buffers.count; i++) {
@@ -62,11 +68,13 @@ static void make_slots(Planner *p) {
     }
 }
 
-static bool together(const Slot *a, const Slot *b) {
+static bool together(const Slot *a, const Slot *b)
+{
     return a->first <= b->last && b->first <= a->last;
 }
 
-static int by_size(const void *x, const void *y) {
+static int by_size(const void *x, const void *y)
+{
     const Slot *a = x, *b = y;
     if (a->bytes != b->bytes) {
         return a->bytes > b->bytes ? -1 : 1;
@@ -74,7 +82,8 @@ static int by_size(const void *x, const void *y) {
     return a->buffer < b->buffer ? -1 : 1;
 }
 
-static int by_offset(const void *x, const void *y) {
+static int by_offset(const void *x, const void *y)
+{
     const Slot *a = x, *b = y;
     if (a->offset != b->offset) {
         return a->offset < b->offset ? -1 : 1;
@@ -83,7 +92,8 @@ static int by_offset(const void *x, const void *y) {
 }
 
 /* Neighbours that live at the same time as `slot`, by offset. */
-static uint32_t placed_neighbours(const Planner *p, const Slot *slot, Slot *out) {
+static uint32_t placed_neighbours(const Planner *p, const Slot *slot, Slot *out)
+{
     uint32_t count = 0;
     for (uint32_t i = 0; i < p->count; i++) {
         if (p->slots[i].placed && together(slot, &p->slots[i])) {
@@ -94,7 +104,8 @@ static uint32_t placed_neighbours(const Planner *p, const Slot *slot, Slot *out)
     return count;
 }
 
-static void place(const Planner *p, Slot *slot, Slot *scratch) {
+static void place(const Planner *p, Slot *slot, Slot *scratch)
+{
     uint32_t count = placed_neighbours(p, slot, scratch);
     int64_t top = 0, best = -1, best_gap = INT64_MAX;
     for (uint32_t i = 0; i < count; i++) {
@@ -111,7 +122,8 @@ static void place(const Planner *p, Slot *slot, Slot *scratch) {
 }
 
 /* No sharing: one after the other. */
-static void stack(Planner *p) {
+static void stack(Planner *p)
+{
     int64_t top = 0;
     for (uint32_t i = 0; i < p->count; i++) {
         p->slots[i].first = 0;
@@ -121,12 +133,14 @@ static void stack(Planner *p) {
     }
 }
 
-static bool is_below(const Planner *p, uint32_t a, uint32_t b) {
+static bool is_below(const Planner *p, uint32_t a, uint32_t b)
+{
     return p->below[(size_t)a * p->words + (b >> 6)] >> (b & 63) & 1;
 }
 
 /* Slots are sorted by offset, so what is below has a smaller index. */
-static void find_below(Planner *p) {
+static void find_below(Planner *p)
+{
     p->words = (p->count + 63) / 64;
     p->below = ARENA_ARRAY(p->s->arena, uint64_t, (size_t)p->count * p->words + 1);
     for (uint32_t a = 0; a < p->count; a++) {
@@ -138,7 +152,8 @@ static void find_below(Planner *p) {
     }
 }
 
-static void thin(Planner *p) {
+static void thin(Planner *p)
+{
     for (uint32_t a = 0; a < p->count; a++) {
         Buffer *buffer = &p->s->buffers.data[p->slots[a].buffer];
         for (uint32_t b = a; b-- > 0;) {
@@ -160,7 +175,8 @@ static void thin(Planner *p) {
     }
 }
 
-static int64_t most_live(const Planner *p, uint32_t groups) {
+static int64_t most_live(const Planner *p, uint32_t groups)
+{
     int64_t most = 0;
     for (uint32_t g = 0; g < groups; g++) {
         int64_t live = 0;
@@ -173,7 +189,8 @@ static int64_t most_live(const Planner *p, uint32_t groups) {
     return most;
 }
 
-void place_buffers(Schedule *schedule, bool share) {
+void place_buffers(Schedule *schedule, bool share)
+{
     Planner planner = {.s = schedule};
     make_slots(&planner);
     schedule->live_bytes = most_live(&planner, schedule->groups.count);
@@ -199,7 +216,8 @@ void place_buffers(Schedule *schedule, bool share) {
 /* ---- the closed forms, evaluated ---- */
 
 /* offsets[buffer] for all; the total, or -1 when it does not fit into 63 bits. */
-static int64_t offsets_at(const Schedule *schedule, const int64_t *symbols, int64_t *offsets) {
+static int64_t offsets_at(const Schedule *schedule, const int64_t *symbols, int64_t *offsets)
+{
     int64_t total = 0;
     for (uint32_t i = 0; i < schedule->placement.count; i++) {
         uint32_t at = schedule->placement.data[i];
@@ -219,12 +237,14 @@ static int64_t offsets_at(const Schedule *schedule, const int64_t *symbols, int6
     return total;
 }
 
-int64_t plan_bytes(const Schedule *schedule, const int64_t *symbols) {
+int64_t plan_bytes(const Schedule *schedule, const int64_t *symbols)
+{
     int64_t *offsets = ARENA_ARRAY(schedule->arena, int64_t, schedule->buffers.count + 1);
     return offsets_at(schedule, symbols, offsets);
 }
 
-int64_t plan_offset(const Schedule *schedule, uint32_t buffer, const int64_t *symbols) {
+int64_t plan_offset(const Schedule *schedule, uint32_t buffer, const int64_t *symbols)
+{
     int64_t *offsets = ARENA_ARRAY(schedule->arena, int64_t, schedule->buffers.count + 1);
     NNC_ASSERT(schedule->buffers.data[buffer].kind == STORAGE_ARENA);
     return offsets_at(schedule, symbols, offsets) < 0 ? -1 : offsets[home_of(schedule, buffer)];

@@ -1,9 +1,10 @@
-/* The order of execution. In: drafts with the groups that must run before each. Out: Schedule.groups and group_of.
+/* The order of execution. In: drafts with the groups that must run before each. Out:
+ * Schedule.groups and group_of.
  *
- * A list scheduler: of the groups that may run now, one that frees more than it takes (at the hint sizes) goes first, the
- * most generous one; otherwise the oldest, which follows the program. So a gradient is consumed by its optimiser update as
- * soon as it is there, and a mask for the backward pass is not drawn before its time. In the hostile build the order is
- * any legal one, by seed. */
+ * A list scheduler: of the groups that may run now, one that frees more than it takes (at the hint
+ * sizes) goes first, the most generous one; otherwise the oldest, which follows the program. So a
+ * gradient is consumed by its optimiser update as soon as it is there, and a mask for the backward
+ * pass is not drawn before its time. In the hostile build the order is any legal one, by seed. */
 #include "compiler/schedule/internal.h"
 
 #include "runtime/base/bug.h"
@@ -11,14 +12,16 @@
 
 typedef struct {
     Builder *b;
-    int64_t *bytes;     /* per buffer, at the hints; 0: not of the arena */
-    uint32_t *waiting;  /* per buffer: drafts not yet run that read it */
-    bool *done;         /* per draft */
+    int64_t *bytes;    /* per buffer, at the hints; 0: not of the arena */
+    uint32_t *waiting; /* per buffer: drafts not yet run that read it */
+    bool *done;        /* per draft */
     uint64_t *done_bits;
     uint64_t dice;
 } Queue;
 
-static void each_read(const Schedule *s, const Group *group, void (*visit)(Queue *, int32_t), Queue *queue) {
+static void each_read(const Schedule *s, const Group *group, void (*visit)(Queue *, int32_t),
+                      Queue *queue)
+{
     for (uint32_t i = 0; i < group->operands.count; i++) {
         visit(queue, s->buffer_of[group->operands.data[i]->id]);
     }
@@ -27,15 +30,18 @@ static void each_read(const Schedule *s, const Group *group, void (*visit)(Queue
     }
 }
 
-static void add_waiting(Queue *queue, int32_t buffer) {
+static void add_waiting(Queue *queue, int32_t buffer)
+{
     queue->waiting[buffer]++;
 }
 
-static void take_waiting(Queue *queue, int32_t buffer) {
+static void take_waiting(Queue *queue, int32_t buffer)
+{
     queue->waiting[buffer]--;
 }
 
-static int64_t balance(const Queue *queue, const Group *group) {
+static int64_t balance(const Queue *queue, const Group *group)
+{
     const Schedule *s = queue->b->schedule;
     int64_t taken = 0;
     for (uint32_t i = 0; i < group->outputs.count; i++) {
@@ -48,7 +54,8 @@ static int64_t balance(const Queue *queue, const Group *group) {
     return taken;
 }
 
-static bool is_ready(const Queue *queue, uint32_t draft) {
+static bool is_ready(const Queue *queue, uint32_t draft)
+{
     const uint64_t *before = queue->b->drafts.data[draft].before;
     for (uint32_t w = 0; w < queue->b->words; w++) {
         if (before[w] & ~queue->done_bits[w]) {
@@ -59,7 +66,8 @@ static bool is_ready(const Queue *queue, uint32_t draft) {
 }
 
 /* A legal order by dice: reservoir sampling over what is ready. */
-static int32_t pick_any(Queue *queue) {
+static int32_t pick_any(Queue *queue)
+{
     int32_t picked = NO_GROUP;
     uint64_t seen = 0;
     for (uint32_t d = 0; d < queue->b->drafts.count; d++) {
@@ -71,7 +79,8 @@ static int32_t pick_any(Queue *queue) {
     return picked;
 }
 
-static int32_t pick_best(const Queue *queue) {
+static int32_t pick_best(const Queue *queue)
+{
     int32_t oldest = NO_GROUP, generous = NO_GROUP;
     int64_t least = 0;
     for (uint32_t d = 0; d < queue->b->drafts.count; d++) {
@@ -88,7 +97,8 @@ static int32_t pick_best(const Queue *queue) {
     return generous != NO_GROUP ? generous : oldest;
 }
 
-static void run(Queue *queue, int32_t d) {
+static void run(Queue *queue, int32_t d)
+{
     Schedule *s = queue->b->schedule;
     const Draft *draft = &queue->b->drafts.data[d];
     queue->done[d] = true;
@@ -102,21 +112,31 @@ static void run(Queue *queue, int32_t d) {
     each_read(s, draft->group, take_waiting, queue);
 }
 
-void choose_order(Builder *b) {
+#ifdef NNC_STRESS
+enum { STRESS_SEED = 1 };
+#else
+enum { STRESS_SEED = 0 };
+#endif
+
+void choose_order(Builder *b)
+{
     Schedule *s = b->schedule;
-    Queue queue = {.b = b, .dice = b->options->stress_seed};
+    uint64_t stress = b->options->stress_seed ? b->options->stress_seed : STRESS_SEED;
+    Queue queue = {.b = b, .dice = stress};
     queue.bytes = ARENA_ARRAY(b->arena, int64_t, s->buffers.count + 1);
     queue.waiting = ARENA_ARRAY(b->arena, uint32_t, s->buffers.count + 1);
     queue.done = ARENA_ARRAY(b->arena, bool, b->drafts.count + 1);
     queue.done_bits = ARENA_ARRAY(b->arena, uint64_t, b->words + 1);
     for (uint32_t i = 0; i < s->buffers.count; i++) {
-        queue.bytes[i] = s->buffers.data[i].kind == STORAGE_ARENA ? dim_at_hints(s, s->buffers.data[i].bytes) : 0;
+        queue.bytes[i] = s->buffers.data[i].kind == STORAGE_ARENA
+                             ? dim_at_hints(s, s->buffers.data[i].bytes)
+                             : 0;
     }
     for (uint32_t d = 0; d < b->drafts.count; d++) {
         each_read(s, b->drafts.data[d].group, add_waiting, &queue);
     }
     for (uint32_t i = 0; i < b->drafts.count; i++) {
-        int32_t next = b->options->stress_seed ? pick_any(&queue) : pick_best(&queue);
+        int32_t next = stress ? pick_any(&queue) : pick_best(&queue);
         if (next == NO_GROUP) {
             NNC_BUG("groups wait for each other");
         }

@@ -1,21 +1,24 @@
 /* The memory plan as text: a table for --dump=plan, and a few lines for people before training.
  *
  *   arena 5013504 bytes at B=64, lower bound 4998144 (1.003)
- *   buffer 12  relu   f32[B, 26, 26, 32]   offset 0   5537792 bytes   groups 2..9   above -            */
+ *   buffer 12 relu f32[B, 26, 32] bytes 3328*B groups 2..9 offset 4096 above 7, 9 */
 #include "compiler/schedule/internal.h"
 
 #include <stdlib.h>
 
 enum { SHOWN_AT_PEAK = 6 };
 
-static void print_hints(const Schedule *s, StrBuf *out) {
+static void print_hints(const Schedule *s, StrBuf *out)
+{
     for (uint32_t i = 0; i < s->symbol_count; i++) {
-        strbuf_printf(out, "%s%s=%lld", i > 0 ? " " : " at ", dim_symbol_name(s->graph->dims, s->symbols[i]),
+        strbuf_printf(out, "%s%s=%lld", i > 0 ? " " : " at ",
+                      dim_symbol_name(s->graph->dims, s->symbols[i]),
                       (long long)s->hints[s->symbols[i]]);
     }
 }
 
-static void print_line(const Schedule *s, uint32_t at, StrBuf *out) {
+static void print_line(const Schedule *s, uint32_t at, StrBuf *out)
+{
     const Buffer *buffer = &s->buffers.data[at];
     strbuf_printf(out, "  buffer %u %s ", at, buffer->name);
     type_print(s->graph->dims, &buffer->type, out);
@@ -33,8 +36,10 @@ static void print_line(const Schedule *s, uint32_t at, StrBuf *out) {
     strbuf_add(out, "\n");
 }
 
-void plan_print(const Schedule *schedule, StrBuf *out) {
-    strbuf_printf(out, "plan %s: %lld bytes", schedule->graph->name, (long long)schedule->hint_bytes);
+void plan_print(const Schedule *schedule, StrBuf *out)
+{
+    strbuf_printf(out, "plan %s: %lld bytes", schedule->graph->name,
+                  (long long)schedule->hint_bytes);
     print_hints(schedule, out);
     strbuf_printf(out, ", lower bound %lld\n", (long long)schedule->live_bytes);
     for (uint32_t i = 0; i < schedule->buffers.count; i++) {
@@ -51,7 +56,8 @@ typedef struct {
     int64_t bytes;
 } Live;
 
-static int by_bytes(const void *x, const void *y) {
+static int by_bytes(const void *x, const void *y)
+{
     const Live *a = x, *b = y;
     if (a->bytes != b->bytes) {
         return a->bytes > b->bytes ? -1 : 1;
@@ -59,29 +65,35 @@ static int by_bytes(const void *x, const void *y) {
     return a->buffer < b->buffer ? -1 : 1;
 }
 
-static bool alive_at(const Buffer *buffer, int32_t group) {
+static bool alive_at(const Buffer *buffer, int32_t group)
+{
     return buffer->kind == STORAGE_ARENA && buffer->first <= group && group <= buffer->last;
 }
 
-static int64_t live_at(const Schedule *s, int32_t group) {
+static int64_t live_at(const Schedule *s, int32_t group)
+{
     int64_t bytes = 0;
     for (uint32_t i = 0; i < s->buffers.count; i++) {
-        bytes += alive_at(&s->buffers.data[i], group) ? dim_at_hints(s, s->buffers.data[i].bytes) : 0;
+        bytes +=
+            alive_at(&s->buffers.data[i], group) ? dim_at_hints(s, s->buffers.data[i].bytes) : 0;
     }
     return bytes;
 }
 
-static Span span_of(const Schedule *s, uint32_t buffer) {
+static Span span_of(const Schedule *s, uint32_t buffer)
+{
     const Group *group = s->groups.data[s->buffers.data[buffer].first];
     for (uint32_t i = 0; i < group->outputs.count; i++) {
-        if (group->outputs.data[i].buffer == (int32_t)buffer && group->outputs.data[i].node != NULL) {
+        if (group->outputs.data[i].buffer == (int32_t)buffer &&
+            group->outputs.data[i].node != NULL) {
             return group->outputs.data[i].node->span;
         }
     }
     return (Span){0, 0, 0};
 }
 
-static void print_live(const Schedule *s, const SourceMap *sources, const Live *live, StrBuf *out) {
+static void print_live(const Schedule *s, const SourceMap *sources, const Live *live, StrBuf *out)
+{
     Span span = span_of(s, live->buffer);
     strbuf_printf(out, "  %10.1f KiB  ", (double)live->bytes / 1024);
     type_print(s->graph->dims, &s->buffers.data[live->buffer].type, out);
@@ -94,19 +106,22 @@ static void print_live(const Schedule *s, const SourceMap *sources, const Live *
     strbuf_add(out, "\n");
 }
 
-void plan_summary(const Schedule *schedule, const SourceMap *sources, StrBuf *out) {
+void plan_summary(const Schedule *schedule, const SourceMap *sources, StrBuf *out)
+{
     int32_t peak = 0;
     for (uint32_t g = 0; g < schedule->groups.count; g++) {
         peak = live_at(schedule, (int32_t)g) > live_at(schedule, peak) ? (int32_t)g : peak;
     }
-    double bound = schedule->live_bytes > 0 ? (double)schedule->hint_bytes / (double)schedule->live_bytes : 1;
+    double bound =
+        schedule->live_bytes > 0 ? (double)schedule->hint_bytes / (double)schedule->live_bytes : 1;
     strbuf_printf(out, "memory for values: %.1f KiB", (double)schedule->hint_bytes / 1024);
     print_hints(schedule, out);
     strbuf_printf(out, ", %.3f of the least possible in this order\n", bound);
     Live *live = ARENA_ARRAY(schedule->arena, Live, schedule->buffers.count + 1);
     uint32_t count = 0;
     for (uint32_t i = 0; i < schedule->buffers.count; i++) {
-        if (alive_at(&schedule->buffers.data[i], peak) && schedule->buffers.data[i].in_place_of == NO_BUFFER) {
+        if (alive_at(&schedule->buffers.data[i], peak) &&
+            schedule->buffers.data[i].in_place_of == NO_BUFFER) {
             live[count++] = (Live){i, dim_at_hints(schedule, schedule->buffers.data[i].bytes)};
         }
     }

@@ -9,7 +9,8 @@
 
 enum { DEFAULT_HINT = 64 };
 
-static const int64_t *settle_hints(Arena *arena, const Graph *graph, const int64_t *hints) {
+static const int64_t *settle_hints(Arena *arena, const Graph *graph, const int64_t *hints)
+{
     uint32_t count = dim_symbol_count(graph->dims);
     int64_t *settled = ARENA_ARRAY(arena, int64_t, count + 1);
     for (uint32_t i = 0; i < count; i++) {
@@ -18,8 +19,11 @@ static const int64_t *settle_hints(Arena *arena, const Graph *graph, const int64
     return settled;
 }
 
-static Builder builder_new(Arena *arena, Arena *scratch, const Graph *graph, const ScheduleOptions *options) {
-    Builder b = {.arena = scratch, .graph = graph, .options = options, .node_count = graph->nodes.count};
+static Builder builder_new(Arena *arena, Arena *scratch, const Graph *graph,
+                           const ScheduleOptions *options)
+{
+    Builder b = {
+        .arena = scratch, .graph = graph, .options = options, .node_count = graph->nodes.count};
     uint32_t n = graph->nodes.count + 1;
     b.schedule = ARENA_NEW(arena, Schedule);
     b.schedule->graph = graph;
@@ -45,7 +49,8 @@ static Builder builder_new(Arena *arena, Arena *scratch, const Graph *graph, con
     return b;
 }
 
-static void check(const Schedule *schedule) {
+static void check(const Schedule *schedule)
+{
 #ifndef NDEBUG
     StrBuf faults = {0};
     if (!schedule_verify(schedule, &faults) || !plan_check(schedule, schedule->hints, &faults)) {
@@ -58,7 +63,8 @@ static void check(const Schedule *schedule) {
 #endif
 }
 
-Schedule *schedule_build(Arena *arena, const Graph *graph, const ScheduleOptions *options) {
+Schedule *schedule_build(Arena *arena, const Graph *graph, const ScheduleOptions *options)
+{
     Arena *scratch = arena_new();
     Builder b = builder_new(arena, scratch, graph, options);
     choose_made(&b);
@@ -75,10 +81,13 @@ Schedule *schedule_build(Arena *arena, const Graph *graph, const ScheduleOptions
 
 /* ---- text ---- */
 
-static const char *const kind_names[GROUP_KINDS] = {"loop", "reduce", "contract", "cumsum", "scatter", "call"};
-static const char *const storage_names[] = {"input", "param", "state", "output", "constant", "arena"};
+static const char *const kind_names[GROUP_KINDS] = {"loop",   "reduce",  "contract",
+                                                    "cumsum", "scatter", "call"};
+static const char *const storage_names[] = {"input",  "param",    "state",
+                                            "output", "constant", "arena"};
 
-static void print_buffer(const Schedule *s, int32_t buffer, StrBuf *out) {
+static void print_buffer(const Schedule *s, int32_t buffer, StrBuf *out)
+{
     const Buffer *at = &s->buffers.data[buffer];
     if (at->kind == STORAGE_ARENA || at->kind == STORAGE_CONSTANT) {
         strbuf_printf(out, "%s.%d", storage_names[at->kind], buffer);
@@ -87,7 +96,8 @@ static void print_buffer(const Schedule *s, int32_t buffer, StrBuf *out) {
     }
 }
 
-static void print_dims(const Schedule *s, const Group *group, StrBuf *out) {
+static void print_dims(const Schedule *s, const Group *group, StrBuf *out)
+{
     strbuf_add(out, "[");
     for (int i = 0; i < group->rank; i++) {
         strbuf_add(out, i > 0 ? ", " : "");
@@ -96,9 +106,11 @@ static void print_dims(const Schedule *s, const Group *group, StrBuf *out) {
     strbuf_add(out, "]");
 }
 
-static void print_group(const Schedule *s, uint32_t position, StrBuf *out) {
+static void print_group(const Schedule *s, uint32_t position, StrBuf *out)
+{
     const Group *group = s->groups.data[position];
-    strbuf_printf(out, "group %u %s ", position, group->copy_from != NO_BUFFER ? "copy" : kind_names[group->kind]);
+    strbuf_printf(out, "group %u %s ", position,
+                  group->copy_from != NO_BUFFER ? "copy" : kind_names[group->kind]);
     print_dims(s, group, out);
     for (int i = 0; i < group->reduced.count; i++) {
         strbuf_printf(out, "%s%d", i > 0 ? "," : " over ", group->reduced.axis[i]);
@@ -129,7 +141,8 @@ static void print_group(const Schedule *s, uint32_t position, StrBuf *out) {
     strbuf_add(out, "\n");
 }
 
-void schedule_print(const Schedule *schedule, StrBuf *out) {
+void schedule_print(const Schedule *schedule, StrBuf *out)
+{
     strbuf_printf(out, "schedule %s {\n", schedule->graph->name);
     for (uint32_t g = 0; g < schedule->groups.count; g++) {
         strbuf_add(out, "  ");
@@ -140,8 +153,11 @@ void schedule_print(const Schedule *schedule, StrBuf *out) {
 
 /* ---- legality ---- */
 
-/* written[buffer]: 1 + the group that wrote it. A stage of rows may lie where the result of the same rows will be. */
-static bool verify_output(const Schedule *s, uint32_t g, const GroupOutput *output, uint32_t *written, StrBuf *out) {
+/* written[buffer]: 1 + the group that wrote it. A stage of rows may lie where the result of the
+ * same rows will be. */
+static bool verify_output(const Schedule *s, uint32_t g, const GroupOutput *output,
+                          uint32_t *written, StrBuf *out)
+{
     if (output->buffer < 0 || output->buffer >= (int32_t)s->buffers.count) {
         strbuf_printf(out, "group %u writes no buffer\n", g);
         return false;
@@ -155,16 +171,20 @@ static bool verify_output(const Schedule *s, uint32_t g, const GroupOutput *outp
     return true;
 }
 
-static bool verify_read(const Schedule *s, uint32_t g, int32_t buffer, const uint32_t *written, StrBuf *out) {
-    if (buffer == NO_BUFFER || (s->buffers.data[buffer].kind >= STORAGE_OUTPUT && !written[buffer] &&
-                                s->buffers.data[buffer].kind != STORAGE_CONSTANT)) {
+static bool verify_read(const Schedule *s, uint32_t g, int32_t buffer, const uint32_t *written,
+                        StrBuf *out)
+{
+    if (buffer == NO_BUFFER ||
+        (s->buffers.data[buffer].kind >= STORAGE_OUTPUT && !written[buffer] &&
+         s->buffers.data[buffer].kind != STORAGE_CONSTANT)) {
         strbuf_printf(out, "group %u reads buffer %d before it is written\n", g, buffer);
         return false;
     }
     return true;
 }
 
-bool schedule_verify(const Schedule *schedule, StrBuf *out) {
+bool schedule_verify(const Schedule *schedule, StrBuf *out)
+{
     Arena *scratch = arena_new();
     uint32_t *written = ARENA_ARRAY(scratch, uint32_t, schedule->buffers.count + 1);
     bool good = true;

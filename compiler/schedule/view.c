@@ -1,22 +1,28 @@
 /* Views and traces: what a chain of moves means for the one who reads through it.
  *
- * In: a node above some moves. Out: either the affine window on the buffer at the bottom (view_of, for contractions), or the
- * axes of the reader's domain that index each value at the bottom (trace_reads, for fusion):
+ * In: a node above some moves. Out: either the affine window on the buffer at the bottom (view_of,
+ * for contractions), or the axes of the reader's domain that index each value at the bottom
+ * (trace_reads, for fusion):
  *
  *   %1 = expand(reshape(%bias [512] -> [1, 512]) -> [B, 512])      read by a loop over (i0, i1)
- *   view of %1:   buffer bias, strides 0 1          trace of bias:   axis 0 comes from domain axis 1 */
+ *   view of %1:      buffer bias, strides 0 1
+ *   trace of bias:   axis 0 comes from domain axis 1 */
 #include "compiler/schedule/internal.h"
 
 #include <string.h>
 
 /* ---- reshapes ---- */
 
-static bool is_one(const Dim *dim) {
+static bool is_one(const Dim *dim)
+{
     return dim_is(dim, 1);
 }
 
-/* Closes the run that begins with (i, j): axes are added to the side whose product is the smaller divisor. */
-static bool close_run(DimTable *dims, const Type *source, const Type *result, int i, int j, ReshapeRun *run) {
+/* Closes the run that begins with (i, j): axes are added to the side whose product is the smaller
+ * divisor. */
+static bool close_run(DimTable *dims, const Type *source, const Type *result, int i, int j,
+                      ReshapeRun *run)
+{
     const Dim *a = source->dims[i], *c = result->dims[j], *quotient;
     int left = 1, right = 1;
     while (a != c) {
@@ -36,7 +42,8 @@ static bool close_run(DimTable *dims, const Type *source, const Type *result, in
     return true;
 }
 
-int reshape_runs(DimTable *dims, const Type *source, const Type *result, ReshapeRun *runs) {
+int reshape_runs(DimTable *dims, const Type *source, const Type *result, ReshapeRun *runs)
+{
     int i = 0, j = 0, count = 0;
     while (i < source->rank || j < result->rank) {
         bool left = i < source->rank, right = j < result->rank;
@@ -60,7 +67,8 @@ int reshape_runs(DimTable *dims, const Type *source, const Type *result, Reshape
 
 /* ---- views ---- */
 
-static bool view_reshape(DimTable *dims, const Node *node, View *view) {
+static bool view_reshape(DimTable *dims, const Node *node, View *view)
+{
     const Type *source = &node->src[0]->type, *result = &node->type;
     ReshapeRun runs[2 * MAX_RANK];
     View old = *view;
@@ -88,7 +96,8 @@ static bool view_reshape(DimTable *dims, const Node *node, View *view) {
     return true;
 }
 
-static bool view_permute(DimTable *dims, const Node *node, View *view) {
+static bool view_permute(DimTable *dims, const Node *node, View *view)
+{
     (void)dims;
     View old = *view;
     for (int i = 0; i < view->rank; i++) {
@@ -98,7 +107,8 @@ static bool view_permute(DimTable *dims, const Node *node, View *view) {
     return true;
 }
 
-static bool view_expand(DimTable *dims, const Node *node, View *view) {
+static bool view_expand(DimTable *dims, const Node *node, View *view)
+{
     for (int i = 0; i < view->rank; i++) {
         if (view->dims[i] != node->type.dims[i]) {
             view->stride[i] = dim_const(dims, 0);
@@ -108,7 +118,8 @@ static bool view_expand(DimTable *dims, const Node *node, View *view) {
     return true;
 }
 
-static bool view_slice(DimTable *dims, const Node *node, View *view) {
+static bool view_slice(DimTable *dims, const Node *node, View *view)
+{
     for (int i = 0; i < view->rank; i++) {
         const Dim *skipped = dim_mul(dims, node->attr.slice.start[i], view->stride[i]);
         view->offset = skipped == NULL ? NULL : dim_add(dims, view->offset, skipped);
@@ -121,10 +132,12 @@ static bool view_slice(DimTable *dims, const Node *node, View *view) {
     return true;
 }
 
-static bool view_reverse(DimTable *dims, const Node *node, View *view) {
+static bool view_reverse(DimTable *dims, const Node *node, View *view)
+{
     for (int k = 0; k < node->attr.axes.count; k++) {
         int i = node->attr.axes.axis[k];
-        const Dim *last = dim_mul(dims, dim_sub(dims, view->dims[i], dim_const(dims, 1)), view->stride[i]);
+        const Dim *last =
+            dim_mul(dims, dim_sub(dims, view->dims[i], dim_const(dims, 1)), view->stride[i]);
         view->offset = last == NULL ? NULL : dim_add(dims, view->offset, last);
         view->stride[i] = dim_sub(dims, dim_const(dims, 0), view->stride[i]);
         if (view->offset == NULL || view->stride[i] == NULL) {
@@ -136,8 +149,12 @@ static bool view_reverse(DimTable *dims, const Node *node, View *view) {
 
 typedef bool ViewMove(DimTable *dims, const Node *node, View *view);
 
-static ViewMove *view_move(OpCode op) {
-    static const struct { OpCode op; ViewMove *move; } moves[] = {
+static ViewMove *view_move(OpCode op)
+{
+    static const struct {
+        OpCode op;
+        ViewMove *move;
+    } moves[] = {
         {OP_RESHAPE, view_reshape}, {OP_PERMUTE, view_permute}, {OP_EXPAND, view_expand},
         {OP_SLICE, view_slice},     {OP_REVERSE, view_reverse},
     };
@@ -149,9 +166,13 @@ static ViewMove *view_move(OpCode op) {
     return NULL;
 }
 
-static bool view_dense(DimTable *dims, const Node *node, int32_t buffer, View *view) {
+static bool view_dense(DimTable *dims, const Node *node, int32_t buffer, View *view)
+{
     const Dim *stride = dim_const(dims, 1);
-    *view = (View){.buffer = buffer, .dtype = node->type.dtype, .rank = node->type.rank, .offset = dim_const(dims, 0)};
+    *view = (View){.buffer = buffer,
+                   .dtype = node->type.dtype,
+                   .rank = node->type.rank,
+                   .offset = dim_const(dims, 0)};
     for (int i = node->type.rank - 1; i >= 0; i--) {
         view->dims[i] = node->type.dims[i];
         view->stride[i] = stride;
@@ -163,12 +184,15 @@ static bool view_dense(DimTable *dims, const Node *node, int32_t buffer, View *v
     return true;
 }
 
-bool view_moved(const Schedule *schedule, const Node *node, View *view) {
+bool view_moved(const Schedule *schedule, const Node *node, View *view)
+{
     ViewMove *move = view_move(node->op);
-    return move != NULL && view_of(schedule, node->src[0], view) && move(schedule->graph->dims, node, view);
+    return move != NULL && view_of(schedule, node->src[0], view) &&
+           move(schedule->graph->dims, node, view);
 }
 
-bool view_of(const Schedule *schedule, const Node *node, View *view) {
+bool view_of(const Schedule *schedule, const Node *node, View *view)
+{
     if (schedule->buffer_of[node->id] != NO_BUFFER) {
         return view_dense(schedule->graph->dims, node, schedule->buffer_of[node->id], view);
     }
@@ -191,13 +215,15 @@ typedef struct {
 
 static void walk_node(Walk *walk, const Node *node, const Trace *at);
 
-static Trace trace_of(int8_t axis) {
+static Trace trace_of(int8_t axis)
+{
     Trace trace;
     memset(trace.axis, axis, sizeof trace.axis);
     return trace;
 }
 
-static void walk_reshape(Walk *walk, const Node *node, const Trace *at) {
+static void walk_reshape(Walk *walk, const Node *node, const Trace *at)
+{
     ReshapeRun runs[2 * MAX_RANK];
     Trace source = trace_of(TRACE_OTHER);
     int count = reshape_runs(walk->b->graph->dims, &node->src[0]->type, &node->type, runs);
@@ -213,7 +239,8 @@ static void walk_reshape(Walk *walk, const Node *node, const Trace *at) {
     walk_node(walk, node->src[0], &source);
 }
 
-static void walk_permute(Walk *walk, const Node *node, const Trace *at) {
+static void walk_permute(Walk *walk, const Node *node, const Trace *at)
+{
     Trace source = trace_of(TRACE_OTHER);
     for (int i = 0; i < node->type.rank; i++) {
         source.axis[node->attr.perm.axis[i]] = at->axis[i];
@@ -221,7 +248,8 @@ static void walk_permute(Walk *walk, const Node *node, const Trace *at) {
     walk_node(walk, node->src[0], &source);
 }
 
-static void walk_expand(Walk *walk, const Node *node, const Trace *at) {
+static void walk_expand(Walk *walk, const Node *node, const Trace *at)
+{
     Trace source = *at;
     for (int i = 0; i < node->type.rank; i++) {
         if (node->src[0]->type.dims[i] != node->type.dims[i]) {
@@ -231,7 +259,8 @@ static void walk_expand(Walk *walk, const Node *node, const Trace *at) {
     walk_node(walk, node->src[0], &source);
 }
 
-static void walk_slice(Walk *walk, const Node *node, const Trace *at) {
+static void walk_slice(Walk *walk, const Node *node, const Trace *at)
+{
     Trace source = *at;
     for (int i = 0; i < node->type.rank; i++) {
         if (!dim_is(node->attr.slice.start[i], 0) || node->attr.slice.step[i] != 1 ||
@@ -242,17 +271,20 @@ static void walk_slice(Walk *walk, const Node *node, const Trace *at) {
     walk_node(walk, node->src[0], &source);
 }
 
-static void walk_pad(Walk *walk, const Node *node, const Trace *at) {
+static void walk_pad(Walk *walk, const Node *node, const Trace *at)
+{
     Trace source = *at, none = trace_of(TRACE_OTHER);
     for (int i = 0; i < node->type.rank; i++) {
-        bool same = dim_is(node->attr.pad.low[i], 0) && dim_is(node->attr.pad.high[i], 0) && !node->attr.pad.interior[i];
+        bool same = dim_is(node->attr.pad.low[i], 0) && dim_is(node->attr.pad.high[i], 0) &&
+                    !node->attr.pad.interior[i];
         source.axis[i] = same ? source.axis[i] : TRACE_OTHER;
     }
     walk_node(walk, node->src[0], &source);
     walk_node(walk, node->src[1], &none);
 }
 
-static void walk_concat(Walk *walk, const Node *node, const Trace *at) {
+static void walk_concat(Walk *walk, const Node *node, const Trace *at)
+{
     Trace source = *at;
     source.axis[node->attr.axis] = TRACE_OTHER;
     for (int i = 0; i < node->nsrc; i++) {
@@ -260,7 +292,8 @@ static void walk_concat(Walk *walk, const Node *node, const Trace *at) {
     }
 }
 
-static void walk_reverse(Walk *walk, const Node *node, const Trace *at) {
+static void walk_reverse(Walk *walk, const Node *node, const Trace *at)
+{
     Trace source = *at;
     for (int k = 0; k < node->attr.axes.count; k++) {
         source.axis[node->attr.axes.axis[k]] = TRACE_OTHER;
@@ -268,7 +301,8 @@ static void walk_reverse(Walk *walk, const Node *node, const Trace *at) {
     walk_node(walk, node->src[0], &source);
 }
 
-static void walk_gather(Walk *walk, const Node *node, const Trace *at) {
+static void walk_gather(Walk *walk, const Node *node, const Trace *at)
+{
     const Node *x = node->src[0], *index = node->src[1];
     Trace source = trace_of(TRACE_OTHER), picked = trace_of(TRACE_OTHER);
     int axis = node->attr.axis, wide = index->type.rank;
@@ -282,14 +316,16 @@ static void walk_gather(Walk *walk, const Node *node, const Trace *at) {
     walk_node(walk, index, &picked);
 }
 
-static void walk_elementwise(Walk *walk, const Node *node, const Trace *at) {
+static void walk_elementwise(Walk *walk, const Node *node, const Trace *at)
+{
     Trace none = trace_of(TRACE_OTHER);
     for (int i = 0; i < node->nsrc; i++) {
         walk_node(walk, node->src[i], node->src[i]->type.rank == node->type.rank ? at : &none);
     }
 }
 
-static void walk_any(Walk *walk, const Node *node, const Trace *at) {
+static void walk_any(Walk *walk, const Node *node, const Trace *at)
+{
     Trace none = trace_of(TRACE_OTHER);
     (void)at;
     for (int i = 0; i < node->nsrc; i++) {
@@ -299,10 +335,15 @@ static void walk_any(Walk *walk, const Node *node, const Trace *at) {
 
 typedef void WalkOp(Walk *walk, const Node *node, const Trace *at);
 
-static WalkOp *walk_op(const Node *node) {
-    static const struct { OpCode op; WalkOp *walk; } table[] = {
-        {OP_RESHAPE, walk_reshape}, {OP_PERMUTE, walk_permute}, {OP_EXPAND, walk_expand}, {OP_SLICE, walk_slice},
-        {OP_PAD, walk_pad},         {OP_CONCAT, walk_concat},   {OP_REVERSE, walk_reverse}, {OP_GATHER, walk_gather},
+static WalkOp *walk_op(const Node *node)
+{
+    static const struct {
+        OpCode op;
+        WalkOp *walk;
+    } table[] = {
+        {OP_RESHAPE, walk_reshape}, {OP_PERMUTE, walk_permute}, {OP_EXPAND, walk_expand},
+        {OP_SLICE, walk_slice},     {OP_PAD, walk_pad},         {OP_CONCAT, walk_concat},
+        {OP_REVERSE, walk_reverse}, {OP_GATHER, walk_gather},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (table[i].op == node->op) {
@@ -312,10 +353,12 @@ static WalkOp *walk_op(const Node *node) {
     return class_of(node) == CLASS_ELEMENTWISE ? walk_elementwise : walk_any;
 }
 
-static bool already_walked(Walk *walk, const Node *node, const Trace *at) {
+static bool already_walked(Walk *walk, const Node *node, const Trace *at)
+{
     size_t bytes = (size_t)node->type.rank;
     for (uint32_t i = walk->seen.count; i-- > 0;) {
-        if (walk->seen.data[i].node == node && memcmp(walk->seen.data[i].at.axis, at->axis, bytes) == 0) {
+        if (walk->seen.data[i].node == node &&
+            memcmp(walk->seen.data[i].at.axis, at->axis, bytes) == 0) {
             return true;
         }
     }
@@ -323,7 +366,8 @@ static bool already_walked(Walk *walk, const Node *node, const Trace *at) {
     return false;
 }
 
-static void walk_node(Walk *walk, const Node *node, const Trace *at) {
+static void walk_node(Walk *walk, const Node *node, const Trace *at)
+{
     if (class_of(node) == CLASS_LEAF && !walk->b->made[node->id]) {
         return;
     }
@@ -337,7 +381,8 @@ static void walk_node(Walk *walk, const Node *node, const Trace *at) {
     }
 }
 
-void trace_reads(Builder *b, const Node *node, const Trace *at, TraceVisit *visit, void *user) {
+void trace_reads(Builder *b, const Node *node, const Trace *at, TraceVisit *visit, void *user)
+{
     Walk walk = {.b = b, .visit = visit, .user = user};
     if (has_data(node)) {
         visit(user, node, at);
@@ -348,7 +393,8 @@ void trace_reads(Builder *b, const Node *node, const Trace *at, TraceVisit *visi
 
 /* ---- traces and groups ---- */
 
-bool is_kept_axis(const Group *group, int axis) {
+bool is_kept_axis(const Group *group, int axis)
+{
     for (int i = 0; i < group->reduced.count; i++) {
         if (group->reduced.axis[i] == axis) {
             return false;
@@ -357,7 +403,8 @@ bool is_kept_axis(const Group *group, int axis) {
     return true;
 }
 
-bool same_dims(const Type *type, int rank, const Dim *const *dims) {
+bool same_dims(const Type *type, int rank, const Dim *const *dims)
+{
     for (int i = 0; type->rank == rank && i < rank; i++) {
         if (type->dims[i] != dims[i]) {
             return false;
@@ -367,7 +414,8 @@ bool same_dims(const Type *type, int rank, const Dim *const *dims) {
 }
 
 /* The kept axes of the domain (all, where nothing is reduced), those of size 1 left out. */
-static int kept_axes(const Group *group, int8_t *axes) {
+static int kept_axes(const Group *group, int8_t *axes)
+{
     int count = 0;
     for (int i = 0; i < group->rank; i++) {
         if (is_kept_axis(group, i) && !is_one(group->dims[i])) {
@@ -377,7 +425,8 @@ static int kept_axes(const Group *group, int8_t *axes) {
     return count;
 }
 
-bool trace_start(const Group *group, const Node *member, Trace *at) {
+bool trace_start(const Group *group, const Node *member, Trace *at)
+{
     *at = trace_of(TRACE_ZERO);
     if (same_dims(&member->type, group->rank, group->dims)) {
         for (int i = 0; i < group->rank; i++) {
@@ -396,23 +445,28 @@ bool trace_start(const Group *group, const Node *member, Trace *at) {
         }
         at->axis[i] = kept[next++];
     }
-    return (group->kind == GROUP_REDUCE || group->kind == GROUP_LOOP || group->kind == GROUP_CONTRACT) && next == count;
+    return (group->kind == GROUP_REDUCE || group->kind == GROUP_LOOP ||
+            group->kind == GROUP_CONTRACT) &&
+           next == count;
 }
 
-bool trace_is_element(const Group *group, const Node *value, const Trace *at) {
+bool trace_is_element(const Group *group, const Node *value, const Trace *at)
+{
     Trace own;
     if (!trace_start(group, value, &own)) {
         return false;
     }
     for (int i = 0; i < value->type.rank; i++) {
-        if (at->axis[i] == TRACE_OTHER || (!is_one(value->type.dims[i]) && own.axis[i] != at->axis[i])) {
+        if (at->axis[i] == TRACE_OTHER ||
+            (!is_one(value->type.dims[i]) && own.axis[i] != at->axis[i])) {
             return false;
         }
     }
     return true;
 }
 
-void draft_reads(Builder *b, const Group *group, const Node *member, TraceVisit *visit, void *user) {
+void draft_reads(Builder *b, const Group *group, const Node *member, TraceVisit *visit, void *user)
+{
     Trace at;
     bool reduces = class_of(member) == CLASS_REDUCE && group->kind == GROUP_REDUCE;
     if (reduces) {

@@ -1,8 +1,10 @@
-/* The interpreter against compiled code, on random graphs: equal to the bit, fused and unfused, planned and unplanned, for
- * several values of the free dimension, whole and in chunks, with tiles and with the naive contractions.
+/* The interpreter against compiled code, on random graphs: equal to the bit, fused and unfused,
+ * planned and unplanned, for several values of the free dimension, whole and in chunks, with tiles
+ * and with the naive contractions.
  *
- * NNC_FUZZ_COUNT graphs (default 600) from seed NNC_FUZZ_SEED (default 1), and every NNC_FUZZ_STRIDE-th sample of every
- * operation (default 5). A mismatch prints the seed, the graph, and the way it was compiled. */
+ * NNC_FUZZ_COUNT graphs (default 600) from seed NNC_FUZZ_SEED (default 1), and every
+ * NNC_FUZZ_STRIDE-th sample of every operation (default 5). A mismatch prints the seed, the graph,
+ * and the way it was compiled. */
 #include "compiler/ref/ref.h"
 #include "tests/support/compiled.h"
 #include "tests/support/golden.h"
@@ -24,7 +26,10 @@ static const Way ways[] = {
     {"fused", {.fuse = true, .plan = true}, {0}, 1},
     {"fused, 3 chunks, any order", {.fuse = true, .plan = true, .stress_seed = 7}, {0}, 3},
     {"unfused, naive", {.fuse = false, .plan = true}, {.naive_contract = true}, 1},
-    {"fused, 256 bit", {.fuse = true, .plan = false}, {.vector_bytes = 32, .vector_registers = 16}, 2},
+    {"fused, 256 bit",
+     {.fuse = true, .plan = false},
+     {.vector_bytes = 32, .vector_registers = 16},
+     2},
 };
 
 static const int64_t free_sizes[] = {8, 5, 1, 0};
@@ -37,46 +42,58 @@ typedef struct {
     bool may_fail;
 } Case;
 
-static int setting(const char *name, int otherwise) {
+static int setting(const char *name, int otherwise)
+{
     const char *text = getenv(name);
     return text != NULL ? atoi(text) : otherwise;
 }
 
-static void report(const Case *t, const Way *way, int64_t size, const char *what) {
+static void report(const Case *t, const Way *way, int64_t size, const char *what)
+{
     StrBuf text = {0};
     graph_print(t->graph, &text);
-    cr_log_error("seed %llu, %s, B = %lld: %s\n%s", (unsigned long long)t->seed, way->name, (long long)size, what, text.text);
+    cr_log_error("seed %llu, %s, B = %lld: %s\n%s", (unsigned long long)t->seed, way->name,
+                 (long long)size, what, text.text);
     strbuf_free(&text);
 }
 
-static bool same_failure(const RefRun *run, const Compiled *c) {
+static bool same_failure(const RefRun *run, const Compiled *c)
+{
     int64_t element = -1;
     const Node *failed = compiled_failure(c, &element);
     return failed == run->failed && (failed == NULL || element == run->failed_element);
 }
 
-static bool same_values(const Case *t, const Way *way, int64_t size, const int64_t *symbols, const void **expected,
-                        const void **found) {
+static bool same_values(const Case *t, const Way *way, int64_t size, const int64_t *symbols,
+                        const void **expected, const void **found)
+{
     for (uint32_t r = 0; r < t->graph->roots.count; r++) {
         const Node *node = t->graph->roots.data[r].node;
         int64_t count = random_elements(&node->type, symbols), where = 0;
         if (!random_same(node->type.dtype, expected[r], found[r], count, &where)) {
-            report(t, way, size, arena_format(t->arena, "%s differs at element %lld", t->graph->roots.data[r].name,
-                                              (long long)where));
+            report(t, way, size,
+                   arena_format(t->arena, "%s differs at element %lld",
+                                t->graph->roots.data[r].name, (long long)where));
             return false;
         }
     }
     return true;
 }
 
-static bool compare_at(const Case *t, const Way *way, Compiled *c, int64_t size) {
+static bool compare_at(const Case *t, const Way *way, Compiled *c, int64_t size)
+{
     Arena *arena = arena_new();
     int64_t symbols[8];
     for (int i = 0; i < 8; i++) {
         symbols[i] = size;
     }
     RandomData data = {arena, symbols, t->seed, t->special};
-    RefRun run = {.graph = t->graph, .symbols = symbols, .leaf = random_leaf, .user = &data, .seed = 11, .step = 5};
+    RefRun run = {.graph = t->graph,
+                  .symbols = symbols,
+                  .leaf = random_leaf,
+                  .user = &data,
+                  .seed = 11,
+                  .step = 5};
     const void **expected = ARENA_ARRAY(arena, const void *, t->graph->roots.count);
     const void **found = ARENA_ARRAY(arena, const void *, t->graph->roots.count);
     bool ran = ref_run(&run, arena, expected), good = true;
@@ -91,9 +108,11 @@ static bool compare_at(const Case *t, const Way *way, Compiled *c, int64_t size)
     } else if ((ran || t->may_fail) && !same_failure(&run, c)) {
         int64_t element = -1;
         const Node *failed = compiled_failure(c, &element);
-        report(t, way, size, arena_format(arena, "failures differ: interpreter node %d element %lld, compiled %d %lld",
-                                          run.failed ? (int)run.failed->id : -1, (long long)run.failed_element,
-                                          failed ? (int)failed->id : -1, (long long)element));
+        report(t, way, size,
+               arena_format(arena,
+                            "failures differ: interpreter node %d element %lld, compiled %d %lld",
+                            run.failed ? (int)run.failed->id : -1, (long long)run.failed_element,
+                            failed ? (int)failed->id : -1, (long long)element));
         good = false;
     } else {
         good = same_values(t, way, size, symbols, expected, found);
@@ -103,7 +122,8 @@ static bool compare_at(const Case *t, const Way *way, Compiled *c, int64_t size)
     return good;
 }
 
-static bool compare_way(const Case *t, const Way *way) {
+static bool compare_way(const Case *t, const Way *way)
+{
     Compiled compiled;
     char *error = NULL;
     ScheduleOptions schedule = way->schedule;
@@ -124,12 +144,16 @@ static bool compare_way(const Case *t, const Way *way) {
     return good;
 }
 
-static bool compare_seed(uint64_t seed) {
+static bool compare_seed(uint64_t seed)
+{
     Arena *arena = arena_new();
     DimTable *dims = dim_table_new(arena);
     bool may_fail = seed % 8 == 7;
-    RandomGraphOptions options = {.operations = (int)(4 + seed % 17), .max_elements = 2000, .free_symbol = seed % 4 != 3,
-                                  .may_fail = may_fail, .only_f32 = seed % 3 == 0};
+    RandomGraphOptions options = {.operations = (int)(4 + seed % 17),
+                                  .max_elements = 2000,
+                                  .free_symbol = seed % 4 != 3,
+                                  .may_fail = may_fail,
+                                  .only_f32 = seed % 3 == 0};
     Case t = {arena, random_graph(arena, dims, seed, &options), seed, seed % 5 == 0, may_fail};
     /* Other bits of the seed than those that choose the options. */
     const Way *way = &ways[seed / 8 % (sizeof ways / sizeof *ways)];
@@ -139,7 +163,8 @@ static bool compare_seed(uint64_t seed) {
 }
 
 /* Every fourth graph: the four cases run at the same time. */
-static void random_quarter(int quarter) {
+static void random_quarter(int quarter)
+{
     int count = setting("NNC_FUZZ_COUNT", 600), first = setting("NNC_FUZZ_SEED", 1), wrong = 0;
     for (int i = quarter; i < count && wrong < 3; i += 4) {
         wrong += !compare_seed((uint64_t)first + (uint64_t)i);
@@ -147,19 +172,23 @@ static void random_quarter(int quarter) {
     cr_assert_eq(wrong, 0);
 }
 
-Test(differential, random_graphs_1, .timeout = 20000) {
+Test(differential, random_graphs_1, .timeout = 20000)
+{
     random_quarter(0);
 }
 
-Test(differential, random_graphs_2, .timeout = 20000) {
+Test(differential, random_graphs_2, .timeout = 20000)
+{
     random_quarter(1);
 }
 
-Test(differential, random_graphs_3, .timeout = 20000) {
+Test(differential, random_graphs_3, .timeout = 20000)
+{
     random_quarter(2);
 }
 
-Test(differential, random_graphs_4, .timeout = 20000) {
+Test(differential, random_graphs_4, .timeout = 20000)
+{
     random_quarter(3);
 }
 
@@ -171,12 +200,14 @@ typedef struct {
     const int64_t *symbols;
 } SampleData;
 
-static const void *sample_leaf(void *user, const Node *leaf) {
+static const void *sample_leaf(void *user, const Node *leaf)
+{
     const SampleData *data = user;
     for (int i = 0; i < data->sample->leaf_count; i++) {
         if (data->sample->leaves[i].node == leaf) {
             int64_t elements = random_elements(&leaf->type, data->symbols);
-            void *values = arena_alloc(data->arena, (size_t)elements * dtype_bytes(leaf->type.dtype) + 1);
+            void *values =
+                arena_alloc(data->arena, (size_t)elements * dtype_bytes(leaf->type.dtype) + 1);
             sample_fill(&data->sample->leaves[i], 77u + (uint32_t)i, elements, values);
             return values;
         }
@@ -184,11 +215,18 @@ static const void *sample_leaf(void *user, const Node *leaf) {
     return NULL;
 }
 
-static bool compare_sample(const Case *t, const Sample *sample, const Way *way, Compiled *c, int64_t size) {
+static bool compare_sample(const Case *t, const Sample *sample, const Way *way, Compiled *c,
+                           int64_t size)
+{
     Arena *arena = arena_new();
     int64_t symbols[8] = {size, size, size, size, size, size, size, size};
     SampleData data = {sample, arena, symbols};
-    RefRun run = {.graph = t->graph, .symbols = symbols, .leaf = sample_leaf, .user = &data, .seed = 11, .step = 5};
+    RefRun run = {.graph = t->graph,
+                  .symbols = symbols,
+                  .leaf = sample_leaf,
+                  .user = &data,
+                  .seed = 11,
+                  .step = 5};
     CompiledCall call = {symbols, sample_leaf, &data, 11, 5, way->chunks};
     const void *expected[1], *found[1];
     bool good = !ref_run(&run, arena, expected) || compiled_run(c, &call, found);
@@ -201,10 +239,12 @@ static bool compare_sample(const Case *t, const Sample *sample, const Way *way, 
     return good;
 }
 
-static bool check_sample(OpCode op, int index, DType real, const Way *way, bool *exists) {
+static bool check_sample(OpCode op, int index, DType real, const Way *way, bool *exists)
+{
     Arena *arena = arena_new();
     DimTable *dims = dim_table_new(arena);
-    Sample sample = {.graph = graph_new(arena, dims, "sample"), .real = real, .free = dim_symbol(dims, "B")};
+    Sample sample = {
+        .graph = graph_new(arena, dims, "sample"), .real = real, .free = dim_symbol(dims, "B")};
     *exists = op_samples[op](&sample, index);
     bool good = true;
     if (*exists && sample.result != NULL) {
@@ -219,7 +259,8 @@ static bool check_sample(OpCode op, int index, DType real, const Way *way, bool 
             schedule.scratch_user = &lower;
         }
         good = compiled_open(&compiled, arena, t.graph, &schedule, &lower, &error);
-        good = good && compare_sample(&t, &sample, way, &compiled, 3) && compare_sample(&t, &sample, way, &compiled, 0);
+        good = good && compare_sample(&t, &sample, way, &compiled, 3) &&
+               compare_sample(&t, &sample, way, &compiled, 0);
         if (error != NULL) {
             report(&t, way, 0, error);
             free(error);
@@ -230,13 +271,15 @@ static bool check_sample(OpCode op, int index, DType real, const Way *way, bool 
     return good;
 }
 
-Test(differential, samples_of_operations) {
+Test(differential, samples_of_operations)
+{
     int stride = setting("NNC_FUZZ_STRIDE", 5), wrong = 0, tried = 0;
     for (int op = 0; op < OP_COUNT && wrong < 3; op++) {
         bool exists = op != OP_CALL;
         for (int index = op % stride; exists && wrong < 3; index += stride) {
             tried++;
-            wrong += !check_sample((OpCode)op, index, index % 2 ? DT_F64 : DT_F32, &ways[tried % 4], &exists);
+            wrong += !check_sample((OpCode)op, index, index % 2 ? DT_F64 : DT_F32, &ways[tried % 4],
+                                   &exists);
         }
     }
     cr_assert_eq(wrong, 0);
@@ -245,7 +288,8 @@ Test(differential, samples_of_operations) {
 
 /* ---- the graphs of tests/golden/schedule: large enough for every kind of kernel ---- */
 
-static bool check_file(const char *path) {
+static bool check_file(const char *path)
+{
     Arena *arena = arena_new();
     char *text = test_read_file(path, NULL), *error = NULL;
     Graph *graph = text != NULL ? graph_read(arena, dim_table_new(arena), text, &error) : NULL;
@@ -261,7 +305,8 @@ static bool check_file(const char *path) {
     return good;
 }
 
-Test(differential, graphs_of_schedule_tests, .timeout = 600) {
+Test(differential, graphs_of_schedule_tests, .timeout = 600)
+{
     size_t count;
     char **paths = test_list_files("tests/golden/schedule", ".graph", &count);
     cr_assert_gt(count, 5);

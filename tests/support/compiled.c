@@ -1,4 +1,5 @@
-/* See compiled.h. Params and states are copied before a step, so that the caller's data stays as it is. */
+/* See compiled.h. Params and states are copied before a step, so that the caller's data stays as it
+ * is. */
 #include "tests/support/compiled.h"
 
 #include <stdlib.h>
@@ -7,20 +8,21 @@
 
 enum { GUARD_BYTES = 256, GUARD_VALUE = 0xA5 };
 
-static double seconds(void) {
+static double seconds(void)
+{
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-bool compiled_open(Compiled *c, Arena *arena, const Graph *graph, const ScheduleOptions *schedule, const LowerOptions *lower,
-                   char **error) {
+bool compiled_open(Compiled *c, Arena *arena, const Graph *graph, const ScheduleOptions *schedule,
+                   const LowerOptions *lower, char **error)
+{
     *c = (Compiled){.arena = arena, .graph = graph};
     double start = seconds();
     c->schedule = schedule_build(arena, graph, schedule);
     c->lowered = lower_program(arena, c->schedule, lower, "t");
-    CodegenOptions options = {.verify = true,
-                              .announce_ranges = codegen_under_race_detector()};
+    CodegenOptions options = {.verify = true, .announce_ranges = codegen_under_race_detector()};
     ObjectCode object;
     if (!codegen_object(&c->lowered.program, 1, &options, &object, error)) {
         return false;
@@ -39,13 +41,15 @@ bool compiled_open(Compiled *c, Arena *arena, const Graph *graph, const Schedule
     return plan != NULL && step != NULL;
 }
 
-void compiled_close(Compiled *c) {
+void compiled_close(Compiled *c)
+{
     if (c->jit != NULL) {
         jit_free(c->jit);
     }
 }
 
-static size_t bytes_of(const Type *type, const int64_t *symbols) {
+static size_t bytes_of(const Type *type, const int64_t *symbols)
+{
     size_t bytes = dtype_bytes(type->dtype);
     for (int i = 0; i < type->rank; i++) {
         bytes *= (size_t)dim_eval(type->dims[i], symbols);
@@ -53,8 +57,11 @@ static size_t bytes_of(const Type *type, const int64_t *symbols) {
     return bytes;
 }
 
-static const Node *leaf_named(const Graph *graph, const Buffer *buffer) {
-    OpCode op = buffer->kind == STORAGE_INPUT ? OP_INPUT : buffer->kind == STORAGE_PARAM ? OP_PARAM : OP_STATE;
+static const Node *leaf_named(const Graph *graph, const Buffer *buffer)
+{
+    OpCode op = buffer->kind == STORAGE_INPUT   ? OP_INPUT
+                : buffer->kind == STORAGE_PARAM ? OP_PARAM
+                                                : OP_STATE;
     for (uint32_t i = 0; i < graph->nodes.count; i++) {
         const Node *n = graph->nodes.data[i];
         if (n->op == op && strcmp(n->attr.leaf.name, buffer->name) == 0) {
@@ -65,7 +72,9 @@ static const Node *leaf_named(const Graph *graph, const Buffer *buffer) {
 }
 
 /* Reversed chunks: what runs later in a pool may run first. */
-static void run_chunks(void *pool, nnc_kernel *kernel, const nnc_call *call, void *const *args, int64_t count, int64_t grain) {
+static void run_chunks(void *pool, nnc_kernel *kernel, const nnc_call *call, void *const *args,
+                       int64_t count, int64_t grain)
+{
     int chunks = *(int *)pool;
     int64_t each = (count + chunks - 1) / chunks;
     each = (each + grain - 1) / grain * grain;
@@ -74,7 +83,8 @@ static void run_chunks(void *pool, nnc_kernel *kernel, const nnc_call *call, voi
     }
 }
 
-bool compiled_run(Compiled *c, const CompiledCall *given, const void **values) {
+bool compiled_run(Compiled *c, const CompiledCall *given, const void **values)
+{
     const Schedule *s = c->schedule;
     int64_t dims[16];
     for (uint32_t i = 0; i < s->symbol_count; i++) {
@@ -89,7 +99,8 @@ bool compiled_run(Compiled *c, const CompiledCall *given, const void **values) {
         size_t size = bytes_of(&s->buffers.data[i].type, given->symbols);
         buffers[i] = arena_alloc(c->arena, size + 1);
         if (s->buffers.data[i].kind != STORAGE_OUTPUT) {
-            memcpy(buffers[i], given->leaf(given->user, leaf_named(c->graph, &s->buffers.data[i])), size);
+            memcpy(buffers[i], given->leaf(given->user, leaf_named(c->graph, &s->buffers.data[i])),
+                   size);
         } else {
             memset(buffers[i], GUARD_VALUE, size);
         }
@@ -98,8 +109,14 @@ bool compiled_run(Compiled *c, const CompiledCall *given, const void **values) {
     memset(arena, GUARD_VALUE, (size_t)bytes + GUARD_BYTES);
     memset(c->failures, -1, sizeof *c->failures * (c->lowered.program->failure_sites + 1));
     int chunks = given->chunks;
-    nnc_call call = {.dims = dims, .table = c->table, .buffers = buffers, .arena = arena, .seed = given->seed,
-                     .step = given->step, .parallel = chunks > 1 ? run_chunks : NULL, .pool = &chunks,
+    nnc_call call = {.dims = dims,
+                     .table = c->table,
+                     .buffers = buffers,
+                     .arena = arena,
+                     .seed = given->seed,
+                     .step = given->step,
+                     .parallel = chunks > 1 ? run_chunks : NULL,
+                     .pool = &chunks,
                      .failures = c->failures};
     c->step(&call);
     bool inside = true;
@@ -112,7 +129,8 @@ bool compiled_run(Compiled *c, const CompiledCall *given, const void **values) {
         for (uint32_t i = 0; i < s->externals; i++) {
             bool output = s->buffers.data[i].kind == STORAGE_OUTPUT;
             bool input = s->buffers.data[i].kind == STORAGE_INPUT;
-            if (strcmp(s->buffers.data[i].name, root->name) == 0 && !input && output == (root->kind == ROOT_OUTPUT)) {
+            if (strcmp(s->buffers.data[i].name, root->name) == 0 && !input &&
+                output == (root->kind == ROOT_OUTPUT)) {
                 values[r] = buffers[i];
             }
         }
@@ -120,7 +138,8 @@ bool compiled_run(Compiled *c, const CompiledCall *given, const void **values) {
     return inside;
 }
 
-const Node *compiled_failure(const Compiled *c, int64_t *element) {
+const Node *compiled_failure(const Compiled *c, int64_t *element)
+{
     const Node *first = NULL;
     for (uint32_t i = 0; i < c->lowered.program->failure_sites; i++) {
         const Node *node = c->lowered.failure_nodes[i];

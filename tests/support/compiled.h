@@ -1,5 +1,5 @@
-/* A graph through the whole back end: schedule, lowering, code generation, the JIT. For tests that compare compiled code with
- * the interpreter. */
+/* A graph through the whole back end: schedule, lowering, code generation, the JIT. For tests that
+ * compare compiled code with the interpreter. */
 #ifndef NNC_TESTS_SUPPORT_COMPILED_H
 #define NNC_TESTS_SUPPORT_COMPILED_H
 #include "compiler/jit/jit.h"
@@ -23,15 +23,18 @@ typedef struct {
     const void *(*leaf)(void *user, const Node *leaf);
     void *user;
     uint64_t seed, step;
-    int chunks;             /* 1: everything at once; more: ranges are cut, the last chunk runs first */
+    int chunks; /* 1: everything at once; more: ranges are cut, the last chunk runs first */
 } CompiledCall;
 
 /* False: *error (malloc'd) says why. */
-bool compiled_open(Compiled *c, Arena *arena, const Graph *graph, const ScheduleOptions *schedule, const LowerOptions *lower,
-                   char **error);
-/* values[i]: data of root i after the step, in the arena. False: the arena was written beyond its planned bytes. */
+bool compiled_open(Compiled *c, Arena *arena, const Graph *graph, const ScheduleOptions *schedule,
+                   const LowerOptions *lower, char **error);
+/* values[i]: data of root i after the step, in the arena. False: the arena was written beyond its
+ * planned bytes. */
 bool compiled_run(Compiled *c, const CompiledCall *call, const void **values);
-const Node *compiled_failure(const Compiled *c, int64_t *element); /* the first failing site of the last run, NULL: none */
+const Node *
+compiled_failure(const Compiled *c,
+                 int64_t *element); /* the first failing site of the last run, NULL: none */
 void compiled_close(Compiled *c);
 
 #endif

@@ -1,12 +1,14 @@
-/* Lowering: kernels of small graphs against tests/golden/lower/NAME.txt (NNC_UPDATE_GOLDEN=1 writes them anew), sharing of
- * equal kernels, and the sites of failures. That the bits are right is the business of tests/fuzz/test_differential.c. */
+/* Lowering: kernels of small graphs against tests/golden/lower/NAME.txt (NNC_UPDATE_GOLDEN=1 writes
+ * them anew), sharing of equal kernels, and the sites of failures. That the bits are right is the
+ * business of tests/fuzz/test_differential.c. */
 #include "compiler/lower/lower.h"
 #include "tests/support/golden.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
 
-static LowerResult lower_text(Arena *arena, const char *text) {
+static LowerResult lower_text(Arena *arena, const char *text)
+{
     char *error;
     Graph *graph = graph_read(arena, dim_table_new(arena), text, &error);
     cr_assert(graph != NULL, "%s", error);
@@ -14,29 +16,39 @@ static LowerResult lower_text(Arena *arena, const char *text) {
     return lower_program(arena, s, &(LowerOptions){.naive_contract = true}, "t");
 }
 
-static void check_golden(const char *name, const char *graph) {
+static void check_golden(const char *name, const char *graph)
+{
     Arena *arena = arena_new();
     StrBuf text = {0};
     kprogram_print(lower_text(arena, graph).program, &text);
-    cr_expect(test_golden(arena_format(arena, "%s/tests/golden/lower/%s.txt", NNC_SOURCE_DIR, name), text.text), "%s", name);
+    cr_expect(test_golden(arena_format(arena, "%s/tests/golden/lower/%s.txt", NNC_SOURCE_DIR, name),
+                          text.text),
+              "%s", name);
     strbuf_free(&text);
     arena_free(arena);
 }
 
-Test(lower, golden_kernels) {
-    check_golden("relu", "graph g {\n  %0 = input {x} : f32[B, 20]\n  %1 = const {0.0} : f32[B, 20]\n"
-                         "  %2 = max %0 %1 : f32[B, 20]\n  output y = %2\n}\n");
-    check_golden("bias", "graph g {\n  %0 = input {x} : f32[B, 32]\n  %1 = param {b} : f32[32]\n"
-                         "  %2 = reshape %1 {[1, 32]} : f32[1, 32]\n  %3 = expand %2 {[B, 32]} : f32[B, 32]\n"
-                         "  %4 = add %0 %3 : f32[B, 32]\n  output y = %4\n}\n");
-    check_golden("mean", "graph g {\n  %0 = input {x} : f32[B, 10]\n  %1 = sum %0 {1} : f32[B]\n"
-                         "  %2 = const {0.1} : f32[B]\n  %3 = mul %1 %2 : f32[B]\n  output y = %3\n}\n");
-    check_golden("columns", "graph g {\n  %0 = input {x} : f32[B, 24]\n  %1 = sum %0 {0} : f32[24]\n  output y = %1\n}\n");
+Test(lower, golden_kernels)
+{
+    check_golden("relu",
+                 "graph g {\n  %0 = input {x} : f32[B, 20]\n  %1 = const {0.0} : f32[B, 20]\n"
+                 "  %2 = max %0 %1 : f32[B, 20]\n  output y = %2\n}\n");
+    check_golden(
+        "bias",
+        "graph g {\n  %0 = input {x} : f32[B, 32]\n  %1 = param {b} : f32[32]\n"
+        "  %2 = reshape %1 {[1, 32]} : f32[1, 32]\n  %3 = expand %2 {[B, 32]} : f32[B, 32]\n"
+        "  %4 = add %0 %3 : f32[B, 32]\n  output y = %4\n}\n");
+    check_golden("mean",
+                 "graph g {\n  %0 = input {x} : f32[B, 10]\n  %1 = sum %0 {1} : f32[B]\n"
+                 "  %2 = const {0.1} : f32[B]\n  %3 = mul %1 %2 : f32[B]\n  output y = %3\n}\n");
+    check_golden("columns", "graph g {\n  %0 = input {x} : f32[B, 24]\n  %1 = sum %0 {0} : "
+                            "f32[24]\n  output y = %1\n}\n");
     check_golden("dot", "graph g {\n  %0 = input {x} : f32[B, 3]\n  %1 = param {w} : f32[2, 3]\n"
                         "  %2 = dot %0 %1 {contract = 1:1} : f32[B, 2]\n  output y = %2\n}\n");
 }
 
-Test(lower, equal_kernels_are_shared) {
+Test(lower, equal_kernels_are_shared)
+{
     Arena *arena = arena_new();
     LowerResult r = lower_text(arena, "graph g {\n"
                                       "  %0 = input {x} : f32[B, 64]\n"
@@ -54,7 +66,8 @@ Test(lower, equal_kernels_are_shared) {
     arena_free(arena);
 }
 
-Test(lower, failures_name_their_nodes) {
+Test(lower, failures_name_their_nodes)
+{
     Arena *arena = arena_new();
     LowerResult r = lower_text(arena, "graph g {\n"
                                       "  %0 = input {x} : f32[8, 4]\n"
@@ -74,7 +87,8 @@ Test(lower, failures_name_their_nodes) {
 }
 
 /* A host function is launched with its operands, then its result, and their sizes in the table. */
-Test(lower, host_functions_are_launches) {
+Test(lower, host_functions_are_launches)
+{
     Arena *arena = arena_new();
     LowerResult r = lower_text(arena, "graph g {\n"
                                       "  %0 = input {x} : f32[B, 4]\n"

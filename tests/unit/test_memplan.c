@@ -1,4 +1,5 @@
-/* The checker of memory plans against plans that are wrong on purpose: what overlaps is found, whatever made it overlap. */
+/* The checker of memory plans against plans that are wrong on purpose: what overlaps is found,
+ * whatever made it overlap. */
 #include "compiler/schedule/schedule.h"
 #include "tests/support/random_graph.h"
 
@@ -6,13 +7,15 @@
 
 enum { SEEDS = 60 };
 
-static Schedule *random_schedule(Arena *arena, uint64_t seed) {
+static Schedule *random_schedule(Arena *arena, uint64_t seed)
+{
     RandomGraphOptions random = {.operations = 28, .free_symbol = seed % 2 == 0};
     Graph *graph = random_graph(arena, dim_table_new(arena), seed, &random);
     return schedule_build(arena, graph, &(ScheduleOptions){.fuse = seed % 3 != 0, .plan = true});
 }
 
-static int64_t elements(const Schedule *s, uint32_t i) {
+static int64_t elements(const Schedule *s, uint32_t i)
+{
     int64_t count = 1;
     for (int k = 0; k < s->buffers.data[i].type.rank; k++) {
         count *= dim_eval(s->buffers.data[i].type.dims[k], s->hints);
@@ -20,13 +23,17 @@ static int64_t elements(const Schedule *s, uint32_t i) {
     return count;
 }
 
-/* By the planner's own lifetimes: do two buffers that are not in place of each other share bytes? */
-static bool overlaps(const Schedule *s) {
+/* By the planner's own lifetimes: do two buffers that are not in place of each other share bytes?
+ */
+static bool overlaps(const Schedule *s)
+{
     for (uint32_t a = 0; a < s->buffers.count; a++) {
         for (uint32_t b = 0; b < a; b++) {
             const Buffer *x = &s->buffers.data[a], *y = &s->buffers.data[b];
-            bool arena = x->kind == STORAGE_ARENA && y->kind == STORAGE_ARENA && elements(s, a) > 0 && elements(s, b) > 0;
-            if (!arena || x->in_place_of != NO_BUFFER || y->in_place_of != NO_BUFFER || x->first > y->last || y->first > x->last) {
+            bool arena = x->kind == STORAGE_ARENA && y->kind == STORAGE_ARENA &&
+                         elements(s, a) > 0 && elements(s, b) > 0;
+            if (!arena || x->in_place_of != NO_BUFFER || y->in_place_of != NO_BUFFER ||
+                x->first > y->last || y->first > x->last) {
                 continue;
             }
             int64_t at_x = plan_offset(s, a, s->hints), at_y = plan_offset(s, b, s->hints);
@@ -40,7 +47,8 @@ static bool overlaps(const Schedule *s) {
     return false;
 }
 
-static bool is_found(const Schedule *s) {
+static bool is_found(const Schedule *s)
+{
     StrBuf faults = {0};
     bool good = plan_check(s, s->hints, &faults);
     cr_expect(good == (faults.length == 0));
@@ -48,7 +56,8 @@ static bool is_found(const Schedule *s) {
     return !good;
 }
 
-Test(memplan, a_buffer_at_the_bottom_is_found) {
+Test(memplan, a_buffer_at_the_bottom_is_found)
+{
     int wrong = 0;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         Arena *arena = arena_new();
@@ -69,7 +78,8 @@ Test(memplan, a_buffer_at_the_bottom_is_found) {
     cr_expect_gt(wrong, 50);
 }
 
-Test(memplan, a_lost_neighbour_is_found) {
+Test(memplan, a_lost_neighbour_is_found)
+{
     int wrong = 0;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         Arena *arena = arena_new();
@@ -93,7 +103,8 @@ Test(memplan, a_lost_neighbour_is_found) {
 }
 
 /* reverse may not be made in place: y[i] reads x[n - 1 - i]. */
-Test(memplan, in_place_of_other_elements_is_found) {
+Test(memplan, in_place_of_other_elements_is_found)
+{
     Arena *arena = arena_new();
     char *error;
     const char *text = "graph t {\n"
@@ -106,8 +117,10 @@ Test(memplan, in_place_of_other_elements_is_found) {
     Graph *graph = graph_read(arena, dim_table_new(arena), text, &error);
     cr_assert(graph != NULL, "%s", error);
     Schedule *s = schedule_build(arena, graph, &(ScheduleOptions){.fuse = false, .plan = true});
-    int32_t from = s->buffer_of[graph->nodes.data[1]->id], to = s->buffer_of[graph->nodes.data[2]->id];
-    cr_assert(s->buffers.data[from].kind == STORAGE_ARENA && s->buffers.data[to].kind == STORAGE_ARENA);
+    int32_t from = s->buffer_of[graph->nodes.data[1]->id],
+            to = s->buffer_of[graph->nodes.data[2]->id];
+    cr_assert(s->buffers.data[from].kind == STORAGE_ARENA &&
+              s->buffers.data[to].kind == STORAGE_ARENA);
     cr_expect_eq(s->buffers.data[to].in_place_of, NO_BUFFER);
     cr_expect(!is_found(s));
     s->buffers.data[to].in_place_of = from;
@@ -115,7 +128,8 @@ Test(memplan, in_place_of_other_elements_is_found) {
     arena_free(arena);
 }
 
-Test(memplan, elementwise_chains_are_in_place) {
+Test(memplan, elementwise_chains_are_in_place)
+{
     Arena *arena = arena_new();
     char *error;
     const char *text = "graph t {\n"
@@ -128,7 +142,8 @@ Test(memplan, elementwise_chains_are_in_place) {
     Graph *graph = graph_read(arena, dim_table_new(arena), text, &error);
     cr_assert(graph != NULL, "%s", error);
     Schedule *s = schedule_build(arena, graph, &(ScheduleOptions){.fuse = false, .plan = true});
-    int32_t from = s->buffer_of[graph->nodes.data[1]->id], to = s->buffer_of[graph->nodes.data[2]->id];
+    int32_t from = s->buffer_of[graph->nodes.data[1]->id],
+            to = s->buffer_of[graph->nodes.data[2]->id];
     cr_expect_eq(s->buffers.data[to].in_place_of, from);
     cr_expect_eq(s->hint_bytes, 64 * 8 * 4);
     arena_free(arena);
