@@ -11,7 +11,10 @@ make_build "$build-asan" "nnc tests" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DNNC_SAN
 run_tests "$build-asan" -E '^install$'
 for file in $(examples); do
     run_example "$build-asan" "$file" --set train.steps=6
-    run_example "$build-asan" "$file" --set train.steps=2 --set train.batch=3 --engine=ref
+    case $file in
+    */mnist/*) ;; # evaluation on 10,000 images takes the interpreter too long
+    *) run_example "$build-asan" "$file" --set train.steps=2 --set train.batch=3 --engine=ref ;;
+    esac
 done
 
 make_build "$build-tsan" "nnc tests" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DNNC_SANITIZE=thread
