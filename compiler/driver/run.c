@@ -51,6 +51,17 @@ static nnc_status fill_stats(Run *run)
     return NNC_OK;
 }
 
+/* Without data and without a file nothing is known of the rows: they are taken as they come. */
+static void neutral_stats(Run *run)
+{
+    const DatasetPlan *dataset = run->plan->dataset;
+    for (uint32_t i = 0; dataset && i < dataset->stats.count; i++) {
+        RunTensor *deviation = tensor_named(run, dataset->stats.data[i].deviation);
+        if (deviation)
+            deviation->init = (InitSpec){.kind = INIT_CONSTANT, .a = 1};
+    }
+}
+
 static void list_tensors(Run *run)
 {
     uint32_t count = run->plan->tensors.count;
@@ -59,6 +70,7 @@ static void list_tensors(Run *run)
         tensors[i] = run_tensor(&run->plan->tensors.data[i]);
     run->spec.tensors = tensors;
     run->spec.tensor_count = (int)count;
+    neutral_stats(run);
 }
 
 enum { UNIT_PREDICT, UNIT_TRAIN, UNIT_EVAL, UNIT_METRICS };

@@ -32,11 +32,13 @@ static nnc_status text_ast(Request *r)
 static nnc_status text_dims(Request *r)
 {
     const SemaProgram *sema = r->program->sema;
+    const SourceMap *sources = r->program->context->sources;
     for (uint32_t i = 0; i < sema->checks.count; i++) {
         const DimCheck *check = &sema->checks.data[i];
         uint32_t line, column;
-        source_line_column(r->program->context->sources, check->span, &line, &column);
-        strbuf_printf(r->out, "%s:%u:%u: %s\n", r->program->name, line, column, check->text);
+        source_line_column(sources, check->span, &line, &column);
+        strbuf_printf(r->out, "%s:%u:%u: %s\n", source_name(sources, check->span.file), line, column,
+                      check->text);
     }
     if (sema->checks.count == 0)
         strbuf_add(r->out, "every relation of sizes is proved\n");

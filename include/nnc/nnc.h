@@ -209,7 +209,8 @@ NNC_API nnc_status nnc_event_json(const nnc_event *event, char **line);
 
 /* ---- Models and sessions ---- */
 
-/* The model of a block with the weights of a file (NULL: initial weights of seed 0). */
+/* The model of a block with the weights of a file (NULL: initial weights, and statistics of the data
+ * that change nothing). */
 NNC_API nnc_status nnc_model_load(nnc_program *program, const char *block, const char *weights,
                                   nnc_model **model);
 NNC_API void nnc_model_release(nnc_model *model);

@@ -660,6 +660,8 @@ static void expect_rows(nnc_session *session, int rank, const int64_t *sizes, co
 {
     nnc_tensor *input = api_input(rank, sizes, 5), *output = NULL;
     cr_assert_eq(nnc_session_run(session, &input, &output), NNC_OK);
+    for (int64_t i = 0; i < nnc_tensor_elements(output); i++)
+        cr_assert(isfinite(((float *)nnc_tensor_data(output))[i]), "%s", name);
     int64_t in = nnc_tensor_elements(input) / sizes[0],
             out = nnc_tensor_elements(output) / sizes[0], one[4] = {1};
     memcpy(one + 1, sizes + 1, sizeof *one * (size_t)(rank - 1));
