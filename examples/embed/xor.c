@@ -1,4 +1,5 @@
-/* xor.c: a host program that compiles a network from a text, trains it and asks it, through nnc/nnc.h alone.
+/* xor.c: a host program that compiles a network from a text, trains it and asks it, through
+ * nnc/nnc.h alone.
  *
  *     cc xor.c $(pkg-config --cflags --libs nnc) -o xor && ./xor */
 #include <nnc/nnc.h>
