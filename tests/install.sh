@@ -16,6 +16,9 @@ LD_LIBRARY_PATH=$library "$work/xor" | tee "$work/out"
 for row in '0 xor 0 = 0\.0' '0 xor 1 = (0\.9|1\.0)' '1 xor 0 = (0\.9|1\.0)' '1 xor 1 = 0\.0'; do
     grep -qE "^$row" "$work/out" || { echo "xor did not learn: $row"; exit 1; }
 done
+cc -std=c11 -Wall -Wextra -Werror "$source/examples/embed/host_function.c" $flags -lm -o "$work/sensor"
+LD_LIBRARY_PATH=$library "$work/sensor" | tee "$work/out"
+grep -q 'mean error is 0\.' "$work/out" || { echo "the host's function was not used"; exit 1; }
 
 mkdir "$work/host"
 cat >"$work/host/CMakeLists.txt" <<'E2'
