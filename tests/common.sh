@@ -8,7 +8,7 @@ reports='AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|compiler 
 passed=0
 failed=0
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}hard_rss_limit_mb=6000"
+export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}hard_rss_limit_mb=6000:allocator_may_return_null=1"
 
 # make_build DIR TARGETS OPTION...: configures and builds there; ends the script if it does not build.
 make_build() {

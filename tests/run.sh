@@ -4,7 +4,7 @@ set -eu
 build=$1
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 # A test that eats memory fails by itself. Sanitizers reserve more than they use and have a limit of their own.
-export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}hard_rss_limit_mb=6000"
+export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}hard_rss_limit_mb=6000:allocator_may_return_null=1"
 grep -q '^NNC_SANITIZE:[A-Z]*=.' "$build/CMakeCache.txt" || ulimit -v 8388608
 log=$build/tests.log
 status=0

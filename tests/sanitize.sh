@@ -5,7 +5,7 @@
 set -eu
 . "$(dirname "$0")/common.sh"
 build=$1
-export TSAN_OPTIONS=halt_on_error=1:suppressions=$source/tests/tsan.supp
+export TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1:suppressions=$source/tests/tsan.supp
 
 make_build "$build-asan" "nnc tests" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DNNC_SANITIZE=address,undefined
 run_tests "$build-asan" -E '^install$'
