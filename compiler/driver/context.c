@@ -105,6 +105,12 @@ const char *nnc_diagnostics(nnc_context *context, nnc_format format)
 void context_begin(nnc_context *context)
 {
     diag_clear(context->diag);
+    context->refused = false;
+}
+
+nnc_status context_data_status(const nnc_context *context)
+{
+    return context->refused ? NNC_MEMORY : NNC_DATA;
 }
 
 nnc_status context_fail(nnc_context *context, nnc_status status, ErrorCode code, const char *format,

@@ -277,7 +277,7 @@ nnc_status dataset_load(nnc_program *program, const DatasetPlan *plan, uint64_t 
         good = read_part(program, plan, &plan->test, NNC_PART_TEST, dataset);
     if (good)
         good = cut_parts(program, plan, seed, dataset);
-    return good ? NNC_OK : NNC_DATA;
+    return good ? NNC_OK : context_data_status(program->context);
 }
 
 void dataset_free(Dataset *dataset)

@@ -4,6 +4,7 @@
 
 bool evaluation_no_memory(const nnc_program *program, Span span)
 {
+    program->context->refused = true;
     diag_error(program->context->diag, ERR_E0804, span, NULL, "not enough memory for this data");
     return false;
 }

@@ -20,6 +20,7 @@ struct nnc_context {
     StrBuf rendered; /* what nnc_diagnostics returned */
     Arena *arena;    /* names of host functions */
     VEC(HostFunction) hosts;
+    bool refused; /* memory for data, in this call */
 };
 
 struct nnc_program {
@@ -48,6 +49,8 @@ struct nnc_tensor {
 bool options_copy(void *to, size_t known, const void *given);
 /* Every API call that can fail starts with this: earlier diagnostics go. */
 void context_begin(nnc_context *context);
+/* What it means that data could not be had: NNC_MEMORY or NNC_DATA. */
+nnc_status context_data_status(const nnc_context *context);
 /* An error without a place. Returns status. */
 nnc_status context_fail(nnc_context *context, nnc_status status, ErrorCode code, const char *format,
                         ...) __attribute__((format(printf, 4, 5)));

@@ -108,5 +108,5 @@ nnc_status dataset_stat(nnc_program *program, const Dataset *dataset, const Stat
     }
     free(s.values);
     evaluation_close(&s.evaluation);
-    return good ? NNC_OK : NNC_DATA;
+    return good ? NNC_OK : context_data_status(program->context);
 }

@@ -791,3 +791,66 @@ Test(api, memory_that_is_refused_is_named)
     nnc_program_release(program);
     nnc_context_release(context);
 }
+
+static const char huge_data[] =
+    "from nn import Linear\nfrom losses import mse\nfrom optim import sgd\n"
+    "module Net { let fc = Linear(100000, 1)\n fn (x: f32[B, 100000]) { fc(x) } }\n"
+    "dataset d { source = arrays(x=rand(9000000, 100000, seed=1), y=rand(9000000, 1, seed=2))\n"
+    "    fields = [x: f32[100000], y: f32[1]] }\n"
+    "train t on d { model = Net()\n loss = mse(model(x), y)\n optimizer = sgd(lr=0.01) }\n";
+
+Test(api, data_that_is_too_much_is_refused)
+{
+    nnc_context *context = api_context(1);
+    nnc_program *program = api_parse(context, huge_data, NULL);
+    nnc_trainer *trainer = NULL;
+    cr_expect_eq(nnc_trainer_new(program, NULL, NULL, &trainer), NNC_MEMORY);
+    expect_said(context, "test.nn:6:");
+    cr_expect_null(trainer);
+    nnc_program_release(program);
+    nnc_context_release(context);
+}
+
+static const char several[] =
+    "from nn import Linear\nfrom losses import mse\nfrom optim import sgd\n"
+    "module Net {\n    let fc = Linear(3, 2)\n"
+    "    fn (a: f32[B, 3], b: f32[B]) -> (sum: f32[B, 2], scaled: f32[B]) {\n"
+    "        (fc(a) + unsqueeze(b, 1), 2.0 * b)\n    }\n}\n"
+    "dataset d {\n    source = arrays(a=rand(8, 3, seed=1), b=randint(0, 9, 8, seed=2))\n"
+    "    fields = [a: f32[3], b: i32]\n"
+    "    fn map(a, b) -> (a: f32[3], b: f32) { (a, f32(b)) }\n}\n"
+    "train t on d {\n    model = Net()\n    loss = mse(model(a, b)[0], a[.., 0..2])\n"
+    "    optimizer = sgd(lr=0.01)\n}\n";
+
+Test(api, several_inputs_and_outputs)
+{
+    nnc_context *context = api_context(1);
+    nnc_program *program = api_parse(context, several, NULL);
+    nnc_session *session = api_session(program, NULL);
+    cr_assert_eq(nnc_session_input_count(session), 2);
+    cr_assert_eq(nnc_session_output_count(session), 2);
+    cr_expect_str_eq(nnc_session_input_shape(session, 1), "i32[B]");
+    cr_expect_str_eq(nnc_session_output_name(session, 0), "sum");
+    cr_expect_str_eq(nnc_session_output_name(session, 1), "scaled");
+    int32_t numbers[4] = {1, 2, 3, 4};
+    nnc_tensor *inputs[2] = {api_input(2, (int64_t[]){4, 3}, 1), NULL}, *outputs[2] = {NULL, NULL};
+    cr_assert_eq(nnc_tensor_wrap(NNC_I32, 1, (int64_t[]){4}, numbers, &inputs[1]), NNC_OK);
+    cr_assert_eq(nnc_session_run(session, inputs, outputs), NNC_OK, "%s",
+                 nnc_diagnostics(context, NNC_TEXT));
+    for (int i = 0; i < 4; i++)
+        cr_expect_eq(((float *)nnc_tensor_data(outputs[1]))[i], 2.0f * (float)numbers[i]);
+    cr_expect(nnc_tensor_rank(outputs[0]) == 2 && nnc_tensor_size(outputs[0], 1) == 2);
+    nnc_tensor_release(inputs[1]); /* as many rows as the first input */
+    cr_assert_eq(nnc_tensor_wrap(NNC_I32, 1, (int64_t[]){3}, numbers, &inputs[1]), NNC_OK);
+    nnc_tensor *none[2] = {NULL, NULL};
+    cr_expect_eq(nnc_session_run(session, inputs, none), NNC_ARGUMENT);
+    expect_said(context, "input b must be i32[B], and is i32[3]");
+    cr_expect(!none[0] && !none[1]);
+    for (int i = 0; i < 2; i++) {
+        nnc_tensor_release(inputs[i]);
+        nnc_tensor_release(outputs[i]);
+    }
+    nnc_session_release(session);
+    nnc_program_release(program);
+    nnc_context_release(context);
+}
