@@ -454,6 +454,23 @@ static bool output_roots(Sema *s, const Value *v, Span span)
     return node != NULL;
 }
 
+/* A row in gives a row out: the batch is the first axis of everything that predict computes. */
+static bool rows_out(Sema *s, const Train *t, Span span)
+{
+    bool ok = true;
+    for (uint32_t i = 0; i < s->elab->graph->roots.count; i++) {
+        const Root *root = &s->elab->graph->roots.data[i];
+        const Type *type = &root->node->type;
+        if (root->kind != ROOT_OUTPUT || (type->rank > 0 && type->dims[0] == t->plan->batch))
+            continue;
+        sema_error(s, ERR_E0405, span, NULL,
+                   "predict gives one row for every row of its inputs, and this is %s",
+                   type_text(s, type));
+        ok = false;
+    }
+    return ok;
+}
+
 static bool predict_graph(Sema *s, Train *t)
 {
     const AstExpr *expr = t->predict ? t->predict : find_model_call(t->loss);
@@ -464,7 +481,7 @@ static bool predict_graph(Sema *s, Train *t)
     if (!dataset_values(s, t->dataset, t->plan->batch, scope))
         return false;
     Value v = eval_in(s, scope, expr);
-    bool ok = v.kind != VALUE_POISON && output_roots(s, &v, expr->span);
+    bool ok = v.kind != VALUE_POISON && output_roots(s, &v, expr->span) && rows_out(s, t, expr->span);
     t->plan->predict = s->elab->graph;
     return ok;
 }
