@@ -211,9 +211,11 @@ bool block_int(Sema *s, const Block *block, Scope *scope, const char *key, int64
     int64_t number;
     if (!want_int(s, &v, expr->span, key, &number))
         return false;
-    if (number < least || number > (int64_t)1 << 40) {
-        sema_error(s, ERR_E0205, expr->span, NULL, "%s must be at least %lld, and this is %lld",
-                   key, (long long)least, (long long)number);
+    const int64_t most = (int64_t)1 << 40;
+    if (number < least || number > most) {
+        sema_error(s, ERR_E0205, expr->span, NULL, "%s must be at %s %lld, and this is %lld", key,
+                   number < least ? "least" : "most", (long long)(number < least ? least : most),
+                   (long long)number);
         return false;
     }
     *out = number;
