@@ -78,12 +78,16 @@ static void walk_row_item(Walk *w, const Panel *panel, KInst *from, KInst *to, i
     kir_end_if(&w->c->b, branch, NULL, 0);
 }
 
-/* Is every tap inside of x for positions origin .. origin + rows? */
-static bool span_is_inner(const Walk *w, int64_t origin, int64_t rows)
+/* The rows [first, end) whose taps are all inside of x, of `count` rows. */
+typedef struct {
+    int64_t first, end;
+} InnerRows;
+
+static InnerRows inner_rows(const Walk *w, int64_t count)
 {
     const ContractAxis *axis = &w->of->out[w->plan->row];
     if (axis->window == NO_WINDOW) {
-        return true;
+        return (InnerRows){0, count};
     }
     const Window *window = &w->of->windows[axis->window];
     int64_t extent = 0, pad = 0, taps = 0;
@@ -92,9 +96,10 @@ static bool span_is_inner(const Walk *w, int64_t origin, int64_t rows)
     for (int i = 0; i < w->of->ks; i++) {
         taps = w->of->k[i].window == axis->window ? w->of->k[i].count : taps;
     }
-    int64_t low = origin * window->stride - pad;
-    int64_t high = (origin + rows - 1) * window->stride + (taps - 1) * window->dilate_y - pad;
-    return low >= 0 && high < extent;
+    int64_t first = pad > 0 ? (pad + window->stride - 1) / window->stride : 0;
+    int64_t room = extent - 1 + pad - (taps - 1) * window->dilate_y;
+    int64_t end = room < 0 ? 0 : room / window->stride + 1;
+    return (InnerRows){first, end < count ? end : count};
 }
 
 /* All rows, of a constant count: runs of inner tiles are loops, tiles at the edge of a window are
@@ -102,13 +107,14 @@ static bool span_is_inner(const Walk *w, int64_t origin, int64_t rows)
 static void walk_known_rows(Walk *w, const Panel *panel, int64_t count)
 {
     int64_t rows = w->plan->rows;
+    InnerRows inner = inner_rows(w, count);
     for (int64_t from = 0, next; from < count; from = next) {
         int64_t here = count - from < rows ? count - from : rows;
         next = from + here;
         RowSpan span = span_at(w, from, here);
-        span.inner = span_is_inner(w, from, here);
-        while (span.inner && here == rows && next + rows <= count && span_is_inner(w, next, rows)) {
-            next += rows;
+        span.inner = from >= inner.first && next <= inner.end;
+        if (span.inner && here == rows) {
+            next = from + (inner.end - from) / rows * rows;
         }
         if (next > from + here) {
             walk_run(w, panel, walk_constant(w, from), walk_constant(w, next), (int)rows);
