@@ -239,13 +239,20 @@ static int64_t offsets_at(const Schedule *schedule, const int64_t *symbols, int6
 
 int64_t plan_bytes(const Schedule *schedule, const int64_t *symbols)
 {
-    int64_t *offsets = ARENA_ARRAY(schedule->arena, int64_t, schedule->buffers.count + 1);
-    return offsets_at(schedule, symbols, offsets);
+    Arena *scratch = arena_new();
+    int64_t *offsets = ARENA_ARRAY(scratch, int64_t, schedule->buffers.count + 1);
+    int64_t bytes = offsets_at(schedule, symbols, offsets);
+    arena_free(scratch);
+    return bytes;
 }
 
 int64_t plan_offset(const Schedule *schedule, uint32_t buffer, const int64_t *symbols)
 {
-    int64_t *offsets = ARENA_ARRAY(schedule->arena, int64_t, schedule->buffers.count + 1);
     NNC_ASSERT(schedule->buffers.data[buffer].kind == STORAGE_ARENA);
-    return offsets_at(schedule, symbols, offsets) < 0 ? -1 : offsets[home_of(schedule, buffer)];
+    Arena *scratch = arena_new();
+    int64_t *offsets = ARENA_ARRAY(scratch, int64_t, schedule->buffers.count + 1);
+    int64_t bytes = offsets_at(schedule, symbols, offsets);
+    int64_t offset = bytes < 0 ? -1 : offsets[home_of(schedule, buffer)];
+    arena_free(scratch);
+    return offset;
 }
