@@ -379,19 +379,25 @@ static void change_axes(LowerContext *c, const Node *move, const Place *place, c
     }
 }
 
-static Index to_zero(LowerContext *c, const Node *move, int axis, Index index)
-{
-    (void)move, (void)axis, (void)index;
-    return index_scalar(kir_index(&c->b, 0));
-}
-
+/* Repeated axes are at 0, whatever the index: only the others are asked for. */
 static void move_expand(LowerContext *c, const Node *move, const Place *place, PlaceDraft *out)
 {
-    bool touched[MAX_RANK];
-    for (int i = 0; i < place->rank; i++) {
-        touched[i] = move->src[0]->type.dims[i] != move->type.dims[i];
+    const Type *from = &move->src[0]->type;
+    for (int i = 0; i < place->count; i++) {
+        const Segment *s = &place->segments[i];
+        int first = s->first, end = s->first + s->count;
+        while (first < end) {
+            bool repeated = from->dims[first] != move->type.dims[first];
+            int stop = first + 1;
+            while (stop < end && (from->dims[stop] != move->type.dims[stop]) == repeated) {
+                stop++;
+            }
+            Segment zero = {(uint8_t)first, (uint8_t)(stop - first), 0, 0, {0}};
+            zero.index = index_scalar(kir_index(&c->b, 0));
+            put(out, repeated ? zero : part_of_segment(c, place, s, first, stop - first, first));
+            first = stop;
+        }
     }
-    change_axes(c, move, place, touched, to_zero, out);
 }
 
 static Index to_slice(LowerContext *c, const Node *move, int axis, Index index)
