@@ -2,10 +2,13 @@
  * elements of the inputs in their order, separated by commas, semicolons, tabs or spaces. A first line that is not numbers is a header. */
 #include "compiler/cli/cli.h"
 
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 256, MAX_IO = 16 };
+enum { ROWS = 256, MAX_IO = 64 };
 
 typedef struct {
     nnc_session *session;
@@ -52,31 +55,69 @@ static nnc_status make_input(Predictor *predictor, size_t i)
     return nnc_tensor_new(dtype, rank + 1, sizes, &predictor->inputs[i]);
 }
 
-static void put_number(nnc_tensor *tensor, int64_t at, double value)
+/* Text of a whole number from low to high, and nothing behind it. */
+static bool whole_number(const char *word, int64_t low, int64_t high, int64_t *value)
+{
+    char *end;
+    errno = 0;
+    *value = strtoll(word, &end, 10);
+    return end != word && !*end && errno == 0 && *value >= low && *value <= high;
+}
+
+/* NULL, or why the word is not a value of the tensor's type. */
+static const char *put_number(nnc_tensor *tensor, int64_t at, const char *word)
 {
     void *data = nnc_tensor_data(tensor);
-    switch (nnc_tensor_dtype(tensor)) {
+    nnc_dtype dtype = nnc_tensor_dtype(tensor);
+    int64_t whole;
+    char *end;
+    if (dtype == NNC_F32 || dtype == NNC_F64) {
+        double value = strtod(word, &end);
+        if (dtype == NNC_F32)
+            ((float *)data)[at] = (float)value;
+        else
+            ((double *)data)[at] = value;
+        return *end ? "not a number: " : NULL;
+    }
+    switch (dtype) {
     case NNC_BOOL:
-    case NNC_U8: ((uint8_t *)data)[at] = (uint8_t)value; break;
-    case NNC_I32: ((int32_t *)data)[at] = (int32_t)value; break;
-    case NNC_I64: ((int64_t *)data)[at] = (int64_t)value; break;
-    case NNC_F32: ((float *)data)[at] = (float)value; break;
-    case NNC_F64: ((double *)data)[at] = value; break;
+    case NNC_U8:
+        if (!whole_number(word, 0, dtype == NNC_U8 ? UINT8_MAX : 1, &whole))
+            return dtype == NNC_U8 ? "not a u8: " : "neither 0 nor 1: ";
+        ((uint8_t *)data)[at] = (uint8_t)whole;
+        return NULL;
+    case NNC_I32:
+        if (!whole_number(word, INT32_MIN, INT32_MAX, &whole))
+            return "not an i32: ";
+        ((int32_t *)data)[at] = (int32_t)whole;
+        return NULL;
+    default:
+        if (!whole_number(word, INT64_MIN, INT64_MAX, &whole))
+            return "not an i64: ";
+        ((int64_t *)data)[at] = whole;
+        return NULL;
     }
 }
 
-static double get_number(nnc_tensor *tensor, int64_t at)
+static void print_float(double value, int digits)
+{
+    if (isnan(value))
+        printf("nan");
+    else
+        printf("%.*g", digits, value);
+}
+
+static void print_number(nnc_tensor *tensor, int64_t at)
 {
     const void *data = nnc_tensor_data(tensor);
     switch (nnc_tensor_dtype(tensor)) {
     case NNC_BOOL:
-    case NNC_U8: return ((const uint8_t *)data)[at];
-    case NNC_I32: return ((const int32_t *)data)[at];
-    case NNC_I64: return (double)((const int64_t *)data)[at];
-    case NNC_F32: return ((const float *)data)[at];
-    case NNC_F64: return ((const double *)data)[at];
+    case NNC_U8: printf("%u", ((const uint8_t *)data)[at]); break;
+    case NNC_I32: printf("%" PRId32, ((const int32_t *)data)[at]); break;
+    case NNC_I64: printf("%" PRId64, ((const int64_t *)data)[at]); break;
+    case NNC_F32: print_float(((const float *)data)[at], 9); break;
+    case NNC_F64: print_float(((const double *)data)[at], 17); break;
     }
-    return 0;
 }
 
 static int refuse(const Predictor *predictor, const char *text, const char *word)
@@ -93,13 +134,12 @@ static int read_row(Predictor *predictor, char *line)
     snprintf(expected, sizeof expected, "%lld", (long long)predictor->width);
     for (size_t input = 0; input < predictor->input_count; input++)
         for (int64_t i = 0; i < predictor->widths[input]; i++, word = strtok_r(NULL, separators, &save)) {
-            char *end;
             if (!word)
                 return refuse(predictor, "too few numbers; a row has ", expected);
-            double value = strtod(word, &end);
-            if (*end)
-                return refuse(predictor, "not a number: ", word);
-            put_number(predictor->inputs[input], predictor->rows * predictor->widths[input] + i, value);
+            int64_t at = predictor->rows * predictor->widths[input] + i;
+            const char *fault = put_number(predictor->inputs[input], at, word);
+            if (fault)
+                return refuse(predictor, fault, word);
         }
     if (word)
         return refuse(predictor, "too many numbers; a row has ", expected);
@@ -112,9 +152,11 @@ static void print_row(Predictor *predictor, nnc_tensor **outputs, int64_t row)
     bool first = true;
     for (size_t k = 0; k < predictor->output_count; k++) {
         int64_t width = nnc_tensor_elements(outputs[k]) / nnc_tensor_size(outputs[k], 0);
-        for (int64_t i = 0; i < width; i++, first = false)
-            printf(nnc_tensor_dtype(outputs[k]) == NNC_F64 ? "%s%.17g" : "%s%.9g", first ? "" : ",",
-                   get_number(outputs[k], row * width + i));
+        for (int64_t i = 0; i < width; i++, first = false) {
+            if (!first)
+                putchar(',');
+            print_number(outputs[k], row * width + i);
+        }
     }
     printf("\n");
 }
@@ -188,8 +230,10 @@ static int predict(const Arguments *arguments, nnc_context *context, nnc_program
     if (status == NNC_OK) {
         predictor.input_count = nnc_session_input_count(predictor.session);
         predictor.output_count = nnc_session_output_count(predictor.session);
-        if (predictor.input_count > MAX_IO || predictor.output_count > MAX_IO)
+        if (predictor.input_count > MAX_IO || predictor.output_count > MAX_IO) {
+            fprintf(stderr, "nnc: predict takes at most %d inputs and outputs\n", MAX_IO);
             status = NNC_UNSUPPORTED;
+        }
     }
     for (size_t i = 0; status == NNC_OK && i < predictor.input_count; i++)
         status = make_input(&predictor, i);

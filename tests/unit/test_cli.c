@@ -102,6 +102,28 @@ Test(cli, runs_evaluates_and_predicts)
     expect_with("1,2,x\\n", "predict " SIMPLE " -", 2, "not a number: x");
 }
 
+/* Whole numbers keep all their digits, and a number that an input cannot hold is refused. */
+Test(cli, predicts_whole_numbers)
+{
+    static const char program[] = "from nn import Linear\n"
+                                  "from optim import sgd\n"
+                                  "dataset d { source = arrays(k=randint(-5, 9, 4, 2, seed=2)); fields = [k: i32[2]] }\n"
+                                  "module M { let fc = Linear(2, 1); fn (k: i32[B, 2]) { fc(f32(k))[:, 0] } }\n"
+                                  "train t on d { model = M(); loss = model(k); optimizer = sgd()\n"
+                                  "    predict = (i64(k) * 1000000007, k > 0, 0.0 / (f32(k[:, 0]) * 0.0)) }\n";
+    char path[128];
+    snprintf(path, sizeof path, "%s/counts.nn", getenv("NNC_TEST_FOLDER"));
+    FILE *file = fopen(path, "w");
+    cr_assert_not_null(file);
+    fputs(program, file);
+    fclose(file);
+    expect("run counts.nn --save w.safetensors", 0, "weights: w.safetensors");
+    expect_with("k,k\\n-2147483648 7\n", "predict counts.nn --weights w.safetensors -", 0,
+                "-2147483663032385536,7000000049,0,1,nan\n");
+    expect_with("1 2.5\n", "predict counts.nn --weights w.safetensors -", 2, "not an i32: 2.5");
+    expect_with("1 2147483648\n", "predict counts.nn --weights w.safetensors -", 2, "not an i32: 2147483648");
+}
+
 Test(cli, writes_a_stream_of_objects)
 {
     Result *result = run("run " SIMPLE " --json=steps --set train.epochs=2");
