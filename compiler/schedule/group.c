@@ -18,7 +18,14 @@
 
 #include <string.h>
 
-enum { MEMBER_LIMIT = 12, OPERAND_LIMIT = 24, SIBLING_SPAN = 24, KEEP_COST = 8, SMALL_ROW = 64 };
+enum {
+    MEMBER_LIMIT = 12,
+    OPERAND_LIMIT = 24,
+    SIBLING_SPAN = 24,
+    KEEP_COST = 8,
+    SMALL_ROW = 64,
+    WINDOW_SAVING = 4
+};
 
 Group *group_new(Builder *b, GroupKind kind)
 {
@@ -330,6 +337,26 @@ static void try_siblings(Choice *choice)
     }
 }
 
+/* A window of a value joins another window of the same value that is as wide: what it reads is
+ * large, and what it makes is small enough to be kept for later. */
+static void try_windows(Choice *choice)
+{
+    Builder *b = choice->b;
+    const Node *n = choice->node, *x = n->src[0];
+    DimTable *dims = b->graph->dims;
+    int64_t made = dim_at_hints(b->schedule, type_elements(dims, &n->type));
+    int64_t read = dim_at_hints(b->schedule, type_elements(dims, &x->type));
+    for (uint32_t d = 0; made <= read / WINDOW_SAVING && d < b->drafts.count; d++) {
+        const Draft *draft = &b->drafts.data[d];
+        for (uint32_t m = 0; m < draft->members.count; m++) {
+            const Node *other = draft->members.data[m];
+            if (class_of(other) == CLASS_WINDOW && other->src[0] == x) {
+                try_draft(choice, (int32_t)d);
+            }
+        }
+    }
+}
+
 static void place_value(Builder *b, Node *n)
 {
     Choice choice = {.b = b, .best = NO_GROUP, .node = n};
@@ -340,6 +367,8 @@ static void place_value(Builder *b, Node *n)
         draft_reads(b, &alone, n, try_producer, &choice);
         if (choice.best < 0 && kind == GROUP_REDUCE) {
             try_siblings(&choice);
+        } else if (choice.best < 0 && class_of(n) == CLASS_WINDOW) {
+            try_windows(&choice);
         }
     }
     if (choice.best >= 0) {
