@@ -62,13 +62,20 @@ static bool is_stage(Builder *b, const Group *group, const Node *n)
     return probe.read;
 }
 
+/* A contraction reads its two operands all along, also where they are single elements. */
+static bool is_contracted(const Group *group, int32_t buffer)
+{
+    return group->kind == GROUP_CONTRACT &&
+           (group->views[0].buffer == buffer || group->views[1].buffer == buffer);
+}
+
 static bool may_replace(Builder *b, int32_t position, const Group *group, const Node *operand,
                         const Node *output)
 {
     const Schedule *s = b->schedule;
     int32_t buffer = s->buffer_of[operand->id];
     return is_arena(s, buffer) && operand != output && buffer != s->buffer_of[output->id] &&
-           s->buffers.data[buffer].last == position &&
+           s->buffers.data[buffer].last == position && !is_contracted(group, buffer) &&
            dtype_bytes(operand->type.dtype) == dtype_bytes(output->type.dtype) &&
            same_dims(&operand->type, output->type.rank, output->type.dims) &&
            reads_elements_only(b, group, operand);
