@@ -518,17 +518,17 @@ static bool monitor_exists(Sema *s, Train *t)
     const TrainSettings *set = &t->plan->settings;
     const char *slash = strchr(set->monitor, '/'), *name = slash ? slash + 1 : set->monitor;
     const DatasetPlan *data = t->plan->dataset;
-    bool valid = data->has_valid || data->valid_fraction > 0,
-         test = data->has_test || data->test_fraction > 0;
+    bool valid = data->has_valid || data->valid_fraction > 0;
     if (!set->has_early_stop)
         return true;
     bool part = slash && ((strncmp(set->monitor, "valid/", 6) == 0 && valid) ||
-                          strncmp(set->monitor, "train/", 6) == 0 ||
-                          (strncmp(set->monitor, "test/", 5) == 0 && test));
+                          strncmp(set->monitor, "train/", 6) == 0);
     Span span = sema_is_null_span(set->monitor_span) ? t->plan->span : set->monitor_span;
     if (!part) {
-        DiagItem *item = sema_error(s, ERR_E0406, span, NULL,
-                                    "monitor = \"%s\": the dataset has no such part", set->monitor);
+        bool test = strncmp(set->monitor, "test/", 5) == 0;
+        DiagItem *item = sema_error(s, ERR_E0406, span, NULL, "monitor = \"%s\": %s", set->monitor,
+                                    test ? "the test rows have no say in the training"
+                                         : "the dataset has no such part");
         diag_help(item,
                   valid ? "write \"valid/%s\""
                         : "give the dataset a part to watch: split { valid = 0.1 }",

@@ -263,6 +263,15 @@ static bool out_of_patience(const Trainer *trainer)
     return trainer->spec->patience > 0 && trainer->epochs_since_best >= trainer->spec->patience;
 }
 
+/* The numbers at the end belong to the weights that are kept. */
+static nnc_status return_to_best(Trainer *trainer)
+{
+    tensors_restore(trainer, trainer->best);
+    if (trainer->spec->parts[NNC_PART_VALID].count == 0)
+        return NNC_OK;
+    return evaluate_part(trainer, NNC_PART_VALID);
+}
+
 /* Goes on where an interrupted call ended: the position in the data is the number of steps. */
 nnc_status trainer_run(Trainer *trainer)
 {
@@ -279,6 +288,6 @@ nnc_status trainer_run(Trainer *trainer)
     if (status == NNC_INTERRUPTED)
         atomic_store(&trainer->stop, false);
     if (status == NNC_OK && spec->patience > 0 && trainer->best)
-        tensors_restore(trainer, trainer->best);
+        status = return_to_best(trainer);
     return send_end(trainer, status, begin, early);
 }

@@ -269,6 +269,7 @@ Test(train, early_stopping_restores_the_best_weights)
     cr_assert_lt(run->valid_at_epoch[2], run->valid_at_epoch[1]);
     cr_assert_lt(run->valid_at_epoch[2], run->valid_at_epoch[3]);
     cr_assert_eq(value(run, "w"), run->w_at_epoch[2]);
+    cr_assert_eq(end->valid[0].value, run->valid_at_epoch[2], "the numbers at the end are theirs");
     cr_assert_eq(value(run, "seen"), 8, "states of the model are restored with its parameters");
     cr_assert_eq(value(run, "optim.m"), 5, "the optimiser's are not");
     for (int i = 0; i < run->event_count; i++) {
