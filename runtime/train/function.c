@@ -98,6 +98,17 @@ static CallStatus first_failure(const Session *session, const Function *function
     return CALL_OK;
 }
 
+/* The hostile build: a value that no kernel of this call has written is a NaN. */
+static void poison(Session *session)
+{
+#ifdef NNC_STRESS
+    if (session->arena)
+        memset(session->arena, 0xff, (size_t)session->arena_bytes);
+#else
+    (void)session;
+#endif
+}
+
 CallStatus session_call(Session *session, const Function *function, const int64_t *dims, void *const *buffers,
                         uint64_t seed, uint64_t step, CallFailure *failure)
 {
@@ -126,6 +137,7 @@ CallStatus session_call(Session *session, const Function *function, const int64_
         .externs = function->externs,
         .extern_users = function->extern_users,
     };
+    poison(session);
     if (!function->step(function, &call))
         return CALL_NO_MEMORY;
     return first_failure(session, function, failure);
