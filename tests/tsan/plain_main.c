@@ -5,6 +5,8 @@
  *
  *   test_pool [TEXT]     tests whose suite/name contains TEXT */
 #include <criterion/criterion.h>
+#include <criterion/logging.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +25,17 @@ void criterion_send_assert(struct criterion_assert_stats *stats)
     if (!stats->passed) {
         fprintf(stderr, "%s:%u: %s\n", stats->file, stats->line, stats->message);
     }
+}
+
+void cr_log(enum criterion_severity severity, const char *message, ...)
+{
+    va_list args;
+    va_start(args, message);
+    if (severity != CR_LOG_INFO) {
+        vfprintf(stderr, message, args);
+        fputc('\n', stderr);
+    }
+    va_end(args);
 }
 
 void criterion_abort_test(void)
