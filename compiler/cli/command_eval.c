@@ -4,7 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-static void print_part(const Arguments *arguments, const char *part, const nnc_metric *metrics, size_t count)
+static void print_part(const Arguments *arguments, const char *part, const nnc_metric *metrics,
+                       size_t count)
 {
     if (!arguments->counts[OPTION_JSON]) {
         report_metrics(stdout, part, metrics, count);
@@ -19,8 +20,8 @@ static void print_part(const Arguments *arguments, const char *part, const nnc_m
     printf("}\n");
 }
 
-static int evaluate(const Arguments *arguments, nnc_context *context, nnc_program *program, const char *block,
-                    const char *weights)
+static int evaluate(const Arguments *arguments, nnc_context *context, nnc_program *program,
+                    const char *block, const char *weights)
 {
     static const char *const names[] = {"train", "valid", "test"};
     long long seed = 0;

@@ -112,11 +112,21 @@ static void print_number(nnc_tensor *tensor, int64_t at)
     const void *data = nnc_tensor_data(tensor);
     switch (nnc_tensor_dtype(tensor)) {
     case NNC_BOOL:
-    case NNC_U8: printf("%u", ((const uint8_t *)data)[at]); break;
-    case NNC_I32: printf("%" PRId32, ((const int32_t *)data)[at]); break;
-    case NNC_I64: printf("%" PRId64, ((const int64_t *)data)[at]); break;
-    case NNC_F32: print_float(((const float *)data)[at], 9); break;
-    case NNC_F64: print_float(((const double *)data)[at], 17); break;
+    case NNC_U8:
+        printf("%u", ((const uint8_t *)data)[at]);
+        break;
+    case NNC_I32:
+        printf("%" PRId32, ((const int32_t *)data)[at]);
+        break;
+    case NNC_I64:
+        printf("%" PRId64, ((const int64_t *)data)[at]);
+        break;
+    case NNC_F32:
+        print_float(((const float *)data)[at], 9);
+        break;
+    case NNC_F64:
+        print_float(((const double *)data)[at], 17);
+        break;
     }
 }
 
@@ -133,7 +143,8 @@ static int read_row(Predictor *predictor, char *line)
     char expected[64];
     snprintf(expected, sizeof expected, "%lld", (long long)predictor->width);
     for (size_t input = 0; input < predictor->input_count; input++)
-        for (int64_t i = 0; i < predictor->widths[input]; i++, word = strtok_r(NULL, separators, &save)) {
+        for (int64_t i = 0; i < predictor->widths[input];
+             i++, word = strtok_r(NULL, separators, &save)) {
             if (!word)
                 return refuse(predictor, "too few numbers; a row has ", expected);
             int64_t at = predictor->rows * predictor->widths[input] + i;
@@ -173,7 +184,8 @@ static nnc_status run_rows(Predictor *predictor)
         nnc_tensor *input = predictor->inputs[i];
         for (int axis = 1; axis < nnc_tensor_rank(input); axis++)
             sizes[axis] = nnc_tensor_size(input, axis);
-        status = nnc_tensor_wrap(nnc_tensor_dtype(input), nnc_tensor_rank(input), sizes, nnc_tensor_data(input), &views[i]);
+        status = nnc_tensor_wrap(nnc_tensor_dtype(input), nnc_tensor_rank(input), sizes,
+                                 nnc_tensor_data(input), &views[i]);
     }
     if (status == NNC_OK)
         status = nnc_session_run(predictor->session, views, outputs);
@@ -195,7 +207,8 @@ static bool is_header(const char *line)
     return end == line || !strchr(separators, *end);
 }
 
-static int predict_lines(const Arguments *arguments, nnc_context *context, Predictor *predictor, FILE *in)
+static int predict_lines(const Arguments *arguments, nnc_context *context, Predictor *predictor,
+                         FILE *in)
 {
     char *line = NULL;
     size_t capacity = 0;
@@ -219,8 +232,8 @@ static int predict_lines(const Arguments *arguments, nnc_context *context, Predi
     return code;
 }
 
-static int predict(const Arguments *arguments, nnc_context *context, nnc_program *program, const char *block,
-                   const char *weights)
+static int predict(const Arguments *arguments, nnc_context *context, nnc_program *program,
+                   const char *block, const char *weights)
 {
     nnc_model *model = NULL;
     Predictor predictor = {0};

@@ -65,7 +65,8 @@ static void on_event(void *user, const nnc_event *event)
         people_event(run, event);
         return;
     }
-    if ((event->kind != NNC_EVENT_STEP || run->json_steps) && nnc_event_json(event, &line) == NNC_OK) {
+    if ((event->kind != NNC_EVENT_STEP || run->json_steps) &&
+        nnc_event_json(event, &line) == NNC_OK) {
         puts(line);
         if (event->kind != NNC_EVENT_STEP)
             fflush(stdout);
@@ -82,8 +83,9 @@ static int train(Run *run, nnc_context *context, nnc_trainer_options *options)
         status = nnc_trainer_run(trainer);
         catch_signals(NULL);
     }
-    int code = status == NNC_OK || status == NNC_INTERRUPTED ? (int)status
-                                                               : report_failure(run->arguments, context, status);
+    int code = status == NNC_OK || status == NNC_INTERRUPTED
+                   ? (int)status
+                   : report_failure(run->arguments, context, status);
     nnc_trainer_release(trainer);
     if (status == NNC_INTERRUPTED && !run->json)
         fprintf(stderr, "interrupted; the weights so far are saved in %s\n", options->run_dir);
@@ -116,7 +118,8 @@ static int run_block(Run *run, nnc_context *context)
 }
 
 /* "graph", "graph:out.txt", "after:fold", "after:fold:out.txt" */
-static int dump(const Arguments *arguments, nnc_context *context, nnc_program *program, const char *request)
+static int dump(const Arguments *arguments, nnc_context *context, nnc_program *program,
+                const char *request)
 {
     char *what = strdup(request), *text;
     if (!what)
@@ -154,7 +157,8 @@ static int run_blocks(const Arguments *arguments, nnc_context *context, nnc_prog
         fprintf(stderr, "nnc: %s has no train block\n", arguments->operands[0]);
     int code = count == 0;
     for (size_t i = 0; code == 0 && i < (arguments->operands[1] ? 1 : count); i++) {
-        run.block = arguments->operands[1] ? arguments->operands[1] : nnc_program_block_name(program, i);
+        run.block =
+            arguments->operands[1] ? arguments->operands[1] : nnc_program_block_name(program, i);
         code = run_block(&run, context);
     }
     return code;
@@ -168,7 +172,8 @@ int command_run(const Arguments *arguments)
     if (code)
         return code;
     const char *request = option_value(arguments, OPTION_DUMP);
-    code = request ? dump(arguments, context, program, request) : run_blocks(arguments, context, program);
+    code = request ? dump(arguments, context, program, request)
+                   : run_blocks(arguments, context, program);
     nnc_program_release(program);
     nnc_context_release(context);
     return code;

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-static int print_program_text(const Arguments *arguments, nnc_context *context, nnc_program *program, const char *what,
-                              const char *path)
+static int print_program_text(const Arguments *arguments, nnc_context *context,
+                              nnc_program *program, const char *what, const char *path)
 {
     char *text;
     nnc_status status = nnc_program_text(program, arguments->operands[1], what, &text);
@@ -61,7 +61,8 @@ static bool ends_with(const char *text, const char *end)
 
 int command_graph(const Arguments *arguments)
 {
-    const char *format = option_value(arguments, OPTION_FORMAT), *path = option_value(arguments, OPTION_OUTPUT);
+    const char *format = option_value(arguments, OPTION_FORMAT),
+               *path = option_value(arguments, OPTION_OUTPUT);
     if (!format)
         format = path && (ends_with(path, ".dot") || ends_with(path, ".gv")) ? "dot" : "svg";
     if (strcmp(format, "svg") != 0 && strcmp(format, "dot") != 0) {
@@ -75,7 +76,8 @@ int command_explain(const Arguments *arguments)
 {
     const char *page = nnc_explain(arguments->operands[0]);
     if (!page) {
-        fprintf(stderr, "nnc: there is no error code %s; codes look like E0312\n", arguments->operands[0]);
+        fprintf(stderr, "nnc: there is no error code %s; codes look like E0312\n",
+                arguments->operands[0]);
         return 1;
     }
     puts(page);
@@ -94,7 +96,8 @@ int command_compile(const Arguments *arguments)
     int code = open_program(arguments, &context, &program);
     if (code)
         return code;
-    nnc_compile_options options = {.size = sizeof options, .weights = option_value(arguments, OPTION_WEIGHTS)};
+    nnc_compile_options options = {.size = sizeof options,
+                                   .weights = option_value(arguments, OPTION_WEIGHTS)};
     nnc_status status = nnc_program_compile(program, arguments->operands[1], output, &options);
     if (status != NNC_OK)
         code = report_failure(arguments, context, status);

@@ -8,7 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static bool one_of(const Arguments *arguments, OptionId option, const char *first, const char *second, bool *is_second)
+static bool one_of(const Arguments *arguments, OptionId option, const char *first,
+                   const char *second, bool *is_second)
 {
     const char *value = option_value(arguments, option);
     *is_second = value && strcmp(value, second) == 0;
@@ -23,9 +24,9 @@ int report_failure(const Arguments *arguments, nnc_context *context, nnc_status 
     const char *format = option_value(arguments, OPTION_ERROR_FORMAT);
     bool to_stream = arguments->counts[OPTION_JSON] > 0;
     bool json = to_stream || (format && strcmp(format, "json") == 0);
-    const char *text = nnc_diagnostics(context, json                 ? NNC_JSON
+    const char *text = nnc_diagnostics(context, json                     ? NNC_JSON
                                                 : isatty(fileno(stderr)) ? NNC_TEXT_COLOUR
-                                                                     : NNC_TEXT);
+                                                                         : NNC_TEXT);
     fputs(text, to_stream ? stdout : stderr);
     if (!*text)
         fprintf(stderr, "nnc: %s\n", nnc_status_text(status));
@@ -79,7 +80,8 @@ int open_program(const Arguments *arguments, nnc_context **context, nnc_program 
 /* "examples/mnist/cnn.nn" -> "cnn" */
 static char *stem_of(const char *file)
 {
-    const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file, *dot = strrchr(name, '.');
+    const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file,
+               *dot = strrchr(name, '.');
     return strndup(name, dot && dot != name ? (size_t)(dot - name) : strlen(name));
 }
 
@@ -145,7 +147,8 @@ int with_weights(const Arguments *arguments, const char *block, WeightsUser *use
     const char *given = option_value(arguments, OPTION_WEIGHTS);
     char *newest = given || !block ? NULL : newest_weights(arguments->operands[0], block);
     if (!given && !newest) {
-        fprintf(stderr, "nnc: no weights: there is no run of %s in runs/, and no --weights\n", arguments->operands[0]);
+        fprintf(stderr, "nnc: no weights: there is no run of %s in runs/, and no --weights\n",
+                arguments->operands[0]);
         code = NNC_DATA;
     } else {
         fprintf(stderr, "weights: %s\n", given ? given : newest);

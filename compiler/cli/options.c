@@ -22,7 +22,8 @@ typedef struct {
 } OptionInfo;
 
 static const OptionInfo option_info[OPTION_COUNT] = {
-#define OPTION(e, name, letter, value, commands, doc) [OPTION_##e] = {name, letter, value, commands, doc},
+#define OPTION(e, name, letter, value, commands, doc)                                              \
+    [OPTION_##e] = {name, letter, value, commands, doc},
 #include "compiler/cli/options.def"
 };
 
@@ -92,7 +93,8 @@ static int find_option(const char *name, size_t length, CommandId command)
             free(word);
             if (option_info[i].commands & (1u << command))
                 return i;
-            fprintf(stderr, "nnc: %s takes no option --%s\n", command_info[command].name, option_info[i].name);
+            fprintf(stderr, "nnc: %s takes no option --%s\n", command_info[command].name,
+                    option_info[i].name);
             return -1;
         }
         suggest(word, option_info[i].name, &best, &nearest);
@@ -128,8 +130,10 @@ static int parse_option(int argc, char **argv, int *at, Arguments *arguments)
     bool is_long = text[1] == '-';
     const char *equals = is_long ? strchr(text, '=') : NULL;
     const char *value = equals ? equals + 1 : !is_long && text[2] ? text + 2 : NULL;
-    int option = is_long ? find_option(text + 2, equals ? (size_t)(equals - text - 2) : strlen(text + 2), arguments->command)
-                         : find_letter(text[1], arguments->command);
+    int option =
+        is_long ? find_option(text + 2, equals ? (size_t)(equals - text - 2) : strlen(text + 2),
+                              arguments->command)
+                : find_letter(text[1], arguments->command);
     if (option < 0)
         return 1;
     const OptionInfo *info = &option_info[option];
@@ -184,8 +188,9 @@ int arguments_parse(int argc, char **argv, Arguments *arguments, bool *done)
         return 0;
     }
     if (arguments->operand_count == 0) {
-        fprintf(stderr, "nnc: %s needs an argument: nnc %s %s\n", command_info[arguments->command].name,
-                command_info[arguments->command].name, command_info[arguments->command].operands);
+        fprintf(stderr, "nnc: %s needs an argument: nnc %s %s\n",
+                command_info[arguments->command].name, command_info[arguments->command].name,
+                command_info[arguments->command].operands);
         return 1;
     }
     *done = false;
@@ -207,7 +212,8 @@ bool option_number(const Arguments *arguments, OptionId option, long long low, l
     errno = 0;
     long long number = strtoll(text, &end, 10);
     if (errno || end == text || *end || number < low) {
-        fprintf(stderr, "nnc: --%s takes a whole number of at least %lld, not %s\n", option_info[option].name, low, text);
+        fprintf(stderr, "nnc: --%s takes a whole number of at least %lld, not %s\n",
+                option_info[option].name, low, text);
         return false;
     }
     *value = number;
@@ -253,13 +259,15 @@ void help_print(FILE *out, const char *command)
     if (id == COMMAND_COUNT) {
         fprintf(out, "nnc trains and runs neural networks written in one text file.\n\nCommands\n");
         for (int i = 0; i < COMMAND_COUNT; i++) {
-            snprintf(syntax, sizeof syntax, "%s %s", command_info[i].name, command_info[i].operands);
+            snprintf(syntax, sizeof syntax, "%s %s", command_info[i].name,
+                     command_info[i].operands);
             print_row(out, syntax, command_info[i].doc);
         }
         fprintf(out, "\nnnc COMMAND --help lists the options of a command.\n");
         return;
     }
-    fprintf(out, "nnc %s %s\n  %s\n\nOptions\n", command_info[id].name, command_info[id].operands, command_info[id].doc);
+    fprintf(out, "nnc %s %s\n  %s\n\nOptions\n", command_info[id].name, command_info[id].operands,
+            command_info[id].doc);
     for (int i = 0; i < OPTION_COUNT; i++)
         if (option_info[i].commands & (1u << id)) {
             option_syntax(&option_info[i], syntax, sizeof syntax);
@@ -278,7 +286,8 @@ void help_markdown(FILE *out)
     char syntax[64];
     fprintf(out, "| command | does |\n|---|---|\n");
     for (int i = 0; i < COMMAND_COUNT; i++)
-        fprintf(out, "| `nnc %s %s` | %s |\n", command_info[i].name, command_info[i].operands, command_info[i].doc);
+        fprintf(out, "| `nnc %s %s` | %s |\n", command_info[i].name, command_info[i].operands,
+                command_info[i].doc);
     fprintf(out, "\n| option | commands | does |\n|---|---|---|\n");
     for (int i = 0; i < OPTION_COUNT; i++) {
         const OptionInfo *info = &option_info[i];

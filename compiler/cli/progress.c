@@ -107,11 +107,13 @@ static void draw_step(Progress *progress, const nnc_event *event)
     if (!progress->terminal || now - progress->last_drawn < 0.1)
         return;
     progress->last_drawn = now;
-    left = event->seconds / (double)event->step_of_epoch * (double)(event->steps_of_epoch - event->step_of_epoch);
+    left = event->seconds / (double)event->step_of_epoch *
+           (double)(event->steps_of_epoch - event->step_of_epoch);
     clear_line(progress);
     fprintf(progress->out, "epoch %lld/%lld ", (long long)event->epoch, (long long)event->epochs);
     draw_bar(progress->out, event->step_of_epoch, event->steps_of_epoch);
-    fprintf(progress->out, " %lld/%lld", (long long)event->step_of_epoch, (long long)event->steps_of_epoch);
+    fprintf(progress->out, " %lld/%lld", (long long)event->step_of_epoch,
+            (long long)event->steps_of_epoch);
     print_clock(progress->out, left);
     print_step_time(progress->out, event->seconds / (double)event->step_of_epoch);
     if (event->seconds > 0)
@@ -126,8 +128,10 @@ static void print_metrics(FILE *out, const char *prefix, const nnc_metric *metri
 {
     for (size_t i = 0; i < count; i++)
         if (metrics[i].rank == 0)
-            fprintf(out, fabs(metrics[i].value) < 1e-3 && metrics[i].value != 0 ? "  %s%s %.3e" : "  %s%s %.4f", prefix,
-                    metrics[i].name, metrics[i].value);
+            fprintf(out,
+                    fabs(metrics[i].value) < 1e-3 && metrics[i].value != 0 ? "  %s%s %.3e"
+                                                                           : "  %s%s %.4f",
+                    prefix, metrics[i].name, metrics[i].value);
 }
 
 /* Hundreds of short epochs say something at most every two seconds, and always at the first, every tenth of the way and last. */
@@ -148,7 +152,10 @@ static void print_epoch(Progress *progress, const nnc_event *event)
     if (!worth_a_line(progress, event))
         return;
     clear_line(progress);
-    fprintf(progress->out, "epoch %*lld/%lld", event->epochs > 99 ? 3 : event->epochs > 9 ? 2 : 1,
+    fprintf(progress->out, "epoch %*lld/%lld",
+            event->epochs > 99  ? 3
+            : event->epochs > 9 ? 2
+                                : 1,
             (long long)event->epoch, (long long)event->epochs);
     print_clock(progress->out, event->seconds + event->valid_seconds);
     print_step_time(progress->out, event->step_ms_median * 1e-3);

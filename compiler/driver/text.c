@@ -37,8 +37,8 @@ static nnc_status text_dims(Request *r)
         const DimCheck *check = &sema->checks.data[i];
         uint32_t line, column;
         source_line_column(sources, check->span, &line, &column);
-        strbuf_printf(r->out, "%s:%u:%u: %s\n", source_name(sources, check->span.file), line, column,
-                      check->text);
+        strbuf_printf(r->out, "%s:%u:%u: %s\n", source_name(sources, check->span.file), line,
+                      column, check->text);
     }
     if (sema->checks.count == 0)
         strbuf_add(r->out, "every relation of sizes is proved\n");

@@ -19,15 +19,18 @@ static GradRule *const rules[OP_COUNT] = {
 #include "compiler/graph/ops.def"
 };
 
-void grad_leaf(Grad *grad, Node *node, Node *dy) {
+void grad_leaf(Grad *grad, Node *node, Node *dy)
+{
     (void)grad, (void)node, (void)dy;
 }
 
-void grad_zero(Grad *grad, Node *node, Node *dy) {
+void grad_zero(Grad *grad, Node *node, Node *dy)
+{
     (void)grad, (void)node, (void)dy;
 }
 
-void grad_none(Grad *grad, Node *node, Node *dy) {
+void grad_none(Grad *grad, Node *node, Node *dy)
+{
     (void)dy;
     grad->failed = node;
     grad->text =
@@ -37,11 +40,13 @@ void grad_none(Grad *grad, Node *node, Node *dy) {
             : arena_format(grad->graph->arena, "%s has no gradient", op_info[node->op].text);
 }
 
-bool grad_wants(const Grad *grad, const Node *operand) {
+bool grad_wants(const Grad *grad, const Node *operand)
+{
     return operand->id < grad->count && grad->wanted[operand->id];
 }
 
-void grad_give(Grad *grad, Node *operand, Node *part) {
+void grad_give(Grad *grad, Node *operand, Node *part)
+{
     if (!grad_wants(grad, operand) || grad->failed)
         return;
     Node **total = &grad->total[operand->id];
@@ -54,7 +59,8 @@ void grad_give(Grad *grad, Node *operand, Node *part) {
     }
 }
 
-static bool leads_to_wanted(const bool *wanted, const Node *node) {
+static bool leads_to_wanted(const bool *wanted, const Node *node)
+{
     if (!dtype_is_float(node->type.dtype) || rules[node->op] == grad_zero)
         return false;
     for (int i = 0; i < node->nsrc; i++)
@@ -63,7 +69,8 @@ static bool leads_to_wanted(const bool *wanted, const Node *node) {
     return false;
 }
 
-static void mark_wanted(Grad *grad, Node *const *wrt, int count) {
+static void mark_wanted(Grad *grad, Node *const *wrt, int count)
+{
     for (int i = 0; i < count; i++)
         if (wrt[i]->id < grad->count && dtype_is_float(wrt[i]->type.dtype))
             grad->wanted[wrt[i]->id] = true;
@@ -72,7 +79,8 @@ static void mark_wanted(Grad *grad, Node *const *wrt, int count) {
             grad->wanted[id] = leads_to_wanted(grad->wanted, grad->graph->nodes.data[id]);
 }
 
-static void walk_back(Grad *grad) {
+static void walk_back(Grad *grad)
+{
     for (uint32_t id = grad->count; id-- > 0 && !grad->failed;) {
         Node *node = grad->graph->nodes.data[id];
         if (!grad->wanted[id] || !grad->total[id] || !leads_to_wanted(grad->wanted, node))
@@ -83,7 +91,8 @@ static void walk_back(Grad *grad) {
 }
 
 bool grad_build(Graph *g, Node *scalar, Node *const *wrt, int count, Node **gradients,
-                GradError *error) {
+                GradError *error)
+{
     if (scalar->type.rank != 0 || !dtype_is_float(scalar->type.dtype)) {
         *error = (GradError){scalar, "only a float scalar can be differentiated"};
         return false;

@@ -17,17 +17,20 @@
 
 enum { MAX_READ = 65536, MAX_KEPT = 1024 }; /* elements of an operand, of a literal that results */
 
-static bool has_elements_up_to(Graph *g, const Type *type, int64_t most, int64_t *elements) {
+static bool has_elements_up_to(Graph *g, const Type *type, int64_t most, int64_t *elements)
+{
     return dim_is_const(type_elements(g->dims, type), elements) && *elements > 0 &&
            *elements <= most;
 }
 
-static bool is_constant(const Node *node) {
+static bool is_constant(const Node *node)
+{
     return node->op == OP_CONST || node->op == OP_LITERAL;
 }
 
 /* The value of a one-node graph, in scratch memory; NULL: it failed. */
-static const void *evaluate(const Graph *mini, Node *node, Arena *scratch) {
+static const void *evaluate(const Graph *mini, Node *node, Arena *scratch)
+{
     Graph run_graph = *mini;
     graph_root(&run_graph, ROOT_OUTPUT, "value", node);
     int64_t *symbols = ARENA_ARRAY(scratch, int64_t, dim_symbol_count(mini->dims) + 1);
@@ -36,19 +39,31 @@ static const void *evaluate(const Graph *mini, Node *node, Arena *scratch) {
     return ref_run(&run, scratch, &value) ? value : NULL;
 }
 
-static Attr constant_of(const Type *type, const void *value) {
+static Attr constant_of(const Type *type, const void *value)
+{
     Attr attr = {.kind = AT_CONST, .constant.type = *type};
     switch (type->dtype) {
-    case DT_F32: attr.constant.value.f = (double)*(const float *)value; break;
-    case DT_F64: attr.constant.value.f = *(const double *)value; break;
-    case DT_I32: attr.constant.value.i = *(const int32_t *)value; break;
-    case DT_I64: attr.constant.value.i = *(const int64_t *)value; break;
-    default: attr.constant.value.i = *(const uint8_t *)value; break;
+    case DT_F32:
+        attr.constant.value.f = (double)*(const float *)value;
+        break;
+    case DT_F64:
+        attr.constant.value.f = *(const double *)value;
+        break;
+    case DT_I32:
+        attr.constant.value.i = *(const int32_t *)value;
+        break;
+    case DT_I64:
+        attr.constant.value.i = *(const int64_t *)value;
+        break;
+    default:
+        attr.constant.value.i = *(const uint8_t *)value;
+        break;
     }
     return attr;
 }
 
-static Node *constant_or_literal(Graph *g, const Type *type, const void *value, int64_t elements) {
+static Node *constant_or_literal(Graph *g, const Type *type, const void *value, int64_t elements)
+{
     const size_t bytes = dtype_bytes(type->dtype), total = bytes * (size_t)elements;
     if (total == bytes || !memcmp(value, (const char *)value + bytes, total - bytes)) {
         Attr constant = constant_of(type, value);
@@ -61,7 +76,8 @@ static Node *constant_or_literal(Graph *g, const Type *type, const void *value, 
 }
 
 /* An elementwise operation on consts, computed once for all elements. */
-static Node *fold_uniform(Graph *g, const Node *n, Arena *scratch) {
+static Node *fold_uniform(Graph *g, const Node *n, Arena *scratch)
+{
     Graph *mini = graph_new(scratch, g->dims, "fold");
     Node *src[3];
     for (int i = 0; i < n->nsrc; i++) {
@@ -79,7 +95,8 @@ static Node *fold_uniform(Graph *g, const Node *n, Arena *scratch) {
     return graph_node(g, OP_CONST, NULL, 0, &constant);
 }
 
-static Node *fold_small(Graph *g, const Node *n, Arena *scratch) {
+static Node *fold_small(Graph *g, const Node *n, Arena *scratch)
+{
     Graph *mini = graph_new(scratch, g->dims, "fold");
     int64_t elements;
     if (!has_elements_up_to(g, &n->type, MAX_READ, &elements))
@@ -97,7 +114,8 @@ static Node *fold_small(Graph *g, const Node *n, Arena *scratch) {
 }
 
 /* The dimension that an i64 scalar is, or NULL. */
-static const Dim *dim_of(Graph *g, const Node *n) {
+static const Dim *dim_of(Graph *g, const Node *n)
+{
     if (n->type.dtype != DT_I64 || n->type.rank != 0)
         return NULL;
     if (n->op == OP_DIM)
@@ -105,7 +123,8 @@ static const Dim *dim_of(Graph *g, const Node *n) {
     return n->op == OP_CONST ? dim_const(g->dims, n->attr.constant.value.i) : NULL;
 }
 
-static Node *fold_dims(Graph *g, const Node *n) {
+static Node *fold_dims(Graph *g, const Node *n)
+{
     typedef const Dim *DimFunction(DimTable *, const Dim *, const Dim *);
     static const struct {
         OpCode op;
@@ -127,7 +146,8 @@ static Node *fold_dims(Graph *g, const Node *n) {
     return NULL;
 }
 
-static Node *fold_node(PassContext *context, Graph *g, Node *n) {
+static Node *fold_node(PassContext *context, Graph *g, Node *n)
+{
     const OpClass op_class = op_info[n->op].op_class;
     int64_t value;
     if (n->op == OP_DIM && dim_is_const(n->attr.shape.dims[0], &value) && llabs(value) <= 1LL << 53)
@@ -140,7 +160,8 @@ static Node *fold_node(PassContext *context, Graph *g, Node *n) {
     return folded ? folded : fold_small(g, n, context->scratch);
 }
 
-Graph *pass_fold(PassContext *context, const Graph *old) {
+Graph *pass_fold(PassContext *context, const Graph *old)
+{
     Graph *g = pass_new_graph(old);
     const uint8_t *live = graph_live(old, context->scratch);
     Node **map = ARENA_ARRAY(context->scratch, Node *, old->nodes.count + 1);

@@ -22,14 +22,16 @@
 /* The spatial axes of x and y begin here: [G, N, S.., C]; those of w at 1: [G, K.., C, O]. */
 enum { CONV_FIRST = 2 };
 
-static bool axes_have(const Axes *axes, int axis) {
+static bool axes_have(const Axes *axes, int axis)
+{
     for (int i = 0; i < axes->count; i++)
         if (axes->axis[i] == axis)
             return true;
     return false;
 }
 
-static Axes axes_rest(int rank, const Axes *a, const Axes *b) {
+static Axes axes_rest(int rank, const Axes *a, const Axes *b)
+{
     Axes rest = {0};
     for (int i = 0; i < rank; i++)
         if (!axes_have(a, i) && !axes_have(b, i))
@@ -38,14 +40,16 @@ static Axes axes_rest(int rank, const Axes *a, const Axes *b) {
 }
 
 /* How many of axes are below axis. */
-static int axes_below(const Axes *axes, int axis) {
+static int axes_below(const Axes *axes, int axis)
+{
     int below = 0;
     for (int i = 0; i < axes->count; i++)
         below += axes->axis[i] < axis;
     return below;
 }
 
-static bool is_identity(const uint8_t *perm, int rank) {
+static bool is_identity(const uint8_t *perm, int rank)
+{
     for (int i = 0; i < rank; i++)
         if (perm[i] != i)
             return false;
@@ -60,7 +64,8 @@ typedef struct {
     Axes dy_batch, dy_mine, dy_other; /* axes of dy: batch, rest of mine, rest of other */
 } DotSide;
 
-static DotSide dot_side(Node *node, int i, Node *dy) {
+static DotSide dot_side(Node *node, int i, Node *dy)
+{
     const Attr *a = &node->attr;
     DotSide side = {.mine = node->src[i], .other = node->src[1 - i], .dy = dy};
     side.batch = i == 0 ? a->dot.batch_x : a->dot.batch_y;
@@ -80,7 +85,8 @@ static DotSide dot_side(Node *node, int i, Node *dy) {
 /* perm: where each axis of mine is in the result of the gradient's dot. dy first: [batch, rest,
  * contract]; else [batch, contract, rest]. The contracted axes come in the order they have in the
  * other operand. */
-static void dot_places(const DotSide *side, bool dy_first, uint8_t *perm) {
+static void dot_places(const DotSide *side, bool dy_first, uint8_t *perm)
+{
     const int batch = side->batch.count;
     const int rest_at = batch + (dy_first ? 0 : side->contract.count);
     const int contract_at = batch + (dy_first ? side->rest.count : 0);
@@ -94,7 +100,8 @@ static void dot_places(const DotSide *side, bool dy_first, uint8_t *perm) {
                       axes_below(&side->other_contract, side->other_contract.axis[i]));
 }
 
-static Node *dot_part(Graph *g, const DotSide *side) {
+static Node *dot_part(Graph *g, const DotSide *side)
+{
     uint8_t perm[MAX_RANK];
     const int rank = side->mine->type.rank;
     dot_places(side, false, perm);
@@ -107,7 +114,8 @@ static Node *dot_part(Graph *g, const DotSide *side) {
     return dot && !is_identity(perm, rank) ? build_permute(g, dot, perm) : dot;
 }
 
-void grad_dot(Grad *grad, Node *node, Node *dy) {
+void grad_dot(Grad *grad, Node *node, Node *dy)
+{
     for (int i = 0; i < 2; i++)
         if (grad_wants(grad, node->src[i])) {
             DotSide side = dot_side(node, i, dy);
@@ -116,13 +124,15 @@ void grad_dot(Grad *grad, Node *node, Node *dy) {
 }
 
 /* w[G, K.., C, O] -> reversed in K, [G, K.., O, C] */
-static Node *turned_filter(Graph *g, Node *w) {
+static Node *turned_filter(Graph *g, Node *w)
+{
     const int rank = w->type.rank;
     Node *reversed = build_reverse(g, w, axes_range(1, rank - 2));
     return reversed ? build_swap_axes(g, reversed, rank - 2, rank - 1) : NULL;
 }
 
-static Node *conv_by_x(Graph *g, Node *node, Node *dy) {
+static Node *conv_by_x(Graph *g, Node *node, Node *dy)
+{
     Node *x = node->src[0], *w = node->src[1];
     const Attr *a = &node->attr;
     Attr back = {.kind = AT_CONV, .conv.spatial = a->conv.spatial};
@@ -143,12 +153,14 @@ static Node *conv_by_x(Graph *g, Node *node, Node *dy) {
 }
 
 /* perm that swaps axis 1 of [G, N, S.., C] with the last one. */
-static Node *swap_batch_and_channels(Graph *g, Node *x) {
+static Node *swap_batch_and_channels(Graph *g, Node *x)
+{
     return build_swap_axes(g, x, 1, x->type.rank - 1);
 }
 
 /* [G, N, R.., O] -> [G, R.., N, O], or [G, C, K.., O] -> [G, K.., C, O] */
-static Node *second_axis_inside(Graph *g, Node *x) {
+static Node *second_axis_inside(Graph *g, Node *x)
+{
     if (!x)
         return NULL;
     uint8_t perm[MAX_RANK] = {0};
@@ -160,7 +172,8 @@ static Node *second_axis_inside(Graph *g, Node *x) {
     return build_permute(g, x, perm);
 }
 
-static Node *conv_by_filter(Graph *g, Node *node, Node *dy) {
+static Node *conv_by_filter(Graph *g, Node *node, Node *dy)
+{
     Node *x = node->src[0], *w = node->src[1];
     const Attr *a = &node->attr;
     Attr back = {.kind = AT_CONV, .conv.spatial = a->conv.spatial};
@@ -183,7 +196,8 @@ static Node *conv_by_filter(Graph *g, Node *node, Node *dy) {
     return second_axis_inside(g, graph_node(g, OP_CONV, (Node *[]){slides, filter}, 2, &back));
 }
 
-void grad_conv(Grad *grad, Node *node, Node *dy) {
+void grad_conv(Grad *grad, Node *node, Node *dy)
+{
     if (grad_is_empty(&node->type))
         return;
     Node *x = node->src[0], *w = node->src[1];

@@ -8,65 +8,79 @@
  * layer keeps anyway, so that x need not be kept. */
 #include "compiler/passes/grad_rules.h"
 
-static Node *number(Grad *grad, const Node *like, double value) {
+static Node *number(Grad *grad, const Node *like, double value)
+{
     return build_const_like(grad->graph, like, value);
 }
 
-static Node *unary(Grad *grad, OpCode op, Node *x) {
+static Node *unary(Grad *grad, OpCode op, Node *x)
+{
     return build_unary(grad->graph, op, x);
 }
 
-static Node *binary(Grad *grad, OpCode op, Node *x, Node *y) {
+static Node *binary(Grad *grad, OpCode op, Node *x, Node *y)
+{
     return build_binary(grad->graph, op, x, y);
 }
 
-void grad_neg(Grad *grad, Node *node, Node *dy) {
+void grad_neg(Grad *grad, Node *node, Node *dy)
+{
     grad_give(grad, node->src[0], unary(grad, OP_NEG, dy));
 }
 
-void grad_abs(Grad *grad, Node *node, Node *dy) {
+void grad_abs(Grad *grad, Node *node, Node *dy)
+{
     Node *x = node->src[0];
     grad_give(grad, x, binary(grad, OP_MUL, dy, unary(grad, OP_SIGN, x)));
 }
 
-void grad_sqrt(Grad *grad, Node *node, Node *dy) {
+void grad_sqrt(Grad *grad, Node *node, Node *dy)
+{
     Node *twice = binary(grad, OP_MUL, node, number(grad, node, 2));
     grad_give(grad, node->src[0], binary(grad, OP_DIV, dy, twice));
 }
 
-void grad_exp(Grad *grad, Node *node, Node *dy) {
+void grad_exp(Grad *grad, Node *node, Node *dy)
+{
     grad_give(grad, node->src[0], binary(grad, OP_MUL, dy, node));
 }
 
-void grad_log(Grad *grad, Node *node, Node *dy) {
+void grad_log(Grad *grad, Node *node, Node *dy)
+{
     grad_give(grad, node->src[0], binary(grad, OP_DIV, dy, node->src[0]));
 }
 
-void grad_log1p(Grad *grad, Node *node, Node *dy) {
+void grad_log1p(Grad *grad, Node *node, Node *dy)
+{
     Node *x = node->src[0];
     grad_give(grad, x, binary(grad, OP_DIV, dy, binary(grad, OP_ADD, x, number(grad, x, 1))));
 }
 
-void grad_expm1(Grad *grad, Node *node, Node *dy) {
+void grad_expm1(Grad *grad, Node *node, Node *dy)
+{
     Node *exp = binary(grad, OP_ADD, node, number(grad, node, 1));
     grad_give(grad, node->src[0], binary(grad, OP_MUL, dy, exp));
 }
 
-void grad_tanh(Grad *grad, Node *node, Node *dy) {
+void grad_tanh(Grad *grad, Node *node, Node *dy)
+{
     Node *slope = binary(grad, OP_SUB, number(grad, node, 1), binary(grad, OP_MUL, node, node));
     grad_give(grad, node->src[0], binary(grad, OP_MUL, dy, slope));
 }
 
-void grad_sin(Grad *grad, Node *node, Node *dy) {
+void grad_sin(Grad *grad, Node *node, Node *dy)
+{
     grad_give(grad, node->src[0], binary(grad, OP_MUL, dy, unary(grad, OP_COS, node->src[0])));
 }
 
-void grad_cos(Grad *grad, Node *node, Node *dy) {
+void grad_cos(Grad *grad, Node *node, Node *dy)
+{
     Node *sine = unary(grad, OP_NEG, unary(grad, OP_SIN, node->src[0]));
     grad_give(grad, node->src[0], binary(grad, OP_MUL, dy, sine));
 }
 
-void grad_erf(Grad *grad, Node *node, Node *dy) {
+void grad_erf(Grad *grad, Node *node, Node *dy)
+{
     const double two_over_root_pi = 1.1283791670955126;
     Node *x = node->src[0];
     Node *bell = unary(grad, OP_EXP, unary(grad, OP_NEG, binary(grad, OP_MUL, x, x)));
@@ -75,37 +89,43 @@ void grad_erf(Grad *grad, Node *node, Node *dy) {
               binary(grad, OP_MUL, dy, binary(grad, OP_MUL, number(grad, x, factor), bell)));
 }
 
-void grad_convert(Grad *grad, Node *node, Node *dy) {
+void grad_convert(Grad *grad, Node *node, Node *dy)
+{
     Node *x = node->src[0];
     if (grad_wants(grad, x))
         grad_give(grad, x, build_convert(grad->graph, dy, x->type.dtype));
 }
 
-void grad_add(Grad *grad, Node *node, Node *dy) {
+void grad_add(Grad *grad, Node *node, Node *dy)
+{
     grad_give(grad, node->src[0], dy);
     grad_give(grad, node->src[1], dy);
 }
 
-void grad_sub(Grad *grad, Node *node, Node *dy) {
+void grad_sub(Grad *grad, Node *node, Node *dy)
+{
     grad_give(grad, node->src[0], dy);
     if (grad_wants(grad, node->src[1]))
         grad_give(grad, node->src[1], unary(grad, OP_NEG, dy));
 }
 
-void grad_mul(Grad *grad, Node *node, Node *dy) {
+void grad_mul(Grad *grad, Node *node, Node *dy)
+{
     for (int i = 0; i < 2; i++)
         if (grad_wants(grad, node->src[i]))
             grad_give(grad, node->src[i], binary(grad, OP_MUL, dy, node->src[1 - i]));
 }
 
-void grad_div(Grad *grad, Node *node, Node *dy) {
+void grad_div(Grad *grad, Node *node, Node *dy)
+{
     Node *quotient = binary(grad, OP_DIV, dy, node->src[1]);
     grad_give(grad, node->src[0], quotient);
     if (grad_wants(grad, node->src[1]))
         grad_give(grad, node->src[1], unary(grad, OP_NEG, binary(grad, OP_MUL, quotient, node)));
 }
 
-void grad_mod(Grad *grad, Node *node, Node *dy) {
+void grad_mod(Grad *grad, Node *node, Node *dy)
+{
     Node *x = node->src[0], *y = node->src[1];
     grad_give(grad, x, dy);
     if (grad_wants(grad, y))
@@ -114,7 +134,8 @@ void grad_mod(Grad *grad, Node *node, Node *dy) {
 }
 
 /* x^y by x is y * x^(y-1), and exactly 0 where y is 0 (0 * 0^-1 would be NaN). */
-static Node *pow_by_base(Grad *grad, Node *x, Node *y, Node *dy) {
+static Node *pow_by_base(Grad *grad, Node *x, Node *y, Node *dy)
+{
     Node *zero = number(grad, y, 0);
     if (y->op == OP_CONST) {
         double power = y->attr.constant.value.f;
@@ -130,26 +151,30 @@ static Node *pow_by_base(Grad *grad, Node *x, Node *y, Node *dy) {
 }
 
 /* x^y by y is x^y * log x, and 0 where x is 0 and y >= 0. */
-static Node *pow_by_exponent(Grad *grad, Node *power, Node *dy) {
+static Node *pow_by_exponent(Grad *grad, Node *power, Node *dy)
+{
     Node *x = power->src[0], *y = power->src[1], *zero = number(grad, y, 0);
     Node *flat = binary(grad, OP_AND, binary(grad, OP_EQ, x, zero), binary(grad, OP_LE, zero, y));
     Node *slope = binary(grad, OP_MUL, power, unary(grad, OP_LOG, x));
     return binary(grad, OP_MUL, dy, build_select(grad->graph, flat, zero, slope));
 }
 
-void grad_pow(Grad *grad, Node *node, Node *dy) {
+void grad_pow(Grad *grad, Node *node, Node *dy)
+{
     if (grad_wants(grad, node->src[0]))
         grad_give(grad, node->src[0], pow_by_base(grad, node->src[0], node->src[1], dy));
     if (grad_wants(grad, node->src[1]))
         grad_give(grad, node->src[1], pow_by_exponent(grad, node, dy));
 }
 
-static bool is_constant(const Node *node) {
+static bool is_constant(const Node *node)
+{
     return node->op == OP_CONST || (node->op == OP_EXPAND && is_constant(node->src[0]));
 }
 
 /* The part of operand i of max(x0, x1) or min(x0, x1). NaN counts as a win of both. */
-static Node *extreme_part(Grad *grad, Node *node, int i, Node *dy) {
+static Node *extreme_part(Grad *grad, Node *node, int i, Node *dy)
+{
     Node *x = node->src[i], *other = node->src[1 - i], *zero = number(grad, dy, 0);
     bool max = node->op == OP_MAX;
     if (is_constant(other)) {
@@ -162,17 +187,20 @@ static Node *extreme_part(Grad *grad, Node *node, int i, Node *dy) {
     return build_select(grad->graph, binary(grad, OP_EQ, x, other), half, part);
 }
 
-void grad_max(Grad *grad, Node *node, Node *dy) {
+void grad_max(Grad *grad, Node *node, Node *dy)
+{
     for (int i = 0; i < 2; i++)
         if (grad_wants(grad, node->src[i]))
             grad_give(grad, node->src[i], extreme_part(grad, node, i, dy));
 }
 
-void grad_min(Grad *grad, Node *node, Node *dy) {
+void grad_min(Grad *grad, Node *node, Node *dy)
+{
     grad_max(grad, node, dy);
 }
 
-void grad_select(Grad *grad, Node *node, Node *dy) {
+void grad_select(Grad *grad, Node *node, Node *dy)
+{
     Node *condition = node->src[0], *zero = number(grad, dy, 0);
     if (grad_wants(grad, node->src[1]))
         grad_give(grad, node->src[1], build_select(grad->graph, condition, dy, zero));
@@ -180,13 +208,15 @@ void grad_select(Grad *grad, Node *node, Node *dy) {
         grad_give(grad, node->src[2], build_select(grad->graph, condition, zero, dy));
 }
 
-void grad_fma(Grad *grad, Node *node, Node *dy) {
+void grad_fma(Grad *grad, Node *node, Node *dy)
+{
     for (int i = 0; i < 2; i++)
         if (grad_wants(grad, node->src[i]))
             grad_give(grad, node->src[i], binary(grad, OP_MUL, dy, node->src[1 - i]));
     grad_give(grad, node->src[2], dy);
 }
 
-void grad_check(Grad *grad, Node *node, Node *dy) {
+void grad_check(Grad *grad, Node *node, Node *dy)
+{
     grad_give(grad, node->src[0], dy);
 }

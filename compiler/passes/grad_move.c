@@ -7,36 +7,42 @@
  * Dims are polynomials, so the same lines serve constant and free sizes. */
 #include "compiler/passes/grad_rules.h"
 
-Node *grad_zeros_like(Graph *g, const Node *like) {
+Node *grad_zeros_like(Graph *g, const Node *like)
+{
     return build_const_like(g, like, 0);
 }
 
-bool grad_is_empty(const Type *type) {
+bool grad_is_empty(const Type *type)
+{
     for (int i = 0; i < type->rank; i++)
         if (dim_is(type->dims[i], 0))
             return true;
     return false;
 }
 
-const Dim *grad_reach(Graph *g, const Dim *n, int64_t step) {
+const Dim *grad_reach(Graph *g, const Dim *n, int64_t step)
+{
     return dim_mul(g->dims, dim_sub(g->dims, n, dim_const(g->dims, 1)), dim_const(g->dims, step));
 }
 
-const Dim *grad_length(Graph *g, const Dim *n, int64_t step) {
+const Dim *grad_length(Graph *g, const Dim *n, int64_t step)
+{
     if (step == 1)
         return n;
     const Dim *length = dim_add(g->dims, grad_reach(g, n, step), dim_const(g->dims, 1));
     return dim_max(g->dims, length, dim_const(g->dims, 0));
 }
 
-Attr grad_same_pad(Graph *g, const Type *type) {
+Attr grad_same_pad(Graph *g, const Type *type)
+{
     Attr pad = {.kind = AT_PAD, .pad.rank = type->rank};
     for (int i = 0; i < type->rank; i++)
         pad.pad.low[i] = pad.pad.high[i] = dim_const(g->dims, 0);
     return pad;
 }
 
-Attr grad_same_slice(Graph *g, const Type *type) {
+Attr grad_same_slice(Graph *g, const Type *type)
+{
     Attr slice = {.kind = AT_SLICE, .slice.rank = type->rank};
     for (int i = 0; i < type->rank; i++) {
         slice.slice.start[i] = dim_const(g->dims, 0);
@@ -46,13 +52,15 @@ Attr grad_same_slice(Graph *g, const Type *type) {
     return slice;
 }
 
-Node *grad_pad_zero(Graph *g, Node *x, const Attr *pad) {
+Node *grad_pad_zero(Graph *g, Node *x, const Attr *pad)
+{
     if (!x)
         return NULL;
     return graph_node(g, OP_PAD, (Node *[]){x, build_scalar(g, x->type.dtype, 0)}, 2, pad);
 }
 
-Node *grad_spread(Graph *g, Node *x, Axes axes, const Node *like) {
+Node *grad_spread(Graph *g, Node *x, Axes axes, const Node *like)
+{
     const Dim *kept[MAX_RANK];
     for (int i = 0; i < like->type.rank; i++)
         kept[i] = like->type.dims[i];
@@ -62,23 +70,27 @@ Node *grad_spread(Graph *g, Node *x, Axes axes, const Node *like) {
                         like->type.dims);
 }
 
-Node *grad_sum_all(Graph *g, Node *x) {
+Node *grad_sum_all(Graph *g, Node *x)
+{
     return x ? build_reduce(g, OP_SUM, x, axes_range(0, x->type.rank)) : NULL;
 }
 
-void grad_reshape(Grad *grad, Node *node, Node *dy) {
+void grad_reshape(Grad *grad, Node *node, Node *dy)
+{
     const Type *type = &node->src[0]->type;
     grad_give(grad, node->src[0], build_reshape(grad->graph, dy, type->rank, type->dims));
 }
 
-void grad_permute(Grad *grad, Node *node, Node *dy) {
+void grad_permute(Grad *grad, Node *node, Node *dy)
+{
     uint8_t inverse[MAX_RANK];
     for (int i = 0; i < node->type.rank; i++)
         inverse[node->attr.perm.axis[i]] = (uint8_t)i;
     grad_give(grad, node->src[0], build_permute(grad->graph, dy, inverse));
 }
 
-void grad_expand(Grad *grad, Node *node, Node *dy) {
+void grad_expand(Grad *grad, Node *node, Node *dy)
+{
     const Type *type = &node->src[0]->type;
     Axes axes = {0};
     for (int i = 0; i < type->rank; i++)
@@ -87,7 +99,8 @@ void grad_expand(Grad *grad, Node *node, Node *dy) {
     grad_give(grad, node->src[0], build_reduce_keep(grad->graph, OP_SUM, dy, axes));
 }
 
-void grad_slice(Grad *grad, Node *node, Node *dy) {
+void grad_slice(Grad *grad, Node *node, Node *dy)
+{
     Graph *g = grad->graph;
     if (grad_is_empty(&node->type))
         return;
@@ -106,7 +119,8 @@ void grad_slice(Grad *grad, Node *node, Node *dy) {
 /* dy at the places that x took: widths are taken off (and cropped elements get 0), then steps pick
  * every element. The far side keeps `interior` more, so that n elements are n*step long and the
  * result provably has n. */
-static Node *unpadded(Graph *g, Node *node, Node *dy) {
+static Node *unpadded(Graph *g, Node *node, Node *dy)
+{
     Attr crop = grad_same_pad(g, &node->type);
     bool spaced = false;
     for (int i = 0; i < node->type.rank; i++) {
@@ -128,7 +142,8 @@ static Node *unpadded(Graph *g, Node *node, Node *dy) {
     return graph_node(g, OP_SLICE, &inner, 1, &pick);
 }
 
-void grad_pad(Grad *grad, Node *node, Node *dy) {
+void grad_pad(Grad *grad, Node *node, Node *dy)
+{
     Graph *g = grad->graph;
     Node *x = node->src[0], *value = node->src[1];
     if (grad_wants(grad, x) && !grad_is_empty(&x->type))
@@ -143,7 +158,8 @@ void grad_pad(Grad *grad, Node *node, Node *dy) {
     grad_give(grad, value, grad_sum_all(g, build_select(g, inside, grad_zeros_like(g, dy), dy)));
 }
 
-void grad_concat(Grad *grad, Node *node, Node *dy) {
+void grad_concat(Grad *grad, Node *node, Node *dy)
+{
     Graph *g = grad->graph;
     const int axis = node->attr.axis;
     const Dim *start = dim_const(g->dims, 0);
@@ -155,6 +171,7 @@ void grad_concat(Grad *grad, Node *node, Node *dy) {
     }
 }
 
-void grad_reverse(Grad *grad, Node *node, Node *dy) {
+void grad_reverse(Grad *grad, Node *node, Node *dy)
+{
     grad_give(grad, node->src[0], build_reverse(grad->graph, dy, node->attr.axes));
 }

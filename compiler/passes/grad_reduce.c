@@ -10,12 +10,14 @@
  * over a free size by dividing, with the count of zeros deciding. */
 #include "compiler/passes/grad_rules.h"
 
-void grad_sum(Grad *grad, Node *node, Node *dy) {
+void grad_sum(Grad *grad, Node *node, Node *dy)
+{
     grad_give(grad, node->src[0], grad_spread(grad->graph, dy, node->attr.axes, node->src[0]));
 }
 
 /* x moved by `by` along axis (towards the end when forward), ones coming in. */
-static Node *shifted(Graph *g, Node *x, int axis, int64_t by, bool forward) {
+static Node *shifted(Graph *g, Node *x, int axis, int64_t by, bool forward)
+{
     if (!x)
         return NULL;
     Attr pad = grad_same_pad(g, &x->type);
@@ -25,7 +27,8 @@ static Node *shifted(Graph *g, Node *x, int axis, int64_t by, bool forward) {
 }
 
 /* Per element the product of those before it (forward) or after it. */
-static Node *running_product(Graph *g, Node *x, int axis, int64_t n, bool forward) {
+static Node *running_product(Graph *g, Node *x, int axis, int64_t n, bool forward)
+{
     Node *product = shifted(g, x, axis, 1, forward);
     for (int64_t by = 1; by < n - 1; by *= 2)
         product = build_binary(g, OP_MUL, product, shifted(g, product, axis, by, forward));
@@ -34,7 +37,8 @@ static Node *running_product(Graph *g, Node *x, int axis, int64_t n, bool forwar
 
 /* The product of the other elements by division: of all others when none is zero, of the rest at
  * the only zero. */
-static Node *others_by_division(Graph *g, Node *x, int axis) {
+static Node *others_by_division(Graph *g, Node *x, int axis)
+{
     Node *zero = build_const_like(g, x, 0), *one = build_const_like(g, x, 1);
     Node *is_zero = build_binary(g, OP_EQ, x, zero);
     Node *safe = build_select(g, is_zero, one, x);
@@ -49,7 +53,8 @@ static Node *others_by_division(Graph *g, Node *x, int axis) {
                         build_binary(g, OP_DIV, rest, safe), zero);
 }
 
-static Node *product_of_others(Graph *g, Node *x, int axis) {
+static Node *product_of_others(Graph *g, Node *x, int axis)
+{
     int64_t n;
     if (!x)
         return NULL;
@@ -64,7 +69,8 @@ static Node *product_of_others(Graph *g, Node *x, int axis) {
 
 /* One axis after another, the last one first: dx = dy * others(x, last) and so on from the outside
  * in. */
-void grad_prod(Grad *grad, Node *node, Node *dy) {
+void grad_prod(Grad *grad, Node *node, Node *dy)
+{
     Graph *g = grad->graph;
     const Axes axes = node->attr.axes;
     Node *stage[MAX_RANK + 1] = {node->src[0]};
@@ -85,7 +91,8 @@ void grad_prod(Grad *grad, Node *node, Node *dy) {
     grad_give(grad, node->src[0], part);
 }
 
-void grad_amax(Grad *grad, Node *node, Node *dy) {
+void grad_amax(Grad *grad, Node *node, Node *dy)
+{
     Graph *g = grad->graph;
     Node *x = node->src[0];
     const Axes axes = node->attr.axes;
@@ -96,11 +103,13 @@ void grad_amax(Grad *grad, Node *node, Node *dy) {
     grad_give(grad, x, build_select(g, equal, share, zero));
 }
 
-void grad_amin(Grad *grad, Node *node, Node *dy) {
+void grad_amin(Grad *grad, Node *node, Node *dy)
+{
     grad_amax(grad, node, dy);
 }
 
-void grad_cumsum(Grad *grad, Node *node, Node *dy) {
+void grad_cumsum(Grad *grad, Node *node, Node *dy)
+{
     Graph *g = grad->graph;
     const Axes axis = axes_one(node->attr.axis);
     Node *backwards = build_axis_op(g, OP_CUMSUM, build_reverse(g, dy, axis), node->attr.axis);

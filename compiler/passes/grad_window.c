@@ -10,12 +10,14 @@
  * windows of sums are a window_sum of dy spaced by the stride. */
 #include "compiler/passes/grad_rules.h"
 
-static bool slides(const Attr *a, int axis) {
+static bool slides(const Attr *a, int axis)
+{
     return a->window.size[axis] != 1 || a->window.stride[axis] != 1;
 }
 
 /* The two-axes-for-one form needs room in the rank. */
-static bool is_tiling(const Attr *a) {
+static bool is_tiling(const Attr *a)
+{
     int rank = a->window.rank;
     for (int i = 0; i < a->window.rank; i++) {
         if (a->window.dilate[i] != 1 && a->window.size[i] > 1)
@@ -29,7 +31,8 @@ static bool is_tiling(const Attr *a) {
 
 /* What must follow low and the rows, stride apart, to make the axis as long as that of x. */
 static const Dim *far_side(Graph *g, const Dim *size, const Dim *rows, int64_t stride,
-                           const Dim *low) {
+                           const Dim *low)
+{
     return dim_sub(g->dims, size, dim_add(g->dims, low, grad_length(g, rows, stride)));
 }
 
@@ -39,7 +42,8 @@ typedef struct {
     const Dim *once[MAX_RANK], *repeated[MAX_RANK]; /* [R, 1, ..] and [R, k, ..] */
 } Split;
 
-static Split split_axes(Graph *g, const Node *node) {
+static Split split_axes(Graph *g, const Node *node)
+{
     const Attr *a = &node->attr;
     Split split = {0};
     for (int i = 0; i < a->window.rank; i++) {
@@ -54,13 +58,15 @@ static Split split_axes(Graph *g, const Node *node) {
     return split;
 }
 
-static Node *repeat_taps(Graph *g, const Split *split, Node *x) {
+static Node *repeat_taps(Graph *g, const Split *split, Node *x)
+{
     return build_expand(g, build_reshape(g, x, split->rank, split->once), split->rank,
                         split->repeated);
 }
 
 /* Row-major index of the tap at every place of the split form. */
-static Node *tap_index(Graph *g, const Attr *a, const Split *split) {
+static Node *tap_index(Graph *g, const Attr *a, const Split *split)
+{
     Type type = {.dtype = DT_I32, .rank = split->rank};
     for (int i = 0; i < split->rank; i++)
         type.dims[i] = split->repeated[i];
@@ -79,7 +85,8 @@ static Node *tap_index(Graph *g, const Attr *a, const Split *split) {
 }
 
 /* [R, k, ..] -> [R, stride, ..] -> [R*stride, ..] -> the shape of x */
-static Node *flatten_taps(Graph *g, Node *node, const Split *split, Node *spread) {
+static Node *flatten_taps(Graph *g, Node *node, const Split *split, Node *spread)
+{
     const Attr *a = &node->attr;
     const Type *x = &node->src[0]->type;
     if (!spread)
@@ -99,7 +106,8 @@ static Node *flatten_taps(Graph *g, Node *node, const Split *split, Node *spread
     return grad_pad_zero(g, filled ? build_reshape(g, filled, a->window.rank, flat) : NULL, &fit);
 }
 
-static Node *tiling_part(Graph *g, Node *node, Node *argmax, Node *dy) {
+static Node *tiling_part(Graph *g, Node *node, Node *argmax, Node *dy)
+{
     Split split = split_axes(g, node);
     Node *spread = repeat_taps(g, &split, dy);
     if (argmax) {
@@ -110,7 +118,8 @@ static Node *tiling_part(Graph *g, Node *node, Node *argmax, Node *dy) {
     return flatten_taps(g, node, &split, spread);
 }
 
-static Node *sliding_sum_part(Graph *g, Node *node, Node *dy) {
+static Node *sliding_sum_part(Graph *g, Node *node, Node *dy)
+{
     const Attr *a = &node->attr;
     Attr space = grad_same_pad(g, &dy->type);
     Attr sum = {.kind = AT_WINDOW, .window.rank = a->window.rank};
@@ -129,7 +138,8 @@ static Node *sliding_sum_part(Graph *g, Node *node, Node *dy) {
     return spaced ? graph_node(g, OP_WINDOW_SUM, &spaced, 1, &sum) : NULL;
 }
 
-void grad_window_sum(Grad *grad, Node *node, Node *dy) {
+void grad_window_sum(Grad *grad, Node *node, Node *dy)
+{
     if (grad_is_empty(&node->type))
         return;
     Node *part = is_tiling(&node->attr) ? tiling_part(grad->graph, node, NULL, dy)
@@ -138,7 +148,8 @@ void grad_window_sum(Grad *grad, Node *node, Node *dy) {
 }
 
 /* What tap (indices per axis) sends back to x. */
-static Node *tap_part(Graph *g, Node *node, Node *chosen, const int64_t *tap) {
+static Node *tap_part(Graph *g, Node *node, Node *chosen, const int64_t *tap)
+{
     const Attr *a = &node->attr;
     Attr place = grad_same_pad(g, &node->type);
     for (int i = 0; i < a->window.rank; i++) {
@@ -151,7 +162,8 @@ static Node *tap_part(Graph *g, Node *node, Node *chosen, const int64_t *tap) {
     return grad_pad_zero(g, chosen, &place);
 }
 
-static Node *sliding_max_part(Graph *g, Node *node, Node *argmax, Node *dy) {
+static Node *sliding_max_part(Graph *g, Node *node, Node *argmax, Node *dy)
+{
     const Attr *a = &node->attr;
     Node *zero = grad_zeros_like(g, dy), *sum = NULL;
     int64_t taps = 1, tap[MAX_RANK];
@@ -170,7 +182,8 @@ static Node *sliding_max_part(Graph *g, Node *node, Node *argmax, Node *dy) {
     return sum;
 }
 
-void grad_window_max(Grad *grad, Node *node, Node *dy) {
+void grad_window_max(Grad *grad, Node *node, Node *dy)
+{
     Graph *g = grad->graph;
     Node *x = node->src[0];
     if (grad_is_empty(&node->type))

@@ -9,7 +9,8 @@
 #include "compiler/passes/layout.h"
 #include "runtime/base/bug.h"
 
-static void finish(Layout *layout, const Node *old, Node *x, const Attr *attr, const Order *order) {
+static void finish(Layout *layout, const Node *old, Node *x, const Attr *attr, const Order *order)
+{
     layout->order[old->id] = *order;
     if (old->op == OP_PAD)
         layout->stored[old->id] =
@@ -18,12 +19,14 @@ static void finish(Layout *layout, const Node *old, Node *x, const Attr *attr, c
         layout->stored[old->id] = graph_node(layout->g, old->op, &x, 1, attr);
 }
 
-static void move_shape(Attr *to, const Attr *from, const Order *order) {
+static void move_shape(Attr *to, const Attr *from, const Order *order)
+{
     for (int i = 0; i < from->shape.rank; i++)
         to->shape.dims[i] = from->shape.dims[order->axis[i]];
 }
 
-static void move_slice(Attr *to, const Attr *from, const Order *order) {
+static void move_slice(Attr *to, const Attr *from, const Order *order)
+{
     for (int i = 0; i < from->slice.rank; i++) {
         to->slice.start[i] = from->slice.start[order->axis[i]];
         to->slice.limit[i] = from->slice.limit[order->axis[i]];
@@ -31,7 +34,8 @@ static void move_slice(Attr *to, const Attr *from, const Order *order) {
     }
 }
 
-static void move_pad(Attr *to, const Attr *from, const Order *order) {
+static void move_pad(Attr *to, const Attr *from, const Order *order)
+{
     for (int i = 0; i < from->pad.rank; i++) {
         to->pad.low[i] = from->pad.low[order->axis[i]];
         to->pad.high[i] = from->pad.high[order->axis[i]];
@@ -40,7 +44,8 @@ static void move_pad(Attr *to, const Attr *from, const Order *order) {
 }
 
 /* Axes of the value as places in storage, ascending. */
-static Axes stored_axes(const Axes *axes, const Order *order, int rank) {
+static Axes stored_axes(const Axes *axes, const Order *order, int rank)
+{
     bool named[MAX_RANK] = {false};
     Axes result = {0};
     for (int i = 0; i < axes->count; i++)
@@ -52,21 +57,32 @@ static Axes stored_axes(const Axes *axes, const Order *order, int rank) {
 }
 
 /* expand, slice, pad, reverse: one rank, attributes per axis. */
-void layout_same_rank(Layout *layout, const Node *old) {
+void layout_same_rank(Layout *layout, const Node *old)
+{
     const Order order = layout->order[old->src[0]->id];
     Attr attr = old->attr;
     switch (attr.kind) {
-    case AT_SHAPE: move_shape(&attr, &old->attr, &order); break;
-    case AT_SLICE: move_slice(&attr, &old->attr, &order); break;
-    case AT_PAD: move_pad(&attr, &old->attr, &order); break;
-    case AT_AXES: attr.axes = stored_axes(&old->attr.axes, &order, old->type.rank); break;
-    default: NNC_BUG("%s has no layout", op_info[old->op].text);
+    case AT_SHAPE:
+        move_shape(&attr, &old->attr, &order);
+        break;
+    case AT_SLICE:
+        move_slice(&attr, &old->attr, &order);
+        break;
+    case AT_PAD:
+        move_pad(&attr, &old->attr, &order);
+        break;
+    case AT_AXES:
+        attr.axes = stored_axes(&old->attr.axes, &order, old->type.rank);
+        break;
+    default:
+        NNC_BUG("%s has no layout", op_info[old->op].text);
     }
     finish(layout, old, layout->stored[old->src[0]->id], &attr, &order);
 }
 
 /* The order of what remains when `axes` of the value leave. */
-static Order without_axes(const Order *order, int rank, const Axes *axes) {
+static Order without_axes(const Order *order, int rank, const Axes *axes)
+{
     bool gone[MAX_RANK] = {false};
     int renamed[MAX_RANK], kept = 0, place = 0;
     Order result = order_identity();
@@ -80,7 +96,8 @@ static Order without_axes(const Order *order, int rank, const Axes *axes) {
     return result;
 }
 
-void layout_reduce(Layout *layout, const Node *old) {
+void layout_reduce(Layout *layout, const Node *old)
+{
     const Node *x = old->src[0];
     const Order *order = &layout->order[x->id];
     Attr attr = old->attr;
@@ -90,7 +107,8 @@ void layout_reduce(Layout *layout, const Node *old) {
 }
 
 /* argmax, argmin (the axis leaves) and cumsum (it stays) */
-void layout_axis(Layout *layout, const Node *old) {
+void layout_axis(Layout *layout, const Node *old)
+{
     const Node *x = old->src[0];
     Order order = layout->order[x->id];
     Attr attr = old->attr;
@@ -102,7 +120,8 @@ void layout_axis(Layout *layout, const Node *old) {
 }
 
 /* The order of taps must stay: it decides sums and which maximum is the first. */
-static bool taps_keep_order(const Attr *attr, const Order *order) {
+static bool taps_keep_order(const Attr *attr, const Order *order)
+{
     int last = -1;
     for (int i = 0; i < attr->window.rank; i++) {
         if (attr->window.size[order->axis[i]] == 1)
@@ -114,7 +133,8 @@ static bool taps_keep_order(const Attr *attr, const Order *order) {
     return true;
 }
 
-void layout_window(Layout *layout, const Node *old) {
+void layout_window(Layout *layout, const Node *old)
+{
     const Node *x = old->src[0];
     Order order = layout->order[x->id];
     Node *stored = layout->stored[x->id];
@@ -137,7 +157,8 @@ void layout_window(Layout *layout, const Node *old) {
 /* ---- dot: the attribute names axes, so any storage will do; the rest axes come out as they are
  * stored ---- */
 
-static Axes places(const Axes *axes, const Order *order, int rank) {
+static Axes places(const Axes *axes, const Order *order, int rank)
+{
     Axes result = *axes;
     for (int i = 0; i < axes->count; i++)
         result.axis[i] = (uint8_t)order_place(order, rank, axes->axis[i]);
@@ -147,7 +168,8 @@ static Axes places(const Axes *axes, const Order *order, int rank) {
 /* Appends the order of the rest axes of an operand; `base`: the first of them in the logical
  * result. Returns their count. */
 static int append_rest(Order *result, int at, int base, const Order *order, int rank,
-                       const Axes *batch, const Axes *contract) {
+                       const Axes *batch, const Axes *contract)
+{
     Axes used = *batch;
     for (int i = 0; i < contract->count; i++)
         used.axis[used.count++] = contract->axis[i];
@@ -158,7 +180,8 @@ static int append_rest(Order *result, int at, int base, const Order *order, int 
     return count;
 }
 
-void layout_dot(Layout *layout, const Node *old) {
+void layout_dot(Layout *layout, const Node *old)
+{
     const Node *x = old->src[0], *y = old->src[1];
     const Order *order_x = &layout->order[x->id], *order_y = &layout->order[y->id];
     const Attr *a = &old->attr;
@@ -179,7 +202,8 @@ void layout_dot(Layout *layout, const Node *old) {
 /* ---- reshape ---- */
 
 /* Axes of size other than 1, in order. */
-static Axes long_axes(const Type *type) {
+static Axes long_axes(const Type *type)
+{
     Axes axes = {0};
     for (int i = 0; i < type->rank; i++)
         if (!dim_is(type->dims[i], 1))
@@ -194,7 +218,8 @@ typedef struct {
 } Run;
 
 static Run next_run(DimTable *dims, const Type *x, const Axes *xs, int from, const Type *y,
-                    const Axes *ys, int to) {
+                    const Axes *ys, int to)
+{
     Run run = {from, from, to, to};
     const Dim *left = dim_const(dims, 1), *right = left;
     do {
@@ -213,7 +238,8 @@ static Run next_run(DimTable *dims, const Type *x, const Axes *xs, int from, con
 /* Whether the axes of a run lie side by side in storage (axes of size 1 aside). *place: the first
  * one's. */
 static bool is_adjacent(const Order *order, const Type *x, const Axes *xs, const Run *run,
-                        int *place) {
+                        int *place)
+{
     *place = order_place(order, x->rank, xs->axis[run->from]);
     int at = *place;
     for (int i = run->from + 1; i < run->from_end; i++) {
@@ -233,7 +259,8 @@ typedef struct {
 
 /* The runs in the order of storage; returns their count, 0: some run is scattered. */
 static int place_runs(DimTable *dims, const Type *x, const Order *order, const Type *y,
-                      PlacedRun *runs) {
+                      PlacedRun *runs)
+{
     const Axes xs = long_axes(x), ys = long_axes(y);
     int count = 0, from = 0, to = 0;
     while (from < xs.count || to < ys.count) {
@@ -252,7 +279,8 @@ static int place_runs(DimTable *dims, const Type *x, const Order *order, const T
 }
 
 /* The long axes of y run by run; an axis of size 1 follows the axis before it. */
-static Order order_of_runs(const Type *y, const PlacedRun *runs, int count) {
+static Order order_of_runs(const Type *y, const PlacedRun *runs, int count)
+{
     const Axes ys = long_axes(y);
     Order order = order_identity();
     int at = 0;
@@ -268,19 +296,22 @@ static Order order_of_runs(const Type *y, const PlacedRun *runs, int count) {
     return order;
 }
 
-static bool is_moved(const Order *order, int rank) {
+static bool is_moved(const Order *order, int rank)
+{
     const Order identity = order_identity();
     return !order_is(order, &identity, rank);
 }
 
-static bool has_zero(const Type *type) {
+static bool has_zero(const Type *type)
+{
     for (int i = 0; i < type->rank; i++)
         if (dim_is(type->dims[i], 0))
             return true;
     return false;
 }
 
-void layout_reshape(Layout *layout, const Node *old) {
+void layout_reshape(Layout *layout, const Node *old)
+{
     const Node *x = old->src[0];
     const Order *order = &layout->order[x->id];
     PlacedRun runs[MAX_RANK];

@@ -18,26 +18,30 @@ const PassInfo pass_info[PASS_COUNT] = {
 #include "compiler/passes/pipeline.def"
 };
 
-const PassInfo *pass_find(const char *text) {
+const PassInfo *pass_find(const char *text)
+{
     for (int i = 0; i < PASS_COUNT; i++)
         if (!strcmp(pass_info[i].text, text))
             return &pass_info[i];
     return NULL;
 }
 
-Graph *pass_new_graph(const Graph *old) {
+Graph *pass_new_graph(const Graph *old)
+{
     Arena *arena = arena_new();
     return graph_new(arena, old->dims, arena_string(arena, old->name));
 }
 
-void pass_copy_roots(Graph *graph, const Graph *old, Node *const *map) {
+void pass_copy_roots(Graph *graph, const Graph *old, Node *const *map)
+{
     for (uint32_t i = 0; i < old->roots.count; i++) {
         const Root *root = &old->roots.data[i];
         graph_root(graph, root->kind, arena_string(graph->arena, root->name), map[root->node->id]);
     }
 }
 
-void pass_count(PassContext *context, const char *rule) {
+void pass_count(PassContext *context, const char *rule)
+{
     context->rewrites++;
     for (uint32_t i = 0; i < context->counts.count; i++)
         if (context->counts.data[i].rule == rule) {
@@ -47,7 +51,8 @@ void pass_count(PassContext *context, const char *rule) {
     vec_push(context->counts_arena, &context->counts, (RuleCount){rule, 1});
 }
 
-static uint32_t count_live(const Graph *graph) {
+static uint32_t count_live(const Graph *graph)
+{
     Arena *scratch = arena_new();
     const uint8_t *live = graph_live(graph, scratch);
     uint32_t count = 0;
@@ -57,13 +62,15 @@ static uint32_t count_live(const Graph *graph) {
     return count;
 }
 
-static double now_ms(void) {
+static double now_ms(void)
+{
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec * 1e3 + (double)time.tv_nsec * 1e-6;
 }
 
-static bool wants_verification(const PassOptions *options) {
+static bool wants_verification(const PassOptions *options)
+{
 #ifdef NDEBUG
     return options && options->verify;
 #else
@@ -73,7 +80,8 @@ static bool wants_verification(const PassOptions *options) {
 }
 
 static bool is_sound(const PassInfo *pass, const Graph *graph, const PassOptions *options,
-                     StrBuf *error) {
+                     StrBuf *error)
+{
     StrBuf faults = {0};
     bool sound = !wants_verification(options) || graph_verify(graph, &faults);
     if (!sound)
@@ -84,7 +92,8 @@ static bool is_sound(const PassInfo *pass, const Graph *graph, const PassOptions
 
 /* The rounds of a pass; graphs in between are freed. NULL: a round made an invalid graph. */
 static Graph *run_rounds(const PassInfo *pass, PassContext *context, PassReport *report,
-                         const Graph *graph, const PassOptions *options, StrBuf *error) {
+                         const Graph *graph, const PassOptions *options, StrBuf *error)
+{
     const Graph *current = graph;
     Graph *next = NULL;
     do {
@@ -105,7 +114,8 @@ static Graph *run_rounds(const PassInfo *pass, PassContext *context, PassReport 
 }
 
 Graph *pass_run_one(const PassInfo *pass, const Graph *graph, const PassOptions *options,
-                    StrBuf *error) {
+                    StrBuf *error)
+{
     PassContext context = {.scratch = arena_new(), .counts_arena = arena_new()};
     PassReport report = {.pass = pass->text};
     const double start = now_ms();
@@ -125,7 +135,8 @@ Graph *pass_run_one(const PassInfo *pass, const Graph *graph, const PassOptions 
     return next;
 }
 
-Graph *passes_run(const Graph *graph, const PassOptions *options, StrBuf *error) {
+Graph *passes_run(const Graph *graph, const PassOptions *options, StrBuf *error)
+{
     const char *last = options ? options->stop_after : NULL;
     if (last && !pass_find(last)) {
         strbuf_printf(error, "there is no pass %s", last);

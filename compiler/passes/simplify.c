@@ -27,7 +27,8 @@ static const Rule rules[] = {
 
 enum { RULE_COUNT = sizeof rules / sizeof rules[0], MAX_STEPS = 32 };
 
-bool is_const_number(const Node *node, double *value) {
+bool is_const_number(const Node *node, double *value)
+{
     if (node->op != OP_CONST)
         return false;
     bool is_float = dtype_is_float(node->type.dtype);
@@ -35,30 +36,35 @@ bool is_const_number(const Node *node, double *value) {
     return is_float || (int64_t)*value == node->attr.constant.value.i;
 }
 
-bool is_const_value(const Node *node, double value) {
+bool is_const_value(const Node *node, double value)
+{
     double number;
     return is_const_number(node, &number) && number == value && signbit(number) == signbit(value);
 }
 
-bool axis_is_unit(const Type *type, int axis) {
+bool axis_is_unit(const Type *type, int axis)
+{
     return dim_is(type->dims[axis], 1);
 }
 
-bool axes_are_unit(const Type *type, const Axes *axes) {
+bool axes_are_unit(const Type *type, const Axes *axes)
+{
     for (int i = 0; i < axes->count; i++)
         if (!axis_is_unit(type, axes->axis[i]))
             return false;
     return true;
 }
 
-bool simplify_same_dims(const Type *a, const Type *b) {
+bool simplify_same_dims(const Type *a, const Type *b)
+{
     for (int i = 0; a->rank == b->rank && i < a->rank; i++)
         if (a->dims[i] != b->dims[i])
             return false;
     return a->rank == b->rank;
 }
 
-static Node *apply_one(PassContext *context, Graph *g, Node *n) {
+static Node *apply_one(PassContext *context, Graph *g, Node *n)
+{
     for (int i = 0; i < RULE_COUNT; i++) {
         if (rules[i].op != n->op && rules[i].op != (OpCode)OP_ANY_OP)
             continue;
@@ -73,7 +79,8 @@ static Node *apply_one(PassContext *context, Graph *g, Node *n) {
     return NULL;
 }
 
-Graph *pass_simplify(PassContext *context, const Graph *old) {
+Graph *pass_simplify(PassContext *context, const Graph *old)
+{
     Graph *g = pass_new_graph(old);
     const uint8_t *live = graph_live(old, context->scratch);
     Node **map = ARENA_ARRAY(context->scratch, Node *, old->nodes.count + 1);

@@ -5,18 +5,21 @@
 
 #include <math.h>
 
-static bool is_int(const Node *n) {
+static bool is_int(const Node *n)
+{
     return dtype_kind(n->type.dtype) == KIND_INT;
 }
 
-static Node *negated_const(Graph *g, const Node *constant) {
+static Node *negated_const(Graph *g, const Node *constant)
+{
     double value;
     if (!dtype_is_float(constant->type.dtype) || !is_const_number(constant, &value))
         return NULL;
     return build_const_like(g, constant, -value);
 }
 
-Node *simplify_add_zero(Graph *g, Node *n) {
+Node *simplify_add_zero(Graph *g, Node *n)
+{
     (void)g;
     const double zero = is_int(n) ? 0.0 : -0.0;
     for (int i = 0; i < 2; i++)
@@ -25,23 +28,27 @@ Node *simplify_add_zero(Graph *g, Node *n) {
     return NULL;
 }
 
-Node *simplify_add_neg(Graph *g, Node *n) {
+Node *simplify_add_neg(Graph *g, Node *n)
+{
     for (int i = 1; i >= 0; i--)
         if (n->src[i]->op == OP_NEG)
             return build_binary(g, OP_SUB, n->src[1 - i], n->src[i]->src[0]);
     return NULL;
 }
 
-Node *simplify_sub_zero(Graph *g, Node *n) {
+Node *simplify_sub_zero(Graph *g, Node *n)
+{
     (void)g;
     return is_const_value(n->src[1], 0) ? n->src[0] : NULL;
 }
 
-Node *simplify_sub_neg(Graph *g, Node *n) {
+Node *simplify_sub_neg(Graph *g, Node *n)
+{
     return n->src[1]->op == OP_NEG ? build_binary(g, OP_ADD, n->src[0], n->src[1]->src[0]) : NULL;
 }
 
-Node *simplify_mul_one(Graph *g, Node *n) {
+Node *simplify_mul_one(Graph *g, Node *n)
+{
     (void)g;
     for (int i = 0; i < 2; i++)
         if (is_const_value(n->src[i], 1))
@@ -49,14 +56,16 @@ Node *simplify_mul_one(Graph *g, Node *n) {
     return NULL;
 }
 
-Node *simplify_mul_minus_one(Graph *g, Node *n) {
+Node *simplify_mul_minus_one(Graph *g, Node *n)
+{
     for (int i = 0; i < 2; i++)
         if (is_const_value(n->src[i], -1))
             return build_unary(g, OP_NEG, n->src[1 - i]);
     return NULL;
 }
 
-Node *simplify_mul_zero(Graph *g, Node *n) {
+Node *simplify_mul_zero(Graph *g, Node *n)
+{
     (void)g;
     for (int i = 0; i < 2; i++)
         if (is_int(n) && is_const_value(n->src[i], 0))
@@ -64,7 +73,8 @@ Node *simplify_mul_zero(Graph *g, Node *n) {
     return NULL;
 }
 
-Node *simplify_mul_neg(Graph *g, Node *n) {
+Node *simplify_mul_neg(Graph *g, Node *n)
+{
     Node *x = n->src[0], *y = n->src[1];
     if (x->op == OP_NEG && y->op == OP_NEG)
         return build_binary(g, OP_MUL, x->src[0], y->src[0]);
@@ -76,13 +86,15 @@ Node *simplify_mul_neg(Graph *g, Node *n) {
     return NULL;
 }
 
-Node *simplify_div_one(Graph *g, Node *n) {
+Node *simplify_div_one(Graph *g, Node *n)
+{
     (void)g;
     return is_const_value(n->src[1], 1) ? n->src[0] : NULL;
 }
 
 /* Both round the same real number, as long as 1/c is a normal number. */
-Node *simplify_div_power(Graph *g, Node *n) {
+Node *simplify_div_power(Graph *g, Node *n)
+{
     double value;
     int exponent;
     if (!is_const_number(n->src[1], &value) || !isfinite(value) ||
@@ -94,12 +106,14 @@ Node *simplify_div_power(Graph *g, Node *n) {
     return build_binary(g, OP_MUL, n->src[0], build_const_like(g, n->src[1], 1 / value));
 }
 
-Node *simplify_neg_neg(Graph *g, Node *n) {
+Node *simplify_neg_neg(Graph *g, Node *n)
+{
     (void)g;
     return n->src[0]->op == OP_NEG ? n->src[0]->src[0] : NULL;
 }
 
-Node *simplify_neg_mul(Graph *g, Node *n) {
+Node *simplify_neg_mul(Graph *g, Node *n)
+{
     Node *product = n->src[0];
     for (int i = 0; i < 2 && product->op == OP_MUL; i++) {
         Node *minus = negated_const(g, product->src[i]);
@@ -109,7 +123,8 @@ Node *simplify_neg_mul(Graph *g, Node *n) {
     return NULL;
 }
 
-Node *simplify_abs_abs(Graph *g, Node *n) {
+Node *simplify_abs_abs(Graph *g, Node *n)
+{
     Node *x = n->src[0];
     if (x->op == OP_ABS)
         return x;
@@ -117,13 +132,15 @@ Node *simplify_abs_abs(Graph *g, Node *n) {
     return x->op == OP_NEG && is_signed ? build_unary(g, OP_ABS, x->src[0]) : NULL;
 }
 
-Node *simplify_not_not(Graph *g, Node *n) {
+Node *simplify_not_not(Graph *g, Node *n)
+{
     (void)g;
     return n->src[0]->op == OP_NOT ? n->src[0]->src[0] : NULL;
 }
 
 /* Whether every value of `narrow` is one of `wide`. */
-static bool holds_all(DType wide, DType narrow) {
+static bool holds_all(DType wide, DType narrow)
+{
     static const uint8_t held_by[DT_COUNT] = {
         [DT_BOOL] =
             1 << DT_BOOL | 1 << DT_U8 | 1 << DT_I32 | 1 << DT_I64 | 1 << DT_F32 | 1 << DT_F64,
@@ -138,7 +155,8 @@ static bool holds_all(DType wide, DType narrow) {
 
 /* Integers to a narrower integer wrap but floats saturate, so the step is skipped only when it
  * keeps the kind. */
-Node *simplify_convert_convert(Graph *g, Node *n) {
+Node *simplify_convert_convert(Graph *g, Node *n)
+{
     Node *step = n->src[0];
     if (step->op != OP_CONVERT)
         return NULL;
@@ -147,40 +165,47 @@ Node *simplify_convert_convert(Graph *g, Node *n) {
     return holds_all(between, from) && one_rule ? build_convert(g, step->src[0], to) : NULL;
 }
 
-Node *simplify_convert_same(Graph *g, Node *n) {
+Node *simplify_convert_same(Graph *g, Node *n)
+{
     (void)g;
     return n->src[0]->type.dtype == n->type.dtype ? n->src[0] : NULL;
 }
 
-Node *simplify_stop_gone(Graph *g, Node *n) {
+Node *simplify_stop_gone(Graph *g, Node *n)
+{
     (void)g;
     return n->src[0];
 }
 
-Node *simplify_check_true(Graph *g, Node *n) {
+Node *simplify_check_true(Graph *g, Node *n)
+{
     (void)g;
     return is_const_value(n->src[1], 1) ? n->src[0] : NULL;
 }
 
-Node *simplify_select_const(Graph *g, Node *n) {
+Node *simplify_select_const(Graph *g, Node *n)
+{
     (void)g;
     double value;
     return is_const_number(n->src[0], &value) ? n->src[value != 0 ? 1 : 2] : NULL;
 }
 
-Node *simplify_select_same(Graph *g, Node *n) {
+Node *simplify_select_same(Graph *g, Node *n)
+{
     (void)g;
     return n->src[1] == n->src[2] ? n->src[1] : NULL;
 }
 
-Node *simplify_select_not(Graph *g, Node *n) {
+Node *simplify_select_not(Graph *g, Node *n)
+{
     return n->src[0]->op == OP_NOT ? build_select(g, n->src[0]->src[0], n->src[2], n->src[1])
                                    : NULL;
 }
 
 /* The node select(condition, bound, x) below n, if the graph has it. */
 static Node *find_clamp(const Graph *g, const Node *n, const Node *condition, const Node *bound,
-                        const Node *x) {
+                        const Node *x)
+{
     for (uint32_t id = condition->id + 1; id < n->id; id++) {
         Node *y = g->nodes.data[id];
         if (y->op == OP_SELECT && y->src[0] == condition && y->src[1] == bound && y->src[2] == x)
@@ -191,7 +216,8 @@ static Node *find_clamp(const Graph *g, const Node *n, const Node *condition, co
 
 /* relu is y = select(x <= 0, 0, x), its gradient select(x <= 0, 0, dy). y <= 0 exactly where x <=
  * 0, so the gradient may ask y, which the next layer keeps anyway. The same for an upper bound. */
-Node *simplify_select_clamped(Graph *g, Node *n) {
+Node *simplify_select_clamped(Graph *g, Node *n)
+{
     const Node *condition = n->src[0];
     if (condition->op != OP_LE)
         return NULL;
@@ -205,12 +231,14 @@ Node *simplify_select_clamped(Graph *g, Node *n) {
     return NULL;
 }
 
-Node *simplify_same_operands(Graph *g, Node *n) {
+Node *simplify_same_operands(Graph *g, Node *n)
+{
     (void)g;
     return n->src[0] == n->src[1] ? n->src[0] : NULL;
 }
 
-static Node *bool_const(Node *n, double neutral) {
+static Node *bool_const(Node *n, double neutral)
+{
     for (int i = 0; i < 2 && n->type.dtype == DT_BOOL; i++) {
         if (is_const_value(n->src[i], neutral))
             return n->src[1 - i];
@@ -220,38 +248,45 @@ static Node *bool_const(Node *n, double neutral) {
     return NULL;
 }
 
-Node *simplify_and_const(Graph *g, Node *n) {
+Node *simplify_and_const(Graph *g, Node *n)
+{
     (void)g;
     return bool_const(n, 1);
 }
 
-Node *simplify_or_const(Graph *g, Node *n) {
+Node *simplify_or_const(Graph *g, Node *n)
+{
     (void)g;
     return bool_const(n, 0);
 }
 
 /* ---- reductions, windows, indices ---- */
 
-Node *simplify_reduce_one(Graph *g, Node *n) {
+Node *simplify_reduce_one(Graph *g, Node *n)
+{
     if (!axes_are_unit(&n->src[0]->type, &n->attr.axes))
         return NULL;
     return build_reshape(g, n->src[0], n->type.rank, n->type.dims);
 }
 
-Node *simplify_sum_one(Graph *g, Node *n) {
+Node *simplify_sum_one(Graph *g, Node *n)
+{
     Node *only = simplify_reduce_one(g, n);
     return only && !is_int(n) ? build_binary(g, OP_ADD, only, build_const_like(g, only, 0)) : only;
 }
 
-Node *simplify_arg_one(Graph *g, Node *n) {
+Node *simplify_arg_one(Graph *g, Node *n)
+{
     return axis_is_unit(&n->src[0]->type, n->attr.axis) ? build_const(g, n->type, 0) : NULL;
 }
 
-Node *simplify_iota_one(Graph *g, Node *n) {
+Node *simplify_iota_one(Graph *g, Node *n)
+{
     return axis_is_unit(&n->type, n->attr.iota.axis) ? build_const(g, n->type, 0) : NULL;
 }
 
-Node *simplify_window_one(Graph *g, Node *n) {
+Node *simplify_window_one(Graph *g, Node *n)
+{
     (void)g;
     for (int i = 0; i < n->attr.window.rank; i++)
         if (n->attr.window.size[i] != 1 || n->attr.window.stride[i] != 1 ||
@@ -263,7 +298,8 @@ Node *simplify_window_one(Graph *g, Node *n) {
 /* ---- dot ---- */
 
 /* The axes of the permuted operand as axes of what it permutes. */
-static Axes unpermuted(const Axes *axes, const Axes *perm) {
+static Axes unpermuted(const Axes *axes, const Axes *perm)
+{
     Axes result = *axes;
     for (int i = 0; i < axes->count; i++)
         result.axis[i] = perm->axis[axes->axis[i]];
@@ -271,7 +307,8 @@ static Axes unpermuted(const Axes *axes, const Axes *perm) {
 }
 
 /* The axes neither batch nor contracted must keep their order, for they make the result. */
-static bool rest_keeps_order(const Axes *perm, const Axes *batch, const Axes *contract) {
+static bool rest_keeps_order(const Axes *perm, const Axes *batch, const Axes *contract)
+{
     int last = -1;
     for (int i = 0; i < perm->count; i++) {
         bool used = false;
@@ -288,7 +325,8 @@ static bool rest_keeps_order(const Axes *perm, const Axes *batch, const Axes *co
     return true;
 }
 
-Node *simplify_dot_permute(Graph *g, Node *n) {
+Node *simplify_dot_permute(Graph *g, Node *n)
+{
     Attr attr = n->attr;
     Node *src[2] = {n->src[0], n->src[1]};
     Axes *batch[2] = {&attr.dot.batch_x, &attr.dot.batch_y};

@@ -4,18 +4,21 @@
 
 #include <string.h>
 
-Node *simplify_reshape_same(Graph *g, Node *n) {
+Node *simplify_reshape_same(Graph *g, Node *n)
+{
     (void)g;
     return simplify_same_dims(&n->type, &n->src[0]->type) ? n->src[0] : NULL;
 }
 
-Node *simplify_reshape_reshape(Graph *g, Node *n) {
+Node *simplify_reshape_reshape(Graph *g, Node *n)
+{
     return n->src[0]->op == OP_RESHAPE
                ? build_reshape(g, n->src[0]->src[0], n->type.rank, n->type.dims)
                : NULL;
 }
 
-Node *simplify_permute_same(Graph *g, Node *n) {
+Node *simplify_permute_same(Graph *g, Node *n)
+{
     (void)g;
     for (int i = 0; i < n->type.rank; i++)
         if (n->attr.perm.axis[i] != i)
@@ -23,7 +26,8 @@ Node *simplify_permute_same(Graph *g, Node *n) {
     return n->src[0];
 }
 
-Node *simplify_permute_permute(Graph *g, Node *n) {
+Node *simplify_permute_permute(Graph *g, Node *n)
+{
     Node *inner = n->src[0];
     if (inner->op != OP_PERMUTE)
         return NULL;
@@ -34,7 +38,8 @@ Node *simplify_permute_permute(Graph *g, Node *n) {
 }
 
 /* Result axes of a dot: batch, free axes of x, free axes of y. Products commute, so the order of every sum stays. */
-Node *simplify_permute_dot(Graph *g, Node *n) {
+Node *simplify_permute_dot(Graph *g, Node *n)
+{
     const Node *dot = n->src[0];
     if (dot->op != OP_DOT)
         return NULL;
@@ -50,7 +55,8 @@ Node *simplify_permute_dot(Graph *g, Node *n) {
                      dot->attr.dot.contract_y, dot->attr.dot.contract_x);
 }
 
-Node *simplify_permute_units(Graph *g, Node *n) {
+Node *simplify_permute_units(Graph *g, Node *n)
+{
     int last = -1;
     for (int i = 0; i < n->type.rank; i++) {
         if (axis_is_unit(&n->type, i))
@@ -62,23 +68,27 @@ Node *simplify_permute_units(Graph *g, Node *n) {
     return build_reshape(g, n->src[0], n->type.rank, n->type.dims);
 }
 
-Node *simplify_expand_same(Graph *g, Node *n) {
+Node *simplify_expand_same(Graph *g, Node *n)
+{
     (void)g;
     return simplify_same_dims(&n->type, &n->src[0]->type) ? n->src[0] : NULL;
 }
 
-Node *simplify_expand_expand(Graph *g, Node *n) {
+Node *simplify_expand_expand(Graph *g, Node *n)
+{
     return n->src[0]->op == OP_EXPAND
                ? build_expand(g, n->src[0]->src[0], n->type.rank, n->type.dims)
                : NULL;
 }
 
-static bool takes_all(const Node *slice, int axis) {
+static bool takes_all(const Node *slice, int axis)
+{
     return dim_is(slice->attr.slice.start[axis], 0) && slice->attr.slice.step[axis] == 1 &&
            slice->attr.slice.limit[axis] == slice->src[0]->type.dims[axis];
 }
 
-Node *simplify_slice_all(Graph *g, Node *n) {
+Node *simplify_slice_all(Graph *g, Node *n)
+{
     (void)g;
     for (int i = 0; i < n->type.rank; i++)
         if (!takes_all(n, i))
@@ -89,7 +99,8 @@ Node *simplify_slice_all(Graph *g, Node *n) {
 /* One axis of outer(inner(x)): element i of the outer one is start + i*step of the inner one. A
  * stride over a free number of elements is left alone: its limit, the place after the last of them,
  * has no polynomial that is right for none, too. */
-static bool merge_slices(Graph *g, const Node *inner, const Node *outer, int axis, Attr *merged) {
+static bool merge_slices(Graph *g, const Node *inner, const Node *outer, int axis, Attr *merged)
+{
     const int64_t step = inner->attr.slice.step[axis];
     const Dim *start = outer->attr.slice.start[axis], *limit = outer->attr.slice.limit[axis];
     if (takes_all(outer, axis)) {
@@ -112,7 +123,8 @@ static bool merge_slices(Graph *g, const Node *inner, const Node *outer, int axi
     return true;
 }
 
-Node *simplify_slice_slice(Graph *g, Node *n) {
+Node *simplify_slice_slice(Graph *g, Node *n)
+{
     Node *inner = n->src[0];
     if (inner->op != OP_SLICE)
         return NULL;
@@ -125,7 +137,8 @@ Node *simplify_slice_slice(Graph *g, Node *n) {
 }
 
 /* The operand that a slice of a concat takes whole, with nothing of the others. */
-Node *simplify_slice_concat(Graph *g, Node *n) {
+Node *simplify_slice_concat(Graph *g, Node *n)
+{
     Node *concat = n->src[0];
     if (concat->op != OP_CONCAT)
         return NULL;
@@ -145,7 +158,8 @@ Node *simplify_slice_concat(Graph *g, Node *n) {
     return NULL;
 }
 
-Node *simplify_pad_none(Graph *g, Node *n) {
+Node *simplify_pad_none(Graph *g, Node *n)
+{
     (void)g;
     for (int i = 0; i < n->type.rank; i++)
         if (!dim_is(n->attr.pad.low[i], 0) || !dim_is(n->attr.pad.high[i], 0) ||
@@ -154,14 +168,16 @@ Node *simplify_pad_none(Graph *g, Node *n) {
     return n->src[0];
 }
 
-static bool is_plain_growth(const Attr *pad, int axis) {
+static bool is_plain_growth(const Attr *pad, int axis)
+{
     int64_t low, high;
     return pad->pad.interior[axis] == 0 && dim_is_const(pad->pad.low[axis], &low) && low >= 0 &&
            dim_is_const(pad->pad.high[axis], &high) && high >= 0;
 }
 
 /* Widths add up when the inner pad crops nothing and the outer one puts nothing in between. */
-Node *simplify_pad_pad(Graph *g, Node *n) {
+Node *simplify_pad_pad(Graph *g, Node *n)
+{
     Node *inner = n->src[0];
     if (inner->op != OP_PAD || inner->src[1] != n->src[1])
         return NULL;
@@ -179,12 +195,14 @@ Node *simplify_pad_pad(Graph *g, Node *n) {
     return pad && type_equal(&pad->type, &n->type) ? pad : NULL;
 }
 
-Node *simplify_concat_one(Graph *g, Node *n) {
+Node *simplify_concat_one(Graph *g, Node *n)
+{
     (void)g;
     return n->nsrc == 1 ? n->src[0] : NULL;
 }
 
-Node *simplify_concat_empty(Graph *g, Node *n) {
+Node *simplify_concat_empty(Graph *g, Node *n)
+{
     Node **kept = ARENA_ARRAY(g->arena, Node *, n->nsrc);
     int count = 0;
     for (int i = 0; i < n->nsrc; i++)
@@ -193,7 +211,8 @@ Node *simplify_concat_empty(Graph *g, Node *n) {
     return count > 0 && count < n->nsrc ? build_concat(g, kept, count, n->attr.axis) : NULL;
 }
 
-Node *simplify_concat_flat(Graph *g, Node *n) {
+Node *simplify_concat_flat(Graph *g, Node *n)
+{
     int total = 0, count = 0;
     for (int i = 0; i < n->nsrc; i++)
         total += n->src[i]->op == OP_CONCAT && n->src[i]->attr.axis == n->attr.axis
@@ -211,7 +230,8 @@ Node *simplify_concat_flat(Graph *g, Node *n) {
     return build_concat(g, flat, count, n->attr.axis);
 }
 
-Node *simplify_reverse_units(Graph *g, Node *n) {
+Node *simplify_reverse_units(Graph *g, Node *n)
+{
     Axes axes = {0};
     for (int i = 0; i < n->attr.axes.count; i++)
         if (!axis_is_unit(&n->type, n->attr.axes.axis[i]))
@@ -221,7 +241,8 @@ Node *simplify_reverse_units(Graph *g, Node *n) {
     return axes.count ? build_reverse(g, n->src[0], axes) : n->src[0];
 }
 
-Node *simplify_reverse_reverse(Graph *g, Node *n) {
+Node *simplify_reverse_reverse(Graph *g, Node *n)
+{
     Node *inner = n->src[0];
     if (inner->op != OP_REVERSE)
         return NULL;
@@ -237,12 +258,14 @@ Node *simplify_reverse_reverse(Graph *g, Node *n) {
     return axes.count ? build_reverse(g, inner->src[0], axes) : inner->src[0];
 }
 
-static bool same_constant(const Node *a, const Node *b) {
+static bool same_constant(const Node *a, const Node *b)
+{
     return a->op == OP_CONST && b->op == OP_CONST && a->type.dtype == b->type.dtype &&
            !memcmp(&a->attr.constant.value, &b->attr.constant.value, sizeof a->attr.constant.value);
 }
 
-Node *simplify_move_const(Graph *g, Node *n) {
+Node *simplify_move_const(Graph *g, Node *n)
+{
     if (op_info[n->op].op_class != CLASS_MOVE)
         return NULL;
     for (int i = 0; i < n->nsrc; i++)
@@ -254,7 +277,8 @@ Node *simplify_move_const(Graph *g, Node *n) {
 }
 
 /* op(expand a, expand b) is expand(op(a, b)) when a and b have one shape; constants take any. */
-Node *simplify_expand_last(Graph *g, Node *n) {
+Node *simplify_expand_last(Graph *g, Node *n)
+{
     const Type *small = NULL;
     Node *src[3];
     if (op_info[n->op].op_class != CLASS_ELEMENTWISE || (op_info[n->op].flags & FLAG_FAILS))

@@ -30,7 +30,8 @@ struct Arena {
     size_t total;
 };
 
-Arena *arena_new(void) {
+Arena *arena_new(void)
+{
     Arena *arena = calloc(1, sizeof *arena);
     if (!arena) {
         NNC_BUG("out of memory");
@@ -38,7 +39,8 @@ Arena *arena_new(void) {
     return arena;
 }
 
-static void poison(Block *block) {
+static void poison(Block *block)
+{
 #ifdef NNC_STRESS
     memset(block->data, 0xDB, block->capacity);
 #else
@@ -46,7 +48,8 @@ static void poison(Block *block) {
 #endif
 }
 
-static void free_chain(Block *block) {
+static void free_chain(Block *block)
+{
     while (block) {
         Block *older = block->older;
         poison(block);
@@ -55,14 +58,16 @@ static void free_chain(Block *block) {
     }
 }
 
-void arena_free(Arena *arena) {
+void arena_free(Arena *arena)
+{
     if (arena) {
         free_chain(arena->newest);
         free(arena);
     }
 }
 
-void arena_reset(Arena *arena) {
+void arena_reset(Arena *arena)
+{
     arena->total = 0;
     Block *kept = arena->newest;
 #ifdef NNC_STRESS
@@ -78,11 +83,13 @@ void arena_reset(Arena *arena) {
 #endif
 }
 
-size_t arena_used(const Arena *arena) {
+size_t arena_used(const Arena *arena)
+{
     return arena->total;
 }
 
-static void add_block(Arena *arena, size_t bytes) {
+static void add_block(Arena *arena, size_t bytes)
+{
     size_t capacity = bytes;
 #ifndef NNC_STRESS
     size_t wanted = arena->newest ? arena->newest->capacity * 2 : FIRST_BLOCK;
@@ -102,7 +109,8 @@ static void add_block(Arena *arena, size_t bytes) {
     arena->newest = block;
 }
 
-void *arena_alloc(Arena *arena, size_t bytes) {
+void *arena_alloc(Arena *arena, size_t bytes)
+{
     if (bytes > SIZE_MAX / 4) {
         NNC_BUG("an allocation of %zu bytes", bytes);
     }
@@ -126,7 +134,8 @@ void *arena_alloc(Arena *arena, size_t bytes) {
     return result;
 }
 
-void *arena_copy(Arena *arena, const void *data, size_t bytes) {
+void *arena_copy(Arena *arena, const void *data, size_t bytes)
+{
     void *copy = arena_alloc(arena, bytes);
     if (bytes) {
         memcpy(copy, data, bytes);
@@ -134,7 +143,8 @@ void *arena_copy(Arena *arena, const void *data, size_t bytes) {
     return copy;
 }
 
-char *arena_substring(Arena *arena, const char *text, size_t length) {
+char *arena_substring(Arena *arena, const char *text, size_t length)
+{
     char *copy = arena_alloc(arena, length + 1);
     if (length) {
         memcpy(copy, text, length);
@@ -142,11 +152,13 @@ char *arena_substring(Arena *arena, const char *text, size_t length) {
     return copy;
 }
 
-char *arena_string(Arena *arena, const char *text) {
+char *arena_string(Arena *arena, const char *text)
+{
     return arena_substring(arena, text, strlen(text));
 }
 
-char *arena_vformat(Arena *arena, const char *format, va_list args) {
+char *arena_vformat(Arena *arena, const char *format, va_list args)
+{
     va_list again;
     va_copy(again, args);
     int length = vsnprintf(NULL, 0, format, again);
@@ -157,7 +169,8 @@ char *arena_vformat(Arena *arena, const char *format, va_list args) {
     return text;
 }
 
-char *arena_format(Arena *arena, const char *format, ...) {
+char *arena_format(Arena *arena, const char *format, ...)
+{
     va_list args;
     va_start(args, format);
     char *text = arena_vformat(arena, format, args);

@@ -6,13 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-void nnc_bug(const char *file, int line, const char *format, ...) {
+void nnc_bug(const char *file, int line, const char *format, ...)
+{
     va_list args;
     va_start(args, format);
     fflush(stdout);
     fprintf(stderr, "nnc: internal error at %s:%d: ", file, line);
     vfprintf(stderr, format, args);
-    fprintf(stderr, "\nThis is a bug of nnc, not of your program. Please report it with the file that shows it.\n");
+    fprintf(stderr, "\nThis is a bug of nnc, not of your program. Please report it with the file "
+                    "that shows it.\n");
     va_end(args);
     abort();
 }

@@ -66,31 +66,38 @@ static const ErrorRow error_rows[ERR_COUNT] = {
 #include "runtime/base/errors.def"
 };
 
-static const ErrorRow *error_row(ErrorCode code) {
+static const ErrorRow *error_row(ErrorCode code)
+{
     NNC_ASSERT((unsigned)code < ERR_COUNT);
     return &error_rows[code];
 }
 
-const char *error_code_text(ErrorCode code) {
+const char *error_code_text(ErrorCode code)
+{
     return error_row(code)->code;
 }
 
-const char *error_slug(ErrorCode code) {
+const char *error_slug(ErrorCode code)
+{
     return error_row(code)->slug;
 }
 
-const char *error_title(ErrorCode code) {
+const char *error_title(ErrorCode code)
+{
     return error_row(code)->title;
 }
 
-const char *error_page(ErrorCode code) {
+const char *error_page(ErrorCode code)
+{
     return error_row(code)->page;
 }
 
-bool error_from_text(const char *text, ErrorCode *code) {
+bool error_from_text(const char *text, ErrorCode *code)
+{
     for (int i = 0; i < ERR_COUNT; i++) {
         bool same_letter = text[0] == 'E' || text[0] == 'e';
-        if ((same_letter && strcmp(error_rows[i].code + 1, text + 1) == 0) || strcmp(error_rows[i].slug, text) == 0) {
+        if ((same_letter && strcmp(error_rows[i].code + 1, text + 1) == 0) ||
+            strcmp(error_rows[i].slug, text) == 0) {
             *code = (ErrorCode)i;
             return true;
         }
@@ -100,22 +107,26 @@ bool error_from_text(const char *text, ErrorCode *code) {
 
 /* ---- sources ---- */
 
-SourceMap *source_map_new(void) {
+SourceMap *source_map_new(void)
+{
     Arena *arena = arena_new();
     SourceMap *map = ARENA_NEW(arena, SourceMap);
     map->arena = arena;
     return map;
 }
 
-void source_map_free(SourceMap *map) {
+void source_map_free(SourceMap *map)
+{
     if (map) {
         arena_free(map->arena);
     }
 }
 
-uint32_t source_add(SourceMap *map, const char *shown, const char *text, size_t length) {
+uint32_t source_add(SourceMap *map, const char *shown, const char *text, size_t length)
+{
     NNC_ASSERT(length < UINT32_MAX);
-    Source source = {arena_string(map->arena, shown), arena_substring(map->arena, text, length), length, {0}};
+    Source source = {
+        arena_string(map->arena, shown), arena_substring(map->arena, text, length), length, {0}};
     vec_push(map->arena, &source.lines, 0);
     for (size_t i = 0; i < length; i++) {
         if (text[i] == '\n') {
@@ -126,12 +137,14 @@ uint32_t source_add(SourceMap *map, const char *shown, const char *text, size_t 
     return map->files.count;
 }
 
-static const Source *source_of(const SourceMap *map, uint32_t file) {
+static const Source *source_of(const SourceMap *map, uint32_t file)
+{
     NNC_ASSERT(map && file >= 1 && file <= map->files.count);
     return &map->files.data[file - 1];
 }
 
-const char *source_text(const SourceMap *map, uint32_t file, size_t *length) {
+const char *source_text(const SourceMap *map, uint32_t file, size_t *length)
+{
     const Source *source = source_of(map, file);
     if (length) {
         *length = source->length;
@@ -139,12 +152,14 @@ const char *source_text(const SourceMap *map, uint32_t file, size_t *length) {
     return source->text;
 }
 
-const char *source_name(const SourceMap *map, uint32_t file) {
+const char *source_name(const SourceMap *map, uint32_t file)
+{
     return source_of(map, file)->name;
 }
 
 /* Index of the last line that begins at or before `offset`. */
-static uint32_t line_of(const Source *source, uint32_t offset) {
+static uint32_t line_of(const Source *source, uint32_t offset)
+{
     uint32_t low = 0, high = source->lines.count;
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
@@ -157,7 +172,8 @@ static uint32_t line_of(const Source *source, uint32_t offset) {
     return low;
 }
 
-void source_line_column(const SourceMap *map, Span span, uint32_t *line, uint32_t *column) {
+void source_line_column(const SourceMap *map, Span span, uint32_t *line, uint32_t *column)
+{
     const Source *source = source_of(map, span.file);
     uint32_t offset = span.begin < source->length ? span.begin : (uint32_t)source->length;
     uint32_t index = line_of(source, offset);
@@ -167,7 +183,8 @@ void source_line_column(const SourceMap *map, Span span, uint32_t *line, uint32_
 
 /* ---- collecting ---- */
 
-Diag *diag_new(SourceMap *map) {
+Diag *diag_new(SourceMap *map)
+{
     Arena *arena = arena_new();
     Diag *diag = ARENA_NEW(arena, Diag);
     diag->arena = arena;
@@ -175,25 +192,29 @@ Diag *diag_new(SourceMap *map) {
     return diag;
 }
 
-void diag_free(Diag *diag) {
+void diag_free(Diag *diag)
+{
     if (diag) {
         arena_free(diag->arena);
     }
 }
 
-void diag_clear(Diag *diag) {
+void diag_clear(Diag *diag)
+{
     diag->items.count = 0;
     diag->errors = 0;
     diag->is_full = false;
 }
 
-static DiagItem *new_item(Diag *diag) {
+static DiagItem *new_item(Diag *diag)
+{
     DiagItem *item = ARENA_NEW(diag->arena, DiagItem);
     item->arena = diag->arena;
     return item;
 }
 
-static DiagItem *spare_item(Diag *diag) {
+static DiagItem *spare_item(Diag *diag)
+{
     if (!diag->spare) {
         diag->spare = new_item(diag);
         diag->spare->arena = NULL;
@@ -201,12 +222,14 @@ static DiagItem *spare_item(Diag *diag) {
     return diag->spare;
 }
 
-static bool same_span(Span a, Span b) {
+static bool same_span(Span a, Span b)
+{
     return a.file == b.file && a.begin == b.begin && a.end == b.end;
 }
 
 /* Is there an item of this kind for the place already? Items without a place repeat when their message does. */
-static bool already_reported(const Diag *diag, bool is_warning, Span span, const char *message) {
+static bool already_reported(const Diag *diag, bool is_warning, Span span, const char *message)
+{
     for (uint32_t i = 0; i < diag->items.count; i++) {
         const DiagItem *item = diag->items.data[i];
         if (item->is_warning == is_warning && same_span(item->places.data[0].span, span) &&
@@ -217,8 +240,9 @@ static bool already_reported(const Diag *diag, bool is_warning, Span span, const
     return false;
 }
 
-static DiagItem *add_item(Diag *diag, bool is_warning, ErrorCode code, Span span, const char *label, const char *format,
-                          va_list args) {
+static DiagItem *add_item(Diag *diag, bool is_warning, ErrorCode code, Span span, const char *label,
+                          const char *format, va_list args)
+{
     StrBuf message = {0};
     strbuf_vprintf(&message, format, args);
     DiagItem *item = NULL;
@@ -240,7 +264,9 @@ static DiagItem *add_item(Diag *diag, bool is_warning, ErrorCode code, Span span
     return item ? item : spare_item(diag);
 }
 
-DiagItem *diag_error(Diag *diag, ErrorCode code, Span span, const char *label, const char *format, ...) {
+DiagItem *diag_error(Diag *diag, ErrorCode code, Span span, const char *label, const char *format,
+                     ...)
+{
     va_list args;
     va_start(args, format);
     DiagItem *item = add_item(diag, false, code, span, label, format, args);
@@ -248,7 +274,8 @@ DiagItem *diag_error(Diag *diag, ErrorCode code, Span span, const char *label, c
     return item;
 }
 
-DiagItem *diag_warning(Diag *diag, Span span, const char *format, ...) {
+DiagItem *diag_warning(Diag *diag, Span span, const char *format, ...)
+{
     va_list args;
     va_start(args, format);
     DiagItem *item = add_item(diag, true, (ErrorCode)0, span, NULL, format, args);
@@ -256,7 +283,8 @@ DiagItem *diag_warning(Diag *diag, Span span, const char *format, ...) {
     return item;
 }
 
-void diag_note(DiagItem *item, Span span, const char *format, ...) {
+void diag_note(DiagItem *item, Span span, const char *format, ...)
+{
     if (!item->arena) {
         return;
     }
@@ -267,7 +295,8 @@ void diag_note(DiagItem *item, Span span, const char *format, ...) {
     vec_push(item->arena, &item->places, place);
 }
 
-void diag_help(DiagItem *item, const char *format, ...) {
+void diag_help(DiagItem *item, const char *format, ...)
+{
     if (!item->arena) {
         return;
     }
@@ -278,11 +307,13 @@ void diag_help(DiagItem *item, const char *format, ...) {
     vec_push(item->arena, &item->helps, help);
 }
 
-uint32_t diag_error_count(const Diag *diag) {
+uint32_t diag_error_count(const Diag *diag)
+{
     return diag->errors;
 }
 
-uint32_t diag_count(const Diag *diag) {
+uint32_t diag_count(const Diag *diag)
+{
     return diag->items.count;
 }
 
@@ -292,29 +323,33 @@ typedef struct {
     const char *error, *warning, *place, *note, *bold, *plain;
 } Palette;
 
-static const Palette colourful = {"\033[1;31m", "\033[1;33m", "\033[1;31m", "\033[1;34m", "\033[1m", "\033[0m"};
+static const Palette colourful = {"\033[1;31m", "\033[1;33m", "\033[1;31m",
+                                  "\033[1;34m", "\033[1m",    "\033[0m"};
 static const Palette colourless = {"", "", "", "", "", ""};
 
 /* Source text may hold anything: what a terminal would obey is shown as '?', a tab stays (the underline copies it). */
-static void add_visible(StrBuf *out, const char *text, size_t count) {
+static void add_visible(StrBuf *out, const char *text, size_t count)
+{
     for (size_t i = 0; i < count; i++) {
         unsigned char c = (unsigned char)text[i];
         strbuf_add_char(out, (c < 0x20 && c != '\t') || c == 0x7F ? '?' : (char)c);
     }
 }
 
-static bool continues_character(char c) {
+static bool continues_character(char c)
+{
     return ((unsigned char)c & 0xC0) == 0x80;
 }
 
 typedef struct {
-    uint32_t begin, end;          /* the shown part of the line, as offsets in the text */
+    uint32_t begin, end; /* the shown part of the line, as offsets in the text */
     uint32_t mark_begin, mark_end;
     bool cut_before, cut_after;
 } Window;
 
 /* The part of the line that is shown: all of a short line, else the surroundings of the place. */
-static Window window_of(const Source *source, Span span) {
+static Window window_of(const Source *source, Span span)
+{
     uint32_t length = (uint32_t)source->length;
     uint32_t begin = span.begin < length ? span.begin : length;
     uint32_t index = line_of(source, begin);
@@ -346,7 +381,8 @@ static Window window_of(const Source *source, Span span) {
     return w;
 }
 
-static void add_underline(StrBuf *out, const Source *source, Window w, char mark) {
+static void add_underline(StrBuf *out, const Source *source, Window w, char mark)
+{
     strbuf_add(out, w.cut_before ? "    " : "");
     for (uint32_t i = w.begin; i < w.mark_begin; i++) {
         if (!continues_character(source->text[i])) {
@@ -362,8 +398,9 @@ static void add_underline(StrBuf *out, const Source *source, Window w, char mark
     }
 }
 
-static void render_place(const Diag *diag, Place place, uint32_t home, char mark, const char *paint, StrBuf *out,
-                         const Palette *palette) {
+static void render_place(const Diag *diag, Place place, uint32_t home, char mark, const char *paint,
+                         StrBuf *out, const Palette *palette)
+{
     if (place.span.file == 0) {
         if (place.text) {
             strbuf_printf(out, "   note: %s\n", place.text);
@@ -388,18 +425,21 @@ static void render_place(const Diag *diag, Place place, uint32_t home, char mark
     strbuf_printf(out, "%s\n", palette->plain);
 }
 
-static void render_item(const Diag *diag, const DiagItem *item, StrBuf *out, const Palette *palette) {
+static void render_item(const Diag *diag, const DiagItem *item, StrBuf *out, const Palette *palette)
+{
     Place main_place = item->places.data[0];
     strbuf_add(out, palette->bold);
     if (main_place.span.file) {
         uint32_t line, column;
         source_line_column(diag->map, main_place.span, &line, &column);
-        strbuf_printf(out, "%s:%u:%u: ", source_name(diag->map, main_place.span.file), line, column);
+        strbuf_printf(out, "%s:%u:%u: ", source_name(diag->map, main_place.span.file), line,
+                      column);
     }
     if (item->is_warning) {
         strbuf_printf(out, "%swarning%s", palette->warning, palette->plain);
     } else {
-        strbuf_printf(out, "%serror[%s]%s", palette->error, error_code_text(item->code), palette->plain);
+        strbuf_printf(out, "%serror[%s]%s", palette->error, error_code_text(item->code),
+                      palette->plain);
     }
     strbuf_printf(out, "%s: %s%s\n", palette->bold, item->message, palette->plain);
     for (uint32_t i = 0; i < item->places.count; i++) {
@@ -411,7 +451,8 @@ static void render_item(const Diag *diag, const DiagItem *item, StrBuf *out, con
     }
 }
 
-void diag_render_text(const Diag *diag, StrBuf *out, bool colour) {
+void diag_render_text(const Diag *diag, StrBuf *out, bool colour)
+{
     for (uint32_t i = 0; i < diag->items.count; i++) {
         render_item(diag, diag->items.data[i], out, colour ? &colourful : &colourless);
     }
@@ -422,7 +463,8 @@ void diag_render_text(const Diag *diag, StrBuf *out, bool colour) {
 
 /* ---- JSON ---- */
 
-static void json_place(const Diag *diag, Span span, StrBuf *out) {
+static void json_place(const Diag *diag, Span span, StrBuf *out)
+{
     if (span.file == 0) {
         return;
     }
@@ -432,16 +474,18 @@ static void json_place(const Diag *diag, Span span, StrBuf *out) {
     source_line_column(diag->map, end, &end_line, &end_column);
     strbuf_add(out, ",\"file\":");
     strbuf_add_json(out, source_name(diag->map, span.file));
-    strbuf_printf(out, ",\"line\":%u,\"column\":%u,\"end_line\":%u,\"end_column\":%u", line, column, end_line,
-                  end_column);
+    strbuf_printf(out, ",\"line\":%u,\"column\":%u,\"end_line\":%u,\"end_column\":%u", line, column,
+                  end_line, end_column);
 }
 
-static void json_text(StrBuf *out, const char *key, const char *text) {
+static void json_text(StrBuf *out, const char *key, const char *text)
+{
     strbuf_printf(out, ",\"%s\":", key);
     strbuf_add_json(out, text);
 }
 
-static void json_note(const Diag *diag, Place place, bool first, StrBuf *out) {
+static void json_note(const Diag *diag, Place place, bool first, StrBuf *out)
+{
     StrBuf fields = {0};
     json_place(diag, place.span, &fields);
     json_text(&fields, "message", place.text ? place.text : "");
@@ -449,7 +493,8 @@ static void json_note(const Diag *diag, Place place, bool first, StrBuf *out) {
     strbuf_free(&fields);
 }
 
-static void json_item(const Diag *diag, const DiagItem *item, StrBuf *out) {
+static void json_item(const Diag *diag, const DiagItem *item, StrBuf *out)
+{
     strbuf_printf(out, "{\"event\":\"%s\"", item->is_warning ? "warning" : "error");
     if (!item->is_warning) {
         json_text(out, "code", error_code_text(item->code));
@@ -471,7 +516,8 @@ static void json_item(const Diag *diag, const DiagItem *item, StrBuf *out) {
     strbuf_add(out, "]}\n");
 }
 
-void diag_render_json(const Diag *diag, StrBuf *out) {
+void diag_render_json(const Diag *diag, StrBuf *out)
+{
     for (uint32_t i = 0; i < diag->items.count; i++) {
         json_item(diag, diag->items.data[i], out);
     }
@@ -479,13 +525,15 @@ void diag_render_json(const Diag *diag, StrBuf *out) {
 
 /* ---- suggestions ---- */
 
-static char lower(char c) {
+static char lower(char c)
+{
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
 /* Edits (insertion, deletion, replacement, swap of neighbours) that turn a into b, upper and lower case being equal;
  * names longer than the rows of the table are never near. The classic table of Wagner and Fischer, three rows of it. */
-static uint32_t edit_distance(const char *a, const char *b) {
+static uint32_t edit_distance(const char *a, const char *b)
+{
     enum { LONGEST = 63 };
     size_t rows = strlen(a), columns = strlen(b);
     if (rows > LONGEST || columns > LONGEST) {
@@ -496,14 +544,16 @@ static uint32_t edit_distance(const char *a, const char *b) {
         table[0][j] = j;
     }
     for (uint32_t i = 1; i <= rows; i++) {
-        uint32_t *now = table[i % 3], *before = table[(i + 2) % 3], *before_that = table[(i + 1) % 3];
+        uint32_t *now = table[i % 3], *before = table[(i + 2) % 3],
+                 *before_that = table[(i + 1) % 3];
         now[0] = i;
         for (uint32_t j = 1; j <= columns; j++) {
             char x = lower(a[i - 1]), y = lower(b[j - 1]);
             uint32_t best = before[j - 1] + (x != y);
             best = before[j] + 1 < best ? before[j] + 1 : best;
             best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
-            if (i > 1 && j > 1 && x == lower(b[j - 2]) && lower(a[i - 2]) == y && before_that[j - 2] + 1 < best) {
+            if (i > 1 && j > 1 && x == lower(b[j - 2]) && lower(a[i - 2]) == y &&
+                before_that[j - 2] + 1 < best) {
                 best = before_that[j - 2] + 1;
             }
             now[j] = best;
@@ -512,7 +562,8 @@ static uint32_t edit_distance(const char *a, const char *b) {
     return table[rows % 3][columns];
 }
 
-const char *diag_nearest(const char *name, const char *const *names, uint32_t count) {
+const char *diag_nearest(const char *name, const char *const *names, uint32_t count)
+{
     size_t length = strlen(name);
     uint32_t best = (uint32_t)(length / 3 + (length >= 2 ? 1 : 0));
     const char *nearest = NULL;

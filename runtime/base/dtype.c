@@ -17,27 +17,31 @@ static const DTypeRow rows[DT_COUNT] = {
 #undef DTYPE
 };
 
-#define DTYPE(e, text, ctype, bytes, kind) \
+#define DTYPE(e, text, ctype, bytes, kind)                                                         \
     _Static_assert(sizeof(ctype) == (bytes), "the size in the table is the size of the C type");
 DTYPE_TABLE(DTYPE)
 #undef DTYPE
 
-const char *dtype_name(DType type) {
+const char *dtype_name(DType type)
+{
     NNC_ASSERT(type < DT_COUNT);
     return rows[type].name;
 }
 
-size_t dtype_bytes(DType type) {
+size_t dtype_bytes(DType type)
+{
     NNC_ASSERT(type < DT_COUNT);
     return rows[type].bytes;
 }
 
-DTypeKind dtype_kind(DType type) {
+DTypeKind dtype_kind(DType type)
+{
     NNC_ASSERT(type < DT_COUNT);
     return rows[type].kind;
 }
 
-bool dtype_from_name(const char *name, DType *type) {
+bool dtype_from_name(const char *name, DType *type)
+{
     for (int i = 0; i < DT_COUNT; i++) {
         if (strcmp(rows[i].name, name) == 0) {
             *type = (DType)i;

@@ -9,25 +9,29 @@
 
 /* ---- floats ---- */
 
-static inline int32_t bits_of_f32(float x) {
+static inline int32_t bits_of_f32(float x)
+{
     int32_t bits;
     memcpy(&bits, &x, sizeof bits);
     return bits;
 }
 
-static inline float f32_of_bits(int32_t bits) {
+static inline float f32_of_bits(int32_t bits)
+{
     float x;
     memcpy(&x, &bits, sizeof x);
     return x;
 }
 
-static inline int64_t bits_of_f64(double x) {
+static inline int64_t bits_of_f64(double x)
+{
     int64_t bits;
     memcpy(&bits, &x, sizeof bits);
     return bits;
 }
 
-static inline double f64_of_bits(int64_t bits) {
+static inline double f64_of_bits(int64_t bits)
+{
     double x;
     memcpy(&x, &bits, sizeof x);
     return x;
@@ -122,12 +126,14 @@ static inline double f64_of_bits(int64_t bits) {
 /* ---- integers ---- */
 
 /* Floor division for y other than 0 and -1. */
-static inline int64_t divide_down(int64_t x, int64_t y) {
+static inline int64_t divide_down(int64_t x, int64_t y)
+{
     int64_t quotient = x / y;
     return quotient - (x % y != 0 && (x < 0) != (y < 0));
 }
 
-static inline int64_t remainder_up(int64_t x, int64_t y) {
+static inline int64_t remainder_up(int64_t x, int64_t y)
+{
     int64_t remainder = x % y;
     return remainder != 0 && (remainder < 0) != (y < 0) ? remainder + y : remainder;
 }
@@ -190,46 +196,51 @@ static inline int64_t remainder_up(int64_t x, int64_t y) {
 
 typedef void MapFunction(const void *const *args, void *out, size_t count);
 
-#define LOOP_1(name, tag, Type, Result)                                                     \
-    static void map_##name##_##tag(const void *const *args, void *out, size_t count) {     \
-        const Type *x = args[0];                                                            \
-        Result *result = out;                                                               \
-        for (size_t i = 0; i < count; i++) {                                                \
-            result[i] = name##_##tag(x[i]);                                                 \
-        }                                                                                   \
+#define LOOP_1(name, tag, Type, Result)                                                            \
+    static void map_##name##_##tag(const void *const *args, void *out, size_t count)               \
+    {                                                                                              \
+        const Type *x = args[0];                                                                   \
+        Result *result = out;                                                                      \
+        for (size_t i = 0; i < count; i++) {                                                       \
+            result[i] = name##_##tag(x[i]);                                                        \
+        }                                                                                          \
     }
-#define LOOP_2(name, tag, Type, Result)                                                     \
-    static void map_##name##_##tag(const void *const *args, void *out, size_t count) {     \
-        const Type *x = args[0], *y = args[1];                                              \
-        Result *result = out;                                                               \
-        for (size_t i = 0; i < count; i++) {                                                \
-            result[i] = name##_##tag(x[i], y[i]);                                           \
-        }                                                                                   \
+#define LOOP_2(name, tag, Type, Result)                                                            \
+    static void map_##name##_##tag(const void *const *args, void *out, size_t count)               \
+    {                                                                                              \
+        const Type *x = args[0], *y = args[1];                                                     \
+        Result *result = out;                                                                      \
+        for (size_t i = 0; i < count; i++) {                                                       \
+            result[i] = name##_##tag(x[i], y[i]);                                                  \
+        }                                                                                          \
     }
-#define LOOP_3(name, tag, Type, Result)                                                     \
-    static void map_##name##_##tag(const void *const *args, void *out, size_t count) {     \
-        const First_##name##_##tag *x = args[0];                                            \
-        const Type *y = args[1], *z = args[2];                                              \
-        Result *result = out;                                                               \
-        for (size_t i = 0; i < count; i++) {                                                \
-            result[i] = name##_##tag(x[i], y[i], z[i]);                                     \
-        }                                                                                   \
+#define LOOP_3(name, tag, Type, Result)                                                            \
+    static void map_##name##_##tag(const void *const *args, void *out, size_t count)               \
+    {                                                                                              \
+        const First_##name##_##tag *x = args[0];                                                   \
+        const Type *y = args[1], *z = args[2];                                                     \
+        Result *result = out;                                                                      \
+        for (size_t i = 0; i < count; i++) {                                                       \
+            result[i] = name##_##tag(x[i], y[i], z[i]);                                            \
+        }                                                                                          \
     }
-typedef uint8_t First_select_f32, First_select_f64, First_select_u8, First_select_i32, First_select_i64, First_select_b1;
+typedef uint8_t First_select_f32, First_select_f64, First_select_u8, First_select_i32,
+    First_select_i64, First_select_b1;
 typedef float First_fma_f32;
 typedef double First_fma_f64;
 
 #define RESULT_SAME(Type) Type
 #define RESULT_TEST(Type) uint8_t
 #define ON_NO(...)
-#define ON_YES(name, operands, tag, Type, result) LOOP_##operands(name, tag, Type, RESULT_##result(Type))
-#define SCALAR(e, name, operands, on_float, on_int, on_bool, result) \
-    ON_##on_float(name, operands, f32, float, result)                \
-    ON_##on_float(name, operands, f64, double, result)               \
-    ON_##on_int(name, operands, u8, uint8_t, result)                 \
-    ON_##on_int(name, operands, i32, int32_t, result)                \
-    ON_##on_int(name, operands, i64, int64_t, result)                \
-    ON_##on_bool(name, operands, b1, uint8_t, result)
+#define ON_YES(name, operands, tag, Type, result)                                                  \
+    LOOP_##operands(name, tag, Type, RESULT_##result(Type))
+#define SCALAR(e, name, operands, on_float, on_int, on_bool, result)                               \
+    ON_##on_float(name, operands, f32, float, result)                                              \
+        ON_##on_float(name, operands, f64, double, result)                                         \
+            ON_##on_int(name, operands, u8, uint8_t, result)                                       \
+                ON_##on_int(name, operands, i32, int32_t, result)                                  \
+                    ON_##on_int(name, operands, i64, int64_t, result)                              \
+                        ON_##on_bool(name, operands, b1, uint8_t, result)
 #include "runtime/base/scalar.def"
 
 typedef struct {
@@ -244,24 +255,26 @@ typedef struct {
 #define AT_NO(name, tag) NULL
 #define AT_YES(name, tag) map_##name##_##tag
 static const ScalarRow rows[SCALAR_COUNT] = {
-#define SCALAR(e, name, operands, on_float, on_int, on_bool, result)           \
-    [SCALAR_##e] = {#name,                                                     \
-                    operands,                                                  \
-                    IS_##result,                                               \
-                    {[DT_F32] = AT_##on_float(name, f32),                      \
-                     [DT_F64] = AT_##on_float(name, f64),                      \
-                     [DT_U8] = AT_##on_int(name, u8),                          \
-                     [DT_I32] = AT_##on_int(name, i32),                        \
-                     [DT_I64] = AT_##on_int(name, i64),                        \
+#define SCALAR(e, name, operands, on_float, on_int, on_bool, result)                               \
+    [SCALAR_##e] = {#name,                                                                         \
+                    operands,                                                                      \
+                    IS_##result,                                                                   \
+                    {[DT_F32] = AT_##on_float(name, f32),                                          \
+                     [DT_F64] = AT_##on_float(name, f64),                                          \
+                     [DT_U8] = AT_##on_int(name, u8),                                              \
+                     [DT_I32] = AT_##on_int(name, i32),                                            \
+                     [DT_I64] = AT_##on_int(name, i64),                                            \
                      [DT_BOOL] = AT_##on_bool(name, b1)}},
 #include "runtime/base/scalar.def"
 };
 
-const char *scalar_name(ScalarOp op) {
+const char *scalar_name(ScalarOp op)
+{
     return rows[op].name;
 }
 
-bool scalar_from_name(const char *name, ScalarOp *op) {
+bool scalar_from_name(const char *name, ScalarOp *op)
+{
     for (int i = 0; i < SCALAR_COUNT; i++) {
         if (strcmp(rows[i].name, name) == 0) {
             *op = (ScalarOp)i;
@@ -271,19 +284,23 @@ bool scalar_from_name(const char *name, ScalarOp *op) {
     return false;
 }
 
-int scalar_operands(ScalarOp op) {
+int scalar_operands(ScalarOp op)
+{
     return rows[op].operands;
 }
 
-bool scalar_is_test(ScalarOp op) {
+bool scalar_is_test(ScalarOp op)
+{
     return rows[op].is_test;
 }
 
-bool scalar_legal(ScalarOp op, DType type) {
+bool scalar_legal(ScalarOp op, DType type)
+{
     return rows[op].map[type] != NULL;
 }
 
-void scalar_map(ScalarOp op, DType type, const void *const *args, void *out, size_t count) {
+void scalar_map(ScalarOp op, DType type, const void *const *args, void *out, size_t count)
+{
     MapFunction *map = rows[op].map[type];
     if (!map) {
         NNC_BUG("%s is not defined on %s", scalar_name(op), dtype_name(type));
@@ -293,7 +310,8 @@ void scalar_map(ScalarOp op, DType type, const void *const *args, void *out, siz
 
 /* ---- single values ---- */
 
-float scalar_eval_f32(ScalarOp op, const float *args) {
+float scalar_eval_f32(ScalarOp op, const float *args)
+{
     uint8_t condition = op == SCALAR_SELECT && args[0] != 0, test = 0;
     const void *pointers[3] = {args, args + 1, args + 2};
     float value = 0;
@@ -304,7 +322,8 @@ float scalar_eval_f32(ScalarOp op, const float *args) {
     return scalar_is_test(op) ? (float)test : value;
 }
 
-double scalar_eval_f64(ScalarOp op, const double *args) {
+double scalar_eval_f64(ScalarOp op, const double *args)
+{
     uint8_t condition = op == SCALAR_SELECT && args[0] != 0, test = 0;
     const void *pointers[3] = {args, args + 1, args + 2};
     double value = 0;
@@ -315,7 +334,8 @@ double scalar_eval_f64(ScalarOp op, const double *args) {
     return scalar_is_test(op) ? (double)test : value;
 }
 
-int64_t scalar_eval_int(ScalarOp op, DType type, const int64_t *args) {
+int64_t scalar_eval_int(ScalarOp op, DType type, const int64_t *args)
+{
     int64_t cells[3] = {0}, result_cell = 0, result = 0;
     const void *pointers[3] = {&cells[0], &cells[1], &cells[2]};
     for (int i = 0; i < scalar_operands(op); i++) {

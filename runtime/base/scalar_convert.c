@@ -4,7 +4,8 @@
 #include "runtime/base/scalar.h"
 
 /* A float cut towards zero and held within [low, high]; both bounds are exact as doubles or lie beyond the last integer. */
-static inline int64_t cut_f64(double x, int64_t low, int64_t high) {
+static inline int64_t cut_f64(double x, int64_t low, int64_t high)
+{
     if (x != x) {
         return 0;
     }
@@ -24,27 +25,28 @@ static inline int64_t cut_f64(double x, int64_t low, int64_t high) {
 #define AS_F32(x) ((float)(x))
 #define AS_F64(x) ((double)(x))
 
-#define CONVERT_LOOP(from_tag, From, to_tag, To, rule)                                \
-    static void convert_##from_tag##_##to_tag(const void *in, void *out, size_t count) { \
-        const From *x = in;                                                           \
-        To *y = out;                                                                  \
-        for (size_t i = 0; i < count; i++) {                                          \
-            y[i] = rule(x[i]);                                                        \
-        }                                                                             \
+#define CONVERT_LOOP(from_tag, From, to_tag, To, rule)                                             \
+    static void convert_##from_tag##_##to_tag(const void *in, void *out, size_t count)             \
+    {                                                                                              \
+        const From *x = in;                                                                        \
+        To *y = out;                                                                               \
+        for (size_t i = 0; i < count; i++) {                                                       \
+            y[i] = rule(x[i]);                                                                     \
+        }                                                                                          \
     }
-#define CONVERT_FROM_INT(tag, From)                     \
-    CONVERT_LOOP(tag, From, b1, uint8_t, AS_BOOL)     \
-    CONVERT_LOOP(tag, From, u8, uint8_t, WRAP_U8)       \
-    CONVERT_LOOP(tag, From, i32, int32_t, WRAP_I32)     \
-    CONVERT_LOOP(tag, From, i64, int64_t, WRAP_I64)     \
-    CONVERT_LOOP(tag, From, f32, float, AS_F32)         \
+#define CONVERT_FROM_INT(tag, From)                                                                \
+    CONVERT_LOOP(tag, From, b1, uint8_t, AS_BOOL)                                                  \
+    CONVERT_LOOP(tag, From, u8, uint8_t, WRAP_U8)                                                  \
+    CONVERT_LOOP(tag, From, i32, int32_t, WRAP_I32)                                                \
+    CONVERT_LOOP(tag, From, i64, int64_t, WRAP_I64)                                                \
+    CONVERT_LOOP(tag, From, f32, float, AS_F32)                                                    \
     CONVERT_LOOP(tag, From, f64, double, AS_F64)
-#define CONVERT_FROM_FLOAT(tag, From)                   \
-    CONVERT_LOOP(tag, From, b1, uint8_t, AS_BOOL)     \
-    CONVERT_LOOP(tag, From, u8, uint8_t, CUT_U8)        \
-    CONVERT_LOOP(tag, From, i32, int32_t, CUT_I32)      \
-    CONVERT_LOOP(tag, From, i64, int64_t, CUT_I64)      \
-    CONVERT_LOOP(tag, From, f32, float, AS_F32)         \
+#define CONVERT_FROM_FLOAT(tag, From)                                                              \
+    CONVERT_LOOP(tag, From, b1, uint8_t, AS_BOOL)                                                  \
+    CONVERT_LOOP(tag, From, u8, uint8_t, CUT_U8)                                                   \
+    CONVERT_LOOP(tag, From, i32, int32_t, CUT_I32)                                                 \
+    CONVERT_LOOP(tag, From, i64, int64_t, CUT_I64)                                                 \
+    CONVERT_LOOP(tag, From, f32, float, AS_F32)                                                    \
     CONVERT_LOOP(tag, From, f64, double, AS_F64)
 CONVERT_FROM_INT(b1, uint8_t)
 CONVERT_FROM_INT(u8, uint8_t)
@@ -55,17 +57,19 @@ CONVERT_FROM_FLOAT(f64, double)
 
 typedef void ConvertFunction(const void *in, void *out, size_t count);
 
-#define CONVERT_ROW(tag)                                                                                             \
-    {                                                                                                                \
-        [DT_BOOL] = convert_##tag##_b1, [DT_U8] = convert_##tag##_u8, [DT_I32] = convert_##tag##_i32,              \
-        [DT_I64] = convert_##tag##_i64, [DT_F32] = convert_##tag##_f32, [DT_F64] = convert_##tag##_f64               \
+#define CONVERT_ROW(tag)                                                                           \
+    {                                                                                              \
+        [DT_BOOL] = convert_##tag##_b1, [DT_U8] = convert_##tag##_u8,                              \
+        [DT_I32] = convert_##tag##_i32, [DT_I64] = convert_##tag##_i64,                            \
+        [DT_F32] = convert_##tag##_f32, [DT_F64] = convert_##tag##_f64                             \
     }
 static ConvertFunction *const conversions[DT_COUNT][DT_COUNT] = {
     [DT_BOOL] = CONVERT_ROW(b1), [DT_U8] = CONVERT_ROW(u8),   [DT_I32] = CONVERT_ROW(i32),
-    [DT_I64] = CONVERT_ROW(i64),   [DT_F32] = CONVERT_ROW(f32), [DT_F64] = CONVERT_ROW(f64),
+    [DT_I64] = CONVERT_ROW(i64), [DT_F32] = CONVERT_ROW(f32), [DT_F64] = CONVERT_ROW(f64),
 };
 
-void scalar_convert(DType from, DType to, const void *in, void *out, size_t count) {
+void scalar_convert(DType from, DType to, const void *in, void *out, size_t count)
+{
     NNC_ASSERT(from < DT_COUNT && to < DT_COUNT);
     conversions[from][to](in, out, count);
 }

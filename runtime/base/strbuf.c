@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void reserve(StrBuf *out, size_t extra) {
+static void reserve(StrBuf *out, size_t extra)
+{
     if (out->capacity - out->length > extra) {
         return;
     }
@@ -33,7 +34,8 @@ static void reserve(StrBuf *out, size_t extra) {
     out->capacity = wanted;
 }
 
-void strbuf_add_bytes(StrBuf *out, const char *bytes, size_t count) {
+void strbuf_add_bytes(StrBuf *out, const char *bytes, size_t count)
+{
     reserve(out, count);
     if (count) {
         memcpy(out->text + out->length, bytes, count);
@@ -42,15 +44,18 @@ void strbuf_add_bytes(StrBuf *out, const char *bytes, size_t count) {
     out->text[out->length] = '\0';
 }
 
-void strbuf_add(StrBuf *out, const char *text) {
+void strbuf_add(StrBuf *out, const char *text)
+{
     strbuf_add_bytes(out, text, strlen(text));
 }
 
-void strbuf_add_char(StrBuf *out, char c) {
+void strbuf_add_char(StrBuf *out, char c)
+{
     strbuf_add_bytes(out, &c, 1);
 }
 
-void strbuf_vprintf(StrBuf *out, const char *format, va_list args) {
+void strbuf_vprintf(StrBuf *out, const char *format, va_list args)
+{
     va_list again;
     va_copy(again, args);
     int length = vsnprintf(NULL, 0, format, again);
@@ -61,7 +66,8 @@ void strbuf_vprintf(StrBuf *out, const char *format, va_list args) {
     out->length += (size_t)length;
 }
 
-void strbuf_printf(StrBuf *out, const char *format, ...) {
+void strbuf_printf(StrBuf *out, const char *format, ...)
+{
     va_list args;
     va_start(args, format);
     strbuf_vprintf(out, format, args);
@@ -69,10 +75,14 @@ void strbuf_printf(StrBuf *out, const char *format, ...) {
 }
 
 /* Length of the well-formed UTF-8 sequence at `text`, 0 when the bytes there are none (overlong, surrogate, too high). */
-static size_t utf8_length(const unsigned char *text) {
+static size_t utf8_length(const unsigned char *text)
+{
     unsigned char first = text[0];
-    size_t length = first < 0x80 ? 1 : first >= 0xC2 && first < 0xE0 ? 2 : (first & 0xF0) == 0xE0 ? 3
-                  : first >= 0xF0 && first < 0xF5 ? 4 : 0;
+    size_t length = first < 0x80                    ? 1
+                    : first >= 0xC2 && first < 0xE0 ? 2
+                    : (first & 0xF0) == 0xE0        ? 3
+                    : first >= 0xF0 && first < 0xF5 ? 4
+                                                    : 0;
     for (size_t i = 1; i < length; i++) {
         if ((text[i] & 0xC0) != 0x80) {
             return 0;
@@ -84,7 +94,8 @@ static size_t utf8_length(const unsigned char *text) {
     return overlong || surrogate || beyond ? 0 : length;
 }
 
-void strbuf_add_json(StrBuf *out, const char *text) {
+void strbuf_add_json(StrBuf *out, const char *text)
+{
     const unsigned char *p = (const unsigned char *)text;
     strbuf_add_char(out, '"');
     while (*p) {
@@ -109,7 +120,8 @@ void strbuf_add_json(StrBuf *out, const char *text) {
 }
 
 /* The host's locale may print another decimal point; the text of a number never shows it. */
-static void add_number(StrBuf *out, char *text) {
+static void add_number(StrBuf *out, char *text)
+{
     for (char *p = text; *p; p++) {
         if (!strchr("0123456789+-e", *p)) {
             *p = '.';
@@ -119,11 +131,13 @@ static void add_number(StrBuf *out, char *text) {
 }
 
 /* 10 reads better than the shorter 1e+01. */
-static bool is_count(double value) {
+static bool is_count(double value)
+{
     return fabs(value) < 1e7 && value == floor(value);
 }
 
-void strbuf_add_double(StrBuf *out, double value) {
+void strbuf_add_double(StrBuf *out, double value)
+{
     if (!isfinite(value)) {
         strbuf_add(out, "null");
         return;
@@ -141,7 +155,8 @@ void strbuf_add_double(StrBuf *out, double value) {
     add_number(out, text);
 }
 
-void strbuf_add_float(StrBuf *out, float value) {
+void strbuf_add_float(StrBuf *out, float value)
+{
     if (!isfinite(value)) {
         strbuf_add(out, "null");
         return;
@@ -159,14 +174,16 @@ void strbuf_add_float(StrBuf *out, float value) {
     add_number(out, text);
 }
 
-void strbuf_clear(StrBuf *out) {
+void strbuf_clear(StrBuf *out)
+{
     out->length = 0;
     if (out->text) {
         out->text[0] = '\0';
     }
 }
 
-void strbuf_free(StrBuf *out) {
+void strbuf_free(StrBuf *out)
+{
     free(out->text);
     *out = (StrBuf){0};
 }

@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-void *vec_grow(Arena *arena, void *data, uint32_t count, uint32_t *cap, size_t item_bytes) {
+void *vec_grow(Arena *arena, void *data, uint32_t count, uint32_t *cap, size_t item_bytes)
+{
     if (*cap > UINT32_MAX / 2) {
         NNC_BUG("a vector of more than %u items", *cap);
     }

@@ -17,7 +17,8 @@ typedef struct {
 } Growing;
 
 /* Room for at least `wanted` more bytes and the final NUL. */
-static bool make_room(Growing *growing, size_t wanted) {
+static bool make_room(Growing *growing, size_t wanted)
+{
     size_t needed = growing->bytes.length + wanted + 1;
     if (needed <= growing->capacity) {
         return true;
@@ -32,20 +33,24 @@ static bool make_room(Growing *growing, size_t wanted) {
     return true;
 }
 
-static bool too_large(const char *path, Span span, Diag *diag) {
+static bool too_large(const char *path, Span span, Diag *diag)
+{
     diag_error(diag, ERR_E0617, span, NULL, "%s does not fit into memory", path);
     return false;
 }
 
-static bool system_error(const char *path, Span span, Diag *diag) {
-    DiagItem *item = diag_error(diag, ERR_E0600, span, NULL, "cannot read %s: %s", path, strerror(errno));
+static bool system_error(const char *path, Span span, Diag *diag)
+{
+    DiagItem *item =
+        diag_error(diag, ERR_E0600, span, NULL, "cannot read %s: %s", path, strerror(errno));
     if (errno == ENOENT) {
         diag_help(item, "paths are relative to the program's file");
     }
     return false;
 }
 
-static bool read_descriptor(int fd, const char *path, Span span, Diag *diag, Growing *growing) {
+static bool read_descriptor(int fd, const char *path, Span span, Diag *diag, Growing *growing)
+{
     for (;;) {
         if (!make_room(growing, 1 << 16)) {
             return too_large(path, span, diag);
@@ -62,7 +67,8 @@ static bool read_descriptor(int fd, const char *path, Span span, Diag *diag, Gro
     }
 }
 
-static bool read_file(const char *path, Span span, Diag *diag, Growing *growing) {
+static bool read_file(const char *path, Span span, Diag *diag, Growing *growing)
+{
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return system_error(path, span, diag);
@@ -83,13 +89,16 @@ static bool read_file(const char *path, Span span, Diag *diag, Growing *growing)
     return done;
 }
 
-static bool damaged(const char *path, Span span, Diag *diag, const char *what) {
+static bool damaged(const char *path, Span span, Diag *diag, const char *what)
+{
     diag_error(diag, ERR_E0615, span, NULL, "%s: %s", path, what);
     return false;
 }
 
 /* One member of the stream; the next one, if any, follows at stream->next_in. */
-static bool inflate_member(z_stream *stream, const char *path, Span span, Diag *diag, Growing *out, const char *end) {
+static bool inflate_member(z_stream *stream, const char *path, Span span, Diag *diag, Growing *out,
+                           const char *end)
+{
     for (;;) {
         if (!make_room(out, 1 << 16)) {
             return too_large(path, span, diag);
@@ -105,7 +114,8 @@ static bool inflate_member(z_stream *stream, const char *path, Span span, Diag *
         if (result == Z_STREAM_END) {
             return true;
         }
-        if (result == Z_BUF_ERROR || (result == Z_OK && (const char *)stream->next_in == end && stream->avail_out > 0)) {
+        if (result == Z_BUF_ERROR ||
+            (result == Z_OK && (const char *)stream->next_in == end && stream->avail_out > 0)) {
             return damaged(path, span, diag, "the gzip data ends too early");
         }
         if (result != Z_OK) {
@@ -114,11 +124,13 @@ static bool inflate_member(z_stream *stream, const char *path, Span span, Diag *
     }
 }
 
-static bool is_gzip(const char *data, size_t length) {
+static bool is_gzip(const char *data, size_t length)
+{
     return length >= 2 && (unsigned char)data[0] == 0x1F && (unsigned char)data[1] == 0x8B;
 }
 
-static bool unpack(const char *path, Span span, Diag *diag, const Bytes *packed, Growing *out) {
+static bool unpack(const char *path, Span span, Diag *diag, const Bytes *packed, Growing *out)
+{
     z_stream stream = {0};
     if (inflateInit2(&stream, 15 + 16) != Z_OK) {
         return too_large(path, span, diag);
@@ -139,7 +151,8 @@ static bool unpack(const char *path, Span span, Diag *diag, const Bytes *packed,
     return done;
 }
 
-bool bytes_read(const char *path, Span span, Diag *diag, Bytes *bytes) {
+bool bytes_read(const char *path, Span span, Diag *diag, Bytes *bytes)
+{
     Growing file = {0};
     bool done = read_file(path, span, diag, &file);
     if (done && is_gzip(file.bytes.data, file.bytes.length)) {
@@ -157,7 +170,8 @@ bool bytes_read(const char *path, Span span, Diag *diag, Bytes *bytes) {
     return true;
 }
 
-bool bytes_inflate(const char *packed, size_t packed_length, size_t length, char *out) {
+bool bytes_inflate(const char *packed, size_t packed_length, size_t length, char *out)
+{
     if (packed_length > UINT_MAX || length > UINT_MAX) {
         return false;
     }

@@ -15,14 +15,14 @@
 
 typedef struct {
     VEC(const char *) words;
-    uint32_t *slots;         /* open addressing; 0: empty, else 1 + the number of a word */
+    uint32_t *slots; /* open addressing; 0: empty, else 1 + the number of a word */
     uint32_t slot_count;
-    bool closed;             /* only the words of the field are allowed */
+    bool closed; /* only the words of the field are allowed */
 } Vocabulary;
 
 typedef struct {
     const DataField *field;
-    VEC(uint32_t) columns;   /* of the file, one per element of a row */
+    VEC(uint32_t) columns; /* of the file, one per element of a row */
     Vocabulary vocabulary;
 } FieldPlace;
 
@@ -34,16 +34,17 @@ typedef struct {
     DataTable *table;
     Arena *arena;
     Diag *diag;
-    locale_t numbers;        /* the C locale: a decimal point is a point */
+    locale_t numbers; /* the C locale: a decimal point is a point */
     uint32_t width;
-    const char **names;      /* of the header, NULL without one */
+    const char **names; /* of the header, NULL without one */
     FieldPlace *places;
-    int64_t capacity;        /* rows that the columns have room for */
+    int64_t capacity; /* rows that the columns have room for */
 } Csv;
 
 /* ---- which columns ---- */
 
-static bool find_column(const Csv *csv, const char *name, uint32_t *column) {
+static bool find_column(const Csv *csv, const char *name, uint32_t *column)
+{
     for (uint32_t i = 0; csv->names && i < csv->width; i++) {
         if (strcmp(csv->names[i], name) == 0) {
             *column = i;
@@ -53,8 +54,10 @@ static bool find_column(const Csv *csv, const char *name, uint32_t *column) {
     return false;
 }
 
-static bool no_column(const Csv *csv, const DataField *field, const char *name) {
-    DiagItem *item = diag_error(csv->diag, ERR_E0607, field->span, NULL, "%s has no column %s", csv->rows.shown, name);
+static bool no_column(const Csv *csv, const DataField *field, const char *name)
+{
+    DiagItem *item = diag_error(csv->diag, ERR_E0607, field->span, NULL, "%s has no column %s",
+                                csv->rows.shown, name);
     const char *nearest = csv->names ? diag_nearest(name, csv->names, csv->width) : NULL;
     if (nearest) {
         diag_help(item, "there is a column %s", nearest);
@@ -65,7 +68,8 @@ static bool no_column(const Csv *csv, const DataField *field, const char *name) 
 }
 
 /* A column by name or, when there is no such name, by number. */
-static bool named_column(const Csv *csv, const DataField *field, const char *name, uint32_t *column) {
+static bool named_column(const Csv *csv, const DataField *field, const char *name, uint32_t *column)
+{
     if (find_column(csv, name, column)) {
         return true;
     }
@@ -79,7 +83,8 @@ static bool named_column(const Csv *csv, const DataField *field, const char *nam
 }
 
 /* A piece of `where` without the spaces around it. */
-static const char *trimmed(const Csv *csv, const char *begin, const char *end) {
+static const char *trimmed(const Csv *csv, const char *begin, const char *end)
+{
     while (begin < end && *begin == ' ') {
         begin++;
     }
@@ -90,7 +95,8 @@ static const char *trimmed(const Csv *csv, const char *begin, const char *end) {
 }
 
 /* "name", "first..last" or "a, b, c". */
-static bool places_from_text(const Csv *csv, FieldPlace *place) {
+static bool places_from_text(const Csv *csv, FieldPlace *place)
+{
     const DataField *field = place->field;
     const char *at = field->where, *dots = strstr(at, "..");
     uint32_t first, last;
@@ -122,7 +128,8 @@ static bool places_from_text(const Csv *csv, FieldPlace *place) {
 }
 
 /* The next columns that nobody has taken. */
-static void places_in_order(const Csv *csv, FieldPlace *place, bool *taken) {
+static void places_in_order(const Csv *csv, FieldPlace *place, bool *taken)
+{
     int64_t wanted = field_elements(place->field);
     for (uint32_t column = 0; column < csv->width && place->columns.count < wanted; column++) {
         if (!taken[column]) {
@@ -132,7 +139,8 @@ static void places_in_order(const Csv *csv, FieldPlace *place, bool *taken) {
     }
 }
 
-static bool check_width(const Csv *csv, const FieldPlace *place) {
+static bool check_width(const Csv *csv, const FieldPlace *place)
+{
     const DataField *field = place->field;
     int64_t wanted = field_elements(field);
     if (wanted == place->columns.count) {
@@ -140,13 +148,15 @@ static bool check_width(const Csv *csv, const FieldPlace *place) {
     }
     char shape[200];
     shape_text(field->dtype, field->rank, field->sizes, shape, sizeof shape);
-    diag_error(csv->diag, ERR_E0607, field->span, NULL, "%s: the field %s is %s, which takes %lld columns, and there %s %u",
-               csv->rows.shown, field->name, shape, (long long)wanted, place->columns.count == 1 ? "is" : "are",
+    diag_error(csv->diag, ERR_E0607, field->span, NULL,
+               "%s: the field %s is %s, which takes %lld columns, and there %s %u", csv->rows.shown,
+               field->name, shape, (long long)wanted, place->columns.count == 1 ? "is" : "are",
                place->columns.count);
     return false;
 }
 
-static bool place_fields(Csv *csv) {
+static bool place_fields(Csv *csv)
+{
     bool *taken = ARENA_ARRAY(csv->arena, bool, csv->width + 1);
     for (int i = 0; i < csv->count; i++) {
         FieldPlace *place = &csv->places[i];
@@ -179,7 +189,8 @@ static bool place_fields(Csv *csv) {
 
 /* ---- words ---- */
 
-static void insert_slot(Vocabulary *vocabulary, uint32_t word) {
+static void insert_slot(Vocabulary *vocabulary, uint32_t word)
+{
     const char *text = vocabulary->words.data[word];
     uint32_t slot = (uint32_t)rng_hash(text, strlen(text), 0) & (vocabulary->slot_count - 1);
     while (vocabulary->slots[slot]) {
@@ -188,7 +199,8 @@ static void insert_slot(Vocabulary *vocabulary, uint32_t word) {
     vocabulary->slots[slot] = word + 1;
 }
 
-static void add_word(Csv *csv, Vocabulary *vocabulary, const char *text) {
+static void add_word(Csv *csv, Vocabulary *vocabulary, const char *text)
+{
     vec_push(csv->arena, &vocabulary->words, text);
     if (vocabulary->words.count * 2 <= vocabulary->slot_count) {
         insert_slot(vocabulary, vocabulary->words.count - 1);
@@ -201,7 +213,8 @@ static void add_word(Csv *csv, Vocabulary *vocabulary, const char *text) {
     }
 }
 
-static bool find_word(const Vocabulary *vocabulary, const char *text, uint32_t *word) {
+static bool find_word(const Vocabulary *vocabulary, const char *text, uint32_t *word)
+{
     if (vocabulary->slot_count == 0) {
         return false;
     }
@@ -219,25 +232,29 @@ static bool find_word(const Vocabulary *vocabulary, const char *text, uint32_t *
 /* ---- cells ---- */
 
 /* "iris.csv, line 17, column 3 (petal_width)" */
-static const char *cell_place(const Csv *csv, uint32_t column) {
+static const char *cell_place(const Csv *csv, uint32_t column)
+{
     const char *name = csv->names ? arena_format(csv->arena, " (%.60s)", csv->names[column]) : "";
-    return arena_format(csv->arena, "%s, line %llu, column %u%s", csv->rows.shown, (unsigned long long)csv->rows.row_line,
-                        column + 1, name);
+    return arena_format(csv->arena, "%s, line %llu, column %u%s", csv->rows.shown,
+                        (unsigned long long)csv->rows.row_line, column + 1, name);
 }
 
-static bool cell_error(const Csv *csv, const FieldPlace *place, uint32_t column, const char *what) {
+static bool cell_error(const Csv *csv, const FieldPlace *place, uint32_t column, const char *what)
+{
     const CsvCell *cell = &csv->rows.cells.data[column];
     if (cell->length == 0) {
-        diag_error(csv->diag, ERR_E0608, place->field->span, NULL, "%s: the cell is empty", cell_place(csv, column));
+        diag_error(csv->diag, ERR_E0608, place->field->span, NULL, "%s: the cell is empty",
+                   cell_place(csv, column));
     } else {
-        diag_error(csv->diag, ERR_E0608, place->field->span, NULL, "%s: \"%.60s\" %s", cell_place(csv, column), cell->text,
-                   what);
+        diag_error(csv->diag, ERR_E0608, place->field->span, NULL, "%s: \"%.60s\" %s",
+                   cell_place(csv, column), cell->text, what);
     }
     return false;
 }
 
 /* Decimal notation only: no hexadecimal, no names for infinity or NaN. */
-static bool is_decimal(const CsvCell *cell) {
+static bool is_decimal(const CsvCell *cell)
+{
     for (uint32_t i = 0; i < cell->length; i++) {
         if (!cell->text[i] || !strchr("0123456789+-.eE", cell->text[i])) {
             return false;
@@ -246,7 +263,8 @@ static bool is_decimal(const CsvCell *cell) {
     return cell->length > 0;
 }
 
-static bool store_float(const Csv *csv, const FieldPlace *place, uint32_t column, void *out) {
+static bool store_float(const Csv *csv, const FieldPlace *place, uint32_t column, void *out)
+{
     const CsvCell *cell = &csv->rows.cells.data[column];
     char *end = cell->text;
     double wide = 0;
@@ -264,7 +282,8 @@ static bool store_float(const Csv *csv, const FieldPlace *place, uint32_t column
     return !isinf(wide) || cell_error(csv, place, column, "is too large for the type of the field");
 }
 
-static bool store_int(const Csv *csv, const FieldPlace *place, uint32_t column, void *out) {
+static bool store_int(const Csv *csv, const FieldPlace *place, uint32_t column, void *out)
+{
     const CsvCell *cell = &csv->rows.cells.data[column];
     char *end = cell->text;
     errno = 0;
@@ -285,8 +304,10 @@ static bool store_int(const Csv *csv, const FieldPlace *place, uint32_t column, 
     return fits || cell_error(csv, place, column, "does not fit into the type of the field");
 }
 
-static bool store_bool(const Csv *csv, const FieldPlace *place, uint32_t column, void *out) {
-    static const char *const words[] = {"0", "1", "false", "true", "False", "True", "FALSE", "TRUE"};
+static bool store_bool(const Csv *csv, const FieldPlace *place, uint32_t column, void *out)
+{
+    static const char *const words[] = {"0",     "1",    "false", "true",
+                                        "False", "True", "FALSE", "TRUE"};
     for (int i = 0; i < 8; i++) {
         if (strcmp(csv->rows.cells.data[column].text, words[i]) == 0) {
             *(uint8_t *)out = (uint8_t)(i & 1);
@@ -296,11 +317,14 @@ static bool store_bool(const Csv *csv, const FieldPlace *place, uint32_t column,
     return cell_error(csv, place, column, "is not one of true, false, 1 and 0");
 }
 
-static bool unknown_word(Csv *csv, const FieldPlace *place, uint32_t column) {
+static bool unknown_word(Csv *csv, const FieldPlace *place, uint32_t column)
+{
     const Vocabulary *vocabulary = &place->vocabulary;
     const char *word = csv->rows.cells.data[column].text;
-    DiagItem *item = diag_error(csv->diag, ERR_E0611, place->field->span, NULL, "%s: \"%.60s\" is none of the %u words of %s",
-                                cell_place(csv, column), word, vocabulary->words.count, place->field->name);
+    DiagItem *item =
+        diag_error(csv->diag, ERR_E0611, place->field->span, NULL,
+                   "%s: \"%.60s\" is none of the %u words of %s", cell_place(csv, column), word,
+                   vocabulary->words.count, place->field->name);
     const char *nearest = diag_nearest(word, vocabulary->words.data, vocabulary->words.count);
     if (nearest) {
         diag_help(item, "there is \"%s\"", nearest);
@@ -308,7 +332,8 @@ static bool unknown_word(Csv *csv, const FieldPlace *place, uint32_t column) {
     return false;
 }
 
-static bool store_word(Csv *csv, FieldPlace *place, uint32_t column, void *out) {
+static bool store_word(Csv *csv, FieldPlace *place, uint32_t column, void *out)
+{
     const CsvCell *cell = &csv->rows.cells.data[column];
     Vocabulary *vocabulary = &place->vocabulary;
     uint32_t word = vocabulary->words.count;
@@ -328,7 +353,8 @@ static bool store_word(Csv *csv, FieldPlace *place, uint32_t column, void *out) 
     return true;
 }
 
-static bool store_cell(Csv *csv, FieldPlace *place, uint32_t column, void *out) {
+static bool store_cell(Csv *csv, FieldPlace *place, uint32_t column, void *out)
+{
     if (place->field->category) {
         return store_word(csv, place, column, out);
     }
@@ -344,7 +370,8 @@ static bool store_cell(Csv *csv, FieldPlace *place, uint32_t column, void *out) 
 
 /* ---- rows ---- */
 
-static bool reserve_row(Csv *csv) {
+static bool reserve_row(Csv *csv)
+{
     if (csv->table->rows < csv->capacity) {
         return true;
     }
@@ -352,10 +379,12 @@ static bool reserve_row(Csv *csv) {
     for (int i = 0; i < csv->count; i++) {
         DataColumn *column = &csv->table->columns[i];
         int64_t bytes;
-        bool fits = !__builtin_mul_overflow(csv->capacity, column->row_bytes, &bytes) && bytes < LARGEST_DATA;
+        bool fits = !__builtin_mul_overflow(csv->capacity, column->row_bytes, &bytes) &&
+                    bytes < LARGEST_DATA;
         char *data = fits ? realloc(column->data, (size_t)bytes + 1) : NULL;
         if (!data) {
-            diag_error(csv->diag, ERR_E0617, csv->fields[i].span, NULL, "%s does not fit into memory", csv->rows.shown);
+            diag_error(csv->diag, ERR_E0617, csv->fields[i].span, NULL,
+                       "%s does not fit into memory", csv->rows.shown);
             return false;
         }
         column->data = data;
@@ -363,10 +392,12 @@ static bool reserve_row(Csv *csv) {
     return true;
 }
 
-static bool read_row(Csv *csv) {
+static bool read_row(Csv *csv)
+{
     if (csv->rows.cells.count != csv->width) {
-        diag_error(csv->diag, ERR_E0609, csv->rows.span, NULL, "%s, line %llu: %u cells, and the first line has %u",
-                   csv->rows.shown, (unsigned long long)csv->rows.row_line, csv->rows.cells.count, csv->width);
+        diag_error(csv->diag, ERR_E0609, csv->rows.span, NULL,
+                   "%s, line %llu: %u cells, and the first line has %u", csv->rows.shown,
+                   (unsigned long long)csv->rows.row_line, csv->rows.cells.count, csv->width);
         return false;
     }
     if (!reserve_row(csv)) {
@@ -386,16 +417,19 @@ static bool read_row(Csv *csv) {
     return true;
 }
 
-static int by_text(const void *a, const void *b) {
+static int by_text(const void *a, const void *b)
+{
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static bool check_names(const Csv *csv) {
+static bool check_names(const Csv *csv)
+{
     const char **sorted = arena_copy(csv->arena, csv->names, csv->width * sizeof *csv->names);
     qsort(sorted, csv->width, sizeof *sorted, by_text);
     for (uint32_t i = 1; i < csv->width; i++) {
         if (sorted[i][0] && strcmp(sorted[i - 1], sorted[i]) == 0) {
-            diag_error(csv->diag, ERR_E0607, csv->rows.span, NULL, "%s has two columns %s", csv->rows.shown, sorted[i]);
+            diag_error(csv->diag, ERR_E0607, csv->rows.span, NULL, "%s has two columns %s",
+                       csv->rows.shown, sorted[i]);
             return false;
         }
     }
@@ -403,7 +437,8 @@ static bool check_names(const Csv *csv) {
 }
 
 /* The first row: names, or the first data. */
-static bool read_first(Csv *csv) {
+static bool read_first(Csv *csv)
+{
     int found = csv_rows_next(&csv->rows);
     if (found <= 0) {
         if (found == 0) {
@@ -425,7 +460,8 @@ static bool read_first(Csv *csv) {
 }
 
 /* Sorts the words that were found and renumbers the cells. */
-static bool finish_words(Csv *csv, int i) {
+static bool finish_words(Csv *csv, int i)
+{
     Vocabulary *vocabulary = &csv->places[i].vocabulary;
     DataColumn *column = &csv->table->columns[i];
     uint32_t count = vocabulary->words.count;
@@ -450,7 +486,8 @@ static bool finish_words(Csv *csv, int i) {
     return column->categories != NULL;
 }
 
-static bool read_table(Csv *csv) {
+static bool read_table(Csv *csv)
+{
     for (int i = 0; i < csv->count; i++) {
         const DataField *field = &csv->fields[i];
         csv->places[i].field = field;
@@ -475,9 +512,11 @@ static bool read_table(Csv *csv) {
 }
 
 /* Takes over `text`, which has room for a NUL at text[length]. */
-static DataTable *read_owned(const char *shown, Span span, char *text, size_t length, CsvOptions options,
-                             const DataField *fields, int count, Diag *diag) {
-    Csv csv = {.options = options, .fields = fields, .count = count, .diag = diag, .arena = arena_new()};
+static DataTable *read_owned(const char *shown, Span span, char *text, size_t length,
+                             CsvOptions options, const DataField *fields, int count, Diag *diag)
+{
+    Csv csv = {
+        .options = options, .fields = fields, .count = count, .diag = diag, .arena = arena_new()};
     csv.rows = (CsvRows){.shown = shown, .span = span, .diag = diag, .arena = csv.arena};
     csv.table = table_new(0, count);
     csv.places = ARENA_ARRAY(csv.arena, FieldPlace, count + 1);
@@ -496,7 +535,9 @@ static DataTable *read_owned(const char *shown, Span span, char *text, size_t le
     return csv.table;
 }
 
-DataTable *csv_read(DataFile file, CsvOptions options, const DataField *fields, int count, Diag *diag) {
+DataTable *csv_read(DataFile file, CsvOptions options, const DataField *fields, int count,
+                    Diag *diag)
+{
     Bytes bytes;
     if (!bytes_read(file.path, file.span, diag, &bytes)) {
         return NULL;
@@ -504,8 +545,9 @@ DataTable *csv_read(DataFile file, CsvOptions options, const DataField *fields, 
     return read_owned(file.path, file.span, bytes.data, bytes.length, options, fields, count, diag);
 }
 
-DataTable *csv_read_text(const char *shown, Span span, const char *text, size_t length, CsvOptions options,
-                         const DataField *fields, int count, Diag *diag) {
+DataTable *csv_read_text(const char *shown, Span span, const char *text, size_t length,
+                         CsvOptions options, const DataField *fields, int count, Diag *diag)
+{
     char *copy = malloc(length + 1);
     if (!copy) {
         diag_error(diag, ERR_E0617, span, NULL, "%s does not fit into memory", shown);

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-static char find_separator(const char *at, const char *end) {
+static char find_separator(const char *at, const char *end)
+{
     static const char candidates[] = {',', ';', '\t'};
     size_t counts[3] = {0}, best = 0;
     bool quoted = false;
@@ -20,7 +21,8 @@ static char find_separator(const char *at, const char *end) {
     return candidates[best];
 }
 
-void csv_rows_begin(CsvRows *rows, char *text, size_t length, char separator) {
+void csv_rows_begin(CsvRows *rows, char *text, size_t length, char separator)
+{
     if (length >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
         text += 3;
         length -= 3;
@@ -31,22 +33,26 @@ void csv_rows_begin(CsvRows *rows, char *text, size_t length, char separator) {
     rows->separator = separator ? separator : find_separator(text, rows->end);
 }
 
-static bool quote_error(const CsvRows *rows, const char *what) {
+static bool quote_error(const CsvRows *rows, const char *what)
+{
     diag_error(rows->diag, ERR_E0610, rows->span, NULL, "%s, line %llu, column %u: %s", rows->shown,
                (unsigned long long)rows->line, rows->cells.count + 1, what);
     return false;
 }
 
-static bool ends_cell(const CsvRows *rows, const char *at) {
+static bool ends_cell(const CsvRows *rows, const char *at)
+{
     return at == rows->end || *at == rows->separator || *at == '\n' || *at == '\r';
 }
 
-static bool is_blank(char c) {
+static bool is_blank(char c)
+{
     return c == ' ' || c == '\t';
 }
 
 /* The cell behind an opening quote. */
-static bool read_quoted(CsvRows *rows, CsvCell *cell) {
+static bool read_quoted(CsvRows *rows, CsvCell *cell)
+{
     char *out = ++rows->at;
     uint64_t line = rows->line;
     *cell = (CsvCell){.text = out, .quoted = true};
@@ -72,7 +78,8 @@ static bool read_quoted(CsvRows *rows, CsvCell *cell) {
     return ends_cell(rows, rows->at) || quote_error(rows, "there is text after a closing quote");
 }
 
-static void read_plain(CsvRows *rows, CsvCell *cell) {
+static void read_plain(CsvRows *rows, CsvCell *cell)
+{
     char *first = rows->at;
     while (!ends_cell(rows, rows->at)) {
         rows->at++;
@@ -84,7 +91,8 @@ static void read_plain(CsvRows *rows, CsvCell *cell) {
     *cell = (CsvCell){.text = first, .length = (uint32_t)(last - first)};
 }
 
-static bool read_cell(CsvRows *rows, CsvCell *cell) {
+static bool read_cell(CsvRows *rows, CsvCell *cell)
+{
     while (rows->at < rows->end && is_blank(*rows->at) && *rows->at != rows->separator) {
         rows->at++;
     }
@@ -96,7 +104,8 @@ static bool read_cell(CsvRows *rows, CsvCell *cell) {
 }
 
 /* Steps over the end of a line: LF, CR LF or CR. */
-static void skip_line_end(CsvRows *rows) {
+static void skip_line_end(CsvRows *rows)
+{
     if (rows->at < rows->end && *rows->at == '\r') {
         rows->at++;
         if (rows->at == rows->end || *rows->at != '\n') {
@@ -110,7 +119,8 @@ static void skip_line_end(CsvRows *rows) {
     }
 }
 
-static bool only_line_ends_are_left(const CsvRows *rows) {
+static bool only_line_ends_are_left(const CsvRows *rows)
+{
     for (const char *at = rows->at; at < rows->end; at++) {
         if (*at != '\n' && *at != '\r') {
             return false;
@@ -119,7 +129,8 @@ static bool only_line_ends_are_left(const CsvRows *rows) {
     return true;
 }
 
-int csv_rows_next(CsvRows *rows) {
+int csv_rows_next(CsvRows *rows)
+{
     rows->cells.count = 0;
     if (only_line_ends_are_left(rows)) {
         return 0;
@@ -137,7 +148,8 @@ int csv_rows_next(CsvRows *rows) {
         } else {
             skip_line_end(rows);
         }
-        cell.text[cell.length] = '\0'; /* over the separator, the line end, a closing quote or the NUL after the text */
+        cell.text[cell.length] =
+            '\0'; /* over the separator, the line end, a closing quote or the NUL after the text */
         if (!more) {
             return 1;
         }

@@ -11,7 +11,7 @@ enum { MOST_AXES = 9 }; /* the row and the eight axes of a tensor */
 
 typedef struct {
     DType dtype;
-    int rank;                 /* of a row */
+    int rank; /* of a row */
     int64_t rows, sizes[8];
     size_t data_at;
 } IdxHeader;
@@ -23,32 +23,37 @@ static const struct {
 } idx_types[] = {{0x08, "u8", DT_U8},   {0x09, "i8", -1},      {0x0B, "i16", -1},
                  {0x0C, "i32", DT_I32}, {0x0D, "f32", DT_F32}, {0x0E, "f64", DT_F64}};
 
-static bool find_type(const DataField *field, unsigned char code, DType *dtype, Diag *diag) {
+static bool find_type(const DataField *field, unsigned char code, DType *dtype, Diag *diag)
+{
     for (size_t i = 0; i < sizeof idx_types / sizeof idx_types[0]; i++) {
         if (idx_types[i].code == code && idx_types[i].dtype >= 0) {
             *dtype = (DType)idx_types[i].dtype;
             return true;
         }
         if (idx_types[i].code == code) {
-            diag_error(diag, ERR_E0604, field->span, NULL, "%s: its elements are %s, which nnc does not read", field->where,
+            diag_error(diag, ERR_E0604, field->span, NULL,
+                       "%s: its elements are %s, which nnc does not read", field->where,
                        idx_types[i].name);
             return false;
         }
     }
-    diag_error(diag, ERR_E0602, field->span, NULL, "%s is not an IDX file: 0x%02X is no type of elements", field->where, code);
+    diag_error(diag, ERR_E0602, field->span, NULL,
+               "%s is not an IDX file: 0x%02X is no type of elements", field->where, code);
     return false;
 }
 
-static int64_t big_endian(const char *bytes) {
+static int64_t big_endian(const char *bytes)
+{
     const unsigned char *b = (const unsigned char *)bytes;
     return (int64_t)((uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3]);
 }
 
-static bool read_header(const DataField *field, const Bytes *file, IdxHeader *header, Diag *diag) {
+static bool read_header(const DataField *field, const Bytes *file, IdxHeader *header, Diag *diag)
+{
     const char *bytes = file->data;
     if (file->length < 4 || bytes[0] != 0 || bytes[1] != 0) {
-        diag_error(diag, ERR_E0602, field->span, NULL, "%s is not an IDX file: it does not begin with two zero bytes",
-                   field->where);
+        diag_error(diag, ERR_E0602, field->span, NULL,
+                   "%s is not an IDX file: it does not begin with two zero bytes", field->where);
         return false;
     }
     int axes = (unsigned char)bytes[3];
@@ -56,14 +61,15 @@ static bool read_header(const DataField *field, const Bytes *file, IdxHeader *he
         return false;
     }
     if (axes < 1 || axes > MOST_AXES) {
-        diag_error(diag, ERR_E0602, field->span, NULL, "%s: an IDX file of %d axes; nnc reads 1 to %d", field->where, axes,
-                   MOST_AXES);
+        diag_error(diag, ERR_E0602, field->span, NULL,
+                   "%s: an IDX file of %d axes; nnc reads 1 to %d", field->where, axes, MOST_AXES);
         return false;
     }
     header->data_at = 4 + 4 * (size_t)axes;
     if (file->length < header->data_at) {
-        diag_error(diag, ERR_E0601, field->span, NULL, "%s: the header of %d axes has %zu bytes, and the file has %zu",
-                   field->where, axes, header->data_at, file->length);
+        diag_error(diag, ERR_E0601, field->span, NULL,
+                   "%s: the header of %d axes has %zu bytes, and the file has %zu", field->where,
+                   axes, header->data_at, file->length);
         return false;
     }
     header->rows = big_endian(bytes + 4);
@@ -75,7 +81,8 @@ static bool read_header(const DataField *field, const Bytes *file, IdxHeader *he
 }
 
 /* Big-endian elements to those of the machine. */
-static void swap_elements(char *data, size_t bytes, size_t element) {
+static void swap_elements(char *data, size_t bytes, size_t element)
+{
     for (size_t at = 0; at + element <= bytes; at += element) {
         for (size_t i = 0; i < element / 2; i++) {
             char low = data[at + i];
@@ -85,7 +92,9 @@ static void swap_elements(char *data, size_t bytes, size_t element) {
     }
 }
 
-static bool fill_column(const DataField *field, const Bytes *file, const IdxHeader *header, DataColumn *column, Diag *diag) {
+static bool fill_column(const DataField *field, const Bytes *file, const IdxHeader *header,
+                        DataColumn *column, Diag *diag)
+{
     size_t present = file->length - header->data_at;
     if (!column_start(column, field, header->rows, field->where, present, diag)) {
         return false;
@@ -95,7 +104,8 @@ static bool fill_column(const DataField *field, const Bytes *file, const IdxHead
     return true;
 }
 
-static bool read_field(const DataField *fields, int i, DataTable *table, Diag *diag) {
+static bool read_field(const DataField *fields, int i, DataTable *table, Diag *diag)
+{
     const DataField *field = &fields[i];
     Bytes file;
     IdxHeader header = {0};
@@ -110,7 +120,8 @@ static bool read_field(const DataField *fields, int i, DataTable *table, Diag *d
     return done;
 }
 
-DataTable *idx_read(const DataField *fields, int count, Diag *diag) {
+DataTable *idx_read(const DataField *fields, int count, Diag *diag)
+{
     DataTable *table = table_new(0, count);
     for (int i = 0; table && i < count; i++) {
         if (!read_field(fields, i, table, diag)) {

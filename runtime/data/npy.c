@@ -16,7 +16,7 @@ typedef struct {
     DType dtype;
     bool known_type, fortran;
     char descr[16];
-    int rank;          /* with the row axis */
+    int rank; /* with the row axis */
     int64_t sizes[9];
     size_t data_at;
 } NpyHeader;
@@ -24,15 +24,18 @@ typedef struct {
 static const struct {
     const char *descr;
     DType dtype;
-} npy_types[] = {{"<f4", DT_F32}, {"<f8", DT_F64}, {"<i4", DT_I32}, {"<i8", DT_I64}, {"|u1", DT_U8}, {"|b1", DT_BOOL}};
+} npy_types[] = {{"<f4", DT_F32}, {"<f8", DT_F64}, {"<i4", DT_I32},
+                 {"<i8", DT_I64}, {"|u1", DT_U8},  {"|b1", DT_BOOL}};
 
-static void skip_spaces(Text *text) {
+static void skip_spaces(Text *text)
+{
     while (text->at < text->end && memchr(" \t\r\n", *text->at, 4)) {
         text->at++;
     }
 }
 
-static bool take(Text *text, char sign) {
+static bool take(Text *text, char sign)
+{
     skip_spaces(text);
     if (text->at == text->end || *text->at != sign) {
         return false;
@@ -41,7 +44,8 @@ static bool take(Text *text, char sign) {
     return true;
 }
 
-static bool take_word(Text *text, const char *word) {
+static bool take_word(Text *text, const char *word)
+{
     size_t length = strlen(word);
     skip_spaces(text);
     if ((size_t)(text->end - text->at) < length || memcmp(text->at, word, length) != 0) {
@@ -52,7 +56,8 @@ static bool take_word(Text *text, const char *word) {
 }
 
 /* A short quoted string without escapes. */
-static bool take_string(Text *text, char *out, size_t capacity) {
+static bool take_string(Text *text, char *out, size_t capacity)
+{
     skip_spaces(text);
     if (text->at == text->end || (*text->at != '\'' && *text->at != '"')) {
         return false;
@@ -69,12 +74,14 @@ static bool take_string(Text *text, char *out, size_t capacity) {
     return take(text, quote);
 }
 
-static bool take_number(Text *text, int64_t *number) {
+static bool take_number(Text *text, int64_t *number)
+{
     skip_spaces(text);
     const char *first = text->at;
     *number = 0;
     while (text->at < text->end && *text->at >= '0' && *text->at <= '9') {
-        if (__builtin_mul_overflow(*number, 10, number) || __builtin_add_overflow(*number, *text->at - '0', number)) {
+        if (__builtin_mul_overflow(*number, 10, number) ||
+            __builtin_add_overflow(*number, *text->at - '0', number)) {
             return false;
         }
         text->at++;
@@ -83,7 +90,8 @@ static bool take_number(Text *text, int64_t *number) {
 }
 
 /* (), (3,), (3, 4) or (3, 4,) */
-static bool take_shape(Text *text, NpyHeader *header) {
+static bool take_shape(Text *text, NpyHeader *header)
+{
     if (!take(text, '(')) {
         return false;
     }
@@ -99,7 +107,8 @@ static bool take_shape(Text *text, NpyHeader *header) {
     return true;
 }
 
-static bool read_dictionary(Text *text, NpyHeader *header) {
+static bool read_dictionary(Text *text, NpyHeader *header)
+{
     unsigned seen = 0;
     char key[24];
     if (!take(text, '{')) {
@@ -129,25 +138,30 @@ static bool read_dictionary(Text *text, NpyHeader *header) {
     return seen == 7 && text->at == text->end;
 }
 
-static bool not_npy(const DataField *field, const char *shown, const char *why, Diag *diag) {
-    diag_error(diag, ERR_E0602, field->span, NULL, "%s is not an .npy file that nnc reads: %s", shown, why);
+static bool not_npy(const DataField *field, const char *shown, const char *why, Diag *diag)
+{
+    diag_error(diag, ERR_E0602, field->span, NULL, "%s is not an .npy file that nnc reads: %s",
+               shown, why);
     return false;
 }
 
-static bool find_type(const DataField *field, const char *shown, NpyHeader *header, Diag *diag) {
+static bool find_type(const DataField *field, const char *shown, NpyHeader *header, Diag *diag)
+{
     for (size_t i = 0; i < sizeof npy_types / sizeof npy_types[0]; i++) {
         if (strcmp(npy_types[i].descr, header->descr) == 0) {
             header->dtype = npy_types[i].dtype;
             return true;
         }
     }
-    diag_error(diag, ERR_E0604, field->span, NULL, "%s: its elements are '%s'; nnc reads <f4 <f8 <i4 <i8 |u1 |b1", shown,
+    diag_error(diag, ERR_E0604, field->span, NULL,
+               "%s: its elements are '%s'; nnc reads <f4 <f8 <i4 <i8 |u1 |b1", shown,
                header->descr);
     return false;
 }
 
-static bool read_header(const DataField *field, const char *shown, const char *bytes, size_t length, NpyHeader *header,
-                        Diag *diag) {
+static bool read_header(const DataField *field, const char *shown, const char *bytes, size_t length,
+                        NpyHeader *header, Diag *diag)
+{
     const unsigned char *b = (const unsigned char *)bytes;
     if (length < 10 || memcmp(bytes, "\x93NUMPY", 6) != 0) {
         return not_npy(field, shown, "it does not begin with the signature", diag);
@@ -162,26 +176,30 @@ static bool read_header(const DataField *field, const char *shown, const char *b
         header_length |= (size_t)b[10] << 16 | (size_t)b[11] << 24;
     }
     if (header_length > length - begin) {
-        diag_error(diag, ERR_E0601, field->span, NULL, "%s: the header should have %zu bytes, and %zu follow", shown,
-                   header_length, length - begin);
+        diag_error(diag, ERR_E0601, field->span, NULL,
+                   "%s: the header should have %zu bytes, and %zu follow", shown, header_length,
+                   length - begin);
         return false;
     }
     header->data_at = begin + header_length;
     Text text = {bytes + begin, bytes + header->data_at};
     if (!read_dictionary(&text, header)) {
-        return not_npy(field, shown, "its header is not the dictionary of descr, fortran_order and shape", diag);
+        return not_npy(field, shown,
+                       "its header is not the dictionary of descr, fortran_order and shape", diag);
     }
     if (header->rank == 0) {
         return not_npy(field, shown, "it holds a single number and not rows", diag);
     }
     if (header->fortran && header->rank > 1) {
-        return not_npy(field, shown, "its elements are in Fortran order (save np.ascontiguousarray(x))", diag);
+        return not_npy(field, shown,
+                       "its elements are in Fortran order (save np.ascontiguousarray(x))", diag);
     }
     return find_type(field, shown, header, diag);
 }
 
-bool npy_column(const char *shown, const char *bytes, size_t length, const DataField *fields, int i, DataTable *table,
-                Diag *diag) {
+bool npy_column(const char *shown, const char *bytes, size_t length, const DataField *fields, int i,
+                DataTable *table, Diag *diag)
+{
     const DataField *field = &fields[i];
     DataColumn *column = &table->columns[i];
     NpyHeader header = {0};
@@ -195,7 +213,8 @@ bool npy_column(const char *shown, const char *bytes, size_t length, const DataF
     return truth_values(column, header.sizes[0], shown, field->span, diag);
 }
 
-DataTable *npy_read(const DataField *fields, int count, Diag *diag) {
+DataTable *npy_read(const DataField *fields, int count, Diag *diag)
+{
     DataTable *table = table_new(0, count);
     for (int i = 0; table && i < count; i++) {
         Bytes file;

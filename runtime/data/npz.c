@@ -30,25 +30,33 @@ typedef struct {
     uint64_t packed, unpacked, local_at;
 } Entry;
 
-static uint32_t u16_at(const Archive *archive, size_t at) {
+static uint32_t u16_at(const Archive *archive, size_t at)
+{
     const unsigned char *b = (const unsigned char *)archive->bytes + at;
     return b[0] | (uint32_t)b[1] << 8;
 }
 
-static uint32_t u32_at(const Archive *archive, size_t at) {
+static uint32_t u32_at(const Archive *archive, size_t at)
+{
     return u16_at(archive, at) | u16_at(archive, at + 2) << 16;
 }
 
-static bool damaged(const Archive *archive, const char *what) {
+static bool damaged(const Archive *archive, const char *what)
+{
     diag_error(archive->diag, ERR_E0614, archive->span, NULL, "%s: %s", archive->path, what);
     return false;
 }
 
 /* The end record is the last one whose comment reaches exactly to the end of the file. */
-static bool find_directory(Archive *archive) {
-    size_t lowest = archive->length > END_BYTES + LONGEST_COMMENT ? archive->length - END_BYTES - LONGEST_COMMENT : 0;
-    for (size_t at = archive->length < END_BYTES ? 0 : archive->length - END_BYTES + 1; at-- > lowest;) {
-        if (u32_at(archive, at) != END_MARK || u16_at(archive, at + 20) != archive->length - at - END_BYTES) {
+static bool find_directory(Archive *archive)
+{
+    size_t lowest = archive->length > END_BYTES + LONGEST_COMMENT
+                        ? archive->length - END_BYTES - LONGEST_COMMENT
+                        : 0;
+    for (size_t at = archive->length < END_BYTES ? 0 : archive->length - END_BYTES + 1;
+         at-- > lowest;) {
+        if (u32_at(archive, at) != END_MARK ||
+            u16_at(archive, at + 20) != archive->length - at - END_BYTES) {
             continue;
         }
         uint64_t size = u32_at(archive, at + 12), begin = u32_at(archive, at + 16);
@@ -67,7 +75,8 @@ static bool find_directory(Archive *archive) {
 }
 
 /* The entry at *at of the directory; moves on to the next. */
-static bool read_entry(const Archive *archive, size_t *at, Entry *entry) {
+static bool read_entry(const Archive *archive, size_t *at, Entry *entry)
+{
     if (archive->directory_end - *at < DIRECTORY_BYTES || u32_at(archive, *at) != DIRECTORY_MARK) {
         return damaged(archive, "the directory of the archive is damaged");
     }
@@ -79,7 +88,8 @@ static bool read_entry(const Archive *archive, size_t *at, Entry *entry) {
     entry->name_length = u16_at(archive, *at + 28);
     entry->local_at = u32_at(archive, *at + 42);
     entry->name = archive->bytes + *at + DIRECTORY_BYTES;
-    size_t rest = (size_t)entry->name_length + u16_at(archive, *at + 30) + u16_at(archive, *at + 32);
+    size_t rest =
+        (size_t)entry->name_length + u16_at(archive, *at + 30) + u16_at(archive, *at + 32);
     if (archive->directory_end - *at - DIRECTORY_BYTES < rest) {
         return damaged(archive, "the directory of the archive is damaged");
     }
@@ -88,28 +98,33 @@ static bool read_entry(const Archive *archive, size_t *at, Entry *entry) {
 }
 
 /* Is the entry called NAME.npy? */
-static bool has_name(const Entry *entry, const char *name) {
+static bool has_name(const Entry *entry, const char *name)
+{
     size_t length = strlen(name);
     return entry->name_length == length + 4 && memcmp(entry->name, name, length) == 0 &&
            memcmp(entry->name + length, ".npy", 4) == 0;
 }
 
-static bool missing(const Archive *archive, const char *name) {
+static bool missing(const Archive *archive, const char *name)
+{
     StrBuf names = {0};
     size_t at = archive->directory_at;
     Entry entry = {0};
     for (uint32_t i = 0; i < archive->entries && i < 10 && read_entry(archive, &at, &entry); i++) {
-        bool is_npy = entry.name_length > 4 && memcmp(entry.name + entry.name_length - 4, ".npy", 4) == 0;
+        bool is_npy =
+            entry.name_length > 4 && memcmp(entry.name + entry.name_length - 4, ".npy", 4) == 0;
         strbuf_add(&names, i ? ", " : "");
         strbuf_add_bytes(&names, entry.name, entry.name_length - (is_npy ? 4 : 0));
     }
-    DiagItem *item = diag_error(archive->diag, ERR_E0614, archive->span, NULL, "%s has no array %s", archive->path, name);
+    DiagItem *item = diag_error(archive->diag, ERR_E0614, archive->span, NULL, "%s has no array %s",
+                                archive->path, name);
     diag_help(item, "it has %s", names.text ? names.text : "none");
     strbuf_free(&names);
     return false;
 }
 
-static bool find_entry(const Archive *archive, const char *name, Entry *found) {
+static bool find_entry(const Archive *archive, const char *name, Entry *found)
+{
     size_t at = archive->directory_at;
     bool seen = false;
     for (uint32_t i = 0; i < archive->entries; i++) {
@@ -129,14 +144,17 @@ static bool find_entry(const Archive *archive, const char *name, Entry *found) {
 }
 
 /* Where the packed bytes of an entry are. */
-static bool locate(const Archive *archive, const Entry *entry, size_t *data_at) {
+static bool locate(const Archive *archive, const Entry *entry, size_t *data_at)
+{
     if (entry->flags & 1) {
         return damaged(archive, "the archive is encrypted");
     }
-    if (entry->packed == UINT32_MAX || entry->unpacked == UINT32_MAX || entry->local_at == UINT32_MAX) {
+    if (entry->packed == UINT32_MAX || entry->unpacked == UINT32_MAX ||
+        entry->local_at == UINT32_MAX) {
         return damaged(archive, "archives of 4 GiB and more are not supported");
     }
-    if (entry->local_at + LOCAL_BYTES > archive->directory_at || u32_at(archive, (size_t)entry->local_at) != LOCAL_MARK) {
+    if (entry->local_at + LOCAL_BYTES > archive->directory_at ||
+        u32_at(archive, (size_t)entry->local_at) != LOCAL_MARK) {
         return damaged(archive, "an entry of the archive is damaged");
     }
     size_t at = (size_t)entry->local_at;
@@ -148,7 +166,8 @@ static bool locate(const Archive *archive, const Entry *entry, size_t *data_at) 
 }
 
 /* Deflate cannot pack better than about 1 to 1032, so that a wrong length is refused before memory is asked for. */
-static bool extract(const Archive *archive, const Entry *entry, Bytes *file) {
+static bool extract(const Archive *archive, const Entry *entry, Bytes *file)
+{
     size_t data_at;
     if (!locate(archive, entry, &data_at)) {
         return false;
@@ -163,7 +182,8 @@ static bool extract(const Archive *archive, const Entry *entry, Bytes *file) {
     file->length = (size_t)entry->unpacked;
     file->data = malloc(file->length + 1);
     if (!file->data) {
-        diag_error(archive->diag, ERR_E0617, archive->span, NULL, "%s does not fit into memory", archive->path);
+        diag_error(archive->diag, ERR_E0617, archive->span, NULL, "%s does not fit into memory",
+                   archive->path);
         return false;
     }
     const char *packed = archive->bytes + data_at;
@@ -180,7 +200,8 @@ static bool extract(const Archive *archive, const Entry *entry, Bytes *file) {
     return true;
 }
 
-static bool read_array(const Archive *archive, const DataField *fields, int i, DataTable *table) {
+static bool read_array(const Archive *archive, const DataField *fields, int i, DataTable *table)
+{
     const char *name = fields[i].where ? fields[i].where : fields[i].name;
     Entry entry = {0};
     Bytes file;
@@ -195,12 +216,17 @@ static bool read_array(const Archive *archive, const DataField *fields, int i, D
     return done;
 }
 
-DataTable *npz_read(DataFile file, const DataField *fields, int count, Diag *diag) {
+DataTable *npz_read(DataFile file, const DataField *fields, int count, Diag *diag)
+{
     Bytes bytes;
     if (!bytes_read(file.path, file.span, diag, &bytes)) {
         return NULL;
     }
-    Archive archive = {.path = file.path, .bytes = bytes.data, .length = bytes.length, .span = file.span, .diag = diag};
+    Archive archive = {.path = file.path,
+                       .bytes = bytes.data,
+                       .length = bytes.length,
+                       .span = file.span,
+                       .diag = diag};
     DataTable *table = table_new(0, count);
     bool done = table && find_directory(&archive);
     for (int i = 0; done && i < count; i++) {

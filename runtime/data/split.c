@@ -17,7 +17,7 @@ typedef struct {
 } Labelled;
 
 typedef struct {
-    int64_t first, count;              /* in the list of rows ordered by value */
+    int64_t first, count; /* in the list of rows ordered by value */
     int64_t seats[SPLIT_PARTS];
     double remainder;
 } Group;
@@ -25,11 +25,12 @@ typedef struct {
 typedef struct {
     Labelled *order;
     Group *groups;
-    int64_t *ranks;                    /* scratch: groups by remainder */
+    int64_t *ranks; /* scratch: groups by remainder */
     int64_t group_count, rows;
 } Groups;
 
-static int64_t label_at(const DataColumn *column, int64_t row) {
+static int64_t label_at(const DataColumn *column, int64_t row)
+{
     const char *cell = column->data + row * column->row_bytes;
     int64_t wide;
     int32_t narrow;
@@ -45,7 +46,8 @@ static int64_t label_at(const DataColumn *column, int64_t row) {
     }
 }
 
-static int by_value(const void *a, const void *b) {
+static int by_value(const void *a, const void *b)
+{
     const Labelled *x = a, *y = b;
     if (x->value != y->value) {
         return x->value < y->value ? -1 : 1;
@@ -53,7 +55,8 @@ static int by_value(const void *a, const void *b) {
     return x->row < y->row ? -1 : x->row > y->row;
 }
 
-static bool make_groups(Groups *groups, int64_t rows, const DataColumn *stratify) {
+static bool make_groups(Groups *groups, int64_t rows, const DataColumn *stratify)
+{
     size_t count = (size_t)rows + 1;
     groups->rows = rows;
     groups->order = malloc(count * sizeof *groups->order);
@@ -75,14 +78,16 @@ static bool make_groups(Groups *groups, int64_t rows, const DataColumn *stratify
     return true;
 }
 
-static void free_groups(Groups *groups) {
+static void free_groups(Groups *groups)
+{
     free(groups->order);
     free(groups->groups);
     free(groups->ranks);
 }
 
 /* The group with the larger remainder first, the earlier one among equals. */
-static int by_remainder(const void *a, const void *b, void *user) {
+static int by_remainder(const void *a, const void *b, void *user)
+{
     const Group *groups = user;
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     if (groups[x].remainder != groups[y].remainder) {
@@ -91,7 +96,8 @@ static int by_remainder(const void *a, const void *b, void *user) {
     return x < y ? -1 : x > y;
 }
 
-static void share_seats(Groups *groups, int part, int64_t total) {
+static void share_seats(Groups *groups, int part, int64_t total)
+{
     int64_t given = 0;
     for (int64_t g = 0; g < groups->group_count; g++) {
         Group *group = &groups->groups[g];
@@ -104,7 +110,8 @@ static void share_seats(Groups *groups, int part, int64_t total) {
         groups->ranks[g] = g;
         given += whole;
     }
-    qsort_r(groups->ranks, (size_t)groups->group_count, sizeof *groups->ranks, by_remainder, groups->groups);
+    qsort_r(groups->ranks, (size_t)groups->group_count, sizeof *groups->ranks, by_remainder,
+            groups->groups);
     while (given < total) {
         int64_t before = given;
         for (int64_t i = 0; i < groups->group_count && given < total; i++) {
@@ -121,37 +128,45 @@ static void share_seats(Groups *groups, int part, int64_t total) {
 }
 
 /* The part of the i-th drawn row of a group. */
-static int part_of(const Group *group, int64_t drawn) {
+static int part_of(const Group *group, int64_t drawn)
+{
     if (drawn < group->seats[SPLIT_VALID]) {
         return SPLIT_VALID;
     }
     return drawn < group->seats[SPLIT_VALID] + group->seats[SPLIT_TEST] ? SPLIT_TEST : SPLIT_TRAIN;
 }
 
-static void draw(const Groups *groups, uint64_t seed, unsigned char *parts) {
+static void draw(const Groups *groups, uint64_t seed, unsigned char *parts)
+{
     for (int64_t g = 0; g < groups->group_count; g++) {
         const Group *group = &groups->groups[g];
         for (int64_t i = 0; i < group->count; i++) {
             uint64_t place = rng_permute(seed, (uint64_t)g, (uint64_t)group->count, (uint64_t)i);
-            parts[groups->order[group->first + (int64_t)place].row] = (unsigned char)part_of(group, i);
+            parts[groups->order[group->first + (int64_t)place].row] =
+                (unsigned char)part_of(group, i);
         }
     }
 }
 
-static bool options_are_sound(const SplitOptions *options, Diag *diag) {
+static bool options_are_sound(const SplitOptions *options, Diag *diag)
+{
     const DataColumn *column = options->stratify;
     if (!(options->valid >= 0 && options->test >= 0 && options->valid + options->test <= 1)) {
-        diag_error(diag, ERR_E0616, options->span, NULL, "the parts of a split are between 0 and 1, and at most 1 together");
+        diag_error(diag, ERR_E0616, options->span, NULL,
+                   "the parts of a split are between 0 and 1, and at most 1 together");
         return false;
     }
-    if (column && (dtype_is_float(column->dtype) || column->row_bytes != (int64_t)dtype_bytes(column->dtype))) {
-        diag_error(diag, ERR_E0616, options->span, NULL, "stratify needs a column of one integer, and %s is not", column->name);
+    if (column && (dtype_is_float(column->dtype) ||
+                   column->row_bytes != (int64_t)dtype_bytes(column->dtype))) {
+        diag_error(diag, ERR_E0616, options->span, NULL,
+                   "stratify needs a column of one integer, and %s is not", column->name);
         return false;
     }
     return true;
 }
 
-static bool collect(Split *split, const unsigned char *parts, int64_t rows) {
+static bool collect(Split *split, const unsigned char *parts, int64_t rows)
+{
     for (int part = 0; part < SPLIT_PARTS; part++) {
         split->rows[part] = malloc(((size_t)rows + 1) * sizeof(int64_t));
         if (!split->rows[part]) {
@@ -166,7 +181,8 @@ static bool collect(Split *split, const unsigned char *parts, int64_t rows) {
     return true;
 }
 
-bool split_rows(int64_t rows, const SplitOptions *options, Split *split, Diag *diag) {
+bool split_rows(int64_t rows, const SplitOptions *options, Split *split, Diag *diag)
+{
     if (!options_are_sound(options, diag)) {
         return false;
     }
@@ -190,20 +206,23 @@ bool split_rows(int64_t rows, const SplitOptions *options, Split *split, Diag *d
     free_groups(&groups);
     if (!done) {
         split_free(&result);
-        diag_error(diag, ERR_E0617, options->span, NULL, "no memory to split %lld rows", (long long)rows);
+        diag_error(diag, ERR_E0617, options->span, NULL, "no memory to split %lld rows",
+                   (long long)rows);
         return false;
     }
     *split = result;
     return true;
 }
 
-void split_free(Split *split) {
+void split_free(Split *split)
+{
     for (int part = 0; part < SPLIT_PARTS; part++) {
         free(split->rows[part]);
     }
     *split = (Split){0};
 }
 
-int64_t shuffled_index(uint64_t seed, uint64_t epoch, int64_t n, int64_t i) {
+int64_t shuffled_index(uint64_t seed, uint64_t epoch, int64_t n, int64_t i)
+{
     return (int64_t)rng_permute(seed, epoch, (uint64_t)n, (uint64_t)i);
 }

@@ -3,20 +3,23 @@
 
 #include <string.h>
 
-bool json_fail(Json *json, const char *problem) {
+bool json_fail(Json *json, const char *problem)
+{
     if (!json->problem) {
         json->problem = problem;
     }
     return false;
 }
 
-static void skip_spaces(Json *json) {
+static void skip_spaces(Json *json)
+{
     while (json->at < json->end && memchr(" \t\r\n", *json->at, 4)) {
         json->at++;
     }
 }
 
-bool json_take(Json *json, char sign) {
+bool json_take(Json *json, char sign)
+{
     skip_spaces(json);
     if (json->problem || json->at == json->end || *json->at != sign) {
         return false;
@@ -25,21 +28,25 @@ bool json_take(Json *json, char sign) {
     return true;
 }
 
-bool json_expect(Json *json, char sign) {
+bool json_expect(Json *json, char sign)
+{
     return json_take(json, sign) || json_fail(json, "the header is not the JSON of safetensors");
 }
 
-bool json_at_end(Json *json) {
+bool json_at_end(Json *json)
+{
     skip_spaces(json);
     return json->at == json->end;
 }
 
-bool json_integer(Json *json, int64_t *value) {
+bool json_integer(Json *json, int64_t *value)
+{
     skip_spaces(json);
     const char *first = json->at;
     int64_t number = 0;
     while (json->at < json->end && *json->at >= '0' && *json->at <= '9') {
-        if (__builtin_mul_overflow(number, 10, &number) || __builtin_add_overflow(number, *json->at - '0', &number)) {
+        if (__builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, *json->at - '0', &number)) {
             return json_fail(json, "a number in the header is too large");
         }
         json->at++;
@@ -51,15 +58,18 @@ bool json_integer(Json *json, int64_t *value) {
     return true;
 }
 
-static bool hex4(Json *json, uint32_t *code) {
+static bool hex4(Json *json, uint32_t *code)
+{
     if (json->end - json->at < 4) {
         return false;
     }
     *code = 0;
     for (int i = 0; i < 4; i++) {
         char c = *json->at++;
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                  : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
         if (digit < 0) {
             return false;
         }
@@ -68,7 +78,8 @@ static bool hex4(Json *json, uint32_t *code) {
     return true;
 }
 
-static char *put_utf8(char *out, uint32_t code) {
+static char *put_utf8(char *out, uint32_t code)
+{
     if (code < 0x80) {
         *out++ = (char)code;
         return out;
@@ -83,7 +94,8 @@ static char *put_utf8(char *out, uint32_t code) {
 }
 
 /* The escape after a backslash; a pair of surrogates is one character. */
-static bool unescape(Json *json, char **out) {
+static bool unescape(Json *json, char **out)
+{
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
     if (json->at == json->end) {
         return false;
@@ -99,8 +111,8 @@ static bool unescape(Json *json, char **out) {
         return false;
     }
     if (code >= 0xD800 && code < 0xDC00) {
-        if (json->end - json->at < 6 || *json->at++ != '\\' || *json->at++ != 'u' || !hex4(json, &low) || low < 0xDC00 ||
-            low >= 0xE000) {
+        if (json->end - json->at < 6 || *json->at++ != '\\' || *json->at++ != 'u' ||
+            !hex4(json, &low) || low < 0xDC00 || low >= 0xE000) {
             return false;
         }
         code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
@@ -109,7 +121,8 @@ static bool unescape(Json *json, char **out) {
     return true;
 }
 
-const char *json_string(Json *json) {
+const char *json_string(Json *json)
+{
     if (!json_expect(json, '"')) {
         return NULL;
     }
@@ -121,7 +134,8 @@ const char *json_string(Json *json) {
     while (json->at < json->end && *json->at != '"') {
         unsigned char c = (unsigned char)*json->at++;
         if (c == '\\' ? !unescape(json, &out) : c < 0x20) {
-            json_fail(json, "a string in the header has a character or escape that JSON does not allow");
+            json_fail(json,
+                      "a string in the header has a character or escape that JSON does not allow");
             return NULL;
         }
         if (c != '\\') {

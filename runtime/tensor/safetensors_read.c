@@ -42,21 +42,26 @@ typedef struct {
 
 /* ---- the file ---- */
 
-static bool system_error(const Reader *reader, const char *what) {
-    diag_error(reader->diag, ERR_E0700, reader->span, NULL, "%s: cannot %s: %s", reader->path, what, strerror(errno));
+static bool system_error(const Reader *reader, const char *what)
+{
+    diag_error(reader->diag, ERR_E0700, reader->span, NULL, "%s: cannot %s: %s", reader->path, what,
+               strerror(errno));
     return false;
 }
 
-static bool format_error(const Reader *reader, const char *problem) {
+static bool format_error(const Reader *reader, const char *problem)
+{
     diag_error(reader->diag, ERR_E0701, reader->span, NULL, "%s: %s", reader->path, problem);
     return false;
 }
 
-static bool read_all(const Reader *reader, int fd, size_t length) {
+static bool read_all(const Reader *reader, int fd, size_t length)
+{
     SafeTensors *file = reader->file;
     void *memory = NULL;
     if (posix_memalign(&memory, 64, length + 1) != 0) {
-        diag_error(reader->diag, ERR_E0804, reader->span, NULL, "%s: no memory for its %zu bytes", reader->path, length);
+        diag_error(reader->diag, ERR_E0804, reader->span, NULL, "%s: no memory for its %zu bytes",
+                   reader->path, length);
         return false;
     }
     file->bytes = memory;
@@ -76,7 +81,8 @@ static bool read_all(const Reader *reader, int fd, size_t length) {
     return true;
 }
 
-static bool load(const Reader *reader) {
+static bool load(const Reader *reader)
+{
     int fd = open(reader->path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return system_error(reader, "open it");
@@ -86,7 +92,8 @@ static bool load(const Reader *reader) {
     if (fstat(fd, &status) != 0) {
         system_error(reader, "open it");
     } else if (!S_ISREG(status.st_mode)) {
-        diag_error(reader->diag, ERR_E0700, reader->span, NULL, "%s: not a regular file", reader->path);
+        diag_error(reader->diag, ERR_E0700, reader->span, NULL, "%s: not a regular file",
+                   reader->path);
     } else {
         done = read_all(reader, fd, (size_t)status.st_size);
     }
@@ -104,7 +111,8 @@ typedef struct {
 static const TypeName type_names[] = {{"F32", DT_F32}, {"F64", DT_F64}, {"I32", DT_I32},
                                       {"I64", DT_I64}, {"U8", DT_U8},   {"BOOL", DT_BOOL}};
 
-static bool find_type(const char *text, DType *dtype) {
+static bool find_type(const char *text, DType *dtype)
+{
     for (size_t i = 0; i < sizeof type_names / sizeof type_names[0]; i++) {
         if (strcmp(type_names[i].text, text) == 0) {
             *dtype = type_names[i].dtype;
@@ -114,7 +122,8 @@ static bool find_type(const char *text, DType *dtype) {
     return false;
 }
 
-static bool read_shape(Json *json, Tensor *tensor) {
+static bool read_shape(Json *json, Tensor *tensor)
+{
     if (!json_expect(json, '[')) {
         return false;
     }
@@ -132,12 +141,16 @@ static bool read_shape(Json *json, Tensor *tensor) {
     return json_expect(json, ']');
 }
 
-static bool read_field(Json *json, Item *item, const char **type, unsigned *seen) {
+static bool read_field(Json *json, Item *item, const char **type, unsigned *seen)
+{
     const char *key = json_string(json);
     if (!key || !json_expect(json, ':')) {
         return false;
     }
-    unsigned bit = strcmp(key, "dtype") == 0 ? 1 : strcmp(key, "shape") == 0 ? 2 : strcmp(key, "data_offsets") == 0 ? 4 : 0;
+    unsigned bit = strcmp(key, "dtype") == 0          ? 1
+                   : strcmp(key, "shape") == 0        ? 2
+                   : strcmp(key, "data_offsets") == 0 ? 4
+                                                      : 0;
     if (bit == 0 || (*seen & bit)) {
         return json_fail(json, "a tensor has an unknown or repeated key in the header");
     }
@@ -153,7 +166,8 @@ static bool read_field(Json *json, Item *item, const char **type, unsigned *seen
            json_integer(json, &item->end) && json_expect(json, ']');
 }
 
-static bool read_item(const Reader *reader, Json *json, const char *name) {
+static bool read_item(const Reader *reader, Json *json, const char *name)
+{
     Item item = {.name = name};
     const char *type = NULL;
     unsigned seen = 0;
@@ -172,15 +186,17 @@ static bool read_item(const Reader *reader, Json *json, const char *name) {
         return json_fail(json, "a tensor lacks its dtype, shape or data_offsets");
     }
     if (!find_type(type, &item.tensor.dtype)) {
-        diag_error(reader->diag, ERR_E0702, reader->span, NULL, "%s: %s has the element type %s, which nnc does not read",
-                   reader->path, name, type);
+        diag_error(reader->diag, ERR_E0702, reader->span, NULL,
+                   "%s: %s has the element type %s, which nnc does not read", reader->path, name,
+                   type);
         return json_fail(json, "");
     }
     vec_push(reader->file->arena, &reader->file->items, item);
     return true;
 }
 
-static bool read_metadata(const Reader *reader, Json *json) {
+static bool read_metadata(const Reader *reader, Json *json)
+{
     if (!json_expect(json, '{')) {
         return false;
     }
@@ -199,7 +215,8 @@ static bool read_metadata(const Reader *reader, Json *json) {
     return json_expect(json, '}');
 }
 
-static bool read_entries(const Reader *reader, Json *json) {
+static bool read_entries(const Reader *reader, Json *json)
+{
     if (!json_expect(json, '{')) {
         return false;
     }
@@ -224,19 +241,21 @@ static bool read_entries(const Reader *reader, Json *json) {
     return json_expect(json, '}');
 }
 
-static bool read_header(const Reader *reader) {
+static bool read_header(const Reader *reader)
+{
     SafeTensors *file = reader->file;
     uint64_t length = 0;
     if (file->length < 8) {
-        return format_error(reader, "the file is shorter than the 8 bytes that give the length of the header");
+        return format_error(
+            reader, "the file is shorter than the 8 bytes that give the length of the header");
     }
     for (int i = 0; i < 8; i++) {
         length |= (uint64_t)(unsigned char)file->bytes[i] << (8 * i);
     }
     if (length > LONGEST_HEADER || length > file->length - 8) {
         diag_error(reader->diag, ERR_E0701, reader->span, NULL,
-                   "%s: the header should have %llu bytes, and the file has %zu in all", reader->path,
-                   (unsigned long long)length, file->length);
+                   "%s: the header should have %llu bytes, and the file has %zu in all",
+                   reader->path, (unsigned long long)length, file->length);
         return false;
     }
     file->data_at = 8 + (size_t)length;
@@ -252,22 +271,27 @@ static bool read_header(const Reader *reader) {
 
 /* ---- checks over all tensors ---- */
 
-static bool item_error(const Reader *reader, const Item *item, const char *problem) {
-    diag_error(reader->diag, ERR_E0701, reader->span, NULL, "%s: %s %s", reader->path, item->name, problem);
+static bool item_error(const Reader *reader, const Item *item, const char *problem)
+{
+    diag_error(reader->diag, ERR_E0701, reader->span, NULL, "%s: %s %s", reader->path, item->name,
+               problem);
     return false;
 }
 
-static bool place_item(const Reader *reader, Item *item) {
+static bool place_item(const Reader *reader, Item *item)
+{
     SafeTensors *file = reader->file;
     Tensor *tensor = &item->tensor;
     int64_t available = (int64_t)(file->length - file->data_at);
     if (item->begin > item->end || item->end > available) {
         diag_error(reader->diag, ERR_E0701, reader->span, NULL,
-                   "%s: %s should be bytes %lld to %lld of the data, and there are %lld", reader->path, item->name,
-                   (long long)item->begin, (long long)item->end, (long long)available);
+                   "%s: %s should be bytes %lld to %lld of the data, and there are %lld",
+                   reader->path, item->name, (long long)item->begin, (long long)item->end,
+                   (long long)available);
         return false;
     }
-    if (!tensor_measure(tensor->dtype, tensor->rank, tensor->sizes, &tensor->count, &tensor->bytes) ||
+    if (!tensor_measure(tensor->dtype, tensor->rank, tensor->sizes, &tensor->count,
+                        &tensor->bytes) ||
         (int64_t)tensor->bytes != item->end - item->begin) {
         return item_error(reader, item, "has a shape that does not fill its range of bytes");
     }
@@ -279,14 +303,16 @@ static bool place_item(const Reader *reader, Item *item) {
     if (tensor->dtype == DT_BOOL) {
         for (int64_t i = 0; i < tensor->count; i++) {
             if ((unsigned char)place[i] > 1) {
-                return item_error(reader, item, "is of type BOOL and has a byte that is neither 0 nor 1");
+                return item_error(reader, item,
+                                  "is of type BOOL and has a byte that is neither 0 nor 1");
             }
         }
     }
     return true;
 }
 
-static int by_begin(const void *a, const void *b) {
+static int by_begin(const void *a, const void *b)
+{
     const Item *x = *(const Item *const *)a, *y = *(const Item *const *)b;
     if (x->begin != y->begin) {
         return x->begin < y->begin ? -1 : 1;
@@ -294,15 +320,18 @@ static int by_begin(const void *a, const void *b) {
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
-static int by_name(const void *a, const void *b) {
+static int by_name(const void *a, const void *b)
+{
     return strcmp((*(const Item *const *)a)->name, (*(const Item *const *)b)->name);
 }
 
-static int by_key(const void *a, const void *b) {
+static int by_key(const void *a, const void *b)
+{
     return strcmp((*(const Pair *const *)a)->key, (*(const Pair *const *)b)->key);
 }
 
-static bool check_metadata(const Reader *reader) {
+static bool check_metadata(const Reader *reader)
+{
     SafeTensors *file = reader->file;
     const Pair **order = ARENA_ARRAY(file->arena, const Pair *, file->metadata.count + 1);
     for (uint32_t i = 0; i < file->metadata.count; i++) {
@@ -317,7 +346,8 @@ static bool check_metadata(const Reader *reader) {
     return true;
 }
 
-static bool check_items(const Reader *reader) {
+static bool check_items(const Reader *reader)
+{
     SafeTensors *file = reader->file;
     uint32_t count = file->items.count;
     const Item **order = ARENA_ARRAY(file->arena, const Item *, count + 1);
@@ -349,7 +379,8 @@ static bool check_items(const Reader *reader) {
 
 /* ---- the interface ---- */
 
-SafeTensors *safetensors_open(const char *path, Diag *diag, Span span) {
+SafeTensors *safetensors_open(const char *path, Diag *diag, Span span)
+{
     Arena *arena = arena_new();
     SafeTensors *file = ARENA_NEW(arena, SafeTensors);
     file->arena = arena;
@@ -361,28 +392,33 @@ SafeTensors *safetensors_open(const char *path, Diag *diag, Span span) {
     return NULL;
 }
 
-void safetensors_close(SafeTensors *file) {
+void safetensors_close(SafeTensors *file)
+{
     if (file) {
         free(file->bytes);
         arena_free(file->arena);
     }
 }
 
-int safetensors_count(const SafeTensors *file) {
+int safetensors_count(const SafeTensors *file)
+{
     return (int)file->items.count;
 }
 
-const char *safetensors_name(const SafeTensors *file, int i) {
+const char *safetensors_name(const SafeTensors *file, int i)
+{
     NNC_ASSERT(i >= 0 && (uint32_t)i < file->items.count);
     return file->items.data[i].name;
 }
 
-const Tensor *safetensors_tensor(const SafeTensors *file, int i) {
+const Tensor *safetensors_tensor(const SafeTensors *file, int i)
+{
     NNC_ASSERT(i >= 0 && (uint32_t)i < file->items.count);
     return &file->items.data[i].tensor;
 }
 
-const Tensor *safetensors_find(const SafeTensors *file, const char *name) {
+const Tensor *safetensors_find(const SafeTensors *file, const char *name)
+{
     for (uint32_t i = 0; i < file->items.count; i++) {
         if (strcmp(file->items.data[i].name, name) == 0) {
             return &file->items.data[i].tensor;
@@ -391,16 +427,19 @@ const Tensor *safetensors_find(const SafeTensors *file, const char *name) {
     return NULL;
 }
 
-int safetensors_metadata_count(const SafeTensors *file) {
+int safetensors_metadata_count(const SafeTensors *file)
+{
     return (int)file->metadata.count;
 }
 
-const char *safetensors_metadata_key(const SafeTensors *file, int i) {
+const char *safetensors_metadata_key(const SafeTensors *file, int i)
+{
     NNC_ASSERT(i >= 0 && (uint32_t)i < file->metadata.count);
     return file->metadata.data[i].key;
 }
 
-const char *safetensors_metadata(const SafeTensors *file, const char *key) {
+const char *safetensors_metadata(const SafeTensors *file, const char *key)
+{
     for (uint32_t i = 0; i < file->metadata.count; i++) {
         if (strcmp(file->metadata.data[i].key, key) == 0) {
             return file->metadata.data[i].value;

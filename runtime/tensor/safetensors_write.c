@@ -12,15 +12,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "elements are written as they are in memory");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "elements are written as they are in memory");
 
-static const char *type_text(DType dtype) {
-    static const char *const names[DT_COUNT] = {[DT_BOOL] = "BOOL", [DT_U8] = "U8",   [DT_I32] = "I32",
-                                                [DT_I64] = "I64",   [DT_F32] = "F32", [DT_F64] = "F64"};
+static const char *type_text(DType dtype)
+{
+    static const char *const names[DT_COUNT] = {
+        [DT_BOOL] = "BOOL", [DT_U8] = "U8",   [DT_I32] = "I32",
+        [DT_I64] = "I64",   [DT_F32] = "F32", [DT_F64] = "F64"};
     return names[dtype];
 }
 
-static size_t entry_bytes(const SafeEntry *entry) {
+static size_t entry_bytes(const SafeEntry *entry)
+{
     int64_t count;
     size_t bytes;
     if (!tensor_measure(entry->dtype, entry->rank, entry->sizes, &count, &bytes)) {
@@ -29,7 +33,8 @@ static size_t entry_bytes(const SafeEntry *entry) {
     return bytes;
 }
 
-static int by_size_and_name(const void *a, const void *b) {
+static int by_size_and_name(const void *a, const void *b)
+{
     const SafeEntry *x = *(const SafeEntry *const *)a, *y = *(const SafeEntry *const *)b;
     size_t x_bytes = dtype_bytes(x->dtype), y_bytes = dtype_bytes(y->dtype);
     if (x_bytes != y_bytes) {
@@ -38,11 +43,14 @@ static int by_size_and_name(const void *a, const void *b) {
     return strcmp(x->name, y->name);
 }
 
-static int by_key(const void *a, const void *b) {
+static int by_key(const void *a, const void *b)
+{
     return strcmp((*(const SafeMetadata *const *)a)->key, (*(const SafeMetadata *const *)b)->key);
 }
 
-static void add_metadata(StrBuf *header, const SafeMetadata *metadata, int count, const SafeMetadata **order) {
+static void add_metadata(StrBuf *header, const SafeMetadata *metadata, int count,
+                         const SafeMetadata **order)
+{
     for (int i = 0; i < count; i++) {
         order[i] = &metadata[i];
     }
@@ -57,7 +65,8 @@ static void add_metadata(StrBuf *header, const SafeMetadata *metadata, int count
     strbuf_add_char(header, '}');
 }
 
-static void add_entry(StrBuf *header, const SafeEntry *entry, size_t *offset) {
+static void add_entry(StrBuf *header, const SafeEntry *entry, size_t *offset)
+{
     size_t end = *offset + entry_bytes(entry);
     strbuf_add_json(header, entry->name);
     strbuf_printf(header, ":{\"dtype\":\"%s\",\"shape\":[", type_text(entry->dtype));
@@ -68,7 +77,8 @@ static void add_entry(StrBuf *header, const SafeEntry *entry, size_t *offset) {
     *offset = end;
 }
 
-static int write_all(int fd, const void *data, size_t bytes) {
+static int write_all(int fd, const void *data, size_t bytes)
+{
     const char *at = data;
     while (bytes) {
         ssize_t done = write(fd, at, bytes < ((size_t)1 << 30) ? bytes : (size_t)1 << 30);
@@ -85,8 +95,10 @@ static int write_all(int fd, const void *data, size_t bytes) {
 }
 
 /* The header, padded with spaces so that the data begins at a multiple of 64. */
-static void build_header(StrBuf *header, const SafeEntry **order, int count, const SafeMetadata *metadata,
-                         int metadata_count, const SafeMetadata **metadata_order) {
+static void build_header(StrBuf *header, const SafeEntry **order, int count,
+                         const SafeMetadata *metadata, int metadata_count,
+                         const SafeMetadata **metadata_order)
+{
     size_t offset = 0;
     strbuf_add_char(header, '{');
     if (metadata_count) {
@@ -102,7 +114,8 @@ static void build_header(StrBuf *header, const SafeEntry **order, int count, con
     }
 }
 
-static int write_contents(int fd, const StrBuf *header, const SafeEntry **order, int count) {
+static int write_contents(int fd, const StrBuf *header, const SafeEntry **order, int count)
+{
     unsigned char length[8];
     for (int i = 0; i < 8; i++) {
         length[i] = (unsigned char)((uint64_t)header->length >> (8 * i));
@@ -119,9 +132,12 @@ static int write_contents(int fd, const StrBuf *header, const SafeEntry **order,
 }
 
 /* The rename is durable when the folder is; a file system that cannot sync folders has done what it can. */
-static void sync_folder(const char *path, Arena *arena) {
+static void sync_folder(const char *path, Arena *arena)
+{
     const char *slash = strrchr(path, '/');
-    const char *folder = !slash ? "." : slash == path ? "/" : arena_substring(arena, path, (size_t)(slash - path));
+    const char *folder = !slash          ? "."
+                         : slash == path ? "/"
+                                         : arena_substring(arena, path, (size_t)(slash - path));
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) {
         (void)fsync(fd);
@@ -129,7 +145,9 @@ static void sync_folder(const char *path, Arena *arena) {
     }
 }
 
-static bool replace_file(const char *path, const StrBuf *header, const SafeEntry **order, int count, Arena *arena) {
+static bool replace_file(const char *path, const StrBuf *header, const SafeEntry **order, int count,
+                         Arena *arena)
+{
     const char *temporary = arena_format(arena, "%s.tmp-%ld", path, (long)getpid());
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) {
@@ -154,11 +172,13 @@ static bool replace_file(const char *path, const StrBuf *header, const SafeEntry
     return true;
 }
 
-bool safetensors_write(const char *path, const SafeEntry *entries, int count, const SafeMetadata *metadata,
-                       int metadata_count, Diag *diag, Span span) {
+bool safetensors_write(const char *path, const SafeEntry *entries, int count,
+                       const SafeMetadata *metadata, int metadata_count, Diag *diag, Span span)
+{
     Arena *arena = arena_new();
     const SafeEntry **order = ARENA_ARRAY(arena, const SafeEntry *, count + 1);
-    const SafeMetadata **metadata_order = ARENA_ARRAY(arena, const SafeMetadata *, metadata_count + 1);
+    const SafeMetadata **metadata_order =
+        ARENA_ARRAY(arena, const SafeMetadata *, metadata_count + 1);
     for (int i = 0; i < count; i++) {
         order[i] = &entries[i];
     }

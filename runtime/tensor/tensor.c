@@ -6,7 +6,8 @@
 
 enum { ALIGNMENT = 64 };
 
-bool tensor_measure(DType dtype, int rank, const int64_t *sizes, int64_t *count, size_t *bytes) {
+bool tensor_measure(DType dtype, int rank, const int64_t *sizes, int64_t *count, size_t *bytes)
+{
     if (rank < 0 || rank > TENSOR_MAX_RANK) {
         return false;
     }
@@ -18,7 +19,8 @@ bool tensor_measure(DType dtype, int rank, const int64_t *sizes, int64_t *count,
         }
         if (sizes[axis] == 0) {
             empty = true; /* the other sizes must still multiply, so that strides exist */
-        } else if (__builtin_mul_overflow(product, sizes[axis], &product) || product > INT64_MAX / 2) {
+        } else if (__builtin_mul_overflow(product, sizes[axis], &product) ||
+                   product > INT64_MAX / 2) {
             return false;
         } else {
             elements *= sizes[axis];
@@ -29,7 +31,8 @@ bool tensor_measure(DType dtype, int rank, const int64_t *sizes, int64_t *count,
     return true;
 }
 
-Tensor *tensor_new(DType dtype, int rank, const int64_t *sizes) {
+Tensor *tensor_new(DType dtype, int rank, const int64_t *sizes)
+{
     Tensor shape = {.dtype = dtype, .rank = rank};
     if (!tensor_measure(dtype, rank, sizes, &shape.count, &shape.bytes)) {
         return NULL;
@@ -47,14 +50,16 @@ Tensor *tensor_new(DType dtype, int rank, const int64_t *sizes) {
     return tensor;
 }
 
-void tensor_free(Tensor *tensor) {
+void tensor_free(Tensor *tensor)
+{
     if (tensor) {
         free(tensor->data);
         free(tensor);
     }
 }
 
-bool tensor_same_shape(int rank_a, const int64_t *a, int rank_b, const int64_t *b) {
+bool tensor_same_shape(int rank_a, const int64_t *a, int rank_b, const int64_t *b)
+{
     if (rank_a != rank_b) {
         return false;
     }

@@ -16,7 +16,9 @@ static size_t argument_bytes(const Function *function, int arg, int64_t rows)
     for (int i = 0; i < function->dim_count; i++)
         dims[i] = rows;
     int64_t elements = function_elements(function, dims, arg);
-    return elements < 0 || elements > INT64_MAX / 16 ? SIZE_MAX : (size_t)elements * dtype_bytes(function->args[arg].dtype);
+    return elements < 0 || elements > INT64_MAX / 16
+               ? SIZE_MAX
+               : (size_t)elements * dtype_bytes(function->args[arg].dtype);
 }
 
 static void *scalar_input(Trainer *trainer, const char *name)
@@ -28,7 +30,8 @@ static void *scalar_input(Trainer *trainer, const char *name)
     return NULL;
 }
 
-static void *memory_of(Binding *binding, Trainer *trainer, int arg, const DataTable *table, int64_t rows)
+static void *memory_of(Binding *binding, Trainer *trainer, int arg, const DataTable *table,
+                       int64_t rows)
 {
     const FunctionArg *argument = &binding->function->args[arg];
     if (argument->kind == ARG_PARAM || argument->kind == ARG_STATE)
@@ -42,7 +45,8 @@ static void *memory_of(Binding *binding, Trainer *trainer, int arg, const DataTa
     return binding->owned[arg];
 }
 
-bool binding_open(Binding *binding, Trainer *trainer, const Function *function, const DataTable *table, int64_t rows)
+bool binding_open(Binding *binding, Trainer *trainer, const Function *function,
+                  const DataTable *table, int64_t rows)
 {
     size_t count = (size_t)function->arg_count + 1;
     *binding = (Binding){.function = function, .capacity = rows};
@@ -79,12 +83,14 @@ static int64_t source_row(const DataPart *part, const int64_t *order, int64_t i)
     return part->rows ? part->rows[position] : position;
 }
 
-void binding_fill(Binding *binding, const DataPart *part, const int64_t *order, int64_t first, int64_t count)
+void binding_fill(Binding *binding, const DataPart *part, const int64_t *order, int64_t first,
+                  int64_t count)
 {
     NNC_ASSERT(count <= binding->capacity);
     for (int arg = 0; arg < binding->function->arg_count; arg++) {
         const FunctionArg *argument = &binding->function->args[arg];
-        const DataColumn *column = argument->kind == ARG_INPUT ? table_column(part->table, argument->name) : NULL;
+        const DataColumn *column =
+            argument->kind == ARG_INPUT ? table_column(part->table, argument->name) : NULL;
         if (!column)
             continue;
         if (!order && !part->rows) { /* consecutive rows are read where they are */
@@ -99,13 +105,14 @@ void binding_fill(Binding *binding, const DataPart *part, const int64_t *order, 
     }
 }
 
-static void report_failure(Trainer *trainer, const CallFailure *failure, int64_t rows, const DataPart *part,
-                           const int64_t *order)
+static void report_failure(Trainer *trainer, const CallFailure *failure, int64_t rows,
+                           const DataPart *part, const int64_t *order)
 {
     const FailureSite *site = failure->site;
     DiagItem *item = diag_error(trainer->diag, site->code, site->span, NULL, "%s", site->message);
     if (part && failure->element < rows)
-        diag_note(item, (Span){0}, "row %lld of the batch, row %lld of the data", (long long)failure->element,
+        diag_note(item, (Span){0}, "row %lld of the batch, row %lld of the data",
+                  (long long)failure->element,
                   (long long)source_row(part, order, failure->element));
     else
         diag_note(item, (Span){0}, "at element %lld", (long long)failure->element);
@@ -118,7 +125,8 @@ static void report_sizes(Trainer *trainer, const CallFailure *failure, int64_t r
     diag_note(item, (Span){0}, "in a call with %lld rows", (long long)rows);
 }
 
-static void report_memory(Trainer *trainer, const Function *function, const CallFailure *failure, int64_t rows)
+static void report_memory(Trainer *trainer, const Function *function, const CallFailure *failure,
+                          int64_t rows)
 {
     char need[64] = "more memory than there is";
     if (failure->bytes < 0)
@@ -126,31 +134,39 @@ static void report_memory(Trainer *trainer, const Function *function, const Call
     else if (failure->bytes > 0)
         snprintf(need, sizeof need, "%lld bytes", (long long)failure->bytes);
     DiagItem *item = diag_error(trainer->diag, ERR_E0804, (Span){0}, NULL,
-                                "memory was refused: %s needs %s for %lld rows", function->name, need, (long long)rows);
+                                "memory was refused: %s needs %s for %lld rows", function->name,
+                                need, (long long)rows);
     diag_help(item, "a smaller batch needs less");
 }
 
 /* part and order (already advanced to the batch) are for messages only; part may be NULL. */
-nnc_status binding_call(Trainer *trainer, Binding *binding, int64_t rows, const DataPart *part, const int64_t *order)
+nnc_status binding_call(Trainer *trainer, Binding *binding, int64_t rows, const DataPart *part,
+                        const int64_t *order)
 {
     int64_t dims[FUNCTION_RANK];
     CallFailure failure;
     for (int i = 0; i < binding->function->dim_count; i++)
         dims[i] = rows;
     trainer->scalar_step = trainer->step;
-    switch (session_call(trainer->session, binding->function, dims, binding->buffers, trainer->spec->seed,
-                         (uint64_t)trainer->step, &failure)) {
-    case CALL_OK: return NNC_OK;
-    case CALL_NO_MEMORY: report_memory(trainer, binding->function, &failure, rows); return NNC_MEMORY;
-    case CALL_SIZES: report_sizes(trainer, &failure, rows); return NNC_DATA;
-    case CALL_FAILED: break;
+    switch (session_call(trainer->session, binding->function, dims, binding->buffers,
+                         trainer->spec->seed, (uint64_t)trainer->step, &failure)) {
+    case CALL_OK:
+        return NNC_OK;
+    case CALL_NO_MEMORY:
+        report_memory(trainer, binding->function, &failure, rows);
+        return NNC_MEMORY;
+    case CALL_SIZES:
+        report_sizes(trainer, &failure, rows);
+        return NNC_DATA;
+    case CALL_FAILED:
+        break;
     }
     report_failure(trainer, &failure, rows, part, order);
     return NNC_DATA;
 }
 
-nnc_status trainer_call(Trainer *trainer, const Function *function, int64_t rows, const void *const *inputs,
-                        void *const *outputs)
+nnc_status trainer_call(Trainer *trainer, const Function *function, int64_t rows,
+                        const void *const *inputs, void *const *outputs)
 {
     int next_input = 0, next_output = 0;
     Binding binding = {.function = function, .capacity = rows};

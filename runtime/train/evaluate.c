@@ -10,7 +10,8 @@ void metrics_reset(Trainer *trainer)
     for (int i = 0; i < trainer->spec->tensor_count; i++) {
         const RunTensor *spec = &trainer->spec->tensors[i];
         if (spec->role == ROLE_METRIC)
-            init_fill(&spec->init, spec->name, 0, spec->dtype, spec->rank, spec->sizes, trainer->tensors[i]);
+            init_fill(&spec->init, spec->name, 0, spec->dtype, spec->rank, spec->sizes,
+                      trainer->tensors[i]);
     }
 }
 
@@ -35,7 +36,8 @@ static nnc_status collect_one(Trainer *trainer, int index, MetricSet *set)
         return status;
     int arg = function_arg(binding->function, ARG_OUTPUT, "value");
     const double *value = binding->buffers[arg];
-    *metric = (nnc_metric){.name = trainer->spec->metrics[index].name, .rank = binding->function->args[arg].rank};
+    *metric = (nnc_metric){.name = trainer->spec->metrics[index].name,
+                           .rank = binding->function->args[arg].rank};
     if (metric->rank == 0) {
         metric->value = *value;
         return NNC_OK;
@@ -84,7 +86,8 @@ nnc_status evaluate_part(Trainer *trainer, nnc_part which)
     return metrics_collect(trainer, which);
 }
 
-nnc_status trainer_evaluate(Trainer *trainer, nnc_part part, const nnc_metric **metrics, size_t *count)
+nnc_status trainer_evaluate(Trainer *trainer, nnc_part part, const nnc_metric **metrics,
+                            size_t *count)
 {
     nnc_status status = evaluate_part(trainer, part);
     if (status != NNC_OK)

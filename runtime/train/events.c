@@ -9,7 +9,8 @@ static void add_metric(StrBuf *out, const nnc_metric *metric)
         strbuf_add_double(out, metric->value);
         return;
     }
-    int64_t rows = metric->rank == 2 ? metric->sizes[0] : 1, columns = metric->sizes[metric->rank - 1];
+    int64_t rows = metric->rank == 2 ? metric->sizes[0] : 1,
+            columns = metric->sizes[metric->rank - 1];
     strbuf_add(out, metric->rank == 2 ? "[" : "");
     for (int64_t i = 0; i < rows; i++) {
         strbuf_add(out, i ? ",[" : "[");
@@ -44,10 +45,11 @@ static void start_json(const nnc_event *event, StrBuf *out)
     strbuf_add_json(out, event->file);
     strbuf_add(out, ",\"train\":");
     strbuf_add_json(out, event->block);
-    strbuf_printf(out, ",\"seed\":%llu,\"threads\":%d,\"parameters\":%lld", (unsigned long long)event->seed,
-                  event->threads, (long long)event->parameters);
-    strbuf_printf(out, ",\"examples\":{\"train\":%lld,\"valid\":%lld,\"test\":%lld}", (long long)event->examples_train,
-                  (long long)event->examples_valid, (long long)event->examples_test);
+    strbuf_printf(out, ",\"seed\":%llu,\"threads\":%d,\"parameters\":%lld",
+                  (unsigned long long)event->seed, event->threads, (long long)event->parameters);
+    strbuf_printf(out, ",\"examples\":{\"train\":%lld,\"valid\":%lld,\"test\":%lld}",
+                  (long long)event->examples_train, (long long)event->examples_valid,
+                  (long long)event->examples_test);
     strbuf_printf(out, ",\"kernels\":%d", event->kernels);
     add_number(out, "compile_ms", event->compile_ms);
     strbuf_printf(out, ",\"arena_bytes\":%lld}", (long long)event->arena_bytes);
@@ -84,9 +86,10 @@ static void end_json(const nnc_event *event, StrBuf *out)
     add_metrics(out, "train", event->train, event->train_count);
     add_metrics(out, "valid", event->valid, event->valid_count);
     add_metrics(out, "test", event->test, event->test_count);
-    strbuf_printf(out, ",\"arena_bytes\":%lld,\"arena_bytes_used\":%lld,\"peak_rss_bytes\":%lld,\"saved\":",
-                  (long long)event->arena_bytes, (long long)event->arena_bytes_used,
-                  (long long)event->peak_rss_bytes);
+    strbuf_printf(
+        out, ",\"arena_bytes\":%lld,\"arena_bytes_used\":%lld,\"peak_rss_bytes\":%lld,\"saved\":",
+        (long long)event->arena_bytes, (long long)event->arena_bytes_used,
+        (long long)event->peak_rss_bytes);
     if (event->saved)
         strbuf_add_json(out, event->saved);
     else

@@ -87,11 +87,13 @@ static bool reserve_arena(Session *session, int64_t bytes)
     return true;
 }
 
-static CallStatus first_failure(const Session *session, const Function *function, CallFailure *failure)
+static CallStatus first_failure(const Session *session, const Function *function,
+                                CallFailure *failure)
 {
     for (int site = 0; site < function->failure_count; site++) {
         if (session->failures[site] != -1) {
-            *failure = (CallFailure){.site = &function->sites[site], .element = session->failures[site]};
+            *failure =
+                (CallFailure){.site = &function->sites[site], .element = session->failures[site]};
             return CALL_FAILED;
         }
     }
@@ -109,8 +111,8 @@ static void poison(Session *session)
 #endif
 }
 
-CallStatus session_call(Session *session, const Function *function, const int64_t *dims, void *const *buffers,
-                        uint64_t seed, uint64_t step, CallFailure *failure)
+CallStatus session_call(Session *session, const Function *function, const int64_t *dims,
+                        void *const *buffers, uint64_t seed, uint64_t step, CallFailure *failure)
 {
     *failure = (CallFailure){.site = function->broken ? function->broken(function, dims) : NULL};
     if (failure->site)

@@ -43,28 +43,46 @@ static double truncated_normal_at(Stream s, int64_t element)
 static void put(DType dtype, void *data, int64_t element, double value)
 {
     switch (dtype) {
-    case DT_BOOL: ((uint8_t *)data)[element] = value != 0; break;
-    case DT_U8: ((uint8_t *)data)[element] = (uint8_t)value; break;
-    case DT_I32: ((int32_t *)data)[element] = (int32_t)value; break;
-    case DT_I64: ((int64_t *)data)[element] = (int64_t)value; break;
-    case DT_F32: ((float *)data)[element] = (float)value; break;
-    case DT_F64: ((double *)data)[element] = value; break;
-    case DT_COUNT: break;
+    case DT_BOOL:
+        ((uint8_t *)data)[element] = value != 0;
+        break;
+    case DT_U8:
+        ((uint8_t *)data)[element] = (uint8_t)value;
+        break;
+    case DT_I32:
+        ((int32_t *)data)[element] = (int32_t)value;
+        break;
+    case DT_I64:
+        ((int64_t *)data)[element] = (int64_t)value;
+        break;
+    case DT_F32:
+        ((float *)data)[element] = (float)value;
+        break;
+    case DT_F64:
+        ((double *)data)[element] = value;
+        break;
+    case DT_COUNT:
+        break;
     }
 }
 
 static double value_at(const InitSpec *spec, Stream s, int64_t element)
 {
     switch (spec->kind) {
-    case INIT_UNIFORM: return spec->a + (spec->b - spec->a) * uniform_at(s, 0, element);
-    case INIT_NORMAL: return spec->a + spec->b * normal_at(s, 0, element);
-    case INIT_TRUNC_NORMAL: return spec->a + spec->b * truncated_normal_at(s, element);
-    default: return spec->a;
+    case INIT_UNIFORM:
+        return spec->a + (spec->b - spec->a) * uniform_at(s, 0, element);
+    case INIT_NORMAL:
+        return spec->a + spec->b * normal_at(s, 0, element);
+    case INIT_TRUNC_NORMAL:
+        return spec->a + spec->b * truncated_normal_at(s, element);
+    default:
+        return spec->a;
     }
 }
 
 /* Reflects the columns from `from` on of the m x n matrix (row-major) by I - 2 v v^T / |v|^2, v on rows from..m. */
-static void reflect(double *matrix, int64_t n, int64_t m, int64_t from, int64_t first_column, const double *v)
+static void reflect(double *matrix, int64_t n, int64_t m, int64_t from, int64_t first_column,
+                    const double *v)
 {
     double norm = 0;
     for (int64_t i = from; i < m; i++)
@@ -99,7 +117,8 @@ static void householder_qr(double *a, double *v, double *q, int64_t m, int64_t n
         reflect(q, n, m, k, 0, v + k * m);
 }
 
-static bool fill_orthogonal(double gain, Stream s, DType dtype, int64_t rows, int64_t columns, void *data)
+static bool fill_orthogonal(double gain, Stream s, DType dtype, int64_t rows, int64_t columns,
+                            void *data)
 {
     bool tall = rows >= columns;
     int64_t m = tall ? rows : columns, n = tall ? columns : rows;
@@ -121,8 +140,8 @@ static bool fill_orthogonal(double gain, Stream s, DType dtype, int64_t rows, in
     return true;
 }
 
-bool init_fill(const InitSpec *spec, const char *name, uint64_t seed, DType dtype, int rank, const int64_t *sizes,
-               void *data)
+bool init_fill(const InitSpec *spec, const char *name, uint64_t seed, DType dtype, int rank,
+               const int64_t *sizes, void *data)
 {
     Stream s = stream_of(seed, name);
     int64_t count = 1;
@@ -132,6 +151,7 @@ bool init_fill(const InitSpec *spec, const char *name, uint64_t seed, DType dtyp
         return fill_orthogonal(spec->a, s, dtype, sizes[0], count / sizes[0], data);
     for (int64_t i = 0; i < count; i++)
         put(dtype, data, i,
-            spec->kind == INIT_EYE ? spec->a * (rank == 2 && i / sizes[1] == i % sizes[1]) : value_at(spec, s, i));
+            spec->kind == INIT_EYE ? spec->a * (rank == 2 && i / sizes[1] == i % sizes[1])
+                                   : value_at(spec, s, i));
     return true;
 }

@@ -68,15 +68,16 @@ static void send_start(Trainer *trainer)
     };
     for (int i = 0; i < spec->tensor_count; i++)
         if (spec->tensors[i].role == ROLE_PARAM)
-            event.parameters += (int64_t)(tensor_bytes(&spec->tensors[i]) / dtype_bytes(spec->tensors[i].dtype));
+            event.parameters +=
+                (int64_t)(tensor_bytes(&spec->tensors[i]) / dtype_bytes(spec->tensors[i].dtype));
     send(trainer, &event);
 }
 
 typedef struct {
-    int64_t *order;   /* of the rows, NULL: as they are */
-    double *step_ms;  /* of the steps since `begun` */
+    int64_t *order;  /* of the rows, NULL: as they are */
+    double *step_ms; /* of the steps since `begun` */
     int64_t steps, done;
-    int64_t begun;    /* steps done by an earlier call, which was interrupted */
+    int64_t begun; /* steps done by an earlier call, which was interrupted */
     double seconds;
     double loss, lr;
 } Epoch;
@@ -95,7 +96,8 @@ static bool epoch_open(Trainer *trainer, Epoch *epoch, int64_t number)
     if (!epoch->step_ms || (spec->shuffle && !epoch->order))
         return false;
     for (int64_t i = 0; spec->shuffle && i < rows; i++)
-        epoch->order[i] = (int64_t)rng_permute(spec->seed, (uint64_t)number, (uint64_t)rows, (uint64_t)i);
+        epoch->order[i] =
+            (int64_t)rng_permute(spec->seed, (uint64_t)number, (uint64_t)rows, (uint64_t)i);
     return true;
 }
 
@@ -125,8 +127,8 @@ static nnc_status train_step(Trainer *trainer, Epoch *epoch, int64_t number)
     if (!epoch->order && part->rows)
         batch.rows += first;
     binding_fill(&trainer->train, part, epoch->order, first, rows);
-    nnc_status status =
-        binding_call(trainer, &trainer->train, rows, &batch, epoch->order ? epoch->order + first : NULL);
+    nnc_status status = binding_call(trainer, &trainer->train, rows, &batch,
+                                     epoch->order ? epoch->order + first : NULL);
     if (status != NNC_OK)
         return status;
     epoch->loss = scalar_output(&trainer->train, "loss");
@@ -164,7 +166,8 @@ static bool note_improvement(Trainer *trainer)
     if (set->count == 0)
         return false;
     double value = set->items[spec->monitor].value;
-    double gain = spec->metrics[spec->monitor].higher_is_better ? value - trainer->best_value : trainer->best_value - value;
+    double gain = spec->metrics[spec->monitor].higher_is_better ? value - trainer->best_value
+                                                                : trainer->best_value - value;
     if (isnan(value) || (trainer->has_best && !(gain > spec->min_delta))) {
         trainer->epochs_since_best++;
         return false;
@@ -224,7 +227,8 @@ static nnc_status run_epoch(Trainer *trainer, int64_t number)
     if (epoch.begun == 0)
         metrics_reset(trainer);
     while (status == NNC_OK && epoch.done < epoch.steps)
-        status = atomic_load(&trainer->stop) ? NNC_INTERRUPTED : train_step(trainer, &epoch, number);
+        status =
+            atomic_load(&trainer->stop) ? NNC_INTERRUPTED : train_step(trainer, &epoch, number);
     if (status == NNC_OK)
         status = finish_epoch(trainer, &epoch, number);
     epoch_close(&epoch);

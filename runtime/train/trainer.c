@@ -43,7 +43,8 @@ static bool make_tensors(Trainer *trainer)
         return false;
     for (int i = 0; i < spec->tensor_count; i++) {
         trainer->tensors[i] = tensor_memory(tensor_bytes(&spec->tensors[i]));
-        if (!trainer->tensors[i] || !fill_tensor(&spec->tensors[i], spec->seed, trainer->tensors[i]))
+        if (!trainer->tensors[i] ||
+            !fill_tensor(&spec->tensors[i], spec->seed, trainer->tensors[i]))
             return false;
     }
     return true;

@@ -16,13 +16,15 @@ typedef struct {
     double worst, at;
 } Worst;
 
-static void note(Worst *worst, double error, double at) {
+static void note(Worst *worst, double error, double at)
+{
     if (error > worst->worst) {
         *worst = (Worst){error, at};
     }
 }
 
-static Worst sweep_f32(const UlpFunction *function, uint64_t stride) {
+static Worst sweep_f32(const UlpFunction *function, uint64_t stride)
+{
     Worst worst = {0, 0};
     float x[CHUNK], y[CHUNK];
     for (uint64_t first = 0; first < UINT64_C(1) << 32; first += stride * CHUNK) {
@@ -42,7 +44,8 @@ static Worst sweep_f32(const UlpFunction *function, uint64_t stride) {
 }
 
 /* Arguments spread evenly over the bit patterns, and as many over [-40, 40]. */
-static Worst sample_f64(const UlpFunction *function, uint64_t samples) {
+static Worst sample_f64(const UlpFunction *function, uint64_t samples)
+{
     Worst worst = {0, 0};
     uint64_t state = 1;
     for (uint64_t i = 0; i < samples; i++) {
@@ -55,12 +58,14 @@ static Worst sample_f64(const UlpFunction *function, uint64_t samples) {
         if (fabs(x) > function->limit_f64) {
             continue;
         }
-        note(&worst, ulp_error_f64(scalar_eval_f64(function->op, &x), function->in_long_double(x)), x);
+        note(&worst, ulp_error_f64(scalar_eval_f64(function->op, &x), function->in_long_double(x)),
+             x);
     }
     return worst;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     uint64_t stride = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     for (int i = 0; i < ulp_function_count; i++) {
         const UlpFunction *function = &ulp_functions[i];
@@ -69,8 +74,8 @@ int main(int argc, char **argv) {
         }
         Worst f32 = sweep_f32(function, stride ? stride : 1);
         Worst f64 = sample_f64(function, 4000000);
-        printf("%-6s f32 %.4f ulp at %a   f64 %.4f ulp at %a\n", scalar_name(function->op), f32.worst, f32.at,
-               f64.worst, f64.at);
+        printf("%-6s f32 %.4f ulp at %a   f64 %.4f ulp at %a\n", scalar_name(function->op),
+               f32.worst, f32.at, f64.worst, f64.at);
         fflush(stdout);
     }
     return 0;

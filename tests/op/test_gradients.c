@@ -74,9 +74,15 @@ static bool evaluate(Check *check, Node *const *nodes, int count, const void **v
     memset(&graph.roots, 0, sizeof graph.roots);
     for (int i = 0; i < count; i++)
         graph_root(&graph, ROOT_OUTPUT, "value", nodes[i]);
-    RefRun run = {.graph = &graph, .symbols = check->symbols, .leaf = leaf_data, .user = check, .seed = 3, .step = 4};
+    RefRun run = {.graph = &graph,
+                  .symbols = check->symbols,
+                  .leaf = leaf_data,
+                  .user = check,
+                  .seed = 3,
+                  .step = 4};
     bool good = ref_run(&run, arena, values);
-    cr_expect(good, "%s %d: %s failed", check->name, check->index, run.failed ? op_info[run.failed->op].text : "memory");
+    cr_expect(good, "%s %d: %s failed", check->name, check->index,
+              run.failed ? op_info[run.failed->op].text : "memory");
     return good;
 }
 
@@ -114,8 +120,8 @@ static int64_t probe(Check *check, int i, const double *gradient)
         const bool stopped = check->sample.result->op == OP_STOP;
         const double expected = stopped ? 0 : difference(check, &check->data[i][e]);
         cr_expect(fabs(gradient[e] - expected) <= 1e-5 * fabs(expected) + 1e-7,
-                  "%s %d: operand %d, element %d: gradient %.12g, difference %.12g", check->name, check->index, i, (int)e,
-                  gradient[e], expected);
+                  "%s %d: operand %d, element %d: gradient %.12g, difference %.12g", check->name,
+                  check->index, i, (int)e, gradient[e], expected);
     }
     return alive;
 }
@@ -163,7 +169,8 @@ static bool run_sample(OpCode op, int index, int64_t *alive)
         cr_expect(check.sample.result, "%s %d: %s", check.name, index, check.sample.refused);
     if (exists && check.sample.result && build_loss(&check)) {
         StrBuf faults = {0};
-        cr_expect(graph_verify(check.sample.graph, &faults), "%s %d: %s", check.name, index, faults.text);
+        cr_expect(graph_verify(check.sample.graph, &faults), "%s %d: %s", check.name, index,
+                  faults.text);
         strbuf_free(&faults);
         int runs = uses_symbols(&check) ? 3 : 1;
         for (int i = 0; i < runs; i++) {
@@ -184,16 +191,17 @@ static void run_op(OpCode op)
         count++;
     const char *rule = op_info[op].grad_name;
     bool constant = !strcmp(rule, "zero");
-    cr_expect(constant ? alive == 0 : alive > 0, "%s: %d elements of gradients are not zero", op_info[op].text, (int)alive);
+    cr_expect(constant ? alive == 0 : alive > 0, "%s: %d elements of gradients are not zero",
+              op_info[op].text, (int)alive);
     bool varied = op_info[op].op_class != CLASS_LEAF;
     cr_expect(count >= (varied ? 20 : 3), "%s has only %d samples", op_info[op].text, count);
 }
 
-#define OP(e, text, lo, hi, cls, attr, flags, shape, grad, doc) \
-    Test(gradients, e)                                          \
-    {                                                           \
-        if (OP_##e != OP_CALL)                                  \
-            run_op(OP_##e);                                     \
+#define OP(e, text, lo, hi, cls, attr, flags, shape, grad, doc)                                    \
+    Test(gradients, e)                                                                             \
+    {                                                                                              \
+        if (OP_##e != OP_CALL)                                                                     \
+            run_op(OP_##e);                                                                        \
     }
 #include "compiler/graph/ops.def"
 
@@ -202,7 +210,8 @@ Test(gradients, call_is_refused)
 {
     Arena *arena = arena_new();
     DimTable *dims = dim_table_new(arena);
-    Sample sample = {.graph = graph_new(arena, dims, "call"), .real = DT_F64, .free = dim_symbol(dims, "B")};
+    Sample sample = {
+        .graph = graph_new(arena, dims, "call"), .real = DT_F64, .free = dim_symbol(dims, "B")};
     cr_assert(op_samples[OP_CALL](&sample, 0));
     Graph *g = sample.graph;
     Node *x = sample.leaves[0].node, *gradient;
@@ -249,7 +258,8 @@ static const void *point_data(void *user, const Node *leaf)
 static Point point_new(int count, const double *x, const double *y)
 {
     Arena *arena = arena_new();
-    Point point = {.arena = arena, .g = graph_new(arena, dim_table_new(arena), "point"), .data = {x, y}};
+    Point point = {
+        .arena = arena, .g = graph_new(arena, dim_table_new(arena), "point"), .data = {x, y}};
     Type type = {.dtype = DT_F64, .rank = 1, .dims = {dim_const(point.g->dims, count)}};
     point.leaf[0] = build_leaf(point.g, OP_INPUT, "x", type);
     point.leaf[1] = build_leaf(point.g, OP_INPUT, "y", type);
@@ -257,7 +267,8 @@ static Point point_new(int count, const double *x, const double *y)
 }
 
 /* Expects d sum(result) / d leaf[which] to be `expected`, to the bit (NaN: any NaN). */
-static void expect_gradient(Point *point, Node *result, int which, int count, const double *expected)
+static void expect_gradient(Point *point, Node *result, int which, int count,
+                            const double *expected)
 {
     Graph *g = point->g;
     GradError error = {0};
@@ -270,8 +281,8 @@ static void expect_gradient(Point *point, Node *result, int which, int count, co
     cr_assert(ref_run(&run, point->arena, &value));
     const double *got = value;
     for (int i = 0; i < count; i++)
-        cr_expect(got[i] == expected[i] || (isnan(got[i]) && isnan(expected[i])), "%s, element %d: %g, not %g",
-                  op_info[result->op].text, i, got[i], expected[i]);
+        cr_expect(got[i] == expected[i] || (isnan(got[i]) && isnan(expected[i])),
+                  "%s, element %d: %g, not %g", op_info[result->op].text, i, got[i], expected[i]);
 }
 
 Test(kinks, abs_and_relu_are_flat)
@@ -289,7 +300,8 @@ Test(kinks, equal_operands_share)
 {
     const double x[] = {1, 2, 3}, y[] = {2, 2, 2};
     Point p = point_new(3, x, y);
-    Node *max = build_binary(p.g, OP_MAX, p.leaf[0], p.leaf[1]), *min = build_binary(p.g, OP_MIN, p.leaf[0], p.leaf[1]);
+    Node *max = build_binary(p.g, OP_MAX, p.leaf[0], p.leaf[1]),
+         *min = build_binary(p.g, OP_MIN, p.leaf[0], p.leaf[1]);
     expect_gradient(&p, max, 0, 3, (double[]){0, 0.5, 1});
     expect_gradient(&p, max, 1, 3, (double[]){1, 0.5, 0});
     expect_gradient(&p, min, 0, 3, (double[]){1, 0.5, 0});
@@ -301,8 +313,10 @@ Test(kinks, equal_extremes_share)
 {
     const double x[] = {3, 1, 3, 0, 0};
     Point p = point_new(5, x, x);
-    expect_gradient(&p, build_reduce(p.g, OP_AMAX, p.leaf[0], axes_one(0)), 0, 5, (double[]){0.5, 0, 0.5, 0, 0});
-    expect_gradient(&p, build_reduce(p.g, OP_AMIN, p.leaf[0], axes_one(0)), 0, 5, (double[]){0, 0, 0, 0.5, 0.5});
+    expect_gradient(&p, build_reduce(p.g, OP_AMAX, p.leaf[0], axes_one(0)), 0, 5,
+                    (double[]){0.5, 0, 0.5, 0, 0});
+    expect_gradient(&p, build_reduce(p.g, OP_AMIN, p.leaf[0], axes_one(0)), 0, 5,
+                    (double[]){0, 0, 0, 0.5, 0.5});
     arena_free(p.arena);
 }
 
@@ -310,8 +324,10 @@ Test(kinks, products_with_zeros)
 {
     const double one[] = {2, 0, 3, 5}, two[] = {0, 4, 0, 5};
     Point p = point_new(4, one, two);
-    expect_gradient(&p, build_reduce(p.g, OP_PROD, p.leaf[0], axes_one(0)), 0, 4, (double[]){0, 30, 0, 0});
-    expect_gradient(&p, build_reduce(p.g, OP_PROD, p.leaf[1], axes_one(0)), 1, 4, (double[]){0, 0, 0, 0});
+    expect_gradient(&p, build_reduce(p.g, OP_PROD, p.leaf[0], axes_one(0)), 0, 4,
+                    (double[]){0, 30, 0, 0});
+    expect_gradient(&p, build_reduce(p.g, OP_PROD, p.leaf[1], axes_one(0)), 1, 4,
+                    (double[]){0, 0, 0, 0});
     arena_free(p.arena);
 }
 
@@ -333,7 +349,8 @@ Test(kinks, roots_and_logs)
 {
     const double x[] = {0, 4, -1};
     Point p = point_new(3, x, x);
-    expect_gradient(&p, build_unary(p.g, OP_SQRT, p.leaf[0]), 0, 3, (double[]){INFINITY, 0.25, NAN});
+    expect_gradient(&p, build_unary(p.g, OP_SQRT, p.leaf[0]), 0, 3,
+                    (double[]){INFINITY, 0.25, NAN});
     expect_gradient(&p, build_unary(p.g, OP_LOG, p.leaf[0]), 0, 3, (double[]){INFINITY, 0.25, -1});
     arena_free(p.arena);
 }
@@ -346,9 +363,15 @@ Test(kinks, first_maximum_of_a_window)
         Point p = point_new(6, x, x);
         const Dim *zero = dim_const(p.g->dims, 0);
         Attr attr = {.kind = AT_WINDOW,
-                     .window = {.rank = 1, .size = {2}, .stride = {stride}, .dilate = {1}, .pad_low = {zero}, .pad_high = {zero}}};
+                     .window = {.rank = 1,
+                                .size = {2},
+                                .stride = {stride},
+                                .dilate = {1},
+                                .pad_low = {zero},
+                                .pad_high = {zero}}};
         Node *max = graph_node(p.g, OP_WINDOW_MAX, &p.leaf[0], 1, &attr);
-        expect_gradient(&p, max, 0, 6, stride == 1 ? (double[]){1, 0, 2, 1, 0, 1} : (double[]){1, 0, 1, 0, 0, 1});
+        expect_gradient(&p, max, 0, 6,
+                        stride == 1 ? (double[]){1, 0, 2, 1, 0, 1} : (double[]){1, 0, 1, 0, 0, 1});
         arena_free(p.arena);
     }
 }
@@ -373,7 +396,9 @@ Test(gradients, second_order)
 {
     const double x[] = {1, -2};
     Point p = point_new(2, x, x);
-    Node *cube = build_binary(p.g, OP_MUL, p.leaf[0], build_binary(p.g, OP_MUL, p.leaf[0], p.leaf[0])), *first;
+    Node *cube =
+             build_binary(p.g, OP_MUL, p.leaf[0], build_binary(p.g, OP_MUL, p.leaf[0], p.leaf[0])),
+         *first;
     Node *loss = build_reduce(p.g, OP_SUM, cube, axes_one(0));
     GradError error = {0};
     cr_assert(grad_build(p.g, loss, &p.leaf[0], 1, &first, &error));

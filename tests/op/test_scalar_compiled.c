@@ -64,17 +64,19 @@ typedef struct {
     Arena *arena;
     DType type;
     Graph *graph;
-    Pair outputs[MOST_ROOTS];    /* of the functions */
-    DType targets[MOST_ROOTS];   /* of the conversions */
-    void *operands[4];           /* x, y, z of the type; c of bool */
+    Pair outputs[MOST_ROOTS];  /* of the functions */
+    DType targets[MOST_ROOTS]; /* of the conversions */
+    void *operands[4];         /* x, y, z of the type; c of bool */
 } Case;
 
-static uint64_t next_random(uint64_t *state) {
+static uint64_t next_random(uint64_t *state)
+{
     *state = *state * 6364136223846793005u + 1442695040888963407u;
     return *state ^ (*state >> 31);
 }
 
-static void fill(DType type, uint64_t *state, int round, void *out) {
+static void fill(DType type, uint64_t *state, int round, void *out)
+{
     for (int i = 0; i < ELEMENTS; i++) {
         uint64_t bits = next_random(state);
         double ordinary = ((double)(bits >> 11) * 0x1p-53 - 0.5) * ldexp(1, round % 8);
@@ -86,22 +88,26 @@ static void fill(DType type, uint64_t *state, int round, void *out) {
         } else if (type == DT_F64 && round % 2) {
             memcpy(&bits, &ordinary, sizeof ordinary);
         } else if (round % 4 == 3 || i % 64 == 0) {
-            bits = (uint64_t)((int64_t)(bits % 9) - 4); /* small integers; as floats: denormals and NaN */
+            bits = (uint64_t)((int64_t)(bits % 9) -
+                              4); /* small integers; as floats: denormals and NaN */
         }
         memcpy((char *)out + (size_t)i * dtype_bytes(type), &bits, dtype_bytes(type));
     }
 }
 
-static const void *leaf_data(void *user, const Node *leaf) {
+static const void *leaf_data(void *user, const Node *leaf)
+{
     const Case *t = user;
     return t->operands[leaf->attr.leaf.name[0] == 'c' ? 3 : leaf->attr.leaf.name[0] - 'x'];
 }
 
-static Type vector_of(Case *t, DType type) {
+static Type vector_of(Case *t, DType type)
+{
     return (Type){.dtype = type, .rank = 1, .dims = {dim_const(t->graph->dims, ELEMENTS)}};
 }
 
-static Case open_case(DType type) {
+static Case open_case(DType type)
+{
     Case t = {.arena = arena_new(), .type = type};
     t.graph = graph_new(t.arena, dim_table_new(t.arena), "g");
     for (int i = 0; i < 4; i++) {
@@ -110,7 +116,8 @@ static Case open_case(DType type) {
     return t;
 }
 
-static bool same_bits(DType type, const void *a, const void *b, int i) {
+static bool same_bits(DType type, const void *a, const void *b, int i)
+{
     size_t bytes = dtype_bytes(type);
     const char *x = (const char *)a + (size_t)i * bytes, *y = (const char *)b + (size_t)i * bytes;
     if (memcmp(x, y, bytes) == 0) {
@@ -124,16 +131,22 @@ static bool same_bits(DType type, const void *a, const void *b, int i) {
     return isnan(u) && isnan(v);
 }
 
-static void compare(const Case *t, const char *name, DType result, const void *want, const void *got) {
+static void compare(const Case *t, const char *name, DType result, const void *want,
+                    const void *got)
+{
     for (int i = 0; i < ELEMENTS; i++) {
         if (!same_bits(result, want, got, i)) {
             double shown[4] = {0};
-            scalar_convert(t->type, DT_F64, (char *)t->operands[0] + (size_t)i * dtype_bytes(t->type), &shown[0], 1);
-            scalar_convert(t->type, DT_F64, (char *)t->operands[1] + (size_t)i * dtype_bytes(t->type), &shown[1], 1);
-            scalar_convert(result, DT_F64, (const char *)want + (size_t)i * dtype_bytes(result), &shown[2], 1);
-            scalar_convert(result, DT_F64, (const char *)got + (size_t)i * dtype_bytes(result), &shown[3], 1);
-            cr_expect_fail("%s on %s: x = %a, y = %a: C %a, compiled %a", name, dtype_name(t->type), shown[0], shown[1],
-                           shown[2], shown[3]);
+            scalar_convert(t->type, DT_F64,
+                           (char *)t->operands[0] + (size_t)i * dtype_bytes(t->type), &shown[0], 1);
+            scalar_convert(t->type, DT_F64,
+                           (char *)t->operands[1] + (size_t)i * dtype_bytes(t->type), &shown[1], 1);
+            scalar_convert(result, DT_F64, (const char *)want + (size_t)i * dtype_bytes(result),
+                           &shown[2], 1);
+            scalar_convert(result, DT_F64, (const char *)got + (size_t)i * dtype_bytes(result),
+                           &shown[3], 1);
+            cr_expect_fail("%s on %s: x = %a, y = %a: C %a, compiled %a", name, dtype_name(t->type),
+                           shown[0], shown[1], shown[2], shown[3]);
             return;
         }
     }
@@ -141,12 +154,14 @@ static void compare(const Case *t, const char *name, DType result, const void *w
 
 typedef void CheckRoot(const Case *t, uint32_t root, const void *got, void *want);
 
-static void run_case(Case *t, CheckRoot *check) {
+static void run_case(Case *t, CheckRoot *check)
+{
     Compiled compiled;
     char *error = NULL;
     ScheduleOptions schedule = {.fuse = true, .plan = true};
     LowerOptions lower = {0};
-    cr_assert(compiled_open(&compiled, t->arena, t->graph, &schedule, &lower, &error), "%s", error ? error : "");
+    cr_assert(compiled_open(&compiled, t->arena, t->graph, &schedule, &lower, &error), "%s",
+              error ? error : "");
     uint64_t state = 1;
     void *want = malloc(ELEMENTS * 8);
     for (int round = 0; round < ROUNDS; round++) {
@@ -154,7 +169,8 @@ static void run_case(Case *t, CheckRoot *check) {
             fill(i == 3 ? DT_BOOL : t->type, &state, round, t->operands[i]);
         }
         const void *got[MOST_ROOTS] = {0};
-        CompiledCall call = {.symbols = (int64_t[]){0}, .leaf = leaf_data, .user = t, .chunks = 1 + round % 3};
+        CompiledCall call = {
+            .symbols = (int64_t[]){0}, .leaf = leaf_data, .user = t, .chunks = 1 + round % 3};
         cr_assert(compiled_run(&compiled, &call, got));
         for (uint32_t root = 0; root < t->graph->roots.count; root++) {
             check(t, root, got[root], want);
@@ -165,7 +181,8 @@ static void run_case(Case *t, CheckRoot *check) {
     arena_free(t->arena);
 }
 
-static void check_function(const Case *t, uint32_t root, const void *got, void *want) {
+static void check_function(const Case *t, uint32_t root, const void *got, void *want)
+{
     ScalarOp op = t->outputs[root].scalar;
     const void *args[3] = {t->operands[0], t->operands[1], t->operands[2]};
     if (op == SCALAR_SELECT) {
@@ -175,57 +192,70 @@ static void check_function(const Case *t, uint32_t root, const void *got, void *
     compare(t, scalar_name(op), scalar_is_test(op) ? DT_BOOL : t->type, want, got);
 }
 
-static void check_functions(DType type) {
+static void check_functions(DType type)
+{
     Case t = open_case(type);
-    Node *x = build_leaf(t.graph, OP_INPUT, "x", vector_of(&t, type)), *y = build_leaf(t.graph, OP_INPUT, "y", vector_of(&t, type));
-    Node *z = build_leaf(t.graph, OP_INPUT, "z", vector_of(&t, type)), *c = build_leaf(t.graph, OP_INPUT, "c", vector_of(&t, DT_BOOL));
+    Node *x = build_leaf(t.graph, OP_INPUT, "x", vector_of(&t, type)),
+         *y = build_leaf(t.graph, OP_INPUT, "y", vector_of(&t, type));
+    Node *z = build_leaf(t.graph, OP_INPUT, "z", vector_of(&t, type)),
+         *c = build_leaf(t.graph, OP_INPUT, "c", vector_of(&t, DT_BOOL));
     int count = 0;
     for (int i = 0; i < PAIRS; i++) {
         if (!scalar_legal(pairs[i].scalar, type)) {
             continue;
         }
         Node *operands[3] = {pairs[i].scalar == SCALAR_SELECT ? c : x, y, z};
-        Node *result = graph_node(t.graph, pairs[i].op, operands, scalar_operands(pairs[i].scalar), NULL);
+        Node *result =
+            graph_node(t.graph, pairs[i].op, operands, scalar_operands(pairs[i].scalar), NULL);
         if (!result) { /* the graph may refuse what a scalar function could do */
             continue;
         }
-        graph_root(t.graph, ROOT_OUTPUT, arena_format(t.arena, "out_%s", scalar_name(pairs[i].scalar)), result);
+        graph_root(t.graph, ROOT_OUTPUT,
+                   arena_format(t.arena, "out_%s", scalar_name(pairs[i].scalar)), result);
         t.outputs[count++] = pairs[i];
     }
     cr_assert_gt(count, 5);
     run_case(&t, check_function);
 }
 
-Test(scalar_compiled, f32) {
+Test(scalar_compiled, f32)
+{
     check_functions(DT_F32);
 }
 
-Test(scalar_compiled, f64) {
+Test(scalar_compiled, f64)
+{
     check_functions(DT_F64);
 }
 
-Test(scalar_compiled, i32) {
+Test(scalar_compiled, i32)
+{
     check_functions(DT_I32);
 }
 
-Test(scalar_compiled, i64) {
+Test(scalar_compiled, i64)
+{
     check_functions(DT_I64);
 }
 
-Test(scalar_compiled, u8) {
+Test(scalar_compiled, u8)
+{
     check_functions(DT_U8);
 }
 
-Test(scalar_compiled, truth_values) {
+Test(scalar_compiled, truth_values)
+{
     check_functions(DT_BOOL);
 }
 
-static void check_conversion(const Case *t, uint32_t root, const void *got, void *want) {
+static void check_conversion(const Case *t, uint32_t root, const void *got, void *want)
+{
     scalar_convert(t->type, t->targets[root], t->operands[0], want, ELEMENTS);
     compare(t, dtype_name(t->targets[root]), t->targets[root], want, got);
 }
 
-Test(scalar_compiled, conversions) {
+Test(scalar_compiled, conversions)
+{
     for (int type = 0; type < DT_COUNT; type++) {
         Case t = open_case((DType)type);
         Node *x = build_leaf(t.graph, OP_INPUT, "x", vector_of(&t, (DType)type));
@@ -234,7 +264,8 @@ Test(scalar_compiled, conversions) {
             if (target != type) {
                 Node *result = build_convert(t.graph, x, (DType)target);
                 cr_assert_not_null(result);
-                graph_root(t.graph, ROOT_OUTPUT, arena_format(t.arena, "out_%s", dtype_name((DType)target)), result);
+                graph_root(t.graph, ROOT_OUTPUT,
+                           arena_format(t.arena, "out_%s", dtype_name((DType)target)), result);
                 t.targets[count++] = (DType)target;
             }
         }

@@ -44,9 +44,11 @@ void files_remove(char *folder)
 }
 
 /* Over the old contents and then cut: some file systems flush a file that was emptied first. */
-void files_write(const char *path, const void *data, size_t length) {
+void files_write(const char *path, const void *data, size_t length)
+{
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0 || write(fd, data, length) != (ssize_t)length || ftruncate(fd, (off_t)length) != 0 || close(fd) != 0) {
+    if (fd < 0 || write(fd, data, length) != (ssize_t)length || ftruncate(fd, (off_t)length) != 0 ||
+        close(fd) != 0) {
         abort();
     }
 }

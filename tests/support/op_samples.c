@@ -12,10 +12,12 @@ typedef struct {
 } Shape;
 
 static const Shape shapes[] = {
-    {0, {0}},          {1, {5}},          {1, {1}},       {1, {0}},          {1, {B}},          {2, {3, 4}},
-    {2, {1, 4}},       {2, {4, 1}},       {2, {0, 3}},    {2, {3, 0}},       {2, {B, 4}},       {2, {3, B}},
-    {3, {2, 3, 4}},    {3, {1, 3, 1}},    {3, {2, 1, 3}}, {3, {1, 1, 1}},    {3, {B, 2, 3}},    {3, {2, B, 3}},
-    {3, {2, 0, 3}},    {3, {2, 3, B}},    {4, {2, 3, 2, 2}}, {4, {B, 2, 1, 3}}, {4, {1, 2, B, 2}}, {5, {2, 1, 2, 2, 2}},
+    {0, {0}},          {1, {5}},          {1, {1}},          {1, {0}},
+    {1, {B}},          {2, {3, 4}},       {2, {1, 4}},       {2, {4, 1}},
+    {2, {0, 3}},       {2, {3, 0}},       {2, {B, 4}},       {2, {3, B}},
+    {3, {2, 3, 4}},    {3, {1, 3, 1}},    {3, {2, 1, 3}},    {3, {1, 1, 1}},
+    {3, {B, 2, 3}},    {3, {2, B, 3}},    {3, {2, 0, 3}},    {3, {2, 3, B}},
+    {4, {2, 3, 2, 2}}, {4, {B, 2, 1, 3}}, {4, {1, 2, B, 2}}, {5, {2, 1, 2, 2, 2}},
     {2, {2, 37}},      {1, {70}},
 };
 
@@ -83,7 +85,8 @@ static bool sample_STATE(Sample *s, int index)
 static bool sample_CONST(Sample *s, int index)
 {
     static const double values[] = {0, -0.0, 1.5, -2, INFINITY};
-    return index < SHAPES && done(s, build_const(s->graph, type_of(s, s->real, &shapes[index]), values[index % 5]));
+    return index < SHAPES &&
+           done(s, build_const(s->graph, type_of(s, s->real, &shapes[index]), values[index % 5]));
 }
 
 static bool sample_LITERAL(Sample *s, int index)
@@ -107,7 +110,8 @@ static bool sample_IOTA(Sample *s, int index)
 
 static bool sample_DIM(Sample *s, int index)
 {
-    const Dim *dims[] = {s->free, dim_mul(s->graph->dims, s->free, s->free), dim_const(s->graph->dims, 7)};
+    const Dim *dims[] = {s->free, dim_mul(s->graph->dims, s->free, s->free),
+                         dim_const(s->graph->dims, 7)};
     if (index >= 3)
         return false;
     Attr attr = {.kind = AT_DIM, .shape = {1, {dims[index]}}};
@@ -118,7 +122,8 @@ static bool sample_RANDOM(Sample *s, int index)
 {
     if (index >= SHAPES)
         return false;
-    Attr attr = {.kind = AT_RANDOM, .random = {type_of(s, s->real, &shapes[index]), 17u + (uint32_t)index}};
+    Attr attr = {.kind = AT_RANDOM,
+                 .random = {type_of(s, s->real, &shapes[index]), 17u + (uint32_t)index}};
     return node(s, OP_RANDOM, NULL, 0, &attr);
 }
 
@@ -131,10 +136,10 @@ static bool unary(Sample *s, OpCode op, int index, Fill fill, double low, double
     return done(s, build_unary(s->graph, op, leaf(s, s->real, &shapes[index], fill, low, high)));
 }
 
-#define UNARY(e, fill, low, high)                        \
-    static bool sample_##e(Sample *s, int index)         \
-    {                                                    \
-        return unary(s, OP_##e, index, fill, low, high); \
+#define UNARY(e, fill, low, high)                                                                  \
+    static bool sample_##e(Sample *s, int index)                                                   \
+    {                                                                                              \
+        return unary(s, OP_##e, index, fill, low, high);                                           \
     }
 UNARY(NEG, FILL_REAL, -2, 2)
 UNARY(ABS, FILL_AWAY, 0.2, 2)
@@ -159,7 +164,9 @@ static bool sample_NOT(Sample *s, int index)
     if (index >= SHAPES)
         return false;
     DType dtype = index % 2 ? DT_I32 : DT_BOOL;
-    return done(s, build_unary(s->graph, OP_NOT, leaf(s, dtype, &shapes[index], index % 2 ? FILL_INDEX : FILL_BOOL, 0, 9)));
+    return done(
+        s, build_unary(s->graph, OP_NOT,
+                       leaf(s, dtype, &shapes[index], index % 2 ? FILL_INDEX : FILL_BOOL, 0, 9)));
 }
 
 static bool sample_CONVERT(Sample *s, int index)
@@ -172,7 +179,8 @@ static bool sample_CONVERT(Sample *s, int index)
 }
 
 /* The operand of index-th shape as it is, or with some axes of size 1 repeated. */
-static Node *broadcast(Sample *s, const Shape *shape, unsigned ones, DType dtype, Fill fill, double low, double high)
+static Node *broadcast(Sample *s, const Shape *shape, unsigned ones, DType dtype, Fill fill,
+                       double low, double high)
 {
     Shape small = *shape;
     for (int i = 0; i < shape->rank; i++)
@@ -198,10 +206,11 @@ static bool binary(Sample *s, OpCode op, int index, DType dtype, Domain x, Domai
     return done(s, build_binary(s->graph, op, left, right));
 }
 
-#define BINARY(e, fill_x, low_x, high_x, fill_y, low_y, high_y)                                                    \
-    static bool sample_##e(Sample *s, int index)                                                                   \
-    {                                                                                                              \
-        return binary(s, OP_##e, index, s->real, (Domain){fill_x, low_x, high_x}, (Domain){fill_y, low_y, high_y}); \
+#define BINARY(e, fill_x, low_x, high_x, fill_y, low_y, high_y)                                    \
+    static bool sample_##e(Sample *s, int index)                                                   \
+    {                                                                                              \
+        return binary(s, OP_##e, index, s->real, (Domain){fill_x, low_x, high_x},                  \
+                      (Domain){fill_y, low_y, high_y});                                            \
     }
 BINARY(ADD, FILL_REAL, -2, 2, FILL_REAL, -3, 1)
 BINARY(SUB, FILL_REAL, -2, 2, FILL_REAL, -3, 1)
@@ -217,11 +226,15 @@ BINARY(NE, FILL_REAL, -2, 2, FILL_REAL, -1.9, 2.2)
 BINARY(LT, FILL_REAL, -2, 2, FILL_REAL, -1.9, 2.2)
 BINARY(LE, FILL_REAL, -2, 2, FILL_REAL, -1.9, 2.2)
 
-#define LOGIC(e)                                                                                                     \
-    static bool sample_##e(Sample *s, int index)                                                                     \
-    {                                                                                                                \
-        Domain domain = {index % 3 ? FILL_BOOL : FILL_INDEX, 0, 200};                                                \
-        return binary(s, OP_##e, index, index % 3 ? DT_BOOL : index % 2 ? DT_U8 : DT_I64, domain, domain);           \
+#define LOGIC(e)                                                                                   \
+    static bool sample_##e(Sample *s, int index)                                                   \
+    {                                                                                              \
+        Domain domain = {index % 3 ? FILL_BOOL : FILL_INDEX, 0, 200};                              \
+        return binary(s, OP_##e, index,                                                            \
+                      index % 3   ? DT_BOOL                                                        \
+                      : index % 2 ? DT_U8                                                          \
+                                  : DT_I64,                                                        \
+                      domain, domain);                                                             \
     }
 LOGIC(AND)
 LOGIC(OR)
@@ -246,7 +259,8 @@ static bool sample_FMA(Sample *s, int index)
         return false;
     Node *src[3];
     for (int i = 0; i < 3; i++)
-        src[i] = broadcast(s, &shapes[index / 3], ones[index % 3][i], s->real, FILL_REAL, -2, 2 + i);
+        src[i] =
+            broadcast(s, &shapes[index / 3], ones[index % 3][i], s->real, FILL_REAL, -2, 2 + i);
     return done(s, build_fma(s->graph, src[0], src[1], src[2]));
 }
 
@@ -256,7 +270,8 @@ static bool sample_CHECK(Sample *s, int index)
         return false;
     Node *x = real(s, &shapes[index]);
     Node *fine = build_binary(s->graph, OP_LT, x, build_const_like(s->graph, x, 99));
-    return node(s, OP_CHECK, (Node *[]){x, fine}, 2, &(Attr){.kind = AT_CHECK, .check = {(ErrorCode)0, "too large"}});
+    return node(s, OP_CHECK, (Node *[]){x, fine}, 2,
+                &(Attr){.kind = AT_CHECK, .check = {(ErrorCode)0, "too large"}});
 }
 
 /* ---- moves ---- */
@@ -264,13 +279,17 @@ static bool sample_CHECK(Sample *s, int index)
 static bool sample_RESHAPE(Sample *s, int index)
 {
     static const Shape pairs[][2] = {
-        {{1, {6}}, {2, {2, 3}}},          {{2, {2, 3}}, {1, {6}}},          {{2, {2, 6}}, {2, {3, 4}}},
-        {{0, {0}}, {1, {1}}},             {{3, {1, 1, 1}}, {0, {0}}},       {{2, {B, 4}}, {3, {B, 2, 2}}},
-        {{2, {B, 4}}, {3, {2, B, 2}}},    {{3, {2, B, 3}}, {2, {6, B}}},    {{1, {0}}, {2, {0, 5}}},
-        {{2, {0, 5}}, {3, {5, 0, 2}}},    {{4, {2, 3, 2, 2}}, {2, {6, 4}}}, {{2, {6, 4}}, {4, {3, 2, 1, 4}}},
-        {{2, {B, 1}}, {1, {B}}},          {{1, {B}}, {2, {1, B}}},          {{1, {1}}, {4, {1, 1, 1, 1}}},
-        {{3, {4, 1, 2}}, {3, {1, 8, 1}}}, {{2, {3, 5}}, {2, {5, 3}}},       {{5, {2, 1, 2, 1, 2}}, {3, {2, 2, 2}}},
-        {{3, {B, 2, 3}}, {2, {B, 6}}},    {{1, {12}}, {4, {2, 1, 3, 2}}},   {{2, {5, 1}}, {2, {1, 5}}},
+        {{1, {6}}, {2, {2, 3}}},          {{2, {2, 3}}, {1, {6}}},
+        {{2, {2, 6}}, {2, {3, 4}}},       {{0, {0}}, {1, {1}}},
+        {{3, {1, 1, 1}}, {0, {0}}},       {{2, {B, 4}}, {3, {B, 2, 2}}},
+        {{2, {B, 4}}, {3, {2, B, 2}}},    {{3, {2, B, 3}}, {2, {6, B}}},
+        {{1, {0}}, {2, {0, 5}}},          {{2, {0, 5}}, {3, {5, 0, 2}}},
+        {{4, {2, 3, 2, 2}}, {2, {6, 4}}}, {{2, {6, 4}}, {4, {3, 2, 1, 4}}},
+        {{2, {B, 1}}, {1, {B}}},          {{1, {B}}, {2, {1, B}}},
+        {{1, {1}}, {4, {1, 1, 1, 1}}},    {{3, {4, 1, 2}}, {3, {1, 8, 1}}},
+        {{2, {3, 5}}, {2, {5, 3}}},       {{5, {2, 1, 2, 1, 2}}, {3, {2, 2, 2}}},
+        {{3, {B, 2, 3}}, {2, {B, 6}}},    {{1, {12}}, {4, {2, 1, 3, 2}}},
+        {{2, {5, 1}}, {2, {1, 5}}},
     };
     if (index >= (int)(sizeof pairs / sizeof pairs[0]))
         return false;
@@ -333,14 +352,28 @@ static bool sample_SLICE(Sample *s, int index)
         Shape shape;
         int64_t start[3], limit[3], step[3];
     } cases[] = {
-        {{1, {7}}, {0}, {7}, {1}},   {{1, {7}}, {2}, {5}, {1}},   {{1, {7}}, {0}, {7}, {2}},   {{1, {7}}, {1}, {6}, {3}},
-        {{1, {8}}, {1}, {8}, {3}},   {{1, {7}}, {3}, {3}, {1}},   {{1, {7}}, {6}, {7}, {5}},   {{1, {0}}, {0}, {0}, {1}},
-        {{1, {1}}, {0}, {1}, {1}},   {{1, {1}}, {0}, {1}, {4}},   {{1, {1}}, {1}, {1}, {2}},   {{0, {0}}, {0}, {0}, {0}},
-        {{2, {4, 6}}, {1, 2}, {3, 6}, {1, 2}},        {{2, {B, 6}}, {0, 1}, {B, 5}, {1, 3}},
-        {{2, {B, 6}}, {0, 0}, {B, 6}, {2, 1}},        {{2, {3, B}}, {1, 0}, {2, B}, {1, 3}},
-        {{3, {2, 3, 4}}, {0, 1, 0}, {2, 2, 4}, {1, 1, 3}}, {{3, {2, B, 4}}, {1, 0, 1}, {2, B, 3}, {1, 2, 1}},
-        {{2, {5, 1}}, {4, 0}, {5, 1}, {1, 1}},        {{2, {5, 0}}, {0, 0}, {5, 0}, {2, 1}},
-        {{3, {5, 5, 5}}, {0, 1, 2}, {5, 5, 5}, {2, 2, 2}}, {{3, {1, 6, 1}}, {0, 5, 0}, {1, 6, 1}, {1, 1, 1}},
+        {{1, {7}}, {0}, {7}, {1}},
+        {{1, {7}}, {2}, {5}, {1}},
+        {{1, {7}}, {0}, {7}, {2}},
+        {{1, {7}}, {1}, {6}, {3}},
+        {{1, {8}}, {1}, {8}, {3}},
+        {{1, {7}}, {3}, {3}, {1}},
+        {{1, {7}}, {6}, {7}, {5}},
+        {{1, {0}}, {0}, {0}, {1}},
+        {{1, {1}}, {0}, {1}, {1}},
+        {{1, {1}}, {0}, {1}, {4}},
+        {{1, {1}}, {1}, {1}, {2}},
+        {{0, {0}}, {0}, {0}, {0}},
+        {{2, {4, 6}}, {1, 2}, {3, 6}, {1, 2}},
+        {{2, {B, 6}}, {0, 1}, {B, 5}, {1, 3}},
+        {{2, {B, 6}}, {0, 0}, {B, 6}, {2, 1}},
+        {{2, {3, B}}, {1, 0}, {2, B}, {1, 3}},
+        {{3, {2, 3, 4}}, {0, 1, 0}, {2, 2, 4}, {1, 1, 3}},
+        {{3, {2, B, 4}}, {1, 0, 1}, {2, B, 3}, {1, 2, 1}},
+        {{2, {5, 1}}, {4, 0}, {5, 1}, {1, 1}},
+        {{2, {5, 0}}, {0, 0}, {5, 0}, {2, 1}},
+        {{3, {5, 5, 5}}, {0, 1, 2}, {5, 5, 5}, {2, 2, 2}},
+        {{3, {1, 6, 1}}, {0, 5, 0}, {1, 6, 1}, {1, 1, 1}},
     };
     if (index >= (int)(sizeof cases / sizeof cases[0]))
         return false;
@@ -361,14 +394,28 @@ static bool sample_PAD(Sample *s, int index)
         Shape shape;
         int64_t low[3], high[3], interior[3];
     } cases[] = {
-        {{1, {4}}, {1}, {2}, {0}},   {{1, {4}}, {0}, {0}, {2}},   {{1, {4}}, {1}, {0}, {1}},   {{1, {4}}, {-1}, {0}, {0}},
-        {{1, {5}}, {-1}, {-2}, {0}}, {{1, {4}}, {-1}, {3}, {1}},  {{1, {4}}, {2}, {-3}, {2}},  {{1, {0}}, {2}, {1}, {0}},
-        {{1, {0}}, {2}, {1}, {3}},   {{1, {1}}, {1}, {1}, {3}},   {{1, {1}}, {0}, {-1}, {0}},  {{0, {0}}, {0}, {0}, {0}},
-        {{2, {3, 4}}, {0, 1}, {2, 0}, {1, 0}},        {{2, {B, 4}}, {0, -1}, {0, 2}, {0, 1}},
-        {{2, {B, 4}}, {1, 0}, {2, 0}, {0, 0}},        {{2, {3, B}}, {0, 1}, {0, 0}, {0, 2}},
-        {{3, {2, 3, 4}}, {1, 0, -2}, {0, 1, 3}, {0, 2, 0}}, {{3, {2, B, 4}}, {0, 3, 0}, {-1, 0, 0}, {0, 1, 0}},
-        {{2, {5, 1}}, {-2, 1}, {-3, 1}, {0, 5}},      {{2, {3, 0}}, {1, 1}, {1, 1}, {0, 0}},
-        {{3, {1, 6, 1}}, {0, -3, 0}, {1, -3, 1}, {0, 0, 0}}, {{1, {6}}, {-3}, {-2}, {1}},
+        {{1, {4}}, {1}, {2}, {0}},
+        {{1, {4}}, {0}, {0}, {2}},
+        {{1, {4}}, {1}, {0}, {1}},
+        {{1, {4}}, {-1}, {0}, {0}},
+        {{1, {5}}, {-1}, {-2}, {0}},
+        {{1, {4}}, {-1}, {3}, {1}},
+        {{1, {4}}, {2}, {-3}, {2}},
+        {{1, {0}}, {2}, {1}, {0}},
+        {{1, {0}}, {2}, {1}, {3}},
+        {{1, {1}}, {1}, {1}, {3}},
+        {{1, {1}}, {0}, {-1}, {0}},
+        {{0, {0}}, {0}, {0}, {0}},
+        {{2, {3, 4}}, {0, 1}, {2, 0}, {1, 0}},
+        {{2, {B, 4}}, {0, -1}, {0, 2}, {0, 1}},
+        {{2, {B, 4}}, {1, 0}, {2, 0}, {0, 0}},
+        {{2, {3, B}}, {0, 1}, {0, 0}, {0, 2}},
+        {{3, {2, 3, 4}}, {1, 0, -2}, {0, 1, 3}, {0, 2, 0}},
+        {{3, {2, B, 4}}, {0, 3, 0}, {-1, 0, 0}, {0, 1, 0}},
+        {{2, {5, 1}}, {-2, 1}, {-3, 1}, {0, 5}},
+        {{2, {3, 0}}, {1, 1}, {1, 1}, {0, 0}},
+        {{3, {1, 6, 1}}, {0, -3, 0}, {1, -3, 1}, {0, 0, 0}},
+        {{1, {6}}, {-3}, {-2}, {1}},
     };
     if (index >= (int)(sizeof cases / sizeof cases[0]))
         return false;
@@ -438,10 +485,10 @@ static bool reduce(Sample *s, OpCode op, int index, DType dtype, Fill fill, doub
     return node(s, op, &x, 1, &(Attr){.kind = AT_AXES, .axes = axes});
 }
 
-#define REDUCE(e, low, high)                                               \
-    static bool sample_##e(Sample *s, int index)                           \
-    {                                                                      \
-        return reduce(s, OP_##e, index, s->real, FILL_REAL, low, high);    \
+#define REDUCE(e, low, high)                                                                       \
+    static bool sample_##e(Sample *s, int index)                                                   \
+    {                                                                                              \
+        return reduce(s, OP_##e, index, s->real, FILL_REAL, low, high);                            \
     }
 REDUCE(SUM, -2, 2)
 REDUCE(PROD, 0.7, 1.4)
@@ -521,8 +568,8 @@ static bool sample_DOT(Sample *s, int index)
     if (index >= (int)(sizeof cases / sizeof cases[0]))
         return false;
     Node *x = real(s, &cases[index].x), *y = real(s, &cases[index].y);
-    return done(s, build_dot(s->graph, x, y, cases[index].batch_x, cases[index].batch_y, cases[index].contract_x,
-                             cases[index].contract_y));
+    return done(s, build_dot(s->graph, x, y, cases[index].batch_x, cases[index].batch_y,
+                             cases[index].contract_x, cases[index].contract_y));
 }
 
 typedef struct {
@@ -590,12 +637,18 @@ static bool window(Sample *s, OpCode op, int index)
         Shape shape;
         int64_t size[4], stride[4], dilate[4], low[4], high[4];
     } cases[] = {
-        {{1, {6}}, {2}, {2}, {1}, {0}, {0}},          {{1, {7}}, {2}, {2}, {1}, {0}, {0}},
-        {{1, {7}}, {2}, {3}, {1}, {0}, {0}},          {{1, {7}}, {3}, {1}, {1}, {0}, {0}},
-        {{1, {7}}, {3}, {2}, {1}, {1}, {1}},          {{1, {8}}, {3}, {2}, {2}, {0}, {1}},
-        {{1, {6}}, {2}, {2}, {1}, {1}, {1}},          {{1, {7}}, {2}, {2}, {1}, {-1}, {0}},
-        {{1, {7}}, {3}, {1}, {1}, {-1}, {-2}},        {{1, {1}}, {1}, {1}, {1}, {0}, {0}},
-        {{1, {5}}, {1}, {2}, {1}, {0}, {0}},          {{2, {0, 4}}, {1, 2}, {1, 2}, {1, 1}, {0, 0}, {0, 0}},
+        {{1, {6}}, {2}, {2}, {1}, {0}, {0}},
+        {{1, {7}}, {2}, {2}, {1}, {0}, {0}},
+        {{1, {7}}, {2}, {3}, {1}, {0}, {0}},
+        {{1, {7}}, {3}, {1}, {1}, {0}, {0}},
+        {{1, {7}}, {3}, {2}, {1}, {1}, {1}},
+        {{1, {8}}, {3}, {2}, {2}, {0}, {1}},
+        {{1, {6}}, {2}, {2}, {1}, {1}, {1}},
+        {{1, {7}}, {2}, {2}, {1}, {-1}, {0}},
+        {{1, {7}}, {3}, {1}, {1}, {-1}, {-2}},
+        {{1, {1}}, {1}, {1}, {1}, {0}, {0}},
+        {{1, {5}}, {1}, {2}, {1}, {0}, {0}},
+        {{2, {0, 4}}, {1, 2}, {1, 2}, {1, 1}, {0, 0}, {0, 0}},
         {{2, {B, 6}}, {1, 3}, {1, 3}, {1, 1}, {0, 0}, {0, 0}},
         {{2, {B, 6}}, {1, 3}, {1, 2}, {1, 1}, {0, 1}, {0, 1}},
         {{2, {5, 4}}, {2, 2}, {2, 2}, {1, 1}, {0, 0}, {0, 0}},
@@ -645,12 +698,17 @@ typedef struct {
 } IndexCase;
 
 static const IndexCase index_cases[] = {
-    {{1, {5}}, {1, {3}}, 0},       {{1, {5}}, {0, {0}}, 0},       {{1, {5}}, {2, {2, 3}}, 0},    {{1, {1}}, {1, {4}}, 0},
-    {{2, {5, 3}}, {1, {4}}, 0},    {{2, {5, 3}}, {1, {4}}, 1},    {{2, {5, 3}}, {2, {B, 2}}, 0}, {{2, {5, 3}}, {2, {B, 2}}, 1},
-    {{2, {5, 0}}, {1, {4}}, 0},    {{2, {5, 3}}, {1, {0}}, 0},    {{2, {B, 4}}, {1, {2}}, 1},    {{2, {B, 4}}, {0, {0}}, 1},
-    {{3, {2, 5, 3}}, {1, {4}}, 0}, {{3, {2, 5, 3}}, {1, {4}}, 1}, {{3, {2, 5, 3}}, {1, {4}}, 2}, {{3, {2, 5, 3}}, {0, {0}}, 1},
-    {{3, {2, 5, 3}}, {2, {1, 2}}, 1}, {{3, {B, 5, 3}}, {1, {B}}, 1}, {{2, {1, 1}}, {1, {1}}, 0}, {{2, {1, 1}}, {2, {2, 0}}, 1},
-    {{2, {7, 2}}, {1, {9}}, 0},    {{4, {2, 3, 2, 2}}, {1, {3}}, 2},
+    {{1, {5}}, {1, {3}}, 0},          {{1, {5}}, {0, {0}}, 0},
+    {{1, {5}}, {2, {2, 3}}, 0},       {{1, {1}}, {1, {4}}, 0},
+    {{2, {5, 3}}, {1, {4}}, 0},       {{2, {5, 3}}, {1, {4}}, 1},
+    {{2, {5, 3}}, {2, {B, 2}}, 0},    {{2, {5, 3}}, {2, {B, 2}}, 1},
+    {{2, {5, 0}}, {1, {4}}, 0},       {{2, {5, 3}}, {1, {0}}, 0},
+    {{2, {B, 4}}, {1, {2}}, 1},       {{2, {B, 4}}, {0, {0}}, 1},
+    {{3, {2, 5, 3}}, {1, {4}}, 0},    {{3, {2, 5, 3}}, {1, {4}}, 1},
+    {{3, {2, 5, 3}}, {1, {4}}, 2},    {{3, {2, 5, 3}}, {0, {0}}, 1},
+    {{3, {2, 5, 3}}, {2, {1, 2}}, 1}, {{3, {B, 5, 3}}, {1, {B}}, 1},
+    {{2, {1, 1}}, {1, {1}}, 0},       {{2, {1, 1}}, {2, {2, 0}}, 1},
+    {{2, {7, 2}}, {1, {9}}, 0},       {{4, {2, 3, 2, 2}}, {1, {3}}, 2},
 };
 
 enum { INDEX_CASES = sizeof index_cases / sizeof index_cases[0] };
@@ -658,7 +716,8 @@ enum { INDEX_CASES = sizeof index_cases / sizeof index_cases[0] };
 static Node *index_leaf(Sample *s, int index)
 {
     const IndexCase *c = &index_cases[index];
-    return leaf(s, index % 2 ? DT_I64 : DT_I32, &c->index, FILL_INDEX, 0, (double)c->x.dims[c->axis]);
+    return leaf(s, index % 2 ? DT_I64 : DT_I32, &c->index, FILL_INDEX, 0,
+                (double)c->x.dims[c->axis]);
 }
 
 static bool sample_GATHER(Sample *s, int index)
@@ -722,11 +781,21 @@ void sample_fill(const SampleLeaf *leaf, uint32_t seed, int64_t elements, void *
     for (int64_t i = 0; i < elements; i++) {
         const int64_t whole = whole_value(leaf, seed, i);
         switch (leaf->node->type.dtype) {
-        case DT_F32: ((float *)data)[i] = (float)real_value(leaf, seed, i); break;
-        case DT_F64: ((double *)data)[i] = real_value(leaf, seed, i); break;
-        case DT_I32: ((int32_t *)data)[i] = (int32_t)whole; break;
-        case DT_I64: ((int64_t *)data)[i] = whole; break;
-        default: ((uint8_t *)data)[i] = (uint8_t)whole; break;
+        case DT_F32:
+            ((float *)data)[i] = (float)real_value(leaf, seed, i);
+            break;
+        case DT_F64:
+            ((double *)data)[i] = real_value(leaf, seed, i);
+            break;
+        case DT_I32:
+            ((int32_t *)data)[i] = (int32_t)whole;
+            break;
+        case DT_I64:
+            ((int64_t *)data)[i] = whole;
+            break;
+        default:
+            ((uint8_t *)data)[i] = (uint8_t)whole;
+            break;
         }
     }
 }

@@ -3,7 +3,8 @@
 #include <float.h>
 #include <math.h>
 
-static double error_in_units(long double got, long double want, int digits, int lowest, int highest) {
+static double error_in_units(long double got, long double want, int digits, int lowest, int highest)
+{
     if (isnan(want) || isnan(got)) {
         return isnan(want) && isnan(got) ? 0 : INFINITY;
     }
@@ -26,11 +27,13 @@ static double error_in_units(long double got, long double want, int digits, int 
     return (double)(fabsl(got - want) / ldexpl(1, exponent + 1 - digits));
 }
 
-double ulp_error_f32(float got, double want) {
+double ulp_error_f32(float got, double want)
+{
     return error_in_units(got, want, FLT_MANT_DIG, FLT_MIN_EXP - 1, FLT_MAX_EXP - 1);
 }
 
-double ulp_error_f64(double got, long double want) {
+double ulp_error_f64(double got, long double want)
+{
     return error_in_units(got, want, DBL_MANT_DIG, DBL_MIN_EXP - 1, DBL_MAX_EXP - 1);
 }
 

@@ -45,9 +45,13 @@ static Losses run_losses(const char *name, bool f64, bool interpret, int steps)
     snprintf(path, sizeof path, NNC_SOURCE_DIR "/tests/reference/%s.nn", name);
     snprintf(weights, sizeof weights, NNC_SOURCE_DIR "/tests/reference/%s.safetensors", name);
     snprintf(setting, sizeof setting, "train.steps=%d", steps);
-    nnc_program_options options = {
-        .size = sizeof options, .f64 = f64, .interpret = interpret, .settings = settings, .setting_count = 1};
-    nnc_trainer_options training = {.size = sizeof training, .init = weights, .on_event = keep_loss, .user = &losses};
+    nnc_program_options options = {.size = sizeof options,
+                                   .f64 = f64,
+                                   .interpret = interpret,
+                                   .settings = settings,
+                                   .setting_count = 1};
+    nnc_trainer_options training = {
+        .size = sizeof training, .init = weights, .on_event = keep_loss, .user = &losses};
     cr_assert_eq(nnc_context_new(NULL, &context), NNC_OK);
     nnc_status status = nnc_program_load(context, path, &options, &program);
     cr_assert_eq(status, NNC_OK, "%s", nnc_diagnostics(context, NNC_TEXT));
@@ -70,8 +74,8 @@ static void compare(const char *name, bool f64, bool interpret, int steps)
     for (int i = 0; i < steps && (f64 || i < 10); i++) {
         double distance = fabs(got.losses[i] - expected.losses[i]) / fabs(expected.losses[i]);
         worst = distance > worst ? distance : worst;
-        cr_expect(distance <= bound, "%s step %d: %.17g, PyTorch has %.17g", name, i + 1, got.losses[i],
-                  expected.losses[i]);
+        cr_expect(distance <= bound, "%s step %d: %.17g, PyTorch has %.17g", name, i + 1,
+                  got.losses[i], expected.losses[i]);
     }
     cr_log_info("%s %s %s: largest relative distance %.2e over %d steps", name, f64 ? "f64" : "f32",
                 interpret ? "interpreter" : "compiled", worst, steps);

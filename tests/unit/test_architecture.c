@@ -21,14 +21,16 @@ static const Layer layers[] = {
     {"compiler/ast", {"grammar/", NULL}},
     {"compiler/graph", {NULL}},
     {"compiler/kernel", {NULL}},
-    {"compiler/sema", {"compiler/ast/", "compiler/graph/", "compiler/std/", "compiler/passes/grad.h",
-                       "compiler/passes/batch.h", NULL}},
+    {"compiler/sema",
+     {"compiler/ast/", "compiler/graph/", "compiler/std/", "compiler/passes/grad.h",
+      "compiler/passes/batch.h", NULL}},
     {"compiler/ref", {"compiler/graph/", "include/nnc/abi.h", NULL}},
     {"compiler/passes", {"compiler/graph/", "compiler/ref/", NULL}},
     {"compiler/schedule", {"compiler/graph/", NULL}},
     {"compiler/lower", {"compiler/graph/", "compiler/schedule/", "compiler/kernel/", NULL}},
     {"compiler/codegen", {"compiler/kernel/", "include/nnc/abi.h", "nnc/abi.h", NULL}},
-    {"compiler/jit", {"compiler/codegen/", "compiler/kernel/", "include/nnc/abi.h", "nnc/abi.h", NULL}},
+    {"compiler/jit",
+     {"compiler/codegen/", "compiler/kernel/", "include/nnc/abi.h", "nnc/abi.h", NULL}},
     {"compiler/driver", {"compiler/", "runtime/", "include/nnc/", NULL}},
     {"compiler/cli", {"nnc/", NULL}},
 };
@@ -58,7 +60,8 @@ static bool is_source(const char *name)
     return dot && (strcmp(dot, ".c") == 0 || strcmp(dot, ".h") == 0 || strcmp(dot, ".inc") == 0);
 }
 
-typedef void Visitor(const Layer *layer, const char *path, const char *line, int number, int *count);
+typedef void Visitor(const Layer *layer, const char *path, const char *line, int number,
+                     int *count);
 
 static int visit_lines(const Layer *layer, Visitor *visit)
 {
@@ -81,13 +84,16 @@ static int visit_lines(const Layer *layer, Visitor *visit)
     return count;
 }
 
-static void check_include(const Layer *layer, const char *path, const char *line, int number, int *count)
+static void check_include(const Layer *layer, const char *path, const char *line, int number,
+                          int *count)
 {
     char target[512];
-    if (sscanf(line, " # include \"%511[^\"]\"", target) != 1 && sscanf(line, "#include <nnc/%511[^>]>", target) != 1)
+    if (sscanf(line, " # include \"%511[^\"]\"", target) != 1 &&
+        sscanf(line, "#include <nnc/%511[^>]>", target) != 1)
         return;
     ++*count;
-    cr_expect(is_allowed(layer, target), "%s:%d: %s may not include %s", path, number, layer->folder, target);
+    cr_expect(is_allowed(layer, target), "%s:%d: %s may not include %s", path, number,
+              layer->folder, target);
 }
 
 Test(architecture, includes_follow_the_layers)
@@ -98,11 +104,13 @@ Test(architecture, includes_follow_the_layers)
     cr_assert_gt(includes, 100);
 }
 
-static void check_llvm(const Layer *layer, const char *path, const char *line, int number, int *count)
+static void check_llvm(const Layer *layer, const char *path, const char *line, int number,
+                       int *count)
 {
     if (!strstr(line, "#include") || !strstr(line, "llvm"))
         return;
-    bool may = starts_with(layer->folder, "compiler/codegen") || starts_with(layer->folder, "compiler/jit");
+    bool may = starts_with(layer->folder, "compiler/codegen") ||
+               starts_with(layer->folder, "compiler/jit");
     ++*count;
     cr_expect(may, "%s:%d: only codegen and jit know LLVM", path, number);
 }
@@ -115,16 +123,19 @@ Test(architecture, only_code_generation_knows_llvm)
     cr_assert_gt(includes, 0);
 }
 
-static void check_calls(const Layer *layer, const char *path, const char *line, int number, int *count)
+static void check_calls(const Layer *layer, const char *path, const char *line, int number,
+                        int *count)
 {
-    static const char *const banned[] = {" exit(", "\texit(", " abort(", "longjmp(", " printf(", "sigaction(", " signal(", "getenv("};
+    static const char *const banned[] = {" exit(",   "\texit(",    " abort(",  "longjmp(",
+                                         " printf(", "sigaction(", " signal(", "getenv("};
     if (strcmp(layer->folder, "compiler/cli") == 0)
         return;
     for (size_t i = 0; i < sizeof banned / sizeof *banned; i++) {
         const char *found = strstr(line, banned[i]);
         bool comment = found && (strstr(line, "/*") || starts_with(line + strspn(line, " "), "*"));
         bool bug = strstr(path, "runtime/base/bug.c") != NULL;
-        cr_expect(!found || comment || bug, "%s:%d: a library calls%s...)", path, number, banned[i]);
+        cr_expect(!found || comment || bug, "%s:%d: a library calls%s...)", path, number,
+                  banned[i]);
     }
     ++*count;
 }
@@ -145,13 +156,15 @@ static bool is_mutable(const char *line)
     char flags[8], section[256], size[64], name[512], hidden[512];
     if (strlen(line) < 26)
         return false;
-    int fields = sscanf(line + 17, "%7c %255s %63s %511s %511s", flags, section, size, name, hidden);
+    int fields =
+        sscanf(line + 17, "%7c %255s %63s %511s %511s", flags, section, size, name, hidden);
     if (fields < 4)
         return false;
     const char *symbol = fields == 5 ? hidden : name;
-    bool writable = starts_with(section, ".bss") || (starts_with(section, ".data") && !starts_with(section, ".data.rel.ro"));
-    return writable && memchr(flags, 'O', 7) && !starts_with(symbol, "nn_") && !starts_with(symbol, "yy") &&
-           !starts_with(symbol, "__");
+    bool writable = starts_with(section, ".bss") ||
+                    (starts_with(section, ".data") && !starts_with(section, ".data.rel.ro"));
+    return writable && memchr(flags, 'O', 7) && !starts_with(symbol, "nn_") &&
+           !starts_with(symbol, "yy") && !starts_with(symbol, "__");
 }
 
 Test(architecture, no_mutable_file_scope_state)

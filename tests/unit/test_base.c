@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-Test(arena, memory_is_zeroed_aligned_and_distinct) {
+Test(arena, memory_is_zeroed_aligned_and_distinct)
+{
     Arena *arena = arena_new();
     for (int round = 0; round < 3; round++) {
         char *previous = NULL;
@@ -32,7 +33,8 @@ Test(arena, memory_is_zeroed_aligned_and_distinct) {
     arena_free(NULL);
 }
 
-Test(arena, strings) {
+Test(arena, strings)
+{
     Arena *arena = arena_new();
     cr_assert_str_eq(arena_string(arena, "abc"), "abc");
     cr_assert_str_eq(arena_substring(arena, "abcdef", 4), "abcd");
@@ -41,7 +43,8 @@ Test(arena, strings) {
     arena_free(arena);
 }
 
-Test(vec, grows) {
+Test(vec, grows)
+{
     Arena *arena = arena_new();
     VEC(int) v = {0};
     for (int i = 0; i < 1000; i++) {
@@ -54,7 +57,8 @@ Test(vec, grows) {
     arena_free(arena);
 }
 
-Test(strbuf, json_is_valid_whatever_the_bytes) {
+Test(strbuf, json_is_valid_whatever_the_bytes)
+{
     StrBuf out = {0};
     strbuf_add_json(&out, "a\"b\\c\n\t\x01\x7F\xC3\xA4\xFF\xC3");
     cr_assert_str_eq(out.text, "\"a\\\"b\\\\c\\n\\t\\u0001\\u007f\xC3\xA4\\ufffd\\ufffd\"");
@@ -64,14 +68,16 @@ Test(strbuf, json_is_valid_whatever_the_bytes) {
     strbuf_free(&out);
 }
 
-static void expect_double(double value, const char *text) {
+static void expect_double(double value, const char *text)
+{
     StrBuf out = {0};
     strbuf_add_double(&out, value);
     cr_assert_str_eq(out.text, text);
     strbuf_free(&out);
 }
 
-Test(strbuf, numbers_are_short_and_read_back) {
+Test(strbuf, numbers_are_short_and_read_back)
+{
     expect_double(0.1, "0.1");
     expect_double(-0.0, "-0");
     expect_double(1e300, "1e+300");
@@ -90,7 +96,8 @@ Test(strbuf, numbers_are_short_and_read_back) {
     strbuf_free(&out);
 }
 
-Test(dtype, rows) {
+Test(dtype, rows)
+{
     cr_assert_str_eq(dtype_name(DT_F32), "f32");
     cr_assert_eq(dtype_bytes(DT_I64), 8);
     cr_assert_eq(dtype_kind(DT_BOOL), KIND_BOOL);
@@ -102,32 +109,38 @@ Test(dtype, rows) {
     cr_assert_not(dtype_is_float(DT_I64));
 }
 
-static const char lenet[] = "one\ntwo\nthree\nfour\nfive\nsix\n    let conv2 = Conv2d(32, 64, k=3)\n8\n9\n10\n11\n12\n"
-                            "          |> flatten(from=1)\n          |> fc1 |> relu |> dropout(0.5)\n";
+static const char lenet[] =
+    "one\ntwo\nthree\nfour\nfive\nsix\n    let conv2 = Conv2d(32, 64, k=3)\n8\n9\n10\n11\n12\n"
+    "          |> flatten(from=1)\n          |> fc1 |> relu |> dropout(0.5)\n";
 
-static Span span_of(uint32_t file, const char *text, const char *part) {
+static Span span_of(uint32_t file, const char *text, const char *part)
+{
     uint32_t begin = (uint32_t)(strstr(text, part) - text);
     return (Span){file, begin, begin + (uint32_t)strlen(part)};
 }
 
-static Diag *lenet_error(SourceMap *map) {
+static Diag *lenet_error(SourceMap *map)
+{
     uint32_t file = source_add(map, "lenet.nn", lenet, strlen(lenet));
     Diag *diag = diag_new(map);
-    DiagItem *item = diag_error(diag, ERR_E0312, span_of(file, lenet, "fc1"), "dimension 1: 3136 here ...",
-                                "cannot apply %s: it takes %s and gets %s", "fc1", "f32[..., 3136]", "f32[B, 2304]");
+    DiagItem *item = diag_error(
+        diag, ERR_E0312, span_of(file, lenet, "fc1"), "dimension 1: 3136 here ...",
+        "cannot apply %s: it takes %s and gets %s", "fc1", "f32[..., 3136]", "f32[B, 2304]");
     diag_note(item, span_of(file, lenet, "flatten"), "... but 64*6*6 = %d here", 2304);
     diag_note(item, span_of(file, lenet, "Conv2d"), "conv2 has pad=0");
     diag_help(item, "Conv2d(32, 64, k=3, pad=1) keeps 14x14 and gives 64*7*7 = 3136");
     return diag;
 }
 
-Test(diag, text_with_carets_notes_and_help) {
+Test(diag, text_with_carets_notes_and_help)
+{
     SourceMap *map = source_map_new();
     Diag *diag = lenet_error(map);
     StrBuf out = {0};
     diag_render_text(diag, &out, false);
     cr_assert_str_eq(out.text,
-                     "lenet.nn:14:14: error[E0312]: cannot apply fc1: it takes f32[..., 3136] and gets f32[B, 2304]\n"
+                     "lenet.nn:14:14: error[E0312]: cannot apply fc1: it takes f32[..., 3136] and "
+                     "gets f32[B, 2304]\n"
                      "   14 |           |> fc1 |> relu |> dropout(0.5)\n"
                      "      |              ^^^ dimension 1: 3136 here ...\n"
                      "   13 |           |> flatten(from=1)\n"
@@ -143,7 +156,8 @@ Test(diag, text_with_carets_notes_and_help) {
     source_map_free(map);
 }
 
-Test(diag, json_is_one_line_an_item) {
+Test(diag, json_is_one_line_an_item)
+{
     SourceMap *map = source_map_new();
     Diag *diag = lenet_error(map);
     diag_warning(diag, (Span){0, 0, 0}, "a \"warning\"");
@@ -151,10 +165,14 @@ Test(diag, json_is_one_line_an_item) {
     diag_render_json(diag, &out);
     cr_assert_str_eq(
         out.text,
-        "{\"event\":\"error\",\"code\":\"E0312\",\"file\":\"lenet.nn\",\"line\":14,\"column\":14,\"end_line\":14,"
-        "\"end_column\":17,\"message\":\"cannot apply fc1: it takes f32[..., 3136] and gets f32[B, 2304]\","
-        "\"label\":\"dimension 1: 3136 here ...\",\"notes\":[{\"file\":\"lenet.nn\",\"line\":13,\"column\":14,"
-        "\"end_line\":13,\"end_column\":21,\"message\":\"... but 64*6*6 = 2304 here\"},{\"file\":\"lenet.nn\",\"line\":7,"
+        "{\"event\":\"error\",\"code\":\"E0312\",\"file\":\"lenet.nn\",\"line\":14,\"column\":14,"
+        "\"end_line\":14,"
+        "\"end_column\":17,\"message\":\"cannot apply fc1: it takes f32[..., 3136] and gets f32[B, "
+        "2304]\","
+        "\"label\":\"dimension 1: 3136 here "
+        "...\",\"notes\":[{\"file\":\"lenet.nn\",\"line\":13,\"column\":14,"
+        "\"end_line\":13,\"end_column\":21,\"message\":\"... but 64*6*6 = 2304 "
+        "here\"},{\"file\":\"lenet.nn\",\"line\":7,"
         "\"column\":17,\"end_line\":7,\"end_column\":23,\"message\":\"conv2 has pad=0\"}],"
         "\"help\":[\"Conv2d(32, 64, k=3, pad=1) keeps 14x14 and gives 64*7*7 = 3136\"]}\n"
         "{\"event\":\"warning\",\"message\":\"a \\\"warning\\\"\",\"notes\":[],\"help\":[]}\n");
@@ -163,7 +181,8 @@ Test(diag, json_is_one_line_an_item) {
     source_map_free(map);
 }
 
-Test(diag, a_place_is_reported_once_and_twenty_are_kept) {
+Test(diag, a_place_is_reported_once_and_twenty_are_kept)
+{
     SourceMap *map = source_map_new();
     char text[101];
     memset(text, 'x', 100);
@@ -187,7 +206,8 @@ Test(diag, a_place_is_reported_once_and_twenty_are_kept) {
 }
 
 /* Any span in any text renders: past the end, empty, over several lines, in tabs, in UTF-8, in a very long line. */
-Test(diag, odd_places) {
+Test(diag, odd_places)
+{
     SourceMap *map = source_map_new();
     char text[2000];
     for (uint32_t i = 0; i < sizeof text; i++) {
@@ -200,7 +220,8 @@ Test(diag, odd_places) {
     StrBuf out = {0};
     for (uint32_t begin = 0; begin < 2100; begin += 13) {
         Diag *diag = diag_new(map);
-        DiagItem *item = diag_error(diag, ERR_E0001, (Span){file, begin, begin + begin % 50}, "here", "message");
+        DiagItem *item =
+            diag_error(diag, ERR_E0001, (Span){file, begin, begin + begin % 50}, "here", "message");
         diag_note(item, (Span){long_file, begin, begin + 5}, "note");
         diag_note(item, (Span){empty_file, begin, begin}, "note");
         diag_note(item, (Span){0, 0, 0}, "note");
@@ -213,7 +234,8 @@ Test(diag, odd_places) {
     source_map_free(map);
 }
 
-Test(diag, nearest_name) {
+Test(diag, nearest_name)
+{
     const char *names[] = {"Conv2d", "Linear", "relu", "gelu", "max_pool"};
     cr_assert_str_eq(diag_nearest("conv2D", names, 5), "Conv2d");
     cr_assert_str_eq(diag_nearest("Lienar", names, 5), "Linear");
@@ -224,7 +246,8 @@ Test(diag, nearest_name) {
     cr_assert_null(diag_nearest("", names, 5));
 }
 
-Test(diag, codes) {
+Test(diag, codes)
+{
     ErrorCode code;
     cr_assert(error_from_text("E0312", &code));
     cr_assert_eq(code, ERR_E0312);

@@ -16,7 +16,8 @@ static Result *run_with(const char *input, const char *arguments)
 {
     char command[4096];
     Result *result = calloc(1, sizeof *result);
-    snprintf(command, sizeof command, "cd \"$NNC_TEST_FOLDER\" && printf '%s' | " NNC_BINARY_DIR "/nnc %s 2>&1", input,
+    snprintf(command, sizeof command,
+             "cd \"$NNC_TEST_FOLDER\" && printf '%s' | " NNC_BINARY_DIR "/nnc %s 2>&1", input,
              arguments);
     FILE *pipe = popen(command, "r");
     cr_assert_not_null(pipe);
@@ -35,8 +36,10 @@ static Result *run(const char *arguments)
 static void expect_with(const char *input, const char *arguments, int code, const char *part)
 {
     Result *result = run_with(input, arguments);
-    cr_expect_eq(result->code, code, "nnc %s ended with %d: %s", arguments, result->code, result->out);
-    cr_expect(strstr(result->out, part) != NULL, "nnc %s does not say \"%s\": %s", arguments, part, result->out);
+    cr_expect_eq(result->code, code, "nnc %s ended with %d: %s", arguments, result->code,
+                 result->out);
+    cr_expect(strstr(result->out, part) != NULL, "nnc %s does not say \"%s\": %s", arguments, part,
+              result->out);
     free(result);
 }
 
@@ -89,7 +92,8 @@ Test(cli, refuses_what_it_does_not_know)
 
 Test(cli, runs_evaluates_and_predicts)
 {
-    expect("run " SIMPLE " --set train.epochs=3 --run-dir runs/simple-simple-1", 0, "weights: runs/simple-simple-1/weights.safetensors");
+    expect("run " SIMPLE " --set train.epochs=3 --run-dir runs/simple-simple-1", 0,
+           "weights: runs/simple-simple-1/weights.safetensors");
     expect("eval " SIMPLE, 0, "loss");
     Result *result = run_with("x0,x1,x2\\n0.5,0.25,-1\\n1 2 3\\n", "predict " SIMPLE " -");
     cr_expect_eq(result->code, 0, "%s", result->out);
@@ -105,12 +109,13 @@ Test(cli, runs_evaluates_and_predicts)
 /* Whole numbers keep all their digits, and a number that an input cannot hold is refused. */
 Test(cli, predicts_whole_numbers)
 {
-    static const char program[] = "from nn import Linear\n"
-                                  "from optim import sgd\n"
-                                  "dataset d { source = arrays(k=randint(-5, 9, 4, 2, seed=2)); fields = [k: i32[2]] }\n"
-                                  "module M { let fc = Linear(2, 1); fn (k: i32[B, 2]) { fc(f32(k))[:, 0] } }\n"
-                                  "train t on d { model = M(); loss = model(k); optimizer = sgd()\n"
-                                  "    predict = (i64(k) * 1000000007, k > 0, 0.0 / (f32(k[:, 0]) * 0.0)) }\n";
+    static const char program[] =
+        "from nn import Linear\n"
+        "from optim import sgd\n"
+        "dataset d { source = arrays(k=randint(-5, 9, 4, 2, seed=2)); fields = [k: i32[2]] }\n"
+        "module M { let fc = Linear(2, 1); fn (k: i32[B, 2]) { fc(f32(k))[:, 0] } }\n"
+        "train t on d { model = M(); loss = model(k); optimizer = sgd()\n"
+        "    predict = (i64(k) * 1000000007, k > 0, 0.0 / (f32(k[:, 0]) * 0.0)) }\n";
     char path[128];
     snprintf(path, sizeof path, "%s/counts.nn", getenv("NNC_TEST_FOLDER"));
     FILE *file = fopen(path, "w");
@@ -118,10 +123,12 @@ Test(cli, predicts_whole_numbers)
     fputs(program, file);
     fclose(file);
     expect("run counts.nn --save w.safetensors", 0, "weights: w.safetensors");
+    expect("run counts.nn --init w.safetensors", 0, "initial weights from w.safetensors: 2 of 2 tensors taken\n");
     expect_with("k,k\\n-2147483648 7\n", "predict counts.nn --weights w.safetensors -", 0,
                 "-2147483663032385536,7000000049,0,1,nan\n");
     expect_with("1 2.5\n", "predict counts.nn --weights w.safetensors -", 2, "not an i32: 2.5");
-    expect_with("1 2147483648\n", "predict counts.nn --weights w.safetensors -", 2, "not an i32: 2147483648");
+    expect_with("1 2147483648\n", "predict counts.nn --weights w.safetensors -", 2,
+                "not an i32: 2147483648");
 }
 
 Test(cli, writes_a_stream_of_objects)
@@ -129,14 +136,16 @@ Test(cli, writes_a_stream_of_objects)
     Result *result = run("run " SIMPLE " --json=steps --set train.epochs=2");
     cr_expect_eq(result->code, 0, "%s", result->out);
     for (char *line = strtok(result->out, "\n"); line; line = strtok(NULL, "\n"))
-        cr_expect(strncmp(line, "{\"event\":\"", 10) == 0 && line[strlen(line) - 1] == '}', "%s", line);
+        cr_expect(strncmp(line, "{\"event\":\"", 10) == 0 && line[strlen(line) - 1] == '}', "%s",
+                  line);
     free(result);
 }
 
 Test(cli, dumps_every_stage)
 {
-    static const char *const stages[] = {"ast",      "graph", "after:simplify", "final", "schedule", "plan",
-                                         "kernel",   "llvm",  "asm",            "graph.predict"};
+    static const char *const stages[] = {"ast",      "graph",        "after:simplify", "final",
+                                         "schedule", "plan",         "kernel",         "llvm",
+                                         "asm",      "graph.predict"};
     char arguments[512];
     for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
         snprintf(arguments, sizeof arguments, "run " SIMPLE " --dump=%s", stages[i]);
@@ -166,6 +175,7 @@ Test(cli, page_of_options_is_current)
     page[fread(page, 1, sizeof page - 1, file)] = 0;
     fclose(file);
     Result *result = run("--help-markdown");
-    cr_expect(strstr(page, result->out) != NULL, "docs/cli.md is not what nnc --help-markdown prints");
+    cr_expect(strstr(page, result->out) != NULL,
+              "docs/cli.md is not what nnc --help-markdown prints");
     free(result);
 }

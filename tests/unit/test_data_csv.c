@@ -13,10 +13,13 @@ static const Span nowhere = {0, 0, 0};
 static const CsvOptions with_header = {.header = true}, without_header = {.header = false};
 
 /* Reads text that must be sound. */
-static DataTable *read_sound(const char *text, CsvOptions options, const DataField *fields, int count) {
+static DataTable *read_sound(const char *text, CsvOptions options, const DataField *fields,
+                             int count)
+{
     SourceMap *map = source_map_new();
     Diag *diag = diag_new(map);
-    DataTable *table = csv_read_text("t.csv", nowhere, text, strlen(text), options, fields, count, diag);
+    DataTable *table =
+        csv_read_text("t.csv", nowhere, text, strlen(text), options, fields, count, diag);
     StrBuf out = {0};
     diag_render_text(diag, &out, false);
     cr_assert_not_null(table, "%s", out.text);
@@ -28,8 +31,9 @@ static DataTable *read_sound(const char *text, CsvOptions options, const DataFie
 }
 
 /* Reads text that must be refused with this one error. */
-static void expect_refusal(const char *text, size_t length, CsvOptions options, const DataField *fields, int count,
-                           ErrorCode code, const char *part) {
+static void expect_refusal(const char *text, size_t length, CsvOptions options,
+                           const DataField *fields, int count, ErrorCode code, const char *part)
+{
     SourceMap *map = source_map_new();
     Diag *diag = diag_new(map);
     DataTable *table = csv_read_text("t.csv", nowhere, text, length, options, fields, count, diag);
@@ -44,21 +48,25 @@ static void expect_refusal(const char *text, size_t length, CsvOptions options, 
     source_map_free(map);
 }
 
-static float f32_at(const DataTable *table, int column, int index) {
+static float f32_at(const DataTable *table, int column, int index)
+{
     float value;
     memcpy(&value, table->columns[column].data + 4 * index, 4);
     return value;
 }
 
-static int32_t i32_at(const DataTable *table, int column, int index) {
+static int32_t i32_at(const DataTable *table, int column, int index)
+{
     int32_t value;
     memcpy(&value, table->columns[column].data + 4 * index, 4);
     return value;
 }
 
-Test(csv, types) {
-    DataField fields[] = {{.name = "a", .dtype = DT_F32}, {.name = "b", .dtype = DT_F64}, {.name = "c", .dtype = DT_I32},
-                          {.name = "d", .dtype = DT_I64}, {.name = "e", .dtype = DT_U8},  {.name = "f", .dtype = DT_BOOL}};
+Test(csv, types)
+{
+    DataField fields[] = {{.name = "a", .dtype = DT_F32}, {.name = "b", .dtype = DT_F64},
+                          {.name = "c", .dtype = DT_I32}, {.name = "d", .dtype = DT_I64},
+                          {.name = "e", .dtype = DT_U8},  {.name = "f", .dtype = DT_BOOL}};
     DataTable *table = read_sound("a,b,c,d,e,f\n"
                                   "1.5,1e-3,-7,9000000000,255,true\r\n"
                                   " +.5 , -2. ,0,-1,0,0\n",
@@ -81,7 +89,8 @@ Test(csv, types) {
 }
 
 /* The host's locale has no say. */
-Test(csv, a_decimal_comma_in_the_locale_changes_nothing) {
+Test(csv, a_decimal_comma_in_the_locale_changes_nothing)
+{
     setlocale(LC_ALL, "de_DE.UTF-8");
     DataField field = {.name = "a", .dtype = DT_F32};
     DataTable *table = read_sound("a\n1.5\n", with_header, &field, 1);
@@ -89,10 +98,13 @@ Test(csv, a_decimal_comma_in_the_locale_changes_nothing) {
     table_free(table);
 }
 
-Test(csv, quotes_separators_and_line_ends) {
-    DataField fields[] = {{.name = "word, with comma", .dtype = DT_I32, .category = true}, {.name = "x", .dtype = DT_I32}};
-    DataTable *table = read_sound("\xEF\xBB\xBF\"word, with comma\",x\r\"a \"\"quoted\"\"\nword\" ,1\r\" b\",\"2\"\r\n\n\n", with_header,
-                                  fields, 2);
+Test(csv, quotes_separators_and_line_ends)
+{
+    DataField fields[] = {{.name = "word, with comma", .dtype = DT_I32, .category = true},
+                          {.name = "x", .dtype = DT_I32}};
+    DataTable *table = read_sound(
+        "\xEF\xBB\xBF\"word, with comma\",x\r\"a \"\"quoted\"\"\nword\" ,1\r\" b\",\"2\"\r\n\n\n",
+        with_header, fields, 2);
     cr_assert_eq(table->rows, 2);
     cr_assert_eq(table->columns[0].category_count, 2);
     cr_assert_str_eq(table->columns[0].categories[0], " b");
@@ -112,7 +124,8 @@ Test(csv, quotes_separators_and_line_ends) {
     table_free(table);
 }
 
-Test(csv, categories_are_sorted_and_may_be_given) {
+Test(csv, categories_are_sorted_and_may_be_given)
+{
     DataField field = {.name = "c", .dtype = DT_I32, .category = true};
     DataTable *table = read_sound("c\npear\napple\npear\nfig\n", with_header, &field, 1);
     cr_assert_eq(table->columns[0].category_count, 3);
@@ -131,11 +144,13 @@ Test(csv, categories_are_sorted_and_may_be_given) {
     cr_assert_eq(i32_at(table, 0, 0), 1);
     cr_assert_eq(i32_at(table, 0, 1), 3);
     table_free(table);
-    expect_refusal("c\nfig\nplumb\n", 12, with_header, &field, 1, ERR_E0611, "line 3, column 1 (c): \"plumb\"");
+    expect_refusal("c\nfig\nplumb\n", 12, with_header, &field, 1, ERR_E0611,
+                   "line 3, column 1 (c): \"plumb\"");
 }
 
 /* A thousand words in shuffled order still get the codes of their sorted places. */
-Test(csv, many_categories) {
+Test(csv, many_categories)
+{
     StrBuf text = {0};
     for (int i = 0; i < 3000; i++) {
         strbuf_printf(&text, "w%04d\n", i * 7 % 1000);
@@ -151,9 +166,12 @@ Test(csv, many_categories) {
     strbuf_free(&text);
 }
 
-Test(csv, wide_fields_take_columns) {
+Test(csv, wide_fields_take_columns)
+{
     const char *text = "id,a,b,c,y\n7,1,2,3,0\n8,4,5,6,1\n";
-    DataField rest[] = {{.name = "y", .dtype = DT_I32}, {.name = "id", .dtype = DT_I32}, {.name = "x", .dtype = DT_F32, .rank = 1, .sizes = {3}}};
+    DataField rest[] = {{.name = "y", .dtype = DT_I32},
+                        {.name = "id", .dtype = DT_I32},
+                        {.name = "x", .dtype = DT_F32, .rank = 1, .sizes = {3}}};
     DataTable *table = read_sound(text, with_header, rest, 3);
     for (int i = 0; i < 6; i++) {
         cr_assert_eq(f32_at(table, 2, i), (float)(i + 1));
@@ -162,12 +180,14 @@ Test(csv, wide_fields_take_columns) {
     table_free(table);
     static const char *const places[] = {"a..c", "1..3", "a, b ,c", "1,2,3"};
     for (int i = 0; i < 4; i++) {
-        DataField field = {.name = "x", .dtype = DT_F32, .rank = 1, .sizes = {3}, .where = places[i]};
+        DataField field = {
+            .name = "x", .dtype = DT_F32, .rank = 1, .sizes = {3}, .where = places[i]};
         table = read_sound(text, with_header, &field, 1);
         cr_assert_eq(f32_at(table, 0, 5), 6);
         table_free(table);
     }
-    DataField square[] = {{.name = "x", .dtype = DT_F32, .rank = 2, .sizes = {2, 2}}, {.name = "y", .dtype = DT_I32}};
+    DataField square[] = {{.name = "x", .dtype = DT_F32, .rank = 2, .sizes = {2, 2}},
+                          {.name = "y", .dtype = DT_I32}};
     table = read_sound("1,2,3,4,5\n", without_header, square, 2);
     cr_assert_eq(f32_at(table, 0, 3), 4);
     cr_assert_eq(i32_at(table, 1, 0), 5);
@@ -178,9 +198,12 @@ Test(csv, wide_fields_take_columns) {
     table_free(table);
 }
 
-Test(csv, refusals) {
-    DataField a = {.name = "a", .dtype = DT_F32}, integer = {.name = "a", .dtype = DT_U8}, truth = {.name = "a", .dtype = DT_BOOL},
-              word = {.name = "a", .dtype = DT_I32, .category = true}, wide = {.name = "x", .dtype = DT_F32, .rank = 1, .sizes = {3}},
+Test(csv, refusals)
+{
+    DataField a = {.name = "a", .dtype = DT_F32}, integer = {.name = "a", .dtype = DT_U8},
+              truth = {.name = "a", .dtype = DT_BOOL},
+              word = {.name = "a", .dtype = DT_I32, .category = true},
+              wide = {.name = "x", .dtype = DT_F32, .rank = 1, .sizes = {3}},
               i64 = {.name = "a", .dtype = DT_I64}, f64 = {.name = "a", .dtype = DT_F64};
     const struct {
         const char *text;
@@ -216,7 +239,8 @@ Test(csv, refusals) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         if (cases[i].part[0]) {
-            expect_refusal(cases[i].text, strlen(cases[i].text), with_header, cases[i].field, 1, cases[i].code, cases[i].part);
+            expect_refusal(cases[i].text, strlen(cases[i].text), with_header, cases[i].field, 1,
+                           cases[i].code, cases[i].part);
         }
     }
     expect_refusal("1\n2\n3\nx\n", 8, without_header, &a, 1, ERR_E0608, "line 4, column 1: \"x\"");
@@ -225,12 +249,14 @@ Test(csv, refusals) {
     DataField reversed = {.name = "x", .dtype = DT_F32, .rank = 1, .sizes = {2}, .where = "b..a"};
     expect_refusal("a,b\n1,2\n", 8, with_header, &reversed, 1, ERR_E0607, "there are 0");
     DataField near = {.name = "petal_widht", .dtype = DT_F32};
-    expect_refusal("petal_width,b\n1,2\n", 18, with_header, &near, 1, ERR_E0607, "there is a column petal_width");
+    expect_refusal("petal_width,b\n1,2\n", 18, with_header, &near, 1, ERR_E0607,
+                   "there is a column petal_width");
     DataField number = {.name = "x", .dtype = DT_F32, .where = "7"};
     expect_refusal("1,2\n", 4, without_header, &number, 1, ERR_E0607, "numbered 0 to 1");
 }
 
-Test(csv, a_header_alone_is_a_table_of_no_rows) {
+Test(csv, a_header_alone_is_a_table_of_no_rows)
+{
     DataField field = {.name = "a", .dtype = DT_I32, .category = true};
     DataTable *table = read_sound("a,b\n", with_header, &field, 1);
     cr_assert_eq(table->rows, 0);
@@ -239,7 +265,8 @@ Test(csv, a_header_alone_is_a_table_of_no_rows) {
 }
 
 /* Every truncation and thousands of edits of a small file: an error or a table, never anything else. */
-static void read_damaged(const char *path, void *user) {
+static void read_damaged(const char *path, void *user)
+{
     Diag *diag = user;
     DataField fields[] = {{.name = "x", .dtype = DT_F32, .rank = 1, .sizes = {2}, .where = "a..b"},
                           {.name = "n", .dtype = DT_I32},
@@ -255,8 +282,10 @@ static void read_damaged(const char *path, void *user) {
     diag_clear(diag);
 }
 
-Test(csv, damaged_files) {
-    static const char text[] = "a,b,n,w,t\n1.5,-2e3,7,\"one \"\"word\"\"\",true\r\n0,1,-8,two,0\n3,4,5,\"a,b\",1\n";
+Test(csv, damaged_files)
+{
+    static const char text[] =
+        "a,b,n,w,t\n1.5,-2e3,7,\"one \"\"word\"\"\",true\r\n0,1,-8,two,0\n3,4,5,\"a,b\",1\n";
     SourceMap *map = source_map_new();
     Diag *diag = diag_new(map);
     char *folder = files_folder(), *path = files_path(folder, "d.csv");
@@ -268,11 +297,14 @@ Test(csv, damaged_files) {
     source_map_free(map);
 }
 
-Test(csv, the_tables_of_the_examples) {
+Test(csv, the_tables_of_the_examples)
+{
     SourceMap *map = source_map_new();
     Diag *diag = diag_new(map);
-    DataField iris[] = {{.name = "x", .dtype = DT_F32, .rank = 1, .sizes = {4}}, {.name = "species", .dtype = DT_I32, .category = true}};
-    DataTable *table = csv_read((DataFile){.path = NNC_SOURCE_DIR "/examples/data/iris.csv"}, with_header, iris, 2, diag);
+    DataField iris[] = {{.name = "x", .dtype = DT_F32, .rank = 1, .sizes = {4}},
+                        {.name = "species", .dtype = DT_I32, .category = true}};
+    DataTable *table = csv_read((DataFile){.path = NNC_SOURCE_DIR "/examples/data/iris.csv"},
+                                with_header, iris, 2, diag);
     cr_assert_eq(table->rows, 150);
     cr_assert_eq(table->columns[1].category_count, 3);
     cr_assert_str_eq(table->columns[1].categories[1], "versicolor");
@@ -281,8 +313,10 @@ Test(csv, the_tables_of_the_examples) {
     data_moments(&table->columns[0], NULL, 150, mean, deviation);
     cr_assert_float_eq(mean[0], 5.843333, 1e-5);
     table_free(table);
-    DataField cancer[] = {{.name = "x", .dtype = DT_F64, .rank = 1, .sizes = {30}}, {.name = "diagnosis", .dtype = DT_I32, .category = true}};
-    table = csv_read((DataFile){.path = NNC_SOURCE_DIR "/examples/data/breast_cancer.csv"}, with_header, cancer, 2, diag);
+    DataField cancer[] = {{.name = "x", .dtype = DT_F64, .rank = 1, .sizes = {30}},
+                          {.name = "diagnosis", .dtype = DT_I32, .category = true}};
+    table = csv_read((DataFile){.path = NNC_SOURCE_DIR "/examples/data/breast_cancer.csv"},
+                     with_header, cancer, 2, diag);
     cr_assert_eq(table->rows, 569);
     int malignant = 0;
     for (int row = 0; row < 569; row++) {

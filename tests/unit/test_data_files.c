@@ -15,7 +15,8 @@ typedef struct {
     char *folder, *path, *other;
 } Place;
 
-static Place make_place(void) {
+static Place make_place(void)
+{
     Place place = {.map = source_map_new(), .folder = files_folder()};
     place.diag = diag_new(place.map);
     place.path = files_path(place.folder, "a.data");
@@ -23,7 +24,8 @@ static Place make_place(void) {
     return place;
 }
 
-static void drop_place(Place place) {
+static void drop_place(Place place)
+{
     diag_free(place.diag);
     source_map_free(place.map);
     files_remove(place.folder);
@@ -32,23 +34,27 @@ static void drop_place(Place place) {
 }
 
 /* The one error must have this code and contain this text. */
-static void expect_error(Diag *diag, ErrorCode code, const char *part) {
+static void expect_error(Diag *diag, ErrorCode code, const char *part)
+{
     StrBuf out = {0};
     diag_render_text(diag, &out, false);
     cr_assert_eq(diag_error_count(diag), 1, "%s", out.text ? out.text : "no error");
-    cr_assert_not_null(strstr(out.text, error_code_text(code)), "%s is not %s", out.text, error_code_text(code));
+    cr_assert_not_null(strstr(out.text, error_code_text(code)), "%s is not %s", out.text,
+                       error_code_text(code));
     cr_assert_not_null(strstr(out.text, part), "%s lacks %s", out.text, part);
     strbuf_free(&out);
     diag_clear(diag);
 }
 
-static void write_gzip(const char *path, const void *data, size_t length, const char *mode) {
+static void write_gzip(const char *path, const void *data, size_t length, const char *mode)
+{
     gzFile file = gzopen(path, mode);
     cr_assert_eq(gzwrite(file, data, (unsigned)length), (int)length);
     gzclose(file);
 }
 
-static unsigned checksum_of_table(const DataTable *table) {
+static unsigned checksum_of_table(const DataTable *table)
+{
     unsigned sum = 0;
     for (int i = 0; table && i < table->column_count; i++) {
         for (int64_t k = 0; k < table->rows * table->columns[i].row_bytes; k++) {
@@ -58,16 +64,20 @@ static unsigned checksum_of_table(const DataTable *table) {
     return sum;
 }
 
-static const unsigned char idx_images[] = {0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+static const unsigned char idx_images[] = {0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2,  0,  0,
+                                           0, 3, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
 static const unsigned char idx_labels[] = {0, 0, 8, 1, 0, 0, 0, 2, 7, 9};
-static const unsigned char idx_ints[] = {0, 0, 12, 1, 0, 0, 0, 2, 0x01, 0x02, 0x03, 0x04, 0xFF, 0xFF, 0xFF, 0xFE};
+static const unsigned char idx_ints[] = {0,    0,    12,   1,    0,    0,    0,    2,
+                                         0x01, 0x02, 0x03, 0x04, 0xFF, 0xFF, 0xFF, 0xFE};
 
-Test(idx, images_and_labels) {
+Test(idx, images_and_labels)
+{
     Place place = make_place();
     files_write(place.path, idx_images, sizeof idx_images);
     write_gzip(place.other, idx_labels, sizeof idx_labels, "wb");
-    DataField fields[] = {{.name = "image", .dtype = DT_U8, .rank = 2, .sizes = {2, 3}, .where = place.path},
-                          {.name = "label", .dtype = DT_U8, .where = place.other}};
+    DataField fields[] = {
+        {.name = "image", .dtype = DT_U8, .rank = 2, .sizes = {2, 3}, .where = place.path},
+        {.name = "label", .dtype = DT_U8, .where = place.other}};
     DataTable *table = idx_read(fields, 2, place.diag);
     cr_assert_not_null(table);
     cr_assert_eq(table->rows, 2);
@@ -89,7 +99,8 @@ Test(idx, images_and_labels) {
 }
 
 /* A stream of two members is one file. */
-Test(idx, gzip_members_one_after_the_other) {
+Test(idx, gzip_members_one_after_the_other)
+{
     Place place = make_place();
     write_gzip(place.path, idx_labels, 5, "wb");
     write_gzip(place.path, idx_labels + 5, sizeof idx_labels - 5, "ab");
@@ -101,9 +112,11 @@ Test(idx, gzip_members_one_after_the_other) {
     drop_place(place);
 }
 
-Test(idx, refusals) {
+Test(idx, refusals)
+{
     Place place = make_place();
-    DataField field = {.name = "image", .dtype = DT_U8, .rank = 2, .sizes = {2, 3}, .where = place.path};
+    DataField field = {
+        .name = "image", .dtype = DT_U8, .rank = 2, .sizes = {2, 3}, .where = place.path};
     cr_assert_null(idx_read(&field, 1, place.diag));
     expect_error(place.diag, ERR_E0600, "a.data: No such file");
     field.where = place.folder;
@@ -139,28 +152,33 @@ Test(idx, refusals) {
     expect_error(place.diag, ERR_E0604, "u8[2, 3], and the field image is f32[2, 4]");
     /* A header that promises a hundred terabytes costs nothing. */
     files_write(place.path, "\0\0\x08\3\xFF\xFF\xFF\xFF\0\0\xFF\xFF\0\0\xFF\xFF", 16);
-    DataField huge = {.name = "image", .dtype = DT_U8, .rank = 2, .sizes = {65535, 65535}, .where = place.path};
+    DataField huge = {
+        .name = "image", .dtype = DT_U8, .rank = 2, .sizes = {65535, 65535}, .where = place.path};
     cr_assert_null(idx_read(&huge, 1, place.diag));
     expect_error(place.diag, ERR_E0617, "do not fit");
     drop_place(place);
 }
 
-Test(idx, columns_of_different_lengths) {
+Test(idx, columns_of_different_lengths)
+{
     Place place = make_place();
     files_write(place.path, idx_labels, sizeof idx_labels);
     files_write(place.other, "\0\0\x08\1\0\0\0\3abc", 11);
-    DataField fields[] = {{.name = "a", .dtype = DT_U8, .where = place.path}, {.name = "b", .dtype = DT_U8, .where = place.other}};
+    DataField fields[] = {{.name = "a", .dtype = DT_U8, .where = place.path},
+                          {.name = "b", .dtype = DT_U8, .where = place.other}};
     cr_assert_null(idx_read(fields, 2, place.diag));
     expect_error(place.diag, ERR_E0606, "b.data has 3 rows");
     drop_place(place);
 }
 
-Test(idx, damaged_gzip) {
+Test(idx, damaged_gzip)
+{
     Place place = make_place();
     write_gzip(place.path, idx_images, sizeof idx_images, "wb");
     size_t length;
     char *whole = files_read(place.path, &length);
-    DataField field = {.name = "image", .dtype = DT_U8, .rank = 2, .sizes = {2, 3}, .where = place.path};
+    DataField field = {
+        .name = "image", .dtype = DT_U8, .rank = 2, .sizes = {2, 3}, .where = place.path};
     files_write(place.path, whole, length - 5);
     cr_assert_null(idx_read(&field, 1, place.diag));
     expect_error(place.diag, ERR_E0615, "ends too early");
@@ -179,7 +197,8 @@ Test(idx, damaged_gzip) {
     drop_place(place);
 }
 
-static void read_damaged_idx(const char *path, void *user) {
+static void read_damaged_idx(const char *path, void *user)
+{
     Place *place = user;
     DataField field = {.name = "image", .dtype = DT_U8, .rank = 2, .sizes = {2, 3}, .where = path};
     DataTable *table = idx_read(&field, 1, place->diag);
@@ -189,7 +208,8 @@ static void read_damaged_idx(const char *path, void *user) {
     diag_clear(place->diag);
 }
 
-Test(idx, damaged_files) {
+Test(idx, damaged_files)
+{
     Place place = make_place();
     files_write(place.path, idx_images, sizeof idx_images);
     files_damage(place.path, 2000, read_damaged_idx, &place);
@@ -199,11 +219,18 @@ Test(idx, damaged_files) {
 }
 
 /* The published MNIST files that the examples use. */
-Test(idx, mnist) {
+Test(idx, mnist)
+{
     Place place = make_place();
     DataField fields[] = {
-        {.name = "image", .dtype = DT_U8, .rank = 2, .sizes = {28, 28}, .where = NNC_SOURCE_DIR "/examples/data/mnist/t10k-images-idx3-ubyte.gz"},
-        {.name = "label", .dtype = DT_U8, .where = NNC_SOURCE_DIR "/examples/data/mnist/t10k-labels-idx1-ubyte.gz"}};
+        {.name = "image",
+         .dtype = DT_U8,
+         .rank = 2,
+         .sizes = {28, 28},
+         .where = NNC_SOURCE_DIR "/examples/data/mnist/t10k-images-idx3-ubyte.gz"},
+        {.name = "label",
+         .dtype = DT_U8,
+         .where = NNC_SOURCE_DIR "/examples/data/mnist/t10k-labels-idx1-ubyte.gz"}};
     DataTable *table = idx_read(fields, 2, place.diag);
     cr_assert_not_null(table);
     cr_assert_eq(table->rows, 10000);
@@ -226,21 +253,25 @@ typedef struct {
     size_t length;
 } Buffer;
 
-static void put(Buffer *buffer, const void *data, size_t length) {
+static void put(Buffer *buffer, const void *data, size_t length)
+{
     memcpy(buffer->bytes + buffer->length, data, length);
     buffer->length += length;
 }
 
-static void put_u16(Buffer *buffer, unsigned value) {
+static void put_u16(Buffer *buffer, unsigned value)
+{
     put(buffer, (unsigned char[]){(unsigned char)value, (unsigned char)(value >> 8)}, 2);
 }
 
-static void put_u32(Buffer *buffer, unsigned value) {
+static void put_u32(Buffer *buffer, unsigned value)
+{
     put_u16(buffer, value & 0xFFFF);
     put_u16(buffer, value >> 16);
 }
 
-static Buffer npy_of(int version, const char *header, const void *data, size_t length) {
+static Buffer npy_of(int version, const char *header, const void *data, size_t length)
+{
     Buffer buffer = {.length = 0};
     put(&buffer, "\x93NUMPY", 6);
     put(&buffer, (char[]){(char)version, 0}, 2);
@@ -256,12 +287,14 @@ static Buffer npy_of(int version, const char *header, const void *data, size_t l
 static const float four[4] = {1.5f, -2, 3, 1e30f};
 #define FOUR "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }          \n"
 
-Test(npy, versions_and_types) {
+Test(npy, versions_and_types)
+{
     Place place = make_place();
     for (int version = 1; version <= 3; version++) {
         Buffer file = npy_of(version, FOUR, four, sizeof four);
         files_write(place.path, file.bytes, file.length);
-        DataField field = {.name = "x", .dtype = DT_F32, .rank = 1, .sizes = {2}, .where = place.path};
+        DataField field = {
+            .name = "x", .dtype = DT_F32, .rank = 1, .sizes = {2}, .where = place.path};
         DataTable *table = npy_read(&field, 1, place.diag);
         cr_assert_not_null(table);
         cr_assert_eq(table->rows, 2);
@@ -289,7 +322,8 @@ Test(npy, versions_and_types) {
     drop_place(place);
 }
 
-Test(npy, refusals) {
+Test(npy, refusals)
+{
     static const struct {
         const char *header;
         size_t bytes;
@@ -297,28 +331,35 @@ Test(npy, refusals) {
         const char *part;
     } cases[] = {
         {"{'descr': '>f4', 'fortran_order': False, 'shape': (2, 2)}", 16, ERR_E0604, "'>f4'"},
-        {"{'descr': '<f8', 'fortran_order': False, 'shape': (2, 1)}", 16, ERR_E0604, "f64[1], and the field x is f32[2]"},
+        {"{'descr': '<f8', 'fortran_order': False, 'shape': (2, 1)}", 16, ERR_E0604,
+         "f64[1], and the field x is f32[2]"},
         {"{'descr': '<f4', 'fortran_order': True, 'shape': (2, 2)}", 16, ERR_E0602, "Fortran"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': ()}", 4, ERR_E0602, "single number"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)}", 24, ERR_E0605, "f32[3]"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2)}", 15, ERR_E0601, "15 follow"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2)}", 17, ERR_E0603, "17 follow"},
         {"{'descr': '<f4', 'fortran_order': False}", 16, ERR_E0602, "dictionary"},
-        {"{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2, 2)}", 16, ERR_E0602, "dictionary"},
-        {"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2, 2)}", 16, ERR_E0602, "dictionary"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 99999999999999999999)}", 16, ERR_E0602, "dictionary"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775807, 2)}", 16, ERR_E0617, "do not fit"},
+        {"{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2, 2)}", 16, ERR_E0602,
+         "dictionary"},
+        {"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2, 2)}", 16, ERR_E0602,
+         "dictionary"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 99999999999999999999)}", 16,
+         ERR_E0602, "dictionary"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775807, 2)}", 16,
+         ERR_E0617, "do not fit"},
     };
     Place place = make_place();
     char zeros[32] = {0};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         Buffer file = npy_of(1, cases[i].header, zeros, cases[i].bytes);
         files_write(place.path, file.bytes, file.length);
-        DataField field = {.name = "x", .dtype = DT_F32, .rank = 1, .sizes = {2}, .where = place.path};
+        DataField field = {
+            .name = "x", .dtype = DT_F32, .rank = 1, .sizes = {2}, .where = place.path};
         cr_assert_null(npy_read(&field, 1, place.diag), "%s", cases[i].header);
         expect_error(place.diag, cases[i].code, cases[i].part);
     }
-    Buffer truth = npy_of(1, "{'descr': '|b1', 'fortran_order': False, 'shape': (2,), }", "\1\2", 2);
+    Buffer truth =
+        npy_of(1, "{'descr': '|b1', 'fortran_order': False, 'shape': (2,), }", "\1\2", 2);
     files_write(place.path, truth.bytes, truth.length);
     DataField field = {.name = "x", .dtype = DT_BOOL, .where = place.path};
     cr_assert_null(npy_read(&field, 1, place.diag));
@@ -326,7 +367,8 @@ Test(npy, refusals) {
     drop_place(place);
 }
 
-static void read_damaged_npy(const char *path, void *user) {
+static void read_damaged_npy(const char *path, void *user)
+{
     Place *place = user;
     DataField field = {.name = "x", .dtype = DT_F32, .rank = 1, .sizes = {2}, .where = path};
     DataTable *table = npy_read(&field, 1, place->diag);
@@ -336,7 +378,8 @@ static void read_damaged_npy(const char *path, void *user) {
     diag_clear(place->diag);
 }
 
-Test(npy, damaged_files) {
+Test(npy, damaged_files)
+{
     Place place = make_place();
     Buffer file = npy_of(1, FOUR, four, sizeof four);
     files_write(place.path, file.bytes, file.length);
@@ -352,7 +395,8 @@ typedef struct {
     int method; /* 0 stored, 8 deflated */
 } Member;
 
-static size_t deflate_raw(const Buffer *file, char *out, size_t capacity) {
+static size_t deflate_raw(const Buffer *file, char *out, size_t capacity)
+{
     z_stream stream = {0};
     deflateInit2(&stream, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY);
     stream.next_in = (Bytef *)file->bytes;
@@ -365,7 +409,8 @@ static size_t deflate_raw(const Buffer *file, char *out, size_t capacity) {
 }
 
 /* What the local header and the directory have in common. */
-static void put_sizes(Buffer *zip, const Member *member, size_t packed) {
+static void put_sizes(Buffer *zip, const Member *member, size_t packed)
+{
     put_u16(zip, 20);
     put_u16(zip, 0);
     put_u16(zip, (unsigned)member->method);
@@ -376,7 +421,8 @@ static void put_sizes(Buffer *zip, const Member *member, size_t packed) {
     put_u16(zip, (unsigned)strlen(member->name) + 4);
 }
 
-static Buffer zip_of(const Member *members, int count) {
+static Buffer zip_of(const Member *members, int count)
+{
     Buffer zip = {.length = 0}, directory = {.length = 0};
     for (int i = 0; i < count; i++) {
         char packed[4096];
@@ -413,20 +459,25 @@ static Buffer zip_of(const Member *members, int count) {
     return zip;
 }
 
-static Buffer two_arrays(void) {
+static Buffer two_arrays(void)
+{
     int64_t labels[2] = {4, -1};
-    Member members[] = {{"x", npy_of(1, FOUR, four, sizeof four), 8},
-                        {"labels", npy_of(1, "{'descr': '<i8', 'fortran_order': False, 'shape': (2,)}", labels, 16), 0}};
+    Member members[] = {
+        {"x", npy_of(1, FOUR, four, sizeof four), 8},
+        {"labels", npy_of(1, "{'descr': '<i8', 'fortran_order': False, 'shape': (2,)}", labels, 16),
+         0}};
     return zip_of(members, 2);
 }
 
-static DataTable *read_two(const char *path, Diag *diag) {
+static DataTable *read_two(const char *path, Diag *diag)
+{
     DataField fields[] = {{.name = "x", .dtype = DT_F32, .rank = 1, .sizes = {2}},
                           {.name = "y", .dtype = DT_I64, .where = "labels"}};
     return npz_read((DataFile){.path = path}, fields, 2, diag);
 }
 
-Test(npz, stored_and_deflated) {
+Test(npz, stored_and_deflated)
+{
     Place place = make_place();
     Buffer zip = two_arrays();
     files_write(place.path, zip.bytes, zip.length);
@@ -441,7 +492,8 @@ Test(npz, stored_and_deflated) {
     drop_place(place);
 }
 
-Test(npz, refusals) {
+Test(npz, refusals)
+{
     Place place = make_place();
     Buffer zip = two_arrays();
     files_write(place.path, zip.bytes, zip.length);
@@ -455,7 +507,8 @@ Test(npz, refusals) {
     files_write(place.path, "PK but no archive at all", 24);
     cr_assert_null(read_two(place.path, place.diag));
     expect_error(place.diag, ERR_E0614, "not a zip archive");
-    Member twice[] = {{"x", npy_of(1, FOUR, four, sizeof four), 8}, {"x", npy_of(1, FOUR, four, sizeof four), 0}};
+    Member twice[] = {{"x", npy_of(1, FOUR, four, sizeof four), 8},
+                      {"x", npy_of(1, FOUR, four, sizeof four), 0}};
     zip = zip_of(twice, 2);
     files_write(place.path, zip.bytes, zip.length);
     cr_assert_null(read_two(place.path, place.diag));
@@ -468,7 +521,8 @@ Test(npz, refusals) {
     drop_place(place);
 }
 
-static void read_damaged_npz(const char *path, void *user) {
+static void read_damaged_npz(const char *path, void *user)
+{
     Place *place = user;
     DataTable *table = read_two(path, place->diag);
     cr_assert_eq(table == NULL, diag_error_count(place->diag) == 1);
@@ -477,7 +531,8 @@ static void read_damaged_npz(const char *path, void *user) {
     diag_clear(place->diag);
 }
 
-Test(npz, damaged_files) {
+Test(npz, damaged_files)
+{
     Place place = make_place();
     Buffer zip = two_arrays();
     files_write(place.path, zip.bytes, zip.length);

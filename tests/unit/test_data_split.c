@@ -11,18 +11,21 @@ typedef struct {
     Diag *diag;
 } Place;
 
-static Place make_place(void) {
+static Place make_place(void)
+{
     SourceMap *map = source_map_new();
     return (Place){map, diag_new(map)};
 }
 
-static void drop_place(Place place) {
+static void drop_place(Place place)
+{
     diag_free(place.diag);
     source_map_free(place.map);
 }
 
 /* Every row is in exactly one part, and parts are ascending. */
-static void check_cover(const Split *split, int64_t rows) {
+static void check_cover(const Split *split, int64_t rows)
+{
     char *seen = calloc((size_t)rows + 1, 1);
     int64_t total = 0;
     for (int part = 0; part < SPLIT_PARTS; part++) {
@@ -37,17 +40,21 @@ static void check_cover(const Split *split, int64_t rows) {
     free(seen);
 }
 
-Test(split, fractions_are_rounded) {
+Test(split, fractions_are_rounded)
+{
     static const struct {
         int64_t rows;
         double valid, test;
         int64_t want_valid, want_test;
-    } cases[] = {{60000, 0.2, 0, 12000, 0}, {569, 0.2, 0.2, 114, 114}, {100, 0, 0.2, 0, 20}, {0, 0.5, 0.1, 0, 0},
-                 {1, 0.5, 0.5, 1, 0},       {3, 0.5, 0.5, 2, 1},       {10, 1, 0, 10, 0},    {7, 0, 0, 0, 0}};
+    } cases[] = {{60000, 0.2, 0, 12000, 0}, {569, 0.2, 0.2, 114, 114},
+                 {100, 0, 0.2, 0, 20},      {0, 0.5, 0.1, 0, 0},
+                 {1, 0.5, 0.5, 1, 0},       {3, 0.5, 0.5, 2, 1},
+                 {10, 1, 0, 10, 0},         {7, 0, 0, 0, 0}};
     Place place = make_place();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         for (int last = 0; last < 2; last++) {
-            SplitOptions options = {.valid = cases[i].valid, .test = cases[i].test, .seed = 3, .last = last};
+            SplitOptions options = {
+                .valid = cases[i].valid, .test = cases[i].test, .seed = 3, .last = last};
             Split split;
             cr_assert(split_rows(cases[i].rows, &options, &split, place.diag));
             cr_assert_eq(split.counts[SPLIT_VALID], cases[i].want_valid);
@@ -59,7 +66,8 @@ Test(split, fractions_are_rounded) {
     drop_place(place);
 }
 
-Test(split, last_rows) {
+Test(split, last_rows)
+{
     Place place = make_place();
     Split split;
     SplitOptions options = {.valid = 0.2, .test = 0.1, .last = true};
@@ -71,7 +79,8 @@ Test(split, last_rows) {
     drop_place(place);
 }
 
-Test(split, is_a_function_of_the_seed) {
+Test(split, is_a_function_of_the_seed)
+{
     Place place = make_place();
     Split a, b, c;
     SplitOptions options = {.valid = 0.3, .seed = 1}, other = {.valid = 0.3, .seed = 2};
@@ -91,7 +100,8 @@ Test(split, is_a_function_of_the_seed) {
     drop_place(place);
 }
 
-Test(split, strata_keep_their_share) {
+Test(split, strata_keep_their_share)
+{
     enum { ROWS = 1003 };
     static const DType types[] = {DT_U8, DT_I32, DT_I64};
     Place place = make_place();
@@ -104,7 +114,8 @@ Test(split, strata_keep_their_share) {
             data[(size_t)row * bytes] = (char)value;
             count[value]++;
         }
-        DataColumn column = {.name = "label", .dtype = types[t], .row_bytes = (int64_t)bytes, .data = data};
+        DataColumn column = {
+            .name = "label", .dtype = types[t], .row_bytes = (int64_t)bytes, .data = data};
         SplitOptions options = {.valid = 0.17, .test = 0.23, .seed = 5, .stratify = &column};
         Split split;
         cr_assert(split_rows(ROWS, &options, &split, place.diag));
@@ -125,12 +136,18 @@ Test(split, strata_keep_their_share) {
     drop_place(place);
 }
 
-Test(split, refusals) {
+Test(split, refusals)
+{
     Place place = make_place();
     Split split;
-    DataColumn image = {.name = "image", .dtype = DT_U8, .row_bytes = 784}, real = {.name = "x", .dtype = DT_F32, .row_bytes = 4};
-    SplitOptions cases[] = {{.valid = 1.1}, {.valid = -0.1}, {.valid = 0.6, .test = 0.6}, {.valid = (double)NAN},
-                            {.valid = 0.1, .stratify = &image}, {.valid = 0.1, .stratify = &real}};
+    DataColumn image = {.name = "image", .dtype = DT_U8, .row_bytes = 784},
+               real = {.name = "x", .dtype = DT_F32, .row_bytes = 4};
+    SplitOptions cases[] = {{.valid = 1.1},
+                            {.valid = -0.1},
+                            {.valid = 0.6, .test = 0.6},
+                            {.valid = (double)NAN},
+                            {.valid = 0.1, .stratify = &image},
+                            {.valid = 0.1, .stratify = &real}};
     for (int i = 0; i < 6; i++) {
         cr_assert_not(split_rows(10, &cases[i], &split, place.diag));
         StrBuf out = {0};
@@ -142,7 +159,8 @@ Test(split, refusals) {
     drop_place(place);
 }
 
-Test(shuffle, every_epoch_is_another_permutation) {
+Test(shuffle, every_epoch_is_another_permutation)
+{
     char seen[100] = {0};
     int same = 0;
     for (int64_t i = 0; i < 100; i++) {
@@ -153,9 +171,15 @@ Test(shuffle, every_epoch_is_another_permutation) {
     cr_assert_lt(same, 10);
 }
 
-Test(moments, of_some_rows) {
+Test(moments, of_some_rows)
+{
     float data[] = {1, 10, 3, 10, 100, 10, 5, 10};
-    DataColumn column = {.name = "x", .dtype = DT_F32, .rank = 1, .sizes = {2}, .row_bytes = 8, .data = (char *)data};
+    DataColumn column = {.name = "x",
+                         .dtype = DT_F32,
+                         .rank = 1,
+                         .sizes = {2},
+                         .row_bytes = 8,
+                         .data = (char *)data};
     int64_t rows[] = {0, 1, 3};
     double mean[2], deviation[2];
     data_moments(&column, rows, 3, mean, deviation);

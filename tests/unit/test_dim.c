@@ -203,7 +203,8 @@ Test(dim, growth_ends_in_a_refusal)
     cr_expect_null(power);
     const Dim *nested = sum;
     for (int i = 0; i < 100000 && nested != NULL; i++)
-        nested = dim_floordiv(table, dim_add(table, nested, dim_symbol(table, "A")), parse("C + 1"));
+        nested =
+            dim_floordiv(table, dim_add(table, nested, dim_symbol(table, "A")), parse("C + 1"));
     cr_expect_null(nested);
     cr_expect_not_null(dim_mul(table, parse("A + 1"), parse("C + 1")));
 }

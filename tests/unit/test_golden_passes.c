@@ -42,7 +42,8 @@ static char *read_text(Arena *arena, const char *path)
 static Node *leaf_named(const Graph *g, const char *name)
 {
     for (uint32_t i = 0; i < g->nodes.count; i++)
-        if (g->nodes.data[i]->attr.kind == AT_LEAF && !strcmp(g->nodes.data[i]->attr.leaf.name, name))
+        if (g->nodes.data[i]->attr.kind == AT_LEAF &&
+            !strcmp(g->nodes.data[i]->attr.leaf.name, name))
             return g->nodes.data[i];
     return NULL;
 }
@@ -91,7 +92,8 @@ static void check_file(const char *path)
 {
     Arena *arena = arena_new();
     char *whole = read_text(arena, path), *error = NULL;
-    char *divider = strstr(whole, "---\n"), *pass = strstr(whole, "pass "), *text = strstr(whole, "graph ");
+    char *divider = strstr(whole, "---\n"), *pass = strstr(whole, "pass "),
+         *text = strstr(whole, "graph ");
     cr_assert(pass && text && pass < text, "%s: needs a line `pass NAME` and a graph", path);
     if (!divider)
         divider = whole + strlen(whole);

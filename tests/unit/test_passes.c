@@ -20,7 +20,7 @@
 typedef struct {
     Arena *arena;
     int64_t *symbols;
-    bool whole; /* whole numbers in place of irregular ones */
+    bool whole;        /* whole numbers in place of irregular ones */
     RandomData random; /* in place of samples, if its arena is set */
 } Data;
 
@@ -43,7 +43,11 @@ static const void *leaf_data(void *user, const Node *leaf)
         elements *= dim_eval(leaf->type.dims[i], data->symbols);
     void *memory = arena_alloc(data->arena, (size_t)elements * 8 + 8);
     const bool is_real = dtype_is_float(leaf->type.dtype);
-    SampleLeaf sample = {(Node *)leaf, is_real ? FILL_REAL : leaf->type.dtype == DT_BOOL ? FILL_BOOL : FILL_INDEX, -4, 4.9};
+    SampleLeaf sample = {(Node *)leaf,
+                         is_real                       ? FILL_REAL
+                         : leaf->type.dtype == DT_BOOL ? FILL_BOOL
+                                                       : FILL_INDEX,
+                         -4, 4.9};
     if (!is_real)
         sample.high = 2;
     sample_fill(&sample, hash_name(leaf->attr.leaf.name) % 1000, elements, memory);
@@ -54,7 +58,12 @@ static const void *leaf_data(void *user, const Node *leaf)
 
 static bool run(const Graph *graph, Data *data, const void **values)
 {
-    RefRun ref = {.graph = graph, .symbols = data->symbols, .leaf = leaf_data, .user = data, .seed = 1, .step = 2};
+    RefRun ref = {.graph = graph,
+                  .symbols = data->symbols,
+                  .leaf = leaf_data,
+                  .user = data,
+                  .seed = 1,
+                  .step = 2};
     return ref_run(&ref, data->arena, values);
 }
 
@@ -74,7 +83,8 @@ static bool same_values(const Type *type, const int64_t *symbols, const void *a,
     for (int i = 0; i < type->rank; i++)
         elements *= dim_eval(type->dims[i], symbols);
     for (int64_t i = 0; i < elements; i++)
-        if (!same_element(type->dtype, (const char *)a + (size_t)i * bytes, (const char *)b + (size_t)i * bytes))
+        if (!same_element(type->dtype, (const char *)a + (size_t)i * bytes,
+                          (const char *)b + (size_t)i * bytes))
             return false;
     return true;
 }
@@ -95,7 +105,8 @@ static bool expect_same(const char *what, const Graph *before, const Graph *afte
 {
     const uint32_t count = before->roots.count;
     cr_assert_eq(after->roots.count, count);
-    const void **a = ARENA_ARRAY(data->arena, const void *, count + 1), **b = ARENA_ARRAY(data->arena, const void *, count + 1);
+    const void **a = ARENA_ARRAY(data->arena, const void *, count + 1),
+               **b = ARENA_ARRAY(data->arena, const void *, count + 1);
     if (!run(before, data, a))
         return true; /* what failed may have been computed in vain, and be gone */
     if (!run(after, data, b)) {
@@ -148,7 +159,8 @@ static void add_gradients(Sample *sample)
     Graph *g = sample->graph;
     Node *y = build_convert(g, sample->result, DT_F64);
     Node *weights = build_leaf(g, OP_INPUT, "weights", y->type), *wrt[8], *gradient[8];
-    Node *loss = build_reduce(g, OP_SUM, build_binary(g, OP_MUL, y, weights), axes_range(0, y->type.rank));
+    Node *loss =
+        build_reduce(g, OP_SUM, build_binary(g, OP_MUL, y, weights), axes_range(0, y->type.rank));
     GradError error = {0};
     for (int i = 0; i < sample->leaf_count; i++)
         wrt[i] = sample->leaves[i].node;
@@ -163,12 +175,14 @@ static bool check_sample(OpCode op, int index)
 {
     Arena *arena = arena_new();
     DimTable *dims = dim_table_new(arena);
-    Sample sample = {.graph = graph_new(arena, dims, "sample"), .real = index % 2 ? DT_F64 : DT_F32};
+    Sample sample = {.graph = graph_new(arena, dims, "sample"),
+                     .real = index % 2 ? DT_F64 : DT_F32};
     sample.free = dim_symbol(dims, "B");
     bool exists = op_samples[op](&sample, index);
     if (exists) {
         add_gradients(&sample);
-        Data data = {.arena = arena, .symbols = ARENA_ARRAY(arena, int64_t, dim_symbol_count(dims) + 1)};
+        Data data = {.arena = arena,
+                     .symbols = ARENA_ARRAY(arena, int64_t, dim_symbol_count(dims) + 1)};
         data.symbols[0] = index % 3 ? 3 : 2;
         check_passes(sample.graph, &data, false);
     }
@@ -180,7 +194,8 @@ static bool check_sample(OpCode op, int index)
 Test(passes, samples_and_their_gradients)
 {
     for (int op = 0; op < OP_COUNT; op++)
-        for (int index = 0; op != OP_CALL && check_sample((OpCode)op, index); index++) {}
+        for (int index = 0; op != OP_CALL && check_sample((OpCode)op, index); index++) {
+        }
 }
 
 /* ---- random graphs ---- */
@@ -244,7 +259,8 @@ static Node *partner(Maker *m, Node *x)
     for (int i = 0; i < type.rank; i++)
         if (draw(m, 2))
             type.dims[i] = dim_const(m->g->dims, 1);
-    Node *small = build_leaf(m->g, OP_PARAM, arena_format(m->g->arena, "p%u", m->g->nodes.count), type);
+    Node *small =
+        build_leaf(m->g, OP_PARAM, arena_format(m->g->arena, "p%u", m->g->nodes.count), type);
     return build_expand(m->g, small, x->type.rank, x->type.dims);
 }
 
@@ -277,9 +293,11 @@ static Node *make_reduce(Maker *m, Node *x)
     const OpCode op = ops[draw(m, 4)];
     const Axes axes = random_axes(m, x->type.rank);
     if (x->type.rank > 0 && !draw(m, 5))
-        return modulo(m->g, build_axis_op(m->g, OP_CUMSUM, x, (int)draw(m, (uint32_t)x->type.rank)));
+        return modulo(m->g,
+                      build_axis_op(m->g, OP_CUMSUM, x, (int)draw(m, (uint32_t)x->type.rank)));
     if (x->type.rank > 0 && !draw(m, 5))
-        return build_convert(m->g, build_axis_op(m->g, OP_ARGMAX, x, (int)draw(m, (uint32_t)x->type.rank)), DT_F64);
+        return build_convert(
+            m->g, build_axis_op(m->g, OP_ARGMAX, x, (int)draw(m, (uint32_t)x->type.rank)), DT_F64);
     if (!draw(m, 2))
         return modulo(m->g, build_reduce(m->g, op, x, axes));
     Node *kept = build_reduce_keep(m->g, op, x, axes);
@@ -320,12 +338,21 @@ static Node *make_move(Maker *m, Node *x)
         return NULL;
     bool known = dim_is_const(x->type.dims[axis], &size);
     switch (draw(m, 6)) {
-    case 0: return known && size > 1 ? build_slice_axis(g, x, axis, one, x->type.dims[axis], 1 + draw(m, 2)) : NULL;
-    case 1: return build_pad_axis(g, x, build_scalar(g, DT_F64, draw(m, 2)), axis, one, zero);
-    case 2: return build_pad_axis(g, x, build_scalar(g, DT_F64, 0), axis, zero, dim_const(g->dims, size > 1 ? -1 : 2));
-    case 3: return build_concat(g, (Node *[]){x, partner(m, x)}, 2, axis);
-    case 4: return build_reverse(g, x, random_axes(m, rank));
-    default: return make_reshape(m, x);
+    case 0:
+        return known && size > 1
+                   ? build_slice_axis(g, x, axis, one, x->type.dims[axis], 1 + draw(m, 2))
+                   : NULL;
+    case 1:
+        return build_pad_axis(g, x, build_scalar(g, DT_F64, draw(m, 2)), axis, one, zero);
+    case 2:
+        return build_pad_axis(g, x, build_scalar(g, DT_F64, 0), axis, zero,
+                              dim_const(g->dims, size > 1 ? -1 : 2));
+    case 3:
+        return build_concat(g, (Node *[]){x, partner(m, x)}, 2, axis);
+    case 4:
+        return build_reverse(g, x, random_axes(m, rank));
+    default:
+        return make_reshape(m, x);
     }
 }
 
@@ -375,12 +402,22 @@ static Node *make_node(Maker *m)
     if (constant > 3000)
         return NULL;
     switch (draw(m, 12)) {
-    case 0: case 1: case 2: return random_permute(m, x);
-    case 3: return make_reduce(m, x);
-    case 4: case 5: case 6: return make_move(m, x);
-    case 7: return x->type.rank ? make_window(m, x) : NULL;
-    case 8: return make_dot(m, x);
-    default: return make_elementwise(m, x);
+    case 0:
+    case 1:
+    case 2:
+        return random_permute(m, x);
+    case 3:
+        return make_reduce(m, x);
+    case 4:
+    case 5:
+    case 6:
+        return make_move(m, x);
+    case 7:
+        return x->type.rank ? make_window(m, x) : NULL;
+    case 8:
+        return make_dot(m, x);
+    default:
+        return make_elementwise(m, x);
     }
 }
 
@@ -391,14 +428,16 @@ static Graph *permuted_graph(Arena *arena, uint64_t seed)
     for (int i = 0; i < 3; i++) {
         Type type = {.dtype = DT_F64, .rank = 1 + (int)draw(&m, 4)};
         for (int j = 0; j < type.rank; j++)
-            type.dims[j] = !draw(&m, 5) ? free : dim_const(m.g->dims, (int64_t[]){1, 2, 3, 4, 6}[draw(&m, 5)]);
+            type.dims[j] =
+                !draw(&m, 5) ? free : dim_const(m.g->dims, (int64_t[]){1, 2, 3, 4, 6}[draw(&m, 5)]);
         keep(&m, build_leaf(m.g, OP_INPUT, arena_format(arena, "x%d", i), type));
     }
     const int length = 8 + (int)draw(&m, 50);
     for (int i = 0; i < length; i++)
         keep(&m, make_node(&m));
     for (int i = 0; i < 3; i++)
-        graph_root(m.g, ROOT_OUTPUT, arena_format(arena, "y%d", i), m.pool[m.count - 1 - (int)draw(&m, 3)]);
+        graph_root(m.g, ROOT_OUTPUT, arena_format(arena, "y%d", i),
+                   m.pool[m.count - 1 - (int)draw(&m, 3)]);
     graph_root(m.g, ROOT_OUTPUT, "y3", pick(&m));
     return m.g;
 }
@@ -407,7 +446,8 @@ static Graph *permuted_graph(Arena *arena, uint64_t seed)
 Test(passes, permuted_graphs, .timeout = 3000)
 {
     const char *seeds = getenv("NNC_SEEDS"), *first = getenv("NNC_SEED");
-    const uint64_t begin = first ? strtoull(first, NULL, 10) : 0, count = seeds ? strtoull(seeds, NULL, 10) : 1500;
+    const uint64_t begin = first ? strtoull(first, NULL, 10) : 0,
+                   count = seeds ? strtoull(seeds, NULL, 10) : 1500;
     uint32_t rewrites = 0;
     for (uint64_t seed = begin; seed < begin + count; seed++) {
         Arena *arena = arena_new();
@@ -428,15 +468,20 @@ static uint32_t check_random(uint64_t seed)
     uint8_t allowed[OP_COUNT];
     for (int op = 0; op < OP_COUNT; op++) {
         const OpClass op_class = op_info[op].op_class;
-        allowed[op] = op != OP_CALL && op_class != CLASS_CONTRACT && op_class != CLASS_INDEX && op != OP_SUM && op != OP_PROD;
+        allowed[op] = op != OP_CALL && op_class != CLASS_CONTRACT && op_class != CLASS_INDEX &&
+                      op != OP_SUM && op != OP_PROD;
     }
     const bool sums = seed % 2;
     Arena *arena = arena_new();
     DimTable *dims = dim_table_new(arena);
-    RandomGraphOptions options = {.operations = 8 + (int)(seed % 20), .max_elements = 512, .free_symbol = true,
-                                  .may_fail = seed % 7 == 0, .allowed = sums ? NULL : allowed};
+    RandomGraphOptions options = {.operations = 8 + (int)(seed % 20),
+                                  .max_elements = 512,
+                                  .free_symbol = true,
+                                  .may_fail = seed % 7 == 0,
+                                  .allowed = sums ? NULL : allowed};
     Graph *g = random_graph(arena, dims, seed, &options);
-    Data data = {.arena = arena, .symbols = ARENA_ARRAY(arena, int64_t, dim_symbol_count(dims) + 8)};
+    Data data = {.arena = arena,
+                 .symbols = ARENA_ARRAY(arena, int64_t, dim_symbol_count(dims) + 8)};
     for (uint32_t i = 0; i < dim_symbol_count(dims); i++)
         data.symbols[i] = (int64_t[]){3, 1, 0, 2}[seed / 2 % 4];
     data.random = (RandomData){arena, data.symbols, seed, seed % 3 == 0};
@@ -448,7 +493,8 @@ static uint32_t check_random(uint64_t seed)
 Test(passes, random_graphs, .timeout = 3000)
 {
     const char *seeds = getenv("NNC_SEEDS"), *first = getenv("NNC_SEED");
-    const uint64_t begin = first ? strtoull(first, NULL, 10) : 0, count = seeds ? strtoull(seeds, NULL, 10) : 1500;
+    const uint64_t begin = first ? strtoull(first, NULL, 10) : 0,
+                   count = seeds ? strtoull(seeds, NULL, 10) : 1500;
     uint32_t rewrites = 0;
     for (uint64_t seed = begin; seed < begin + count; seed++)
         rewrites += check_random(seed);
@@ -501,7 +547,8 @@ Test(passes, driver_dumps_and_reports)
     g->nodes.data[5]->span = (Span){1, 10, 20};
     Heard heard = {0};
     StrBuf error = {0};
-    PassOptions options = {.verify = true, .dump = hear_dump, .report = hear_report, .user = &heard};
+    PassOptions options = {
+        .verify = true, .dump = hear_dump, .report = hear_report, .user = &heard};
     Graph *final = passes_run(g, &options, &error);
     cr_assert(final);
     cr_expect_str_eq(heard.dumped.text, "simplify fold layout tidy ");

@@ -7,7 +7,8 @@
 #include <string.h>
 
 /* The published test vectors of Philox4x32-10. */
-Test(rng, philox_known_answers) {
+Test(rng, philox_known_answers)
+{
     static const struct {
         uint32_t counter[4], key[2], want[4];
     } cases[] = {
@@ -26,7 +27,8 @@ Test(rng, philox_known_answers) {
     }
 }
 
-Test(rng, layout_of_counters) {
+Test(rng, layout_of_counters)
+{
     uint64_t seed = 0x123456789ABCDEF0, step = 0x500000007, element = 64 * 5 + 16 * 2 + 9;
     uint32_t counter[] = {5 * 16 + 9, 5, 77, 7}, key[] = {0x9ABCDEF0, 0x12345678}, out[4];
     rng_philox(counter, key, out);
@@ -34,7 +36,8 @@ Test(rng, layout_of_counters) {
     cr_assert_eq(rng_uniform_f32(seed, step, 77, element), (float)(out[2] >> 8) / 16777216.0f);
 }
 
-Test(rng, uniform_numbers) {
+Test(rng, uniform_numbers)
+{
     enum { N = 200000 };
     double sum32 = 0, square32 = 0, sum64 = 0, square64 = 0, product = 0, previous = 0;
     for (uint64_t i = 0; i < N; i++) {
@@ -58,7 +61,8 @@ Test(rng, uniform_numbers) {
     cr_assert_neq(rng_word(1, 2, 3, 4), rng_word(1, 2 + ((uint64_t)1 << 32), 3, 4));
 }
 
-Test(rng, permutation_is_one) {
+Test(rng, permutation_is_one)
+{
     const uint64_t sizes[] = {1, 2, 3, 4, 5, 16, 17, 150, 1000, 4097, 60000};
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
         uint64_t n = sizes[s];
@@ -73,7 +77,8 @@ Test(rng, permutation_is_one) {
 }
 
 /* Over many seeds every place gets every value about equally often. */
-Test(rng, permutation_is_fair) {
+Test(rng, permutation_is_fair)
+{
     enum { N = 7, SEEDS = 70000 };
     static int count[N][N];
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
@@ -83,12 +88,14 @@ Test(rng, permutation_is_fair) {
     }
     for (int i = 0; i < N; i++) {
         for (int j = 0; j < N; j++) {
-            cr_assert_float_eq(count[i][j], SEEDS / N, 500, "place %d value %d: %d", i, j, count[i][j]);
+            cr_assert_float_eq(count[i][j], SEEDS / N, 500, "place %d value %d: %d", i, j,
+                               count[i][j]);
         }
     }
 }
 
-Test(rng, permutation_of_neighbours_is_unrelated) {
+Test(rng, permutation_of_neighbours_is_unrelated)
+{
     enum { N = 60000 };
     double sum = 0;
     uint64_t fixed = 0, differs = 0;
@@ -103,7 +110,8 @@ Test(rng, permutation_of_neighbours_is_unrelated) {
     cr_assert_gt(differs, N - 10u);
 }
 
-Test(rng, hash_of_bytes) {
+Test(rng, hash_of_bytes)
+{
     cr_assert_eq(rng_hash("dropout", 7, 0), rng_hash("dropout", 7, 0));
     cr_assert_neq(rng_hash("dropout", 7, 0), rng_hash("dropouu", 7, 0));
     cr_assert_neq(rng_hash("dropout", 7, 0), rng_hash("dropout", 7, 1));

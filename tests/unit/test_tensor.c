@@ -9,7 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-Test(tensor, shapes_are_measured_with_care) {
+Test(tensor, shapes_are_measured_with_care)
+{
     int64_t count;
     size_t bytes;
     cr_assert(tensor_measure(DT_F32, 2, (int64_t[]){3, 4}, &count, &bytes));
@@ -22,10 +23,12 @@ Test(tensor, shapes_are_measured_with_care) {
     cr_assert_not(tensor_measure(DT_F32, 1, (int64_t[]){-1}, &count, &bytes));
     cr_assert_not(tensor_measure(DT_F32, 2, (int64_t[]){INT64_MAX, 2}, &count, &bytes));
     cr_assert_not(tensor_measure(DT_F32, 3, (int64_t[]){0, INT64_MAX, 2}, &count, &bytes));
-    cr_assert_not(tensor_measure(DT_F32, 9, (int64_t[]){1, 1, 1, 1, 1, 1, 1, 1, 1}, &count, &bytes));
+    cr_assert_not(
+        tensor_measure(DT_F32, 9, (int64_t[]){1, 1, 1, 1, 1, 1, 1, 1, 1}, &count, &bytes));
 }
 
-Test(tensor, new_ones_are_zero_and_aligned) {
+Test(tensor, new_ones_are_zero_and_aligned)
+{
     Tensor *tensor = tensor_new(DT_I64, 2, (int64_t[]){5, 3});
     cr_assert_eq((uintptr_t)tensor->data % 64, 0);
     for (int i = 0; i < 15; i++) {
@@ -43,11 +46,14 @@ static const double moment[2] = {3.25, -1e300};
 static const int64_t steps[1] = {12345678901234};
 static const uint8_t mask[3] = {1, 0, 1};
 static const SafeEntry entries[] = {
-    {"layer.\"weight\"", DT_F32, 2, {2, 3}, weight}, {"mask", DT_BOOL, 1, {3}, mask},
-    {"moment", DT_F64, 1, {2}, moment},              {"steps", DT_I64, 0, {0}, steps},
+    {"layer.\"weight\"", DT_F32, 2, {2, 3}, weight},
+    {"mask", DT_BOOL, 1, {3}, mask},
+    {"moment", DT_F64, 1, {2}, moment},
+    {"steps", DT_I64, 0, {0}, steps},
     {"empty", DT_I32, 2, {0, 7}, weight},
 };
-static const SafeMetadata metadata[] = {{"vocabulary", "setosa\nvirginica \xC3\xA4"}, {"format", "nnc"}};
+static const SafeMetadata metadata[] = {{"vocabulary", "setosa\nvirginica \xC3\xA4"},
+                                        {"format", "nnc"}};
 
 typedef struct {
     SourceMap *map;
@@ -55,14 +61,16 @@ typedef struct {
     char *folder, *path;
 } Place;
 
-static Place make_place(void) {
+static Place make_place(void)
+{
     Place place = {.map = source_map_new(), .folder = files_folder()};
     place.diag = diag_new(place.map);
     place.path = files_path(place.folder, "w.safetensors");
     return place;
 }
 
-static void drop_place(Place place) {
+static void drop_place(Place place)
+{
     diag_free(place.diag);
     source_map_free(place.map);
     files_remove(place.folder);
@@ -71,7 +79,8 @@ static void drop_place(Place place) {
 
 static const Span nowhere = {0, 0, 0};
 
-Test(safetensors, round_trip) {
+Test(safetensors, round_trip)
+{
     Place place = make_place();
     cr_assert(safetensors_write(place.path, entries, 5, metadata, 2, place.diag, nowhere));
     SafeTensors *file = safetensors_open(place.path, place.diag, nowhere);
@@ -81,7 +90,8 @@ Test(safetensors, round_trip) {
         const Tensor *tensor = safetensors_find(file, entries[i].name);
         cr_assert_not_null(tensor, "%s", entries[i].name);
         cr_assert_eq(tensor->dtype, entries[i].dtype);
-        cr_assert(tensor_same_shape(tensor->rank, tensor->sizes, entries[i].rank, entries[i].sizes));
+        cr_assert(
+            tensor_same_shape(tensor->rank, tensor->sizes, entries[i].rank, entries[i].sizes));
         cr_assert_eq(memcmp(tensor->data, entries[i].data, tensor->bytes), 0);
         cr_assert_eq((uintptr_t)tensor->data % dtype_bytes(tensor->dtype), 0);
     }
@@ -98,7 +108,8 @@ Test(safetensors, round_trip) {
 }
 
 /* The bytes do not depend on the order in which entries are given. */
-Test(safetensors, bytes_are_a_function_of_the_contents) {
+Test(safetensors, bytes_are_a_function_of_the_contents)
+{
     Place place = make_place();
     SafeEntry backwards[5];
     for (int i = 0; i < 5; i++) {
@@ -117,7 +128,8 @@ Test(safetensors, bytes_are_a_function_of_the_contents) {
     drop_place(place);
 }
 
-Test(safetensors, an_empty_file_of_no_tensors) {
+Test(safetensors, an_empty_file_of_no_tensors)
+{
     Place place = make_place();
     cr_assert(safetensors_write(place.path, NULL, 0, NULL, 0, place.diag, nowhere));
     SafeTensors *file = safetensors_open(place.path, place.diag, nowhere);
@@ -128,7 +140,8 @@ Test(safetensors, an_empty_file_of_no_tensors) {
 }
 
 /* Writes a header and some data by hand. */
-static void write_raw(const char *path, const char *header, size_t data_bytes) {
+static void write_raw(const char *path, const char *header, size_t data_bytes)
+{
     size_t length = strlen(header);
     char *file = calloc(1, 8 + length + data_bytes);
     for (int i = 0; i < 8; i++) {
@@ -139,10 +152,12 @@ static void write_raw(const char *path, const char *header, size_t data_bytes) {
     free(file);
 }
 
-#define ONE(name, dtype, shape, begin, end) \
-    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" begin "," end "]}"
+#define ONE(name, dtype, shape, begin, end)                                                        \
+    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" begin "," end   \
+    "]}"
 
-Test(safetensors, headers_that_are_refused) {
+Test(safetensors, headers_that_are_refused)
+{
     static const struct {
         const char *header;
         size_t bytes;
@@ -154,14 +169,17 @@ Test(safetensors, headers_that_are_refused) {
         {"{} x", 0, ERR_E0701, "goes on after"},
         {"{" ONE("a", "F16", "[1]", "0", "2") "}", 2, ERR_E0702, "F16"},
         {"{" ONE("a", "F32", "[2]", "0", "4") "}", 4, ERR_E0701, "does not fill"},
-        {"{" ONE("a", "F32", "[1]", "0", "4") "," ONE("a", "F32", "[1]", "4", "8") "}", 8, ERR_E0701, "occurs twice"},
-        {"{" ONE("a", "F32", "[1]", "0", "4") "," ONE("b", "F32", "[1]", "0", "4") "}", 4, ERR_E0701, "does not begin"},
+        {"{" ONE("a", "F32", "[1]", "0", "4") "," ONE("a", "F32", "[1]", "4", "8") "}", 8,
+         ERR_E0701, "occurs twice"},
+        {"{" ONE("a", "F32", "[1]", "0", "4") "," ONE("b", "F32", "[1]", "0", "4") "}", 4,
+         ERR_E0701, "does not begin"},
         {"{" ONE("a", "F32", "[1]", "4", "8") "}", 8, ERR_E0701, "does not begin"},
         {"{" ONE("a", "F32", "[1]", "0", "4") "}", 8, ERR_E0701, "after its last"},
         {"{" ONE("a", "F32", "[1]", "0", "4") "}", 2, ERR_E0701, "there are 2"},
         {"{" ONE("a", "F32", "[1,1,1,1,1,1,1,1,1]", "0", "4") "}", 4, ERR_E0701, "8 axes"},
         {"{" ONE("a", "F32", "[-1]", "0", "4") "}", 4, ERR_E0701, "number"},
-        {"{" ONE("a", "F32", "[9223372036854775807,4]", "0", "4") "}", 4, ERR_E0701, "does not fill"},
+        {"{" ONE("a", "F32", "[9223372036854775807,4]", "0", "4") "}", 4, ERR_E0701,
+         "does not fill"},
         {"{" ONE("a", "F32", "[99999999999999999999]", "0", "4") "}", 4, ERR_E0701, "too large"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, ERR_E0701, "lacks"},
         {"{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[1]}}", 4, ERR_E0701, "repeated"},
@@ -184,9 +202,13 @@ Test(safetensors, headers_that_are_refused) {
     drop_place(place);
 }
 
-Test(safetensors, names_with_escapes) {
+Test(safetensors, names_with_escapes)
+{
     Place place = make_place();
-    write_raw(place.path, "{\"__metadata__\":{\"k\":\"\\u00e4\\ud83d\\ude00\\n\"}, " ONE("a\\/b", "U8", "[1]", "0", "1") "}  ", 1);
+    write_raw(place.path,
+              "{\"__metadata__\":{\"k\":\"\\u00e4\\ud83d\\ude00\\n\"}, " ONE("a\\/b", "U8", "[1]",
+                                                                             "0", "1") "}  ",
+              1);
     SafeTensors *file = safetensors_open(place.path, place.diag, nowhere);
     cr_assert_not_null(file);
     cr_assert_not_null(safetensors_find(file, "a/b"));
@@ -195,7 +217,8 @@ Test(safetensors, names_with_escapes) {
     drop_place(place);
 }
 
-static int sum_of_bits(const void *data, size_t bytes) {
+static int sum_of_bits(const void *data, size_t bytes)
+{
     int sum = 0;
     for (size_t i = 0; i < bytes; i++) {
         sum += ((const unsigned char *)data)[i] & 1;
@@ -203,30 +226,35 @@ static int sum_of_bits(const void *data, size_t bytes) {
     return sum;
 }
 
-static void open_damaged(const char *path, void *user) {
+static void open_damaged(const char *path, void *user)
+{
     Place *place = user;
     diag_clear(place->diag);
     SafeTensors *file = safetensors_open(path, place->diag, nowhere);
     cr_assert_eq(file == NULL, diag_error_count(place->diag) == 1);
-    for (int i = 0; file && i < safetensors_count(file); i++) { /* every byte that is promised can be read */
+    for (int i = 0; file && i < safetensors_count(file);
+         i++) { /* every byte that is promised can be read */
         const Tensor *tensor = safetensors_tensor(file, i);
         cr_assert_geq(sum_of_bits(tensor->data, tensor->bytes), 0);
     }
     safetensors_close(file);
 }
 
-Test(safetensors, damaged_files_are_refused_or_sound) {
+Test(safetensors, damaged_files_are_refused_or_sound)
+{
     Place place = make_place();
     cr_assert(safetensors_write(place.path, entries, 5, metadata, 2, place.diag, nowhere));
     files_damage(place.path, 3000, open_damaged, &place);
     drop_place(place);
 }
 
-Test(safetensors, files_that_cannot_be_opened_or_written) {
+Test(safetensors, files_that_cannot_be_opened_or_written)
+{
     Place place = make_place();
     cr_assert_null(safetensors_open(place.path, place.diag, nowhere));
     cr_assert_null(safetensors_open(place.folder, place.diag, nowhere));
-    cr_assert_not(safetensors_write("/nonexistent/folder/w", entries, 5, NULL, 0, place.diag, nowhere));
+    cr_assert_not(
+        safetensors_write("/nonexistent/folder/w", entries, 5, NULL, 0, place.diag, nowhere));
     cr_assert_eq(diag_error_count(place.diag), 3);
     /* A failed write leaves no temporary file and keeps the old one. */
     cr_assert_eq(mkdir(place.path, 0777), 0);
