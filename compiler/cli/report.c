@@ -11,11 +11,15 @@ static void print_bytes(FILE *out, int64_t bytes)
 
 void report_start(FILE *out, const nnc_event *event)
 {
-    fprintf(out, "%s: train %s, seed %llu, %d thread%s\n", event->file, event->block, (unsigned long long)event->seed,
-            event->threads, event->threads == 1 ? "" : "s");
-    fprintf(out, "  %lld parameters; %lld training rows, %lld validation, %lld test\n", (long long)event->parameters,
-            (long long)event->examples_train, (long long)event->examples_valid, (long long)event->examples_test);
-    fprintf(out, "  %d kernels compiled in %.0f ms; one step needs ", event->kernels, event->compile_ms);
+    fprintf(out, "%s: train %s, seed %llu, %d thread%s\n", event->file, event->block,
+            (unsigned long long)event->seed, event->threads, event->threads == 1 ? "" : "s");
+    fprintf(out, "  %lld parameters; %lld training rows, %lld validation, %lld test\n",
+            (long long)event->parameters, (long long)event->examples_train,
+            (long long)event->examples_valid, (long long)event->examples_test);
+    if (event->initial)
+        fprintf(out, "  initial weights from %s\n", event->initial);
+    fprintf(out, "  %d kernels compiled in %.0f ms; one step needs ", event->kernels,
+            event->compile_ms);
     print_bytes(out, event->arena_bytes);
     fprintf(out, " (%lld bytes) beside the weights\n", (long long)event->arena_bytes);
     fflush(out);
@@ -59,19 +63,25 @@ void report_metrics(FILE *out, const char *part, const nnc_metric *metrics, size
 void report_end(FILE *out, const nnc_event *event)
 {
     if (event->stopped_early)
-        fprintf(out, "stopped early after %lld epochs; the best weights are restored\n", (long long)event->epoch);
+        fprintf(out, "stopped early after %lld epochs; the best weights are restored\n",
+                (long long)event->epoch);
     report_metrics(out, "train", event->train, event->train_count);
     if (event->valid_count)
         report_metrics(out, "valid", event->valid, event->valid_count);
     if (event->test_count)
         report_metrics(out, "test", event->test, event->test_count);
-    const nnc_metric *last = event->test_count ? event->test : event->valid_count ? event->valid : event->train;
-    size_t count = event->test_count ? event->test_count : event->valid_count ? event->valid_count : event->train_count;
+    const nnc_metric *last = event->test_count    ? event->test
+                             : event->valid_count ? event->valid
+                                                  : event->train;
+    size_t count = event->test_count    ? event->test_count
+                   : event->valid_count ? event->valid_count
+                                        : event->train_count;
     for (size_t i = 0; i < count; i++)
         if (last[i].rank > 0)
             print_matrix(out, &last[i]);
-    fprintf(out, "%lld steps in %.1f s; memory of a step: planned %lld bytes, used %lld\n", (long long)event->step,
-            event->seconds, (long long)event->arena_bytes, (long long)event->arena_bytes_used);
+    fprintf(out, "%lld steps in %.1f s; memory of a step: planned %lld bytes, used %lld\n",
+            (long long)event->step, event->seconds, (long long)event->arena_bytes,
+            (long long)event->arena_bytes_used);
     if (event->saved)
         fprintf(out, "weights: %s\n", event->saved);
 }

@@ -45,7 +45,7 @@ nnc_status nnc_model_load(nnc_program *program, const char *block, const char *w
     nnc_status status = run_open(&model->own, program, block, 0, false);
     if (status == NNC_OK && weights)
         status = weights_load(program->context, model->own.trainer, &model->own.spec, weights,
-                              WEIGHTS_ALL);
+                              WEIGHTS_ALL, NULL);
     if (status == NNC_OK)
         *out = model;
     else

@@ -93,8 +93,8 @@ nnc_status nnc_program_compile(nnc_program *program, const char *block, const ch
     if (status == NNC_OK && !sizes_are_proved(&run))
         status = NNC_PROGRAM;
     if (status == NNC_OK && options.weights)
-        status =
-            weights_load(program->context, run.trainer, &run.spec, options.weights, WEIGHTS_ALL);
+        status = weights_load(program->context, run.trainer, &run.spec, options.weights,
+                              WEIGHTS_ALL, NULL);
     if (status == NNC_OK) {
         CompileOptions compile =
             program_compile_options(program, run.plan, program_batch(run.plan), run.arena);

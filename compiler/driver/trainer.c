@@ -32,8 +32,19 @@ static bool make_folders(const char *path)
     return good;
 }
 
+static void add_list(StrBuf *out, const char *key, const char *const *items, size_t count)
+{
+    strbuf_printf(out, ",\n  \"%s\": [", key);
+    for (size_t i = 0; i < count; i++) {
+        strbuf_add(out, i ? ", " : "");
+        strbuf_add_json(out, items[i]);
+    }
+    strbuf_add(out, "]");
+}
+
 static void write_run_json(FILE *file, const nnc_trainer *trainer)
 {
+    const nnc_program_options *options = &trainer->run.program->options;
     const TrainSpec *spec = &trainer->run.spec;
     StrBuf out = {0};
     strbuf_add(&out, "{\n  \"nnc\": ");
@@ -46,15 +57,17 @@ static void write_run_json(FILE *file, const nnc_trainer *trainer)
         &out, ",\n  \"seed\": %llu,\n  \"batch\": %lld,\n  \"epochs\": %lld,\n  \"steps\": %lld",
         (unsigned long long)spec->seed, (long long)spec->batch, (long long)spec->epochs,
         (long long)trainer_planned_steps(spec));
-    strbuf_printf(
-        &out, ",\n  \"shuffle\": %s,\n  \"f64\": %s,\n  \"engine\": \"%s\",\n  \"settings\": [",
-        spec->shuffle ? "true" : "false", trainer->run.program->options.f64 ? "true" : "false",
-        trainer->run.program->options.interpret ? "ref" : "jit");
-    for (size_t i = 0; i < trainer->run.program->options.setting_count; i++) {
-        strbuf_add(&out, i ? ", " : "");
-        strbuf_add_json(&out, trainer->run.program->options.settings[i]);
+    strbuf_printf(&out,
+                  ",\n  \"shuffle\": %s,\n  \"threads\": %d,\n  \"f64\": %s,\n  \"engine\": \"%s\"",
+                  spec->shuffle ? "true" : "false", spec->threads, options->f64 ? "true" : "false",
+                  options->interpret ? "ref" : "jit");
+    if (trainer->init) {
+        strbuf_add(&out, ",\n  \"init\": ");
+        strbuf_add_json(&out, trainer->init);
     }
-    strbuf_add(&out, "]\n}\n");
+    add_list(&out, "defines", options->defines, options->define_count);
+    add_list(&out, "settings", options->settings, options->setting_count);
+    strbuf_add(&out, "\n}\n");
     fputs(out.text, file);
     strbuf_free(&out);
 }
@@ -124,8 +137,12 @@ static void forward_event(void *user, const nnc_event *event)
         fflush(trainer->log);
         strbuf_free(&line);
     }
-    if (trainer->on_event)
-        trainer->on_event(trainer->user, event);
+    if (!trainer->on_event)
+        return;
+    nnc_event copy = *event;
+    if (event->kind == NNC_EVENT_START)
+        copy.initial = trainer->initial;
+    trainer->on_event(trainer->user, &copy);
 }
 
 /* The weights at the end, whatever the end was; a failed save is remembered and becomes the status
@@ -153,9 +170,14 @@ static nnc_status prepare(nnc_trainer *trainer, const nnc_trainer_options *optio
     trainer->user = options->user;
     trainer->run_dir = copy_option(run->arena, options->run_dir);
     trainer->save = copy_option(run->arena, options->save);
-    if (options->init)
+    trainer->init = copy_option(run->arena, options->init);
+    if (options->init) {
+        StrBuf matched = {0};
         status = weights_load(run->program->context, run->trainer, &run->spec, options->init,
-                              options->init_partial ? WEIGHTS_PARTIAL : WEIGHTS_TRAINING);
+                              options->init_partial ? WEIGHTS_PARTIAL : WEIGHTS_TRAINING, &matched);
+        trainer->initial = copy_option(run->arena, matched.text);
+        strbuf_free(&matched);
+    }
     if (status == NNC_OK && trainer->run_dir)
         status = open_run_directory(trainer);
     trainer_on_event(run->trainer, forward_event, trainer);

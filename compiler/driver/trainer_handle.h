@@ -9,6 +9,8 @@ struct nnc_trainer {
     int references;
     Run run;
     const char *run_dir, *save;
+    const char *init;    /* the file the weights come from, or NULL */
+    const char *initial; /* what was taken from it */
     FILE *log;
     nnc_status save_status;
     void (*on_event)(void *user, const nnc_event *event);

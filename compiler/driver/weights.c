@@ -50,6 +50,29 @@ static void add_shape(StrBuf *out, DType dtype, int rank, const int64_t *sizes)
     strbuf_add(out, rank ? "]" : "[]");
 }
 
+/* What became of the tensors of the program and of the file; lists of names. */
+typedef struct {
+    int taken, all;
+    StrBuf missing, unknown, other;
+} Match;
+
+static void add_name(StrBuf *list, const char *name)
+{
+    strbuf_printf(list, "%s%s", list->length ? ", " : "", name);
+}
+
+/* "a.safetensors: 3 of 4 tensors taken; not in it: fc2.bias" */
+static void match_text(const Match *match, const char *path, StrBuf *out)
+{
+    strbuf_printf(out, "%s: %d of %d tensors taken", path, match->taken, match->all);
+    if (match->missing.length)
+        strbuf_printf(out, "; not in it: %s", match->missing.text);
+    if (match->other.length)
+        strbuf_printf(out, "; of another shape or type: %s", match->other.text);
+    if (match->unknown.length)
+        strbuf_printf(out, "; not in the program: %s", match->unknown.text);
+}
+
 static bool wrong_shape(nnc_context *context, const RunTensor *tensor, const Tensor *found,
                         const char *path)
 {
@@ -65,11 +88,13 @@ static bool wrong_shape(nnc_context *context, const RunTensor *tensor, const Ten
 }
 
 static bool load_one(nnc_context *context, Trainer *trainer, const RunTensor *tensor, int index,
-                     const SafeTensors *file, const char *path, WeightsMode mode)
+                     const SafeTensors *file, const char *path, WeightsMode mode, Match *match)
 {
     const Tensor *found = safetensors_find(file, tensor->name);
     void *data = trainer_tensor_at(trainer, index);
+    match->all++;
     if (!found) {
+        add_name(&match->missing, tensor->name);
         bool allowed =
             mode == WEIGHTS_PARTIAL || (mode == WEIGHTS_TRAINING && tensor->role == ROLE_STAT);
         if (!allowed)
@@ -79,8 +104,11 @@ static bool load_one(nnc_context *context, Trainer *trainer, const RunTensor *te
     }
     bool floats = dtype_is_float(found->dtype) && dtype_is_float(tensor->dtype);
     if (!tensor_same_shape(found->rank, found->sizes, tensor->rank, tensor->sizes) ||
-        (found->dtype != tensor->dtype && !floats))
-        return wrong_shape(context, tensor, found, path);
+        (found->dtype != tensor->dtype && !floats)) {
+        add_name(&match->other, tensor->name);
+        return mode == WEIGHTS_PARTIAL || wrong_shape(context, tensor, found, path);
+    }
+    match->taken++;
     if (found->dtype == tensor->dtype)
         memcpy(data, found->data, found->bytes);
     else
@@ -88,8 +116,8 @@ static bool load_one(nnc_context *context, Trainer *trainer, const RunTensor *te
     return true;
 }
 
-static bool reject_unknown(nnc_context *context, Trainer *trainer, const TrainSpec *spec,
-                           const SafeTensors *file, const char *path)
+static bool visit_unknown(nnc_context *context, Trainer *trainer, const TrainSpec *spec,
+                          const SafeTensors *file, const char *path, WeightsMode mode, Match *match)
 {
     const char **names = calloc((size_t)spec->tensor_count + 1, sizeof *names);
     bool good = names != NULL;
@@ -100,6 +128,9 @@ static bool reject_unknown(nnc_context *context, Trainer *trainer, const TrainSp
     for (int i = 0; good && i < safetensors_count(file); i++) {
         const char *name = safetensors_name(file, i);
         if (trainer_tensor_index(trainer, name) >= 0)
+            continue;
+        add_name(&match->unknown, name);
+        if (mode == WEIGHTS_PARTIAL)
             continue;
         const char *nearest = diag_nearest(name, names, name_count);
         DiagItem *item = diag_error(context->diag, ERR_E0704, (Span){0}, NULL,
@@ -113,15 +144,21 @@ static bool reject_unknown(nnc_context *context, Trainer *trainer, const TrainSp
 }
 
 nnc_status weights_load(nnc_context *context, Trainer *trainer, const TrainSpec *spec,
-                        const char *path, WeightsMode mode)
+                        const char *path, WeightsMode mode, StrBuf *matched)
 {
+    Match match = {0};
     SafeTensors *file = safetensors_open(path, context->diag, (Span){0});
     bool good = file != NULL;
     for (int i = 0; file && i < spec->tensor_count; i++)
         if (is_saved(&spec->tensors[i]))
-            good &= load_one(context, trainer, &spec->tensors[i], i, file, path, mode);
-    if (good && mode != WEIGHTS_PARTIAL)
-        good = reject_unknown(context, trainer, spec, file, path);
+            good &= load_one(context, trainer, &spec->tensors[i], i, file, path, mode, &match);
+    if (good)
+        good = visit_unknown(context, trainer, spec, file, path, mode, &match);
+    if (good && matched)
+        match_text(&match, path, matched);
+    strbuf_free(&match.missing);
+    strbuf_free(&match.other);
+    strbuf_free(&match.unknown);
     safetensors_close(file);
     return good ? NNC_OK : NNC_DATA;
 }

@@ -9,11 +9,11 @@ nnc_status weights_save(nnc_context *context, Trainer *trainer, const TrainSpec 
 typedef enum {
     WEIGHTS_ALL,      /* a missing or unknown name is an error */
     WEIGHTS_TRAINING, /* the same, but statistics may be missing: those of the data stay */
-    WEIGHTS_PARTIAL   /* what matches is taken */
+    WEIGHTS_PARTIAL   /* what matches in name, shape and type is taken */
 } WeightsMode;
 
-/* Fills tensors by name; one of another shape or type is an error in every mode. */
+/* Fills tensors by name. With `matched` a sentence about what was taken and what was not is added. */
 nnc_status weights_load(nnc_context *context, Trainer *trainer, const TrainSpec *spec,
-                        const char *path, WeightsMode mode);
+                        const char *path, WeightsMode mode, StrBuf *matched);
 
 #endif

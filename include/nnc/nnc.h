@@ -89,14 +89,14 @@ NNC_API nnc_status nnc_context_extern(nnc_context *context, const char *name,
 
 typedef struct {
     size_t size;
-    const char *const *defines;  /* "classes=5": values for top-level constants */
+    const char *const *defines; /* "classes=5": values for top-level constants */
     size_t define_count;
     const char *const *settings; /* "train.batch=64", "train.epochs=3": keys of the train block */
     size_t setting_count;
-    bool f64;                    /* f64 wherever the program says f32 */
-    bool interpret;              /* the interpreter in place of compiled code */
-    bool no_fuse;                /* one kernel per operation: for finding bugs */
-    const char *cpu;             /* code for another processor of this architecture: "haswell" */
+    bool f64;        /* f64 wherever the program says f32 */
+    bool interpret;  /* the interpreter in place of compiled code */
+    bool no_fuse;    /* one kernel per operation: for finding bugs */
+    const char *cpu; /* code for another processor of this architecture: "haswell" */
 } nnc_program_options;
 
 /* Reads, parses and checks. NNC_PROGRAM: errors in nnc_diagnostics; NNC_DATA: the file cannot be
@@ -135,18 +135,13 @@ NNC_API nnc_status nnc_program_compile(nnc_program *program, const char *block, 
 
 typedef struct {
     const char *name;
-    double value;         /* NaN over an empty set */
-    int rank;             /* 0: value; else an array, as a confusion matrix [actual, predicted] */
+    double value; /* NaN over an empty set */
+    int rank;     /* 0: value; else an array, as a confusion matrix [actual, predicted] */
     int64_t sizes[2];
     const double *values; /* rank > 0 */
 } nnc_metric;
 
-typedef enum {
-    NNC_EVENT_START,
-    NNC_EVENT_STEP,
-    NNC_EVENT_EPOCH,
-    NNC_EVENT_END
-} nnc_event_kind;
+typedef enum { NNC_EVENT_START, NNC_EVENT_STEP, NNC_EVENT_EPOCH, NNC_EVENT_END } nnc_event_kind;
 
 typedef struct {
     nnc_event_kind kind;
@@ -156,22 +151,23 @@ typedef struct {
     int threads, kernels;
     int64_t parameters, examples_train, examples_valid, examples_test;
     double compile_ms;
-    int64_t arena_bytes;           /* predicted for a full batch */
+    int64_t arena_bytes; /* predicted for a full batch */
+    const char *initial; /* what was taken from the file of `init`, in a sentence; or NULL */
     /* STEP (every one), EPOCH, END */
-    int64_t step, steps;           /* done, planned */
+    int64_t step, steps; /* done, planned */
     int64_t epoch, epochs;
     int64_t step_of_epoch, steps_of_epoch, rows; /* rows of the batch */
     double loss, lr;
-    double seconds;                /* EPOCH: training steps alone, waiting for data included; END:
+    double seconds; /* EPOCH: training steps alone, waiting for data included; END:
                                       the whole run */
     double valid_seconds;
     double step_ms_min, step_ms_median, step_ms_max;
     const nnc_metric *train, *valid, *test;
     size_t train_count, valid_count, test_count;
-    bool improved;                 /* EPOCH: best so far by the monitored metric */
-    bool stopped_early;            /* END */
+    bool improved;      /* EPOCH: best so far by the monitored metric */
+    bool stopped_early; /* END */
     int64_t arena_bytes_used, peak_rss_bytes;
-    const char *saved;             /* END: where the weights are, NULL: nowhere */
+    const char *saved; /* END: where the weights are, NULL: nowhere */
 } nnc_event;
 
 typedef struct {
