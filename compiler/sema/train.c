@@ -481,7 +481,8 @@ static bool predict_graph(Sema *s, Train *t)
     if (!dataset_values(s, t->dataset, t->plan->batch, scope))
         return false;
     Value v = eval_in(s, scope, expr);
-    bool ok = v.kind != VALUE_POISON && output_roots(s, &v, expr->span) && rows_out(s, t, expr->span);
+    bool ok =
+        v.kind != VALUE_POISON && output_roots(s, &v, expr->span) && rows_out(s, t, expr->span);
     t->plan->predict = s->elab->graph;
     return ok;
 }
