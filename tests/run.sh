@@ -20,5 +20,6 @@ total=${total:-0}
 failed=${failed:-0}
 cases=$(sed -n 's/.*Synthesis: Tested: .*Passing: [^0-9]*\([0-9]*\).*/\1/p' "$build/Testing/Temporary/LastTest.log" 2>/dev/null |
     awk '{ sum += $1 } END { print sum + 0 }')
-echo "$((total - failed)) passed, $failed failed ($cases cases in $(($(date +%s) - begin)) s)"
+echo "$cases cases in $(($(date +%s) - begin)) s"
+echo "$((total - failed)) passed, $failed failed"
 [ "$total" -gt 0 ] && [ $status -eq 0 ]
