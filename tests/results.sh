@@ -5,6 +5,7 @@ set -eu
 . "$(dirname "$0")/common.sh"
 build=$1
 wanted=${RESULTS:-all}
+load=$(cut -d ' ' -f 1 /proc/loadavg)
 
 # The table: FILE SEEDS; seeds are 0 .. SEEDS - 1.
 programs='simple 5
@@ -66,7 +67,6 @@ echo "$programs" | while read -r name seeds; do
     [ ! -s "$work/digests" ] || row "$name" "$work/digests" | tee -a "$work/rows" >&2
 done
 
-processor=$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)
 {
     echo "# What the examples reach"
     echo
@@ -75,7 +75,7 @@ processor=$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)
     echo "(training, validation, test; reading and compiling are before it); the arena is the memory planned and used for activations"
     echo "and gradients; the peak is that of the process, data and compiler included."
     echo
-    echo "Machine: $processor, $(nproc) processors."
+    echo "On $(nproc) processors; load average at the start: $load."
     echo
     echo "| program | seeds | test | seconds | arena, KiB | peak, MiB |"
     echo "|---|---|---|---|---|---|"
