@@ -77,7 +77,14 @@ static bool slice_fits(Sema *s, const Dim *low, const Dim *high, const Dim *size
     if (bad)
         sema_error(s, ERR_E0305, span, NULL, "the slice %s..%s leaves an axis of size %s",
                    dim_text(s, low), dim_text(s, high), dim_text(s, size));
-    return !bad && length && rest;
+    if (bad || !length || !rest)
+        return false;
+    const char *text = arena_format(s->arena, "the slice %s..%s must lie inside of an axis of size %s",
+                                    dim_text(s, low), dim_text(s, high), dim_text(s, size));
+    elab_check_size(s, low, span, text);
+    elab_check_size(s, length, span, text);
+    elab_check_size(s, rest, span, text);
+    return true;
 }
 
 static Node *slice_axis(Sema *s, Node *x, int axis, const AstExpr *item)

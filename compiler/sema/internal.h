@@ -345,6 +345,8 @@ Elab *elab_new(Sema *s, const char *name, bool training);
 Node *elab_state(Sema *s, const char *name, Node *leaf); /* newest value */
 void elab_assign(Sema *s, const char *name, Node *node);
 void elab_check_dims(Sema *s, const Dim *left, const Dim *right, Span span, const char *text);
+/* A size that some value of its symbols makes negative is such a relation: max(d, 0) is d. */
+void elab_check_size(Sema *s, const Dim *dim, Span span, const char *text);
 uint32_t site_of(Sema *s);
 
 /* ---- builtins ---- */

@@ -278,6 +278,12 @@ Value sema_node_value(Sema *s, Node *node, Span span)
             sema_error(s, ERR_E0312, span, NULL, "%s", graph->error);
         graph->error = NULL;
     }
+    for (int i = 0; node && i < node->type.rank; i++) {
+        const Dim *size = node->type.dims[i];
+        if (!dim_is_const(size, NULL))
+            elab_check_size(s, size, span,
+                            arena_format(s->arena, "the size %s must be at least 0", dim_text(s, size)));
+    }
     return value_tensor(node, span);
 }
 
