@@ -29,6 +29,9 @@ run_tests() {
     directory=$1
     shift
     status=0
+    if ! grep -q '^NNC_SANITIZE:[A-Z]*=.' "$directory/CMakeCache.txt"; then
+        ulimit -v 8388608
+    fi
     ctest --test-dir "$directory" --output-on-failure -j "$jobs" "$@" >"$work/tests" 2>&1 || status=$?
     grep -E '^ *[0-9]+/[0-9]+ Test' "$work/tests" | sed 's/^ *//' || true
     total=$(sed -n 's/.*tests passed, .* tests failed out of \([0-9]*\).*/\1/p' "$work/tests")

@@ -1,5 +1,5 @@
 /* Growth for the arrays of vec.h: double the capacity into fresh arena memory. The hostile build starts at one item and
- * grows by one, so that a pointer kept across a push is stale at once. */
+ * grows by one, later by an eighth, so that a pointer kept across a push is soon stale. */
 #include "runtime/base/vec.h"
 
 #include "runtime/base/bug.h"
@@ -12,7 +12,7 @@ void *vec_grow(Arena *arena, void *data, uint32_t count, uint32_t *cap, size_t i
         NNC_BUG("a vector of more than %u items", *cap);
     }
 #ifdef NNC_STRESS
-    uint32_t larger = *cap + 1;
+    uint32_t larger = *cap + 1 + *cap / 8;
 #else
     uint32_t larger = *cap ? *cap * 2 : 8;
 #endif
