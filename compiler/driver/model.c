@@ -46,6 +46,8 @@ nnc_status nnc_model_load(nnc_program *program, const char *block, const char *w
     if (status == NNC_OK && weights)
         status = weights_load(program->context, model->own.trainer, &model->own.spec, weights,
                               WEIGHTS_ALL, NULL);
+    if (status == NNC_OK && weights)
+        model->own.notes = weights_notes_of_file(model->own.arena, weights);
     if (status == NNC_OK)
         *out = model;
     else
@@ -70,7 +72,7 @@ nnc_status nnc_model_save(nnc_model *model, const char *path)
     context_begin(run->program->context);
     if (!path)
         return context_fail(run->program->context, NNC_ARGUMENT, ERR_E0901, "weights need a path");
-    return weights_save(run->program->context, run->trainer, &run->spec, path);
+    return weights_save(run->program->context, run->trainer, &run->spec, run->notes, path);
 }
 
 static bool is_weight(const RunTensor *tensor)

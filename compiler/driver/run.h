@@ -13,6 +13,7 @@ typedef struct {
     TrainSpec spec;
     const Function *predict;
     Trainer *trainer;
+    const struct WeightsNotes *notes; /* what goes with the weights into a file */
 } Run;
 
 /* With `train` false only `predict` is compiled and no data is read. Errors are in the context;

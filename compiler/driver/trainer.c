@@ -92,7 +92,7 @@ static nnc_status open_run_directory(nnc_trainer *trainer)
 static nnc_status save_weights(nnc_trainer *trainer, const char *path)
 {
     return weights_save(trainer->run.program->context, trainer->run.trainer, &trainer->run.spec,
-                        path);
+                        trainer->run.notes, path);
 }
 
 /* "DIR/step-500.safetensors", to be freed. */
@@ -171,12 +171,15 @@ static nnc_status prepare(nnc_trainer *trainer, const nnc_trainer_options *optio
     trainer->run_dir = copy_option(run->arena, options->run_dir);
     trainer->save = copy_option(run->arena, options->save);
     trainer->init = copy_option(run->arena, options->init);
+    run->notes = weights_notes_of_data(run->arena, &run->spec, &run->dataset);
     if (options->init) {
         StrBuf matched = {0};
         status = weights_load(run->program->context, run->trainer, &run->spec, options->init,
                               options->init_partial ? WEIGHTS_PARTIAL : WEIGHTS_TRAINING, &matched);
         trainer->initial = copy_option(run->arena, matched.text);
         strbuf_free(&matched);
+        if (status == NNC_OK && !options->init_partial)
+            status = weights_check_words(run->program->context, &run->dataset, options->init);
     }
     if (status == NNC_OK && trainer->run_dir)
         status = open_run_directory(trainer);
@@ -197,7 +200,10 @@ nnc_status nnc_trainer_new(nnc_program *program, const char *block,
     if (!trainer)
         return NNC_MEMORY;
     trainer->references = 1;
-    nnc_status status = run_open(&trainer->run, program, block, options.seed, true);
+    uint64_t seed = options.seed;
+    if (seed == 0 && options.init && options.same_parts)
+        seed = weights_seed(options.init);
+    nnc_status status = run_open(&trainer->run, program, block, seed, true);
     if (status == NNC_OK)
         status = prepare(trainer, &options);
     if (status == NNC_OK)

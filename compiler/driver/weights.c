@@ -11,8 +11,102 @@ static bool is_saved(const RunTensor *tensor)
     return tensor->role == ROLE_PARAM || tensor->role == ROLE_STATE || tensor->role == ROLE_STAT;
 }
 
+/* The words of a column in the order of their numbers: "setosa", "virginica". */
+static void words_text(const DataColumn *column, StrBuf *out)
+{
+    for (int64_t i = 0; i < column->category_count; i++) {
+        strbuf_add(out, i ? ", " : "");
+        strbuf_add_json(out, column->categories[i]);
+    }
+}
+
+static const char *words_key(Arena *arena, const DataColumn *column)
+{
+    return arena_format(arena, "words.%s", column->name);
+}
+
+static void note(WeightsNotes *notes, const char *key, const char *value)
+{
+    if (notes->count < WEIGHTS_NOTES_MAX)
+        notes->items[notes->count++] = (SafeMetadata){key, value};
+}
+
+WeightsNotes *weights_notes_of_data(Arena *arena, const TrainSpec *spec, const Dataset *dataset)
+{
+    WeightsNotes *notes = ARENA_ARRAY(arena, WeightsNotes, 1);
+    const DataTable *table = dataset->tables[NNC_PART_TRAIN];
+    note(notes, "format", "nnc");
+    note(notes, "nnc", nnc_version());
+    note(notes, "seed", arena_format(arena, "%llu", (unsigned long long)spec->seed));
+    for (int i = 0; table && i < table->column_count; i++) {
+        const DataColumn *column = &table->columns[i];
+        StrBuf words = {0};
+        if (!column->categories)
+            continue;
+        words_text(column, &words);
+        note(notes, words_key(arena, column), arena_string(arena, words.text ? words.text : ""));
+        strbuf_free(&words);
+    }
+    return notes;
+}
+
+WeightsNotes *weights_notes_of_file(Arena *arena, const char *path)
+{
+    WeightsNotes *notes = ARENA_ARRAY(arena, WeightsNotes, 1);
+    SourceMap *map = source_map_new();
+    Diag *diag = diag_new(map);
+    SafeTensors *file = safetensors_open(path, diag, (Span){0});
+    for (int i = 0; file && i < safetensors_metadata_count(file); i++) {
+        const char *key = safetensors_metadata_key(file, i);
+        note(notes, arena_string(arena, key), arena_string(arena, safetensors_metadata(file, key)));
+    }
+    safetensors_close(file);
+    diag_free(diag);
+    source_map_free(map);
+    return notes;
+}
+
+uint64_t weights_seed(const char *path)
+{
+    Arena *arena = arena_new();
+    const WeightsNotes *notes = weights_notes_of_file(arena, path);
+    uint64_t seed = 0;
+    for (int i = 0; i < notes->count; i++)
+        if (strcmp(notes->items[i].key, "seed") == 0)
+            seed = strtoull(notes->items[i].value, NULL, 10);
+    arena_free(arena);
+    return seed;
+}
+
+nnc_status weights_check_words(nnc_context *context, const Dataset *dataset, const char *path)
+{
+    SafeTensors *file = safetensors_open(path, context->diag, (Span){0});
+    const DataTable *table = dataset->tables[NNC_PART_TRAIN];
+    Arena *arena = arena_new();
+    bool good = file != NULL;
+    for (int i = 0; file && table && i < table->column_count; i++) {
+        const DataColumn *column = &table->columns[i];
+        const char *saved =
+            column->categories ? safetensors_metadata(file, words_key(arena, column)) : NULL;
+        StrBuf words = {0};
+        if (saved)
+            words_text(column, &words);
+        if (saved && strcmp(saved, words.text ? words.text : "") != 0) {
+            DiagItem *item = diag_error(context->diag, ERR_E0611, (Span){0}, NULL,
+                                        "%s was made with other words of %s than the data has",
+                                        path, column->name);
+            diag_help(item, "declare the field as category(%s)", saved);
+            good = false;
+        }
+        strbuf_free(&words);
+    }
+    arena_free(arena);
+    safetensors_close(file);
+    return good ? NNC_OK : NNC_DATA;
+}
+
 nnc_status weights_save(nnc_context *context, Trainer *trainer, const TrainSpec *spec,
-                        const char *path)
+                        const WeightsNotes *notes, const char *path)
 {
     SafeEntry *entries = calloc((size_t)spec->tensor_count + 1, sizeof *entries);
     int count = 0;
@@ -25,9 +119,8 @@ nnc_status weights_save(nnc_context *context, Trainer *trainer, const TrainSpec 
         memcpy(entry->sizes, tensor->sizes, sizeof entry->sizes);
         entry->data = trainer_tensor_at(trainer, i);
     }
-    SafeMetadata metadata[] = {{"format", "nnc"}, {"nnc", nnc_version()}};
-    bool written =
-        entries && safetensors_write(path, entries, count, metadata, 2, context->diag, (Span){0});
+    bool written = entries && safetensors_write(path, entries, count, notes ? notes->items : NULL,
+                                                notes ? notes->count : 0, context->diag, (Span){0});
     free(entries);
     return written ? NNC_OK : NNC_DATA;
 }

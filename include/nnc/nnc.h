@@ -180,6 +180,8 @@ typedef struct {
     /* Called on the training thread; NULL: never. */
     void (*on_event)(void *user, const nnc_event *event);
     void *user;
+    bool same_parts; /* without a seed: that of the run that wrote `init`, so that the rows that
+                      * were kept from training are the same */
 } nnc_trainer_options;
 
 /* Compiles the block, reads its data, makes the initial weights. */

@@ -514,7 +514,7 @@ Test(api, weights_go_and_come_back)
         cr_assert_eq(nnc_model_save(model, second), NNC_OK);
         nnc_model_release(model);
         cr_expect(same_file(first, second), "%s", p->name);
-        nnc_trainer_options options = {.size = sizeof options, .init = first};
+        nnc_trainer_options options = {.size = sizeof options, .init = first, .same_parts = true};
         nnc_trainer *trainer = make_trainer(context, program, &options);
         cr_assert_eq(nnc_trainer_save(trainer, second), NNC_OK);
         cr_expect(same_file(first, second), "%s through a trainer", p->name);

@@ -123,12 +123,31 @@ Test(cli, predicts_whole_numbers)
     fputs(program, file);
     fclose(file);
     expect("run counts.nn --save w.safetensors", 0, "weights: w.safetensors");
-    expect("run counts.nn --init w.safetensors", 0, "initial weights from w.safetensors: 2 of 2 tensors taken\n");
+    expect("run counts.nn --init w.safetensors", 0,
+           "initial weights from w.safetensors: 2 of 2 tensors taken\n");
     expect_with("k,k\\n-2147483648 7\n", "predict counts.nn --weights w.safetensors -", 0,
                 "-2147483663032385536,7000000049,0,1,nan\n");
     expect_with("1 2.5\n", "predict counts.nn --weights w.safetensors -", 2, "not an i32: 2.5");
     expect_with("1 2147483648\n", "predict counts.nn --weights w.safetensors -", 2,
                 "not an i32: 2147483648");
+}
+
+/* The rows that a run kept from training are the same ones later, and so are the numbers of the categories. */
+Test(cli, evaluates_on_the_rows_of_the_run)
+{
+    char source[64], command[512];
+    Result *trained =
+        run("run " NNC_SOURCE_DIR "/examples/iris.nn --seed 5 --set train.epochs=2 --run-dir r5");
+    const char *line = strstr(trained->out, "test   loss");
+    cr_assert_not_null(line, "%s", trained->out);
+    snprintf(source, sizeof source, "%.*s", (int)strcspn(line, "\n"), line);
+    expect("eval " NNC_SOURCE_DIR "/examples/iris.nn --weights r5/weights.safetensors", 0, source);
+    free(trained);
+    snprintf(command, sizeof command,
+             "cd \"$NNC_TEST_FOLDER\" && mkdir data && cp " NNC_SOURCE_DIR "/examples/iris.nn . && "
+             "grep -v setosa " NNC_SOURCE_DIR "/examples/data/iris.csv > data/iris.csv");
+    cr_assert_eq(system(command), 0);
+    expect("eval iris.nn --weights r5/weights.safetensors", 2, "E0611");
 }
 
 Test(cli, writes_a_stream_of_objects)
