@@ -104,14 +104,22 @@ typedef struct {
     Checker *c;
     int32_t group;
     int32_t buffer;
-    const int64_t *home; /* the element written, per axis of a value of the domain's shape */
-    int rank;
+    int64_t home, elements; /* the element written, of so many; the shapes of outputs may differ */
     bool good;
 } Walker;
 
 static int64_t size_of(const Checker *c, const Node *n, int axis)
 {
     return dim_eval(n->type.dims[axis], c->symbols);
+}
+
+static int64_t elements_of(const Checker *c, const Node *n)
+{
+    int64_t elements = 1;
+    for (int i = 0; i < n->type.rank; i++) {
+        elements *= size_of(c, n, i);
+    }
+    return elements;
 }
 
 static int64_t flatten(const Checker *c, const Node *n, const int64_t *index)
@@ -193,12 +201,7 @@ static void walk(Walker *w, const Node *n, const int64_t *index, bool top)
 {
     int32_t buffer = w->c->s->buffer_of[n->id];
     if (!top && buffer == w->buffer) {
-        int64_t home = 0, here = flatten(w->c, n, index);
-        bool same_rank = n->type.rank == w->rank;
-        for (int i = 0; same_rank && i < n->type.rank; i++) {
-            home = home * size_of(w->c, n, i) + w->home[i];
-        }
-        w->good &= same_rank && home == here;
+        w->good &= elements_of(w->c, n) == w->elements && flatten(w->c, n, index) == w->home;
         return;
     }
     if (!top && buffer != NO_BUFFER && w->c->s->group_of[n->id] != w->group) {
@@ -226,13 +229,11 @@ static void walk(Walker *w, const Node *n, const int64_t *index, bool top)
 static bool element_only(Checker *c, int32_t group, int32_t old, const GroupOutput *output)
 {
     const Node *n = output->node;
-    int64_t elements = 1, index[MAX_RANK] = {0};
-    for (int i = 0; i < n->type.rank; i++) {
-        elements *= size_of(c, n, i);
-    }
+    int64_t elements = elements_of(c, n), index[MAX_RANK] = {0};
     for (int k = 0; k < SAMPLES && elements > 0; k++) {
-        unflatten(c, n, (elements - 1) * k / (SAMPLES - 1), index);
-        Walker walker = {c, group, old, index, n->type.rank, true};
+        int64_t home = (elements - 1) * k / (SAMPLES - 1);
+        unflatten(c, n, home, index);
+        Walker walker = {c, group, old, home, elements, true};
         walk(&walker, n, index, true);
         if (!walker.good) {
             return false;
