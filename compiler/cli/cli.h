@@ -57,6 +57,7 @@ void progress_free(Progress *progress);
 
 /* report.c: tables on standard output. */
 void report_start(FILE *out, const nnc_event *event);
+double without_sign_of_nan(double value); /* -nan is of no use to a reader */
 void report_metrics(FILE *out, const char *part, const nnc_metric *metrics, size_t count);
 void report_end(FILE *out, const nnc_event *event);
 

@@ -131,7 +131,7 @@ static void print_metrics(FILE *out, const char *prefix, const nnc_metric *metri
             fprintf(out,
                     fabs(metrics[i].value) < 1e-3 && metrics[i].value != 0 ? "  %s%s %.3e"
                                                                            : "  %s%s %.4f",
-                    prefix, metrics[i].name, metrics[i].value);
+                    prefix, metrics[i].name, without_sign_of_nan(metrics[i].value));
 }
 
 /* Hundreds of short epochs say something at most every two seconds, and always at the first, every tenth of the way and last. */

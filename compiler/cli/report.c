@@ -1,6 +1,8 @@
 /* Tables before and after a run. */
 #include "compiler/cli/cli.h"
 
+#include <math.h>
+
 static void print_bytes(FILE *out, int64_t bytes)
 {
     if (bytes < 1 << 20)
@@ -49,6 +51,11 @@ static void print_matrix(FILE *out, const nnc_metric *metric)
     fprintf(out, "\n");
 }
 
+double without_sign_of_nan(double value)
+{
+    return isnan(value) ? fabs(value) : value;
+}
+
 void report_metrics(FILE *out, const char *part, const nnc_metric *metrics, size_t count)
 {
     if (count == 0)
@@ -56,7 +63,7 @@ void report_metrics(FILE *out, const char *part, const nnc_metric *metrics, size
     fprintf(out, "%-5s", part);
     for (size_t i = 0; i < count; i++)
         if (metrics[i].rank == 0)
-            fprintf(out, "  %s %.6g", metrics[i].name, metrics[i].value);
+            fprintf(out, "  %s %.6g", metrics[i].name, without_sign_of_nan(metrics[i].value));
     fprintf(out, "\n");
 }
 
