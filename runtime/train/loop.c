@@ -116,6 +116,33 @@ static nnc_status diverged(Trainer *trainer, double loss)
     return NNC_DIVERGED;
 }
 
+static bool is_finite(const RunTensor *tensor, const void *data)
+{
+    size_t count = tensor_bytes(tensor) / dtype_bytes(tensor->dtype);
+    for (size_t i = 0; i < count; i++)
+        if (tensor->dtype == DT_F32   ? !isfinite(((const float *)data)[i])
+            : tensor->dtype == DT_F64 ? !isfinite(((const double *)data)[i])
+                                      : false)
+            return false;
+    return true;
+}
+
+/* A loss shows what the steps before it did to the weights; the last step of an epoch has none after it. */
+static nnc_status check_weights(Trainer *trainer)
+{
+    for (int i = 0; i < trainer->spec->tensor_count; i++) {
+        const RunTensor *tensor = &trainer->spec->tensors[i];
+        if (tensor->role != ROLE_PARAM || is_finite(tensor, trainer->tensors[i]))
+            continue;
+        diag_error(trainer->diag, ERR_E0800, (Span){0}, NULL, "%s is not finite after step %lld",
+                   tensor->name, (long long)trainer->step);
+        if (trainer->snapshot)
+            tensors_restore(trainer, trainer->snapshot);
+        return NNC_DIVERGED;
+    }
+    return NNC_OK;
+}
+
 static nnc_status train_step(Trainer *trainer, Epoch *epoch, int64_t number)
 {
     const TrainSpec *spec = trainer->spec;
@@ -189,7 +216,9 @@ static nnc_status finish_epoch(Trainer *trainer, Epoch *epoch, int64_t number)
                        .loss = epoch->loss,
                        .lr = epoch->lr,
                        .seconds = epoch->seconds};
-    nnc_status status = metrics_collect(trainer, NNC_PART_TRAIN);
+    nnc_status status = check_weights(trainer);
+    if (status == NNC_OK)
+        status = metrics_collect(trainer, NNC_PART_TRAIN);
     if (status != NNC_OK)
         return status;
     double begin = now_seconds();

@@ -160,6 +160,15 @@ Test(cli, writes_a_stream_of_objects)
     free(result);
 }
 
+/* The loss of the only step is still finite; what it does to the weights is not. */
+Test(cli, one_step_too_far)
+{
+    Result *result = run("run " SIMPLE " --set train.epochs=1 --set 'train.optimizer=sgd(lr=1e38)' --run-dir far");
+    cr_expect_eq(result->code, 3, "%s", result->out);
+    cr_expect(strstr(result->out, "is not finite after step 1") != NULL, "%s", result->out);
+    free(result);
+}
+
 Test(cli, dumps_every_stage)
 {
     static const char *const stages[] = {"ast",      "graph",        "after:simplify", "final",
