@@ -109,7 +109,8 @@ const char *args_detail(Sema *s, const Args *args)
             strbuf_add_json(&out, v->as.string.text);
         else if (v->kind == VALUE_FN || v->kind == VALUE_BUILTIN)
             strbuf_add(&out, v->kind == VALUE_FN ? v->as.closure->name : v->as.builtin->name);
-        else if (v->kind == VALUE_ARRAY && args->data[i].span.file) {
+        else if ((v->kind == VALUE_ARRAY || v->kind == VALUE_INIT || v->kind == VALUE_INIT_DECL) &&
+                 args->data[i].span.file) {
             size_t length;
             const char *text = source_text(s->map, args->data[i].span.file, &length);
             size_t bytes = args->data[i].span.end - args->data[i].span.begin;
