@@ -223,10 +223,22 @@ static bool stages_fit(const Group *group, const Node *n, const Node *read)
     return group->kind != GROUP_REDUCE || group->rows || !is_reduction(n);
 }
 
+/* A loop takes members that differ from its domain in axes of size 1; rows tell by the shape what is
+ * kept and what is not. */
+static bool may_become_rows(const Draft *d)
+{
+    for (uint32_t i = 0; d->group->kind == GROUP_LOOP && i < d->members.count; i++) {
+        if (!same_dims(&d->members.data[i]->type, d->group->rank, d->group->dims)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool can_join(Builder *b, int32_t draft, const Node *n, Reads *reads)
 {
     const Draft *d = &b->drafts.data[draft];
-    bool fits = kind_of(n) == GROUP_REDUCE ? reduce_fits(d->group, n)
+    bool fits = kind_of(n) == GROUP_REDUCE ? reduce_fits(d->group, n) && may_become_rows(d)
                                            : kind_of(n) == GROUP_LOOP && loop_fits(d->group, n);
     if (!fits || d->closed || b->turned[n->id] || d->members.count >= MEMBER_LIMIT) {
         return false;

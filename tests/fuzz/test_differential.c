@@ -172,6 +172,15 @@ static void random_quarter(int quarter)
     cr_assert_eq(wrong, 0);
 }
 
+/* Once wrong: a contraction in place of its operand; a row group with a member of another rank. */
+Test(differential, seeds_that_failed)
+{
+    static const uint64_t seeds[] = {197, 4635};
+    for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+        cr_expect(compare_seed(seeds[i]));
+    }
+}
+
 Test(differential, random_graphs_1, .timeout = 20000)
 {
     random_quarter(0);
