@@ -3,7 +3,7 @@
 set -eu
 . "$(dirname "$0")/common.sh"
 build=$1
-make_build "$build-bench" bench_programs -DCMAKE_BUILD_TYPE=Release
+make_build "$build-bench" bench_programs -DCMAKE_BUILD_TYPE=RelWithDebInfo
 grep -m1 'model name' /proc/cpuinfo | sed 's/.*: /processor: /' || true
 for path in "$source"/tests/bench/bench_*.c; do
     name=$(basename "$path" .c)
