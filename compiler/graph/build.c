@@ -100,7 +100,7 @@ Node *build_permute(Graph *g, Node *x, const uint8_t *perm)
     if (x == NULL)
         return NULL;
     attr.perm.count = x->type.rank;
-    for (int i = 0; i < x->type.rank; i++) {
+    for (int i = 0; i < x->type.rank && i < MAX_RANK; i++) {
         attr.perm.axis[i] = perm[i];
         moves |= perm[i] != i;
     }

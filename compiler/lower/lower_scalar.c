@@ -214,7 +214,7 @@ static ScalarOp combiner_of(OpCode op)
 
 KInst *lower_combine(LowerContext *c, OpCode op, KInst *acc, KInst *x)
 {
-    return build(&c->b, combiner_of(op), acc->type.dtype, (KInst *[]){acc, x});
+    return build(&c->b, combiner_of(op), acc->type.dtype, (KInst *[3]){acc, x});
 }
 
 static int64_t least_integer(DType dtype)

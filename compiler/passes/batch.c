@@ -325,7 +325,7 @@ static Node *rows_first(Batcher *b, Node *x, int before, int count, bool back)
     if (x == NULL)
         return NULL;
     int first = back ? count : before, second = back ? before : count;
-    for (int i = 0; i < x->type.rank; i++)
+    for (int i = 0; i < x->type.rank && i < MAX_RANK; i++)
         perm[i] = (uint8_t)(i == 0 || i > before + count ? i
                             : i <= second                ? i + first
                                                          : i - second);
