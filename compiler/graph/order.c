@@ -84,3 +84,22 @@ SumOrder graph_sum_order(const Node *node)
         return reduce_order(node);
     return (SumOrder){0};
 }
+
+ScalarOp graph_combiner(OpCode op)
+{
+    switch (op) {
+    case OP_PROD:
+        return SCALAR_MUL;
+    case OP_AMAX:
+    case OP_WINDOW_MAX:
+        return SCALAR_MAX;
+    case OP_AMIN:
+        return SCALAR_MIN;
+    case OP_ALL:
+        return SCALAR_AND;
+    case OP_ANY:
+        return SCALAR_OR;
+    default:
+        return SCALAR_ADD;
+    }
+}

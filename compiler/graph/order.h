@@ -15,6 +15,7 @@
 #ifndef NNC_GRAPH_ORDER_H
 #define NNC_GRAPH_ORDER_H
 #include "compiler/graph/graph.h"
+#include "runtime/base/scalar.h"
 
 enum { SUM_LANES = 32 };
 
@@ -28,5 +29,7 @@ typedef struct {
  * lanes: the outermost reduced axis other than the innermost) is not constant and the constant part of the output has at
  * most 16384 elements: leaf = clamp(4096 / (product of the constant dims of the other summed axes), 4, 64). */
 SumOrder graph_sum_order(const Node *node);
+/* What a step of a chain does in a reduction or a window of that op: accumulator, element. */
+ScalarOp graph_combiner(OpCode op);
 
 #endif

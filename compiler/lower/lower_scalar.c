@@ -2,6 +2,7 @@
  * scalar_int.inc (the first is C, in runtime/base/scalar.c). Each text is included once per type
  * with its base operations defined as calls of the builder, so that `VALUE r = FMA(x, y, z)` in the
  * text emits one instruction here and computes one number there, and both give the same bits. */
+#include "compiler/graph/order.h"
 #include "compiler/lower/context.h"
 
 #include "runtime/base/bug.h"
@@ -193,28 +194,9 @@ KInst *lower_scalar(LowerContext *c, const Node *node, KInst *const *operands)
 
 /* ---- reductions ---- */
 
-static ScalarOp combiner_of(OpCode op)
-{
-    switch (op) {
-    case OP_PROD:
-        return SCALAR_MUL;
-    case OP_AMAX:
-    case OP_WINDOW_MAX:
-        return SCALAR_MAX;
-    case OP_AMIN:
-        return SCALAR_MIN;
-    case OP_ALL:
-        return SCALAR_AND;
-    case OP_ANY:
-        return SCALAR_OR;
-    default:
-        return SCALAR_ADD;
-    }
-}
-
 KInst *lower_combine(LowerContext *c, OpCode op, KInst *acc, KInst *x)
 {
-    return build(&c->b, combiner_of(op), acc->type.dtype, (KInst *[3]){acc, x});
+    return build(&c->b, graph_combiner(op), acc->type.dtype, (KInst *[3]){acc, x});
 }
 
 static int64_t least_integer(DType dtype)
@@ -229,7 +211,7 @@ static int64_t largest_integer(DType dtype)
 
 KInst *lower_identity(LowerContext *c, OpCode op, DType dtype)
 {
-    ScalarOp combiner = combiner_of(op);
+    ScalarOp combiner = graph_combiner(op);
     if (dtype_is_float(dtype)) {
         double value = combiner == SCALAR_MUL   ? 1
                        : combiner == SCALAR_MAX ? -INFINITY

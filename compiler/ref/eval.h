@@ -60,8 +60,7 @@ void ref_contract(RefEval *e);
 void ref_window(RefEval *e);
 void ref_index(RefEval *e);
 
-/* The operation that a reduction repeats, and its identity. */
-ScalarOp ref_combiner(OpCode op);
+/* What a reduction of that op starts from. */
 void ref_identity(OpCode op, DType dtype, void *value);
 void ref_combine(ScalarOp op, DType dtype, void *acc, const void *x,
                  int64_t count); /* acc[i] = op(acc[i], x[i]) */

@@ -17,25 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-ScalarOp ref_combiner(OpCode op)
-{
-    switch (op) {
-    case OP_PROD:
-        return SCALAR_MUL;
-    case OP_AMAX:
-    case OP_WINDOW_MAX:
-        return SCALAR_MAX;
-    case OP_AMIN:
-        return SCALAR_MIN;
-    case OP_ALL:
-        return SCALAR_AND;
-    case OP_ANY:
-        return SCALAR_OR;
-    default:
-        return SCALAR_ADD;
-    }
-}
-
 static double float_identity(ScalarOp op)
 {
     return op == SCALAR_MUL   ? 1.0
@@ -56,7 +37,7 @@ static int64_t integer_identity(ScalarOp op, DType dtype)
 
 void ref_identity(OpCode op, DType dtype, void *value)
 {
-    ScalarOp combiner = ref_combiner(op);
+    ScalarOp combiner = graph_combiner(op);
     double wide = float_identity(combiner);
     float narrow = (float)wide;
     int64_t integer = integer_identity(combiner, dtype);
@@ -104,7 +85,7 @@ static Reduction split_axes(RefEval *e, SumOrder order)
     const Axes *axes = &e->node->attr.axes;
     int64_t strides[MAX_RANK];
     Reduction r = {.op = e->node->op,
-                   .combiner = ref_combiner(e->node->op),
+                   .combiner = graph_combiner(e->node->op),
                    .dtype = x->dtype,
                    .bytes = dtype_bytes(x->dtype),
                    .leaf = order.leaf,

@@ -3,6 +3,7 @@
  * is never touched.
  *
  *   size 2, stride 2, pad 1:0 over 4 elements: tap 0 reaches outputs 1.. , tap 1 all */
+#include "compiler/graph/order.h"
 #include "compiler/ref/eval.h"
 
 #include <stdlib.h>
@@ -65,7 +66,7 @@ static void combine_row(RefEval *e, int64_t to, int64_t from, int64_t count, int
 {
     const RefTensor *x = ref_in(e, 0);
     int64_t bytes = (int64_t)dtype_bytes(x->dtype);
-    ScalarOp combiner = ref_combiner(e->node->op);
+    ScalarOp combiner = graph_combiner(e->node->op);
     char *out = (char *)e->out->data + to * bytes;
     const char *in = (const char *)x->data + from * bytes;
     (void)tap, (void)best;
