@@ -2,6 +2,7 @@
  * are bindings of a file scope, and nothing of it is evaluated before it is used.
  *
  *   from nn import Linear, relu as act
+ *   from models.resnet import ResNet18      compiler/std/models/resnet.nn
  *   import optim as o
  *   from "parts/blocks.nn" import Block */
 #include "compiler/ast/parse.h"
@@ -100,7 +101,7 @@ static const char *std_text(Sema *s, const char *name, size_t *length)
 static bool is_std(Sema *s, const char *name)
 {
     size_t length;
-    return strpbrk(name, "/\\") == NULL && std_text(s, name, &length) != NULL;
+    return std_text(s, name, &length) != NULL;
 }
 
 static void load_imports(Sema *s, SemaFile *file);
@@ -233,10 +234,25 @@ static bool import_builtin(Sema *s, SemaFile *into, const SemaFile *from,
     return true;
 }
 
+/* What others may take from a file: its declarations, and of nn in the library also what it imports
+ * from its own folder nn/. */
+static Binding *file_export(const SemaFile *from, const char *name)
+{
+    Binding *binding = scope_find_local(from->scope, name);
+    if (!binding || binding->kind == BIND_ITEM)
+        return binding;
+    const char *home = binding->kind == BIND_IMPORT && from->in_std &&
+                               binding->value.kind == VALUE_MODULE
+                           ? binding->value.as.decl->file->name
+                           : "";
+    size_t length = strlen(from->name);
+    return strncmp(home, from->name, length) == 0 && home[length] == '/' ? binding : NULL;
+}
+
 static void import_name(Sema *s, SemaFile *into, SemaFile *from, const AstImported *imported)
 {
     AstName bound = imported->alias.text ? imported->alias : imported->name;
-    Binding *binding = from ? scope_find_local(from->scope, imported->name.text) : NULL;
+    Binding *binding = from ? file_export(from, imported->name.text) : NULL;
     Value v = value_poison;
     if (import_builtin(s, into, from, imported))
         return;
@@ -246,7 +262,7 @@ static void import_name(Sema *s, SemaFile *into, SemaFile *from, const AstImport
                   binding->value); /* the library may: optim.constant */
         return;
     }
-    if (binding && binding->kind == BIND_ITEM)
+    if (binding)
         v = binding->value;
     else if (from && !from->broken) {
         const char **names = ARENA_ARRAY(s->arena, const char *, from->decls.count + 1);
@@ -294,15 +310,24 @@ SemaFile *file_main(Sema *s, const AstFile *ast)
     return file;
 }
 
+/* models/resnet as it is written after `from`. */
+static const char *dotted(Sema *s, const char *name)
+{
+    char *text = arena_format(s->arena, "%s", name);
+    for (char *at = text; *at; at++)
+        if (*at == '/')
+            *at = '.';
+    return text;
+}
+
 const char *std_where(Sema *s, const char *name)
 {
     uint32_t count;
     const StdSource *sources = std_sources(&count);
     for (uint32_t i = 0; i < count; i++) {
         SemaFile *file = file_load_std(s, sources[i].name);
-        Binding *binding = file ? scope_find_local(file->scope, name) : NULL;
-        if (binding && binding->kind == BIND_ITEM)
-            return sources[i].name;
+        if (file && file_export(file, name))
+            return dotted(s, sources[i].name);
     }
     return NULL;
 }
