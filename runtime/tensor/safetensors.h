@@ -9,6 +9,7 @@
 #ifndef NNC_TENSOR_SAFETENSORS_H
 #define NNC_TENSOR_SAFETENSORS_H
 #include "runtime/base/diag.h"
+#include "runtime/base/file.h"
 #include "runtime/tensor/tensor.h"
 
 typedef struct SafeTensors SafeTensors;
@@ -16,6 +17,7 @@ typedef struct SafeTensors SafeTensors;
 SafeTensors *safetensors_open(const char *path, Diag *diag, Span span); /* NULL: an error was reported */
 void safetensors_close(SafeTensors *file);                              /* NULL is allowed */
 int safetensors_count(const SafeTensors *file);
+uint64_t safetensors_hash(const SafeTensors *file, int64_t *bytes); /* file_hash of the whole file, and its length */
 /* In the order of the file. The tensor and its data belong to the file; data is aligned for the type. */
 const char *safetensors_name(const SafeTensors *file, int i);
 const Tensor *safetensors_tensor(const SafeTensors *file, int i);
@@ -37,10 +39,13 @@ typedef struct {
     const char *key, *value;
 } SafeMetadata;
 
-/* Writes path.tmp-PID beside it, syncs, renames over `path`, syncs the folder: after any failure the old file is still whole.
- * The bytes are a function of the contents: elements in descending size of their type, then by name; metadata by key.
- * Names are unique. false: an error was reported. */
+/* Writes the file whole or not at all (runtime/base/file.h): after any failure the old one is still there. The bytes are a
+ * function of the contents: elements in descending size of their type, then by name; metadata by key. Names are unique.
+ * false: an error was reported. */
 bool safetensors_write(const char *path, const SafeEntry *entries, int count, const SafeMetadata *metadata,
                        int metadata_count, Diag *diag, Span span);
+/* The same bytes into a file that was begun; the caller commits it. */
+bool safetensors_write_into(FileWriter *file, const SafeEntry *entries, int count, const SafeMetadata *metadata,
+                            int metadata_count);
 
 #endif

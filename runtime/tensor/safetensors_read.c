@@ -405,6 +405,12 @@ int safetensors_count(const SafeTensors *file)
     return (int)file->items.count;
 }
 
+uint64_t safetensors_hash(const SafeTensors *file, int64_t *bytes)
+{
+    *bytes = (int64_t)file->length;
+    return file_hash(file->bytes, file->length);
+}
+
 const char *safetensors_name(const SafeTensors *file, int i)
 {
     NNC_ASSERT(i >= 0 && (uint32_t)i < file->items.count);

@@ -1,16 +1,10 @@
-/* Writing safetensors so that a crash at any moment leaves either the old file or the new one: a temporary name in the same
- * folder, fsync, rename, fsync of the folder. */
+/* Writing safetensors through a FileWriter, so that a crash at any moment leaves either the old file or the new one. */
 #include "runtime/base/bug.h"
 #include "runtime/base/strbuf.h"
 #include "runtime/tensor/safetensors.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "elements are written as they are in memory");
@@ -77,23 +71,6 @@ static void add_entry(StrBuf *header, const SafeEntry *entry, size_t *offset)
     *offset = end;
 }
 
-static int write_all(int fd, const void *data, size_t bytes)
-{
-    const char *at = data;
-    while (bytes) {
-        ssize_t done = write(fd, at, bytes < ((size_t)1 << 30) ? bytes : (size_t)1 << 30);
-        if (done < 0 && errno == EINTR) {
-            continue;
-        }
-        if (done < 0) {
-            return -1;
-        }
-        at += done;
-        bytes -= (size_t)done;
-    }
-    return 0;
-}
-
 /* The header, padded with spaces so that the data begins at a multiple of 64. */
 static void build_header(StrBuf *header, const SafeEntry **order, int count,
                          const SafeMetadata *metadata, int metadata_count,
@@ -114,66 +91,21 @@ static void build_header(StrBuf *header, const SafeEntry **order, int count,
     }
 }
 
-static int write_contents(int fd, const StrBuf *header, const SafeEntry **order, int count)
+static void write_contents(FileWriter *file, const StrBuf *header, const SafeEntry **order, int count)
 {
     unsigned char length[8];
     for (int i = 0; i < 8; i++) {
         length[i] = (unsigned char)((uint64_t)header->length >> (8 * i));
     }
-    if (write_all(fd, length, 8) != 0 || write_all(fd, header->text, header->length) != 0) {
-        return -1;
-    }
+    file_write(file, length, 8);
+    file_write(file, header->text, header->length);
     for (int i = 0; i < count; i++) {
-        if (write_all(fd, order[i]->data, entry_bytes(order[i])) != 0) {
-            return -1;
-        }
-    }
-    return fsync(fd);
-}
-
-/* The rename is durable when the folder is; a file system that cannot sync folders has done what it can. */
-static void sync_folder(const char *path, Arena *arena)
-{
-    const char *slash = strrchr(path, '/');
-    const char *folder = !slash          ? "."
-                         : slash == path ? "/"
-                                         : arena_substring(arena, path, (size_t)(slash - path));
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)fsync(fd);
-        close(fd);
+        file_write(file, order[i]->data, entry_bytes(order[i]));
     }
 }
 
-static bool replace_file(const char *path, const StrBuf *header, const SafeEntry **order, int count,
-                         Arena *arena)
-{
-    const char *temporary = arena_format(arena, "%s.tmp-%ld", path, (long)getpid());
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        return false;
-    }
-    bool done = write_contents(fd, header, order, count) == 0;
-    int reason = errno;
-    if (close(fd) != 0 && done) {
-        done = false;
-        reason = errno;
-    }
-    if (done && rename(temporary, path) != 0) {
-        done = false;
-        reason = errno;
-    }
-    if (!done) {
-        unlink(temporary);
-        errno = reason;
-        return false;
-    }
-    sync_folder(path, arena);
-    return true;
-}
-
-bool safetensors_write(const char *path, const SafeEntry *entries, int count,
-                       const SafeMetadata *metadata, int metadata_count, Diag *diag, Span span)
+bool safetensors_write_into(FileWriter *file, const SafeEntry *entries, int count,
+                            const SafeMetadata *metadata, int metadata_count)
 {
     Arena *arena = arena_new();
     const SafeEntry **order = ARENA_ARRAY(arena, const SafeEntry *, count + 1);
@@ -190,11 +122,23 @@ bool safetensors_write(const char *path, const SafeEntry *entries, int count,
     }
     StrBuf header = {0};
     build_header(&header, order, count, metadata, metadata_count, metadata_order);
-    bool done = replace_file(path, &header, order, count, arena);
-    if (!done) {
-        diag_error(diag, ERR_E0700, span, NULL, "%s: cannot write it: %s", path, strerror(errno));
-    }
+    write_contents(file, &header, order, count);
     strbuf_free(&header);
     arena_free(arena);
+    return file->error == 0;
+}
+
+bool safetensors_write(const char *path, const SafeEntry *entries, int count,
+                       const SafeMetadata *metadata, int metadata_count, Diag *diag, Span span)
+{
+    FileWriter file;
+    if (file_begin(&file, path)) {
+        safetensors_write_into(&file, entries, count, metadata, metadata_count);
+    }
+    bool done = file_commit(&file);
+    if (!done) {
+        diag_error(diag, ERR_E0700, span, NULL, "%s: cannot %s it: %s", path, file.what,
+                   strerror(file.error));
+    }
     return done;
 }
