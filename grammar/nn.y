@@ -50,8 +50,8 @@ static Span join(Span first, Span last) {
 %token NEWLINE
 %token PIPE ARROW DOTDOT ELLIPSIS EQ NE LE GE FLOORDIV POW ADD_SET SUB_SET MUL_SET DIV_SET
 %token AND OR NOT TRUE FALSE IF ELSE FOR COND SCAN WHILE FN LET RETURN YIELD MINIMIZE
-%token <AstText> AS CONST DATASET EXTERN FROM IMPORT IN INIT METRIC MODULE ON OPTIMIZER OVER PARAM
-%token <AstText> SCHEDULE STATE TRAIN USING WITH WRT
+%token <AstText> AS BOUND CHECKPOINT CONST DATASET EXTERN FROM IMPORT IN INIT LENGTHS METRIC MODULE ON
+%token <AstText> OPTIMIZER OVER PARAM REVERSE SCHEDULE STATE TRAIN USING WITH WRT
 %token END 0
 
 %precedence LAMBDA
@@ -76,7 +76,7 @@ static Span join(Span first, Span last) {
 %type <AstTypeEntries> type_entries
 %type <AstTypeEntry> type_entry
 %type <AstExprs> dims dim_list index_items exprs array_items
-%type <AstExpr *> dim index_item array_item expr postfix primary else_if optional_over
+%type <AstExpr *> dim index_item array_item expr postfix primary else_if optional_bound
 %type <AstParameters> parameters parameter_list
 %type <AstParameter> parameter
 %type <AstFunction> signature
@@ -91,6 +91,7 @@ static Span join(Span first, Span last) {
 %type <AstArguments> arguments argument_list
 %type <AstArgument> argument
 %type <AstBindings> bindings optional_with
+%type <AstScanOptions> scan_options
 
 %%
 file: items ;
@@ -104,8 +105,8 @@ end: NEWLINE | ';' ;
 
 /* ---- names ---- */
 
-soft: AS | CONST | DATASET | EXTERN | FROM | IMPORT | IN | INIT | METRIC | MODULE | ON | OPTIMIZER
-    | OVER | PARAM | SCHEDULE | STATE | TRAIN | USING | WITH | WRT ;
+soft: AS | BOUND | CHECKPOINT | CONST | DATASET | EXTERN | FROM | IMPORT | IN | INIT | LENGTHS | METRIC
+    | MODULE | ON | OPTIMIZER | OVER | PARAM | REVERSE | SCHEDULE | STATE | TRAIN | USING | WITH | WRT ;
 
 name: NAME                { $$ = (AstName){$1.text, @1}; }
     | soft                { $$ = (AstName){$1.text, @1}; }
@@ -520,23 +521,24 @@ primary: name {
            $$ = ast_new_branch(parser, AST_EXPR_IF, $2, $3, &otherwise, @$);
        }
        | COND expr block ELSE block { $$ = ast_new_branch(parser, AST_EXPR_COND, $2, $3, &$5, @$); }
-       | SCAN pattern IN expr optional_over optional_with block {
-           uint32_t height = ast_max_height($4->height, $5 ? $5->height : 0);
-           height = ast_max_height(height, ast_max_height($7.height, ast_height_of_bindings(&$6)));
+       | SCAN pattern IN expr scan_options block {
+           uint32_t height = ast_max_height($4->height, $6.height);
+           height = ast_max_height(height, ast_height_of_scan_options(&$5));
            $$ = ast_new_expr(parser, AST_EXPR_SCAN, @$, height);
            $$->as.scan.pattern = $2;
            $$->as.scan.source = $4;
-           $$->as.scan.length = $5;
-           $$->as.scan.state = $6;
-           $$->as.scan.body = $7;
+           $$->as.scan.options = $5;
+           $$->as.scan.body = $6;
        }
-       | WHILE expr optional_with block {
-           uint32_t height = ast_max_height($2->height, $4.height);
-           height = ast_max_height(height, ast_height_of_bindings(&$3));
+       | WHILE expr optional_bound optional_with block {
+           uint32_t height = ast_max_height($2->height, $5.height);
+           height = ast_max_height(height, $3 ? $3->height : 0);
+           height = ast_max_height(height, ast_height_of_bindings(&$4));
            $$ = ast_new_expr(parser, AST_EXPR_WHILE, @$, height);
            $$->as.loop.condition = $2;
-           $$->as.loop.state = $3;
-           $$->as.loop.body = $4;
+           $$->as.loop.bound = $3;
+           $$->as.loop.state = $4;
+           $$->as.loop.body = $5;
        }
        ;
 
@@ -548,9 +550,38 @@ else_if: IF expr block            { $$ = ast_new_branch(parser, AST_EXPR_IF, $2,
        }
        ;
 
-optional_over: %empty      { $$ = NULL; }
-             | OVER expr   { $$ = $2; }
-             ;
+scan_options: %empty                   { $$ = (AstScanOptions){0}; }
+            | scan_options OVER expr {
+                $$ = $1;
+                PUSH($$.settings, (AstArgument){{"over", @2}, $3, @3});
+            }
+            | scan_options OVER name '=' expr {
+                $$ = $1;
+                PUSH($$.settings, (AstArgument){$3, $5, join(@3, @5)});
+            }
+            | scan_options LENGTHS expr {
+                $$ = $1;
+                PUSH($$.settings, (AstArgument){{"lengths", @2}, $3, @3});
+            }
+            | scan_options REVERSE {
+                $$ = $1;
+                PUSH($$.settings, (AstArgument){{"reverse", @2}, ast_new_true(parser, @2), @2});
+            }
+            | scan_options CHECKPOINT {
+                $$ = $1;
+                PUSH($$.settings, (AstArgument){{"checkpoint", @2}, ast_new_true(parser, @2), @2});
+            }
+            | scan_options WITH bindings {
+                $$ = $1;
+                for (uint32_t i = 0; i < $3.count; i++) {
+                    PUSH($$.state, $3.data[i]);
+                }
+            }
+            ;
+
+optional_bound: %empty     { $$ = NULL; }
+              | BOUND expr { $$ = $2; }
+              ;
 
 optional_with: %empty      { $$ = (AstBindings){0}; }
              | WITH bindings { $$ = $2; }

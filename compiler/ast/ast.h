@@ -153,6 +153,12 @@ typedef struct {
 
 typedef VEC(AstBinding) AstBindings;
 
+/* What stands between the source of a scan and its body. */
+typedef struct {
+    AstArguments settings; /* over T, axis = 1, lengths n, reverse, checkpoint: by name, in order */
+    AstBindings state;
+} AstScanOptions;
+
 struct AstExpr {
     AstExprKind kind;
     bool parenthesised; /* (a + b); for the formatter and for hints */
@@ -207,15 +213,15 @@ struct AstExpr {
             AstNames parameters;
             AstExpr *body;
         } lambda;
-        struct { /* scan pattern in source over length with state { body } */
+        struct { /* scan pattern in source over T reverse with state { body } */
             AstPattern *pattern;
             AstExpr *source;
-            AstExpr *length; /* NULL: not written */
-            AstBindings state;
+            AstScanOptions options;
             AstBlock body;
         } scan;
-        struct { /* while condition with state { body } */
+        struct { /* while condition bound N with state { body } */
             AstExpr *condition;
+            AstExpr *bound; /* NULL: not written */
             AstBindings state;
             AstBlock body;
         } loop;

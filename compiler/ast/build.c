@@ -53,6 +53,19 @@ uint32_t ast_height_of_bindings(const AstBindings *list)
     return height;
 }
 
+uint32_t ast_height_of_scan_options(const AstScanOptions *options)
+{
+    return ast_max_height(ast_height_of_arguments(&options->settings),
+                          ast_height_of_bindings(&options->state));
+}
+
+AstExpr *ast_new_true(AstParser *parser, Span span)
+{
+    AstExpr *expr = ast_new_expr(parser, AST_EXPR_BOOL, span, 0);
+    expr->as.boolean = true;
+    return expr;
+}
+
 AstExpr *ast_new_string(AstParser *parser, AstText text, Span span)
 {
     AstExpr *expr = ast_new_expr(parser, AST_EXPR_STRING, span, 0);

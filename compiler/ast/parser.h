@@ -128,6 +128,8 @@ const char *ast_doc_at(const AstParser *parser, uint32_t begin);
 uint32_t ast_height_of_exprs(const AstExprs *list);
 uint32_t ast_height_of_arguments(const AstArguments *list);
 uint32_t ast_height_of_bindings(const AstBindings *list);
+uint32_t ast_height_of_scan_options(const AstScanOptions *options);
+AstExpr *ast_new_true(AstParser *parser, Span span);
 
 static inline uint32_t ast_max_height(uint32_t a, uint32_t b)
 {

@@ -248,14 +248,17 @@ static void print_scan(Printer *printer, const AstExpr *expr)
     strbuf_add_char(printer->out, ' ');
     print_pattern(printer, expr->as.scan.pattern);
     print_optional(printer, expr->as.scan.source);
-    print_optional(printer, expr->as.scan.length);
-    print_bindings(printer, &expr->as.scan.state);
+    strbuf_add(printer->out, " (options");
+    print_arguments(printer, &expr->as.scan.options.settings);
+    strbuf_add_char(printer->out, ')');
+    print_bindings(printer, &expr->as.scan.options.state);
     print_block(printer, &expr->as.scan.body);
 }
 
 static void print_while(Printer *printer, const AstExpr *expr)
 {
     print_optional(printer, expr->as.loop.condition);
+    print_optional(printer, expr->as.loop.bound);
     print_bindings(printer, &expr->as.loop.state);
     print_block(printer, &expr->as.loop.body);
 }

@@ -299,17 +299,19 @@ static AstBindings read_bindings(AstReader *reader, const AstNode *node)
 static AstExpr *read_scan(AstReader *reader, const AstNode *node)
 {
     AstExpr *source = ast_read_expr(reader, ast_read_part(reader, node, 2));
-    AstExpr *length = ast_read_optional_expr(reader, ast_read_part(reader, node, 3));
-    AstBindings state = read_bindings(reader, ast_read_part(reader, node, 4));
+    const AstNode *settings = ast_read_part(reader, node, 3);
+    if (!ast_node_is_head(settings, "options"))
+        ast_read_fail(reader, node->span, "(options ...)");
+    AstScanOptions options = {.settings = read_arguments(reader, settings, 1),
+                              .state = read_bindings(reader, ast_read_part(reader, node, 4))};
     AstBlock body = ast_read_block(reader, ast_read_part(reader, node, 5));
-    uint32_t height =
-        ast_max_height(source->height, ast_max_height(length ? length->height : 0, body.height));
-    AstExpr *expr = ast_new_expr(&reader->build, AST_EXPR_SCAN, node->span,
-                                 ast_max_height(height, ast_height_of_bindings(&state)));
+    uint32_t height = ast_max_height(source->height, body.height);
+    AstExpr *expr =
+        ast_new_expr(&reader->build, AST_EXPR_SCAN, node->span,
+                     ast_max_height(height, ast_height_of_scan_options(&options)));
     expr->as.scan.pattern = ast_read_pattern(reader, ast_read_part(reader, node, 1));
     expr->as.scan.source = source;
-    expr->as.scan.length = length;
-    expr->as.scan.state = state;
+    expr->as.scan.options = options;
     expr->as.scan.body = body;
     return expr;
 }
@@ -317,12 +319,15 @@ static AstExpr *read_scan(AstReader *reader, const AstNode *node)
 static AstExpr *read_while(AstReader *reader, const AstNode *node)
 {
     AstExpr *condition = ast_read_expr(reader, ast_read_part(reader, node, 1));
-    AstBindings state = read_bindings(reader, ast_read_part(reader, node, 2));
-    AstBlock body = ast_read_block(reader, ast_read_part(reader, node, 3));
+    AstExpr *bound = ast_read_optional_expr(reader, ast_read_part(reader, node, 2));
+    AstBindings state = read_bindings(reader, ast_read_part(reader, node, 3));
+    AstBlock body = ast_read_block(reader, ast_read_part(reader, node, 4));
     uint32_t height = ast_max_height(condition->height,
                                      ast_max_height(ast_height_of_bindings(&state), body.height));
+    height = ast_max_height(height, bound ? bound->height : 0);
     AstExpr *expr = ast_new_expr(&reader->build, AST_EXPR_WHILE, node->span, height);
     expr->as.loop.condition = condition;
+    expr->as.loop.bound = bound;
     expr->as.loop.state = state;
     expr->as.loop.body = body;
     return expr;
@@ -352,7 +357,7 @@ static const ExprForm expr_forms[AST_EXPR_COUNT] = {
     [AST_EXPR_NEGATE] = {read_unary, 2},      [AST_EXPR_NOT] = {read_unary, 2},
     [AST_EXPR_PIPE] = {read_pipe, 3},         [AST_EXPR_RANGE] = {read_range, 3},
     [AST_EXPR_ELLIPSIS] = {read_ellipsis, 1}, [AST_EXPR_LAMBDA] = {read_lambda, 3},
-    [AST_EXPR_SCAN] = {read_scan, 6},         [AST_EXPR_WHILE] = {read_while, 4},
+    [AST_EXPR_SCAN] = {read_scan, 6},         [AST_EXPR_WHILE] = {read_while, 5},
     [AST_EXPR_ERROR] = {read_error, 1},
 };
 
