@@ -153,6 +153,9 @@ typedef struct {
     double compile_ms;
     int64_t arena_bytes; /* predicted for a full batch */
     const char *initial; /* what was taken from the file of `init`, in a sentence; or NULL */
+    int64_t resumed;     /* steps that were done before, by another process; 0: none */
+    const char *notice;  /* START: from which checkpoint, and which were damaged; STEP, EPOCH: what
+                          * could not be written; a sentence, or NULL */
     /* STEP (every one), EPOCH, END */
     int64_t step, steps; /* done, planned */
     int64_t epoch, epochs;

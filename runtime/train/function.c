@@ -144,3 +144,20 @@ CallStatus session_call(Session *session, const Function *function, const int64_
         return CALL_NO_MEMORY;
     return first_failure(session, function, failure);
 }
+
+bool session_inspect(Session *session, const Function *function, const int64_t *dims,
+                     void *const *buffers, uint64_t seed, uint64_t step, Finding *finding)
+{
+    nnc_call call = {.dims = dims,
+                     .buffers = buffers,
+                     .seed = seed,
+                     .step = step,
+                     .externs = function->externs,
+                     .extern_users = function->extern_users};
+    *finding = (Finding){0};
+    if (!function->inspect ||
+        !reserve_slots(&session->failures, &session->failure_count, function->failure_count))
+        return false;
+    call.failures = session->failures;
+    return function->inspect(function, &call, finding);
+}

@@ -7,6 +7,7 @@
 #include "include/nnc/abi.h"
 #include "runtime/base/diag.h"
 #include "runtime/base/dtype.h"
+#include "runtime/base/strbuf.h"
 
 enum { FUNCTION_RANK = 8 };
 
@@ -25,6 +26,13 @@ typedef struct {
     const char *message;
     Span span; /* the .nn text of the check, the division or the index */
 } FailureSite;
+
+/* Where a step began to be not finite. */
+typedef struct {
+    Span span;
+    StrBuf what;   /* "log gives 3 NaN of 640 elements" */
+    StrBuf inputs; /* one line for each: "x: f32[B, 10], from -0.31 to 2" */
+} Finding;
 
 typedef struct Function Function;
 struct Function {
@@ -47,6 +55,9 @@ struct Function {
     const FailureSite *(*broken)(const Function *self, const int64_t *dims);
     /* Runs once. false: memory was refused (the interpreter's). */
     bool (*step)(const Function *self, const nnc_call *call);
+    /* Runs once in checking mode, stores nothing, and finds the first operation behind the output "loss" (or else behind an
+     * update) whose result is not finite although its operands are. False: there is none, or memory was refused. NULL: cannot. */
+    bool (*inspect)(const Function *self, const nnc_call *call, Finding *finding);
     void *engine; /* of whoever made it */
 };
 
@@ -71,6 +82,9 @@ void session_free(Session *session);
  * more. CALL_SIZES: nothing ran. CALL_FAILED: *failure has the lowest failing element of the first failing site. */
 CallStatus session_call(Session *session, const Function *function, const int64_t *dims, void *const *buffers,
                         uint64_t seed, uint64_t step, CallFailure *failure);
+/* function->inspect on the buffers of a call. The caller frees the texts of the finding. */
+bool session_inspect(Session *session, const Function *function, const int64_t *dims, void *const *buffers, uint64_t seed,
+                     uint64_t step, Finding *finding);
 int64_t session_arena_bytes(const Session *session);  /* largest arena taken so far, as planned */
 
 #endif

@@ -1,5 +1,6 @@
 /* Epochs and steps. The position in the data is (epoch, index) under a stateless permutation, so nothing random has to be
- * remembered. A loss that is not finite ends the run with the weights of the last good epoch. */
+ * remembered: a run that goes on elsewhere needs its tensors, the number of steps and epochs, and what early stopping knows
+ * (checkpoint.c). */
 #include "runtime/train/trainer_private.h"
 
 #include "runtime/base/rng.h"
@@ -9,8 +10,11 @@
 #include <string.h>
 #include <sys/resource.h>
 
+/* A copy of everything that a step changes is made so often: what a divergence has to replay. */
+enum { SNAPSHOT_STEPS = 256 };
+
 /* A model that only predicts has no batch. */
-static int64_t steps_of_epoch(const TrainSpec *spec)
+int64_t steps_of_epoch(const TrainSpec *spec)
 {
     int64_t rows = spec->parts[NNC_PART_TRAIN].count;
     if (spec->batch <= 0)
@@ -33,8 +37,9 @@ static int64_t planned_epochs(const TrainSpec *spec)
     return spec->steps > 0 && each > 0 ? (spec->steps + each - 1) / each : spec->epochs;
 }
 
-static double scalar_output(const Binding *binding, const char *name)
+double step_output(const Trainer *trainer, const char *name)
 {
+    const Binding *binding = &trainer->train;
     int arg = function_arg(binding->function, ARG_OUTPUT, name);
     if (arg < 0)
         return NAN;
@@ -65,6 +70,7 @@ static void send_start(Trainer *trainer)
         .examples_train = spec->parts[NNC_PART_TRAIN].count,
         .examples_valid = spec->parts[NNC_PART_VALID].count,
         .examples_test = spec->parts[NNC_PART_TEST].count,
+        .resumed = trainer->resumed,
     };
     for (int i = 0; i < spec->tensor_count; i++)
         if (spec->tensors[i].role == ROLE_PARAM)
@@ -77,9 +83,8 @@ typedef struct {
     int64_t *order;  /* of the rows, NULL: as they are */
     double *step_ms; /* of the steps since `begun` */
     int64_t steps, done;
-    int64_t begun; /* steps done by an earlier call, which was interrupted */
+    int64_t begun; /* steps done by an earlier call or process, which was interrupted */
     double seconds;
-    double loss, lr;
 } Epoch;
 
 static bool epoch_open(Trainer *trainer, Epoch *epoch, int64_t number)
@@ -107,61 +112,31 @@ static void epoch_close(Epoch *epoch)
     free(epoch->step_ms);
 }
 
-static nnc_status diverged(Trainer *trainer, double loss)
+nnc_status step_call(Trainer *trainer, const int64_t *order, int64_t index, int64_t *rows)
 {
-    diag_error(trainer->diag, ERR_E0800, (Span){0}, NULL, "the loss is %s at step %lld",
-               isnan(loss) ? "not a number" : "infinite", (long long)trainer->step + 1);
-    if (trainer->snapshot)
-        tensors_restore(trainer, trainer->snapshot);
-    return NNC_DIVERGED;
-}
-
-static bool is_finite(const RunTensor *tensor, const void *data)
-{
-    size_t count = tensor_bytes(tensor) / dtype_bytes(tensor->dtype);
-    for (size_t i = 0; i < count; i++)
-        if (tensor->dtype == DT_F32   ? !isfinite(((const float *)data)[i])
-            : tensor->dtype == DT_F64 ? !isfinite(((const double *)data)[i])
-                                      : false)
-            return false;
-    return true;
-}
-
-/* A loss shows what the steps before it did to the weights; the last step of an epoch has none after it. */
-static nnc_status check_weights(Trainer *trainer)
-{
-    for (int i = 0; i < trainer->spec->tensor_count; i++) {
-        const RunTensor *tensor = &trainer->spec->tensors[i];
-        if (tensor->role != ROLE_PARAM || is_finite(tensor, trainer->tensors[i]))
-            continue;
-        diag_error(trainer->diag, ERR_E0800, (Span){0}, NULL, "%s is not finite after step %lld",
-                   tensor->name, (long long)trainer->step);
-        if (trainer->snapshot)
-            tensors_restore(trainer, trainer->snapshot);
-        return NNC_DIVERGED;
-    }
-    return NNC_OK;
+    const TrainSpec *spec = trainer->spec;
+    const DataPart *part = &spec->parts[NNC_PART_TRAIN];
+    int64_t first = index * spec->batch, left = part->count - first;
+    DataPart batch = *part;
+    *rows = left < spec->batch ? left : spec->batch;
+    if (!order && part->rows)
+        batch.rows += first;
+    binding_fill(&trainer->train, part, order, first, *rows);
+    return binding_call(trainer, &trainer->train, *rows, &batch, order ? order + first : NULL);
 }
 
 static nnc_status train_step(Trainer *trainer, Epoch *epoch, int64_t number)
 {
-    const TrainSpec *spec = trainer->spec;
-    const DataPart *part = &spec->parts[NNC_PART_TRAIN];
-    int64_t first = epoch->done * spec->batch, left = part->count - first;
-    int64_t rows = left < spec->batch ? left : spec->batch;
+    int64_t rows;
     double begin = now_seconds();
-    DataPart batch = *part;
-    if (!epoch->order && part->rows)
-        batch.rows += first;
-    binding_fill(&trainer->train, part, epoch->order, first, rows);
-    nnc_status status = binding_call(trainer, &trainer->train, rows, &batch,
-                                     epoch->order ? epoch->order + first : NULL);
+    nnc_status status = step_call(trainer, epoch->order, epoch->done, &rows);
     if (status != NNC_OK)
         return status;
-    epoch->loss = scalar_output(&trainer->train, "loss");
-    epoch->lr = scalar_output(&trainer->train, "lr");
-    if (!isfinite(epoch->loss))
-        return diverged(trainer, epoch->loss);
+    double loss = step_output(trainer, "loss");
+    if (!isfinite(loss))
+        return diverged(trainer, epoch->order, trainer->step + 1);
+    trainer->loss = loss;
+    trainer->lr = step_output(trainer, "lr");
     double seconds = now_seconds() - begin;
     epoch->seconds += seconds;
     epoch->step_ms[epoch->done++ - epoch->begun] = seconds * 1e3;
@@ -172,10 +147,16 @@ static nnc_status train_step(Trainer *trainer, Epoch *epoch, int64_t number)
                                .step_of_epoch = epoch->done,
                                .steps_of_epoch = epoch->steps,
                                .rows = rows,
-                               .loss = epoch->loss,
-                               .lr = epoch->lr,
+                               .loss = trainer->loss,
+                               .lr = trainer->lr,
                                .seconds = epoch->seconds});
     return NNC_OK;
+}
+
+static void at_moment(Trainer *trainer, TrainMoment moment)
+{
+    if (trainer->on_moment)
+        trainer->on_moment(trainer->moment_user, moment);
 }
 
 static int compare_doubles(const void *a, const void *b)
@@ -200,6 +181,7 @@ static bool note_improvement(Trainer *trainer)
         return false;
     }
     trainer->best_value = value;
+    trainer->best_step = trainer->step;
     trainer->has_best = true;
     trainer->epochs_since_best = 0;
     return true;
@@ -213,12 +195,13 @@ static nnc_status finish_epoch(Trainer *trainer, Epoch *epoch, int64_t number)
                        .epoch = number + 1,
                        .step_of_epoch = epoch->done,
                        .steps_of_epoch = epoch->steps,
-                       .loss = epoch->loss,
-                       .lr = epoch->lr,
+                       .loss = trainer->loss,
+                       .lr = trainer->lr,
                        .seconds = epoch->seconds};
-    nnc_status status = check_weights(trainer);
-    if (status == NNC_OK)
-        status = metrics_collect(trainer, NNC_PART_TRAIN);
+    /* A loss shows what the steps before it did to the weights; the last step of an epoch has none after it. */
+    if (step_is_bad(trainer, 0, NULL))
+        return diverged(trainer, epoch->order, trainer->step);
+    nnc_status status = metrics_collect(trainer, NNC_PART_TRAIN);
     if (status != NNC_OK)
         return status;
     double begin = now_seconds();
@@ -235,29 +218,44 @@ static nnc_status finish_epoch(Trainer *trainer, Epoch *epoch, int64_t number)
         event.step_ms_max = epoch->step_ms[timed - 1];
     }
     event.improved = note_improvement(trainer);
-    if (event.improved && spec->patience > 0 && !tensors_copy(trainer, &trainer->best))
+    if (event.improved && spec->patience > 0 && !tensors_copy(trainer, COPY_MODEL, &trainer->best))
         return NNC_MEMORY;
     event.train = trainer->sets[NNC_PART_TRAIN].items;
     event.train_count = trainer->sets[NNC_PART_TRAIN].count;
     event.valid = trainer->sets[NNC_PART_VALID].items;
     event.valid_count = trainer->sets[NNC_PART_VALID].count;
     send(trainer, &event);
+    trainer->epoch++;
+    at_moment(trainer, MOMENT_EPOCH);
     return NNC_OK;
+}
+
+static bool take_snapshot(Trainer *trainer)
+{
+    trainer->snapshot_step = trainer->step;
+    return tensors_copy(trainer, COPY_ALL, &trainer->snapshot);
 }
 
 static nnc_status run_epoch(Trainer *trainer, int64_t number)
 {
     Epoch epoch;
     nnc_status status = NNC_OK;
-    if (!epoch_open(trainer, &epoch, number) || !tensors_copy(trainer, &trainer->snapshot)) {
+    if (!epoch_open(trainer, &epoch, number) || !take_snapshot(trainer)) {
         epoch_close(&epoch);
         return NNC_MEMORY;
     }
     if (epoch.begun == 0)
         metrics_reset(trainer);
-    while (status == NNC_OK && epoch.done < epoch.steps)
-        status =
-            atomic_load(&trainer->stop) ? NNC_INTERRUPTED : train_step(trainer, &epoch, number);
+    while (status == NNC_OK && epoch.done < epoch.steps) {
+        bool old = trainer->step - trainer->snapshot_step >= SNAPSHOT_STEPS;
+        if (old && !take_snapshot(trainer))
+            status = NNC_MEMORY;
+        else
+            status = atomic_load(&trainer->stop) ? NNC_INTERRUPTED
+                                                 : train_step(trainer, &epoch, number);
+        if (status == NNC_OK && epoch.done < epoch.steps)
+            at_moment(trainer, MOMENT_STEP);
+    }
     if (status == NNC_OK)
         status = finish_epoch(trainer, &epoch, number);
     epoch_close(&epoch);
@@ -315,11 +313,15 @@ nnc_status trainer_run(Trainer *trainer)
     send_start(trainer);
     early = out_of_patience(trainer);
     while (status == NNC_OK && !early && trainer->step < trainer->total_steps) {
-        status = run_epoch(trainer, trainer->step / steps_of_epoch(spec));
+        status = run_epoch(trainer, trainer->epoch);
         early = status == NNC_OK && out_of_patience(trainer);
     }
-    if (status == NNC_INTERRUPTED)
+    if (status == NNC_INTERRUPTED) {
         atomic_store(&trainer->stop, false);
+        at_moment(trainer, MOMENT_STOP);
+    } else if (status == NNC_OK) {
+        at_moment(trainer, MOMENT_END);
+    }
     if (status == NNC_OK && spec->patience > 0 && trainer->best)
         status = return_to_best(trainer);
     return send_end(trainer, status, begin, early);

@@ -20,7 +20,7 @@ size_t tensor_bytes(const RunTensor *spec)
     return bytes;
 }
 
-static void *tensor_memory(size_t bytes)
+void *tensor_memory(size_t bytes)
 {
     void *memory = NULL;
     return posix_memalign(&memory, 64, (bytes + 63) / 64 * 64 + 64) == 0 ? memory : NULL;
@@ -121,6 +121,22 @@ void trainer_on_finish(Trainer *trainer, const char *(*finish)(void *, nnc_statu
     trainer->finish_user = user;
 }
 
+void trainer_on_moment(Trainer *trainer, void (*on_moment)(void *, TrainMoment), void *user)
+{
+    trainer->on_moment = on_moment;
+    trainer->moment_user = user;
+}
+
+int64_t trainer_steps(const Trainer *trainer)
+{
+    return trainer->step;
+}
+
+bool trainer_best_is_now(const Trainer *trainer)
+{
+    return trainer->has_best && trainer->best_step == trainer->step;
+}
+
 int trainer_tensor_index(const Trainer *trainer, const char *name)
 {
     for (int i = 0; i < trainer->spec->tensor_count; i++)
@@ -145,13 +161,14 @@ void trainer_stop(Trainer *trainer)
     atomic_store(&trainer->stop, true);
 }
 
-/* Only what a model is made of: optimiser and metric states are not part of a snapshot. */
-static bool in_snapshot(const RunTensor *spec)
+/* A step changes neither statistics of the data nor what only another scope asks for. */
+static bool in_copy(const RunTensor *spec, CopyScope scope)
 {
-    return spec->role == ROLE_PARAM || spec->role == ROLE_STATE;
+    bool model = spec->role == ROLE_PARAM || spec->role == ROLE_STATE;
+    return model || (scope == COPY_ALL && spec->role != ROLE_STAT);
 }
 
-bool tensors_copy(Trainer *trainer, void ***copy)
+bool tensors_copy(Trainer *trainer, CopyScope scope, void ***copy)
 {
     const TrainSpec *spec = trainer->spec;
     if (!*copy)
@@ -159,7 +176,7 @@ bool tensors_copy(Trainer *trainer, void ***copy)
     if (!*copy)
         return false;
     for (int i = 0; i < spec->tensor_count; i++) {
-        if (!in_snapshot(&spec->tensors[i]))
+        if (!in_copy(&spec->tensors[i], scope))
             continue;
         size_t bytes = tensor_bytes(&spec->tensors[i]);
         if (!(*copy)[i] && !((*copy)[i] = tensor_memory(bytes)))

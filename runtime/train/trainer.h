@@ -3,7 +3,8 @@
  *
  * One epoch: rows in the order of a stateless permutation of (seed, epoch), batch by batch through `train`, which updates
  * parameters, optimiser and metric states in place; then `eval` over the validation rows. Metric states are sums, so results
- * are those of the whole part, never means of batch means.
+ * are those of the whole part, never means of batch means. A loss or a parameter that is not finite ends the run with the
+ * weights from before the step that made it so (diverge.c).
  *
  * Ownership: the spec and what it points at outlive the trainer. */
 #ifndef NNC_TRAIN_TRAINER_H
@@ -65,6 +66,10 @@ typedef struct {
 
 typedef struct Trainer Trainer;
 
+/* Moments at which another process could take over (checkpoint.h): between two steps of an epoch, after an epoch with its
+ * evaluation, at the end (before the best weights return), and when the run was asked to stop. */
+typedef enum { MOMENT_STEP, MOMENT_EPOCH, MOMENT_END, MOMENT_STOP } TrainMoment;
+
 /* NULL: memory was refused. */
 Trainer *trainer_new(const TrainSpec *spec, Session *session, Diag *diag);
 void trainer_free(Trainer *trainer);
@@ -74,6 +79,9 @@ void *trainer_tensor(Trainer *trainer, const char *name);
 int trainer_tensor_index(const Trainer *trainer, const char *name);
 void *trainer_tensor_at(Trainer *trainer, int index);
 int64_t trainer_planned_steps(const TrainSpec *spec);
+int64_t trainer_steps(const Trainer *trainer); /* done so far */
+bool trainer_best_is_now(const Trainer *trainer); /* was the last epoch the best one, and nothing done since? */
+void trainer_on_moment(Trainer *trainer, void (*on_moment)(void *user, TrainMoment moment), void *user);
 /* Where the run keeps its weights, for the end event; called before the event is sent, may be NULL. */
 void trainer_on_finish(Trainer *trainer, const char *(*finish)(void *user, nnc_status status), void *user);
 nnc_status trainer_run(Trainer *trainer);

@@ -22,8 +22,8 @@ struct Trainer {
     Session *session;
     Diag *diag;
     void **tensors;
-    void **snapshot;    /* parameters and states at the last good moment */
-    void **best;        /* at the best epoch, when stopping early */
+    void **snapshot;    /* everything that a step changes, at snapshot_step */
+    void **best;        /* parameters and states at the best epoch, when stopping early */
     Binding train, eval;
     Binding *results;   /* per metric */
     MetricSet sets[PART_COUNT];
@@ -31,9 +31,16 @@ struct Trainer {
     void *event_user;
     const char *(*finish)(void *, nnc_status);
     void *finish_user;
+    void (*on_moment)(void *, TrainMoment);
+    void *moment_user;
     int64_t step, total_steps;
+    int64_t epoch;         /* finished, with their evaluation */
+    int64_t snapshot_step; /* in the epoch that is not finished */
+    int64_t resumed;       /* the step at which this process took over, 0: it began the run */
+    double loss, lr;       /* of the last step */
     int64_t scalar_step, scalar_total; /* inputs "step" and "total_steps" */
     double best_value;
+    int64_t best_step; /* steps at the best epoch's end */
     int64_t epochs_since_best;
     bool has_best;
     atomic_bool stop;
@@ -50,9 +57,25 @@ nnc_status binding_call(Trainer *trainer, Binding *binding, int64_t rows, const 
 void metrics_reset(Trainer *trainer);
 nnc_status metrics_collect(Trainer *trainer, nnc_part part);
 nnc_status evaluate_part(Trainer *trainer, nnc_part part);
-bool tensors_copy(Trainer *trainer, void ***copy);       /* parameters and states of the model into *copy */
+/* What a model is made of (parameters and states) or everything that a step changes, into *copy. */
+typedef enum { COPY_MODEL, COPY_ALL } CopyScope;
+bool tensors_copy(Trainer *trainer, CopyScope scope, void ***copy);
 void tensors_restore(Trainer *trainer, void *const *copy);
 void tensors_discard(Trainer *trainer, void **copy);
+void *tensor_memory(size_t bytes); /* aligned; NULL: refused */
+bool tensor_is_finite(const RunTensor *spec, const void *data);
 double now_seconds(void);
+
+/* loop.c: steps of an epoch. `order` is that of its rows, NULL: as they are. */
+int64_t steps_of_epoch(const TrainSpec *spec);
+/* Step `index` of an epoch on the tensors as they are; *rows of the batch. trainer->step does not change. */
+nnc_status step_call(Trainer *trainer, const int64_t *order, int64_t index, int64_t *rows);
+double step_output(const Trainer *trainer, const char *name); /* "loss", "lr"; NaN: there is none */
+
+/* diverge.c: something is not finite after step `last` of the unfinished epoch. Says which operation began it, and leaves the
+ * trainer as it was before that step. */
+nnc_status diverged(Trainer *trainer, const int64_t *order, int64_t last);
+/* Is the loss or a parameter not finite after a step? Then *what says so. */
+bool step_is_bad(Trainer *trainer, double loss, StrBuf *what);
 
 #endif

@@ -1,0 +1,111 @@
+/* What to do when a loss or a parameter is not finite. A step updates in place, so the weights that it began with are gone; but
+ * a step is a pure function of them, and a copy of everything is at most an epoch old. Going back to the copy and making the
+ * steps again, with a look at every parameter after each, finds the first step that did harm. From its beginning the same
+ * step is run in checking mode, which names the first operation whose result is not finite. The run ends with the weights
+ * from before that step. */
+#include "runtime/train/trainer_private.h"
+
+#include <math.h>
+#include <string.h>
+
+bool tensor_is_finite(const RunTensor *spec, const void *data)
+{
+    size_t count = tensor_bytes(spec) / dtype_bytes(spec->dtype);
+    for (size_t i = 0; i < count; i++)
+        if (spec->dtype == DT_F32   ? !isfinite(((const float *)data)[i])
+            : spec->dtype == DT_F64 ? !isfinite(((const double *)data)[i])
+                                    : false)
+            return false;
+    return true;
+}
+
+bool step_is_bad(Trainer *trainer, double loss, StrBuf *what)
+{
+    if (!isfinite(loss)) {
+        if (what)
+            strbuf_printf(what, "the loss is %s at step", isnan(loss) ? "not a number" : "infinite");
+        return true;
+    }
+    for (int i = 0; i < trainer->spec->tensor_count; i++) {
+        const RunTensor *tensor = &trainer->spec->tensors[i];
+        if (tensor->role != ROLE_PARAM || tensor_is_finite(tensor, trainer->tensors[i]))
+            continue;
+        if (what)
+            strbuf_printf(what, "%s is not finite after step", tensor->name);
+        return true;
+    }
+    return false;
+}
+
+typedef struct {
+    const int64_t *order;
+    int64_t rows; /* of the bad batch */
+    void **before;
+    StrBuf what;
+} Replay;
+
+/* True: the step after trainer->step is the first that does harm, and replay->before is where it begins. */
+static bool find_bad_step(Trainer *trainer, Replay *replay, int64_t last)
+{
+    int64_t first = trainer->epoch * steps_of_epoch(trainer->spec);
+    tensors_restore(trainer, trainer->snapshot);
+    for (trainer->step = trainer->snapshot_step; trainer->step < last; trainer->step++) {
+        if (!tensors_copy(trainer, COPY_ALL, &replay->before) ||
+            step_call(trainer, replay->order, trainer->step - first, &replay->rows) != NNC_OK)
+            return false;
+        if (step_is_bad(trainer, step_output(trainer, "loss"), &replay->what))
+            return true;
+    }
+    return false;
+}
+
+static bool inspect(Trainer *trainer, int64_t rows, Finding *finding)
+{
+    const Binding *binding = &trainer->train;
+    int64_t dims[FUNCTION_RANK];
+    for (int i = 0; i < binding->function->dim_count; i++)
+        dims[i] = rows;
+    trainer->scalar_step = trainer->step;
+    return session_inspect(trainer->session, binding->function, dims, binding->buffers,
+                           trainer->spec->seed, (uint64_t)trainer->step, finding);
+}
+
+static void report(Trainer *trainer, const Replay *replay)
+{
+    Finding finding = {0};
+    bool found = inspect(trainer, replay->rows, &finding);
+    DiagItem *item = diag_error(trainer->diag, ERR_E0800, finding.span, finding.what.text,
+                                "%s %lld", replay->what.text, (long long)trainer->step + 1);
+    if (found && finding.what.text)
+        diag_note(item, (Span){0}, "the first result that is not finite: %s", finding.what.text);
+    for (char *line = found ? finding.inputs.text : NULL; line;) {
+        char *end = strchr(line, '\n');
+        if (end)
+            *end = 0;
+        diag_note(item, (Span){0}, "its input %s", line);
+        line = end && end[1] ? end + 1 : NULL;
+    }
+    diag_help(item, "the weights from before step %lld are kept", (long long)trainer->step + 1);
+    strbuf_free(&finding.what);
+    strbuf_free(&finding.inputs);
+}
+
+nnc_status diverged(Trainer *trainer, const int64_t *order, int64_t last)
+{
+    Replay replay = {.order = order};
+    StrBuf seen = {0};
+    step_is_bad(trainer, step_output(trainer, "loss"), &seen);
+    if (find_bad_step(trainer, &replay, last)) {
+        tensors_restore(trainer, replay.before);
+        report(trainer, &replay);
+    } else { /* refused memory, or a host function that is no function */
+        tensors_restore(trainer, trainer->snapshot);
+        trainer->step = trainer->snapshot_step;
+        diag_error(trainer->diag, ERR_E0800, (Span){0}, NULL, "%s %lld", seen.text,
+                   (long long)last);
+    }
+    tensors_discard(trainer, replay.before);
+    strbuf_free(&replay.what);
+    strbuf_free(&seen);
+    return NNC_DIVERGED;
+}
