@@ -3,7 +3,7 @@
  * terms, a term a coefficient and a sorted list of atoms.
  *
  *   (2*B + 1) * B     -> terms 2*[B, B], 1*[B]
- *   (5*B + 7) // 4    -> B + 1 + floor(B + 3, 4)      whole multiples leave the floor
+ *   (5*B + 7) // 4    -> B + (B + 3)//4 + 1           whole multiples leave the floor
  *
  * Sorting is graded lexicographic over names, not over addresses: the same text gives the same
  * order in every table, and long division of polynomials terminates. Text is in dim_text.c. */
@@ -453,17 +453,17 @@ const Dim *dim_mod(DimTable *table, const Dim *a, const Dim *b)
 
 /* Maximum */
 
-static bool never_negative(const Dim *dim)
+bool dim_never_negative(const Dim *dim)
 {
     for (uint32_t i = 0; i < dim->count; i++) {
         if (dim->terms[i].coefficient < 0)
             return false;
         for (uint32_t j = 0; j < dim->terms[i].count; j++) {
             const DimAtom *atom = dim->terms[i].factors[j];
-            if (atom->kind == DIM_FLOORDIV && !never_negative(atom->left))
+            if (atom->kind == DIM_FLOORDIV && !dim_never_negative(atom->left))
                 return false;
-            if (atom->kind == DIM_MAX && !never_negative(atom->left) &&
-                !never_negative(atom->right))
+            if (atom->kind == DIM_MAX && !dim_never_negative(atom->left) &&
+                !dim_never_negative(atom->right))
                 return false;
         }
     }
@@ -475,9 +475,9 @@ const Dim *dim_max(DimTable *table, const Dim *a, const Dim *b)
     const Dim *difference = dim_sub(table, a, b), *opposite = dim_sub(table, b, a);
     if (difference == NULL || opposite == NULL)
         return NULL;
-    if (never_negative(difference))
+    if (dim_never_negative(difference))
         return a;
-    if (never_negative(opposite))
+    if (dim_never_negative(opposite))
         return b;
     bool swap = compare_dims(table, a, b) > 0;
     return from_atom(table, intern_atom(table, (DimAtom){DIM_MAX, 0, swap ? b : a, swap ? a : b}));

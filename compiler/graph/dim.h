@@ -58,12 +58,13 @@ const Dim *dim_product(DimTable *table, const Dim *const *dims, int count);
 
 bool dim_is_const(const Dim *dim, int64_t *value); /* value may be NULL */
 bool dim_is(const Dim *dim, int64_t value);
+bool dim_never_negative(const Dim *dim); /* at least 0 whatever its symbols are; false: not known */
 bool dim_uses_symbol(const Dim *dim, uint32_t symbol);
 const Dim *dim_substitute(DimTable *table, const Dim *dim, uint32_t symbol, const Dim *by);
 /* values[symbol] for every symbol of the table. Returns INT64_MIN on overflow. */
 int64_t dim_eval(const Dim *dim, const int64_t *values);
 void dim_print(const DimTable *table, const Dim *dim, StrBuf *out);
-/* Reads what dim_print writes (`4*B + 3`, `floor((B + 63), 64)`, `max(B, 1)`), makes symbols as needed; NULL: no dim at *text. */
+/* Reads what dim_print writes (`4*B + 3`, `(B + 63)//64`, `max(B, 1)`), makes symbols as needed; NULL: no dim at *text. */
 const Dim *dim_read(DimTable *table, const char **text);
 
 #endif

@@ -1,5 +1,6 @@
-/* Dimensions as text: `4*B + 3`, `floor(B + 63, 64)`, `max(B, 1)`. Printing puts a term with a
- * positive coefficient first (`T - K + 1`); reading accepts any order, parentheses and products of
+/* Dimensions as text, as the language writes them: `4*B + 3`, `(B + 63)//64`, `2*(B//2)`,
+ * `max(B, 1)`. Printing puts a term with a positive coefficient first (`T - K + 1`); reading accepts
+ * any order, parentheses and products of
  * sums, and gives the interned dim, so that reading what was printed gives the same dim. A name is
  * a letter or _ and then letters, digits, _ and dots. */
 #include "compiler/graph/dim_table.h"
@@ -8,17 +9,36 @@
 #include <inttypes.h>
 #include <string.h>
 
-static void print_atom(const DimTable *table, const DimAtom *atom, StrBuf *out)
+/* A side of a division: in parentheses unless it is a name, a maximum or a number. */
+static void print_side(const DimTable *table, const Dim *dim, StrBuf *out)
+{
+    int64_t number;
+    bool atom = dim->count == 1 && dim->terms[0].coefficient == 1 && dim->terms[0].count == 1 &&
+                dim->terms[0].factors[0]->kind != DIM_FLOORDIV;
+    bool plain = atom || (dim_is_const(dim, &number) && number >= 0);
+    strbuf_add(out, plain ? "" : "(");
+    dim_print(table, dim, out);
+    strbuf_add(out, plain ? "" : ")");
+}
+
+/* `alone`: no other factor beside it. */
+static void print_atom(const DimTable *table, const DimAtom *atom, bool alone, StrBuf *out)
 {
     if (atom->kind == DIM_SYMBOL) {
         strbuf_add(out, dim_symbol_name(table, atom->symbol));
-        return;
+    } else if (atom->kind == DIM_MAX) {
+        strbuf_add(out, "max(");
+        dim_print(table, atom->left, out);
+        strbuf_add(out, ", ");
+        dim_print(table, atom->right, out);
+        strbuf_add(out, ")");
+    } else {
+        strbuf_add(out, alone ? "" : "(");
+        print_side(table, atom->left, out);
+        strbuf_add(out, "//");
+        print_side(table, atom->right, out);
+        strbuf_add(out, alone ? "" : ")");
     }
-    strbuf_add(out, atom->kind == DIM_FLOORDIV ? "floor(" : "max(");
-    dim_print(table, atom->left, out);
-    strbuf_add(out, ", ");
-    dim_print(table, atom->right, out);
-    strbuf_add(out, ")");
 }
 
 static void print_term(const DimTable *table, const DimTerm *term, bool first, StrBuf *out)
@@ -31,7 +51,7 @@ static void print_term(const DimTable *table, const DimTerm *term, bool first, S
     for (uint32_t i = 0; i < term->count; i++) {
         if (i > 0)
             strbuf_add(out, "*");
-        print_atom(table, term->factors[i], out);
+        print_atom(table, term->factors[i], term->count == 1 && size == 1 && !negative, out);
     }
 }
 
@@ -80,7 +100,7 @@ static const Dim *read_number(DimReader *reader)
     return dim_const(reader->table, value);
 }
 
-static const Dim *read_call(DimReader *reader, bool floor)
+static const Dim *read_max(DimReader *reader)
 {
     const Dim *left = read_sum(reader);
     if (left == NULL || !accept(reader, ','))
@@ -88,7 +108,7 @@ static const Dim *read_call(DimReader *reader, bool floor)
     const Dim *right = read_sum(reader);
     if (right == NULL || !accept(reader, ')'))
         return NULL;
-    return (floor ? dim_floordiv : dim_max)(reader->table, left, right);
+    return dim_max(reader->table, left, right);
 }
 
 static const Dim *read_name(DimReader *reader)
@@ -99,10 +119,8 @@ static const Dim *read_name(DimReader *reader)
     while (isalnum((unsigned char)*reader->at) || *reader->at == '_' || *reader->at == '.')
         reader->at++;
     size_t length = (size_t)(reader->at - begin);
-    bool floor = length == 5 && memcmp(begin, "floor", 5) == 0,
-         max = length == 3 && memcmp(begin, "max", 3) == 0;
-    if ((floor || max) && accept(reader, '('))
-        return read_call(reader, floor);
+    if (length == 3 && memcmp(begin, "max", 3) == 0 && accept(reader, '('))
+        return read_max(reader);
     return dim_symbol(reader->table, arena_substring(reader->table->arena, begin, length));
 }
 
@@ -115,12 +133,29 @@ static const Dim *read_factor(DimReader *reader)
     return isdigit((unsigned char)*reader->at) ? read_number(reader) : read_name(reader);
 }
 
+static bool accept_divide(DimReader *reader)
+{
+    if (!accept(reader, '/'))
+        return false;
+    if (*reader->at != '/') {
+        reader->at--;
+        return false;
+    }
+    reader->at++;
+    return true;
+}
+
 static const Dim *read_product(DimReader *reader)
 {
     const Dim *product = read_factor(reader);
-    while (product != NULL && accept(reader, '*')) {
+    while (product != NULL) {
+        bool times = accept(reader, '*');
+        if (!times && !accept_divide(reader))
+            break;
         const Dim *factor = read_factor(reader);
-        product = factor == NULL ? NULL : dim_mul(reader->table, product, factor);
+        product = factor == NULL
+                      ? NULL
+                      : (times ? dim_mul : dim_floordiv)(reader->table, product, factor);
     }
     return product;
 }

@@ -51,7 +51,8 @@ Value builtin_check(Sema *s, BuiltinCall *call)
         !bool_node(s, &call->arg[1], call->arg_span[1], &condition))
         return value_poison;
     Type type;
-    if (!broadcast_shapes(s, &condition->type, &x->type, &type) || type.rank != x->type.rank) {
+    if (!settle_operands(s, &condition, &x, 0, call->span, "check") ||
+        !broadcast_shapes(s, &condition->type, &x->type, &type) || type.rank != x->type.rank) {
         sema_error(s, ERR_E0302, call->span, NULL, "a condition %s for %s",
                    type_text(s, &condition->type), type_text(s, &x->type));
         return value_poison;

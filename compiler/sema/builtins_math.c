@@ -145,7 +145,10 @@ static DType common_dtype(Sema *s, const Value *a, const Value *b)
 static bool broadcast_three(Sema *s, BuiltinCall *call, Node **c, Node **x, Node **y)
 {
     Type both, all;
-    if (!broadcast_shapes(s, &(*x)->type, &(*y)->type, &both) ||
+    if (!settle_operands(s, x, y, 0, call->span, "where") ||
+        !settle_operands(s, c, x, 0, call->span, "where") ||
+        !settle_operands(s, c, y, 0, call->span, "where") ||
+        !broadcast_shapes(s, &(*x)->type, &(*y)->type, &both) ||
         !broadcast_shapes(s, &both, &(*c)->type, &all)) {
         sema_error(s, ERR_E0302, call->span, NULL, "where cannot join %s, %s and %s",
                    type_text(s, &(*c)->type), type_text(s, &(*x)->type), type_text(s, &(*y)->type));

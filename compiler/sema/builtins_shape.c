@@ -15,6 +15,20 @@ static bool axis_arg(Sema *s, BuiltinCall *call, int index, int64_t fallback, in
 
 /* ---- Reshapes ---- */
 
+/* total = rest * quotient, to the check of the whole shape when it is not known; a rest that may be
+ * 0 divides as 1 does. */
+static bool missing_size(Sema *s, const Dim *total, const Dim *rest, const Dim **quotient)
+{
+    const Dim *by = rest;
+    if (dim_divides_exactly(s->dims, total, rest, quotient))
+        return true;
+    if (!dim_is_const(rest, NULL))
+        by = dim_max(s->dims, rest, dim_const(s->dims, 1));
+    *quotient = by ? dim_floordiv(s->dims, total, by) : NULL;
+    const Dim *whole = dim_mul(s->dims, rest, *quotient);
+    return whole && relate_sizes(s, whole, total) != SIZES_DIFFER;
+}
+
 /* Fills the size written as -1. */
 static bool fill_missing(Sema *s, const Node *x, const Dim **dims, int rank, Span span)
 {
@@ -32,8 +46,7 @@ static bool fill_missing(Sema *s, const Node *x, const Dim **dims, int rank, Spa
     }
     if (missing < 0)
         return true;
-    if (!rest || !total || dim_is(rest, 0) ||
-        !dim_divides_exactly(s->dims, total, rest, &quotient)) {
+    if (!rest || !total || !missing_size(s, total, rest, &quotient)) {
         sema_error(s, ERR_E0303, span, NULL, "the other sizes do not divide the %s elements of %s",
                    total ? dim_text(s, total) : "", type_text(s, &x->type));
         return false;
@@ -52,10 +65,12 @@ Value builtin_reshape(Sema *s, BuiltinCall *call)
         !fill_missing(s, x, dims, rank, call->rest_span))
         return value_poison;
     const Dim *before = type_elements(s->dims, &x->type), *after = dim_product(s->dims, dims, rank);
-    if (!before || before != after) {
-        Type type = {.dtype = x->type.dtype, .rank = rank};
-        for (int i = 0; i < rank; i++)
-            type.dims[i] = dims[i];
+    Type type = {.dtype = x->type.dtype, .rank = rank};
+    for (int i = 0; i < rank; i++)
+        type.dims[i] = dims[i];
+    const char *what = arena_format(s->arena, "the elements of %s fill %s", type_text(s, &x->type),
+                                    type_text(s, &type));
+    if (!before || !after || !settle_elements(s, &x, after, call->span, what)) {
         sema_error(s, ERR_E0303, call->span, NULL, "%s has %s elements, and %s has %s",
                    type_text(s, &x->type), before ? dim_text(s, before) : "?", type_text(s, &type),
                    after ? dim_text(s, after) : "?");
@@ -140,7 +155,9 @@ Value builtin_squeeze(Sema *s, BuiltinCall *call)
     int axis, rank = 0;
     if (!tensor_arg(s, call, &x) || !axis_arg(s, call, 1, 0, x->type.rank, &axis))
         return value_poison;
-    if (!dim_is(x->type.dims[axis], 1)) {
+    const char *what = arena_format(s->arena, "squeeze drops axis %d of %s", axis,
+                                    type_text(s, &x->type));
+    if (!settle_size(s, &x, axis, dim_const(s->dims, 1), call->span, what)) {
         sema_error(s, ERR_E0303, call->span, NULL, "axis %d of %s has not the size 1", axis,
                    type_text(s, &x->type));
         return value_poison;
@@ -213,7 +230,10 @@ Value builtin_expand(Sema *s, BuiltinCall *call)
         !want_sizes(s, call->rest, call->rest_count, call->rest_span, wanted.dims, &wanted.rank))
         return value_poison;
     wanted.dtype = x->type.dtype;
-    bool fits = broadcast_shapes(s, &x->type, &wanted, &out) && out.rank == wanted.rank;
+    const char *what = arena_format(s->arena, "expand of %s to %s", type_text(s, &x->type),
+                                    type_text(s, &wanted));
+    bool fits = settle_shape(s, &x, &wanted, call->span, what) &&
+                broadcast_shapes(s, &x->type, &wanted, &out) && out.rank == wanted.rank;
     for (int i = 0; fits && i < out.rank; i++)
         fits = out.dims[i] == wanted.dims[i];
     if (!fits) {
@@ -256,25 +276,28 @@ static bool tensor_list(Sema *s, BuiltinCall *call, Node ***nodes, uint32_t *cou
     return true;
 }
 
-static bool same_but(const Type *a, const Type *b, int axis)
+/* b as a but for `axis`. */
+static bool same_but(Sema *s, const Node *a, Node **b, int axis, Span span, const char *what)
 {
-    if (a->rank != b->rank)
+    if (a->type.rank != (*b)->type.rank)
         return false;
-    for (int i = 0; i < a->rank; i++)
-        if (i != axis && a->dims[i] != b->dims[i])
+    for (int i = 0; i < a->type.rank; i++)
+        if (i != axis && !settle_alike(s, b, i, a->type.dims[i], span, what))
             return false;
     return true;
 }
 
 static Value join(Sema *s, BuiltinCall *call, Node **nodes, uint32_t count, int axis, bool stacked)
 {
-    for (uint32_t i = 1; i < count; i++)
-        if (!same_but(&nodes[0]->type, &nodes[i]->type, stacked ? -1 : axis)) {
-            sema_error(s, ERR_E0312, call->span, NULL, "%s of %s and %s along axis %d",
-                       call->row->name, type_text(s, &nodes[0]->type),
-                       type_text(s, &nodes[i]->type), axis);
+    for (uint32_t i = 1; i < count; i++) {
+        const char *what = arena_format(s->arena, "%s of %s and %s along axis %d", call->row->name,
+                                        type_text(s, &nodes[0]->type),
+                                        type_text(s, &nodes[i]->type), axis);
+        if (!same_but(s, nodes[0], &nodes[i], stacked ? -1 : axis, call->span, what)) {
+            sema_error(s, ERR_E0312, call->span, NULL, "%s", what);
             return value_poison;
         }
+    }
     return value_none;
 }
 
@@ -314,12 +337,17 @@ Value builtin_stack(Sema *s, BuiltinCall *call)
     return sema_node_value(s, build_concat(s->elab->graph, nodes, (int)count, axis), call->span);
 }
 
+static const char *split_text(Sema *s, const Node *x, int axis)
+{
+    return arena_format(s->arena, "the parts of %s fill axis %d", type_text(s, &x->type), axis);
+}
+
 /* The sizes of the pieces: equal parts, or as written in an array. */
-static bool piece_sizes(Sema *s, BuiltinCall *call, const Dim *size, const Dim ***sizes,
+static bool piece_sizes(Sema *s, BuiltinCall *call, Node **x, int axis, const Dim ***sizes,
                         uint32_t *count)
 {
     const Value *v = &call->arg[1];
-    const Dim *each;
+    const Dim *each, *size = (*x)->type.dims[axis];
     int64_t parts;
     if (v->kind == VALUE_ARRAY || v->kind == VALUE_TUPLE) {
         *count = v->as.list->count;
@@ -330,7 +358,7 @@ static bool piece_sizes(Sema *s, BuiltinCall *call, const Dim *size, const Dim *
                 return false;
             total = dim_add(s->dims, total, (*sizes)[i]);
         }
-        if (total == size)
+        if (total && settle_size(s, x, axis, total, call->span, split_text(s, *x, axis)))
             return true;
         sema_error(s, ERR_E0305, call->arg_span[1], NULL, "the parts add up to %s of %s",
                    total ? dim_text(s, total) : "?", dim_text(s, size));
@@ -338,8 +366,10 @@ static bool piece_sizes(Sema *s, BuiltinCall *call, const Dim *size, const Dim *
     }
     if (!want_int(s, v, call->arg_span[1], "the number of parts", &parts))
         return false;
-    if (parts < 1 || parts > 4096 ||
-        !dim_divides_exactly(s->dims, size, dim_const(s->dims, parts), &each)) {
+    each = parts < 1 ? NULL : dim_floordiv(s->dims, size, dim_const(s->dims, parts));
+    if (!each || parts > 4096 ||
+        !settle_size(s, x, axis, dim_mul(s->dims, each, dim_const(s->dims, parts)), call->span,
+                     split_text(s, *x, axis))) {
         sema_error(s, ERR_E0305, call->arg_span[1], NULL,
                    "an axis of size %s has no %lld equal parts", dim_text(s, size),
                    (long long)parts);
@@ -359,7 +389,7 @@ Value builtin_split(Sema *s, BuiltinCall *call)
     const Dim **sizes, *start = dim_const(s->dims, 0);
     uint32_t count;
     if (!tensor_arg(s, call, &x) || !axis_arg(s, call, 2, 0, x->type.rank, &axis) ||
-        !piece_sizes(s, call, x->type.dims[axis], &sizes, &count))
+        !piece_sizes(s, call, &x, axis, &sizes, &count))
         return value_poison;
     Value result = value_list(s, VALUE_TUPLE, count, call->span);
     for (uint32_t i = 0; i < count; i++) {

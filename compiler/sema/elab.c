@@ -44,28 +44,9 @@ void elab_check_dims(Sema *s, const Dim *left, const Dim *right, Span span, cons
     vec_push(s->arena, checks, (DimCheck){left, right, span, text});
 }
 
-/* Is the polynomial at least 0 whatever its symbols are? */
-static bool never_negative(const Dim *dim)
-{
-    for (uint32_t i = 0; i < dim->count; i++) {
-        const DimTerm *term = &dim->terms[i];
-        if (term->coefficient < 0)
-            return false;
-        for (uint32_t k = 0; k < term->count; k++) {
-            const DimAtom *atom = term->factors[k];
-            if (atom->kind == DIM_FLOORDIV && !never_negative(atom->left))
-                return false;
-            if (atom->kind == DIM_MAX && !never_negative(atom->left) &&
-                !never_negative(atom->right))
-                return false;
-        }
-    }
-    return true;
-}
-
 void elab_check_size(Sema *s, const Dim *dim, Span span, const char *text)
 {
-    const Dim *size = never_negative(dim) ? NULL : dim_max(s->dims, dim, dim_const(s->dims, 0));
+    const Dim *size = dim_never_negative(dim) ? NULL : dim_max(s->dims, dim, dim_const(s->dims, 0));
     if (size)
         elab_check_dims(s, size, dim, sema_user_span(s, span), text);
 }

@@ -11,7 +11,8 @@
  *   declared.c   schedules, initialisers, optimizers
  *   metric.c     metrics                       dataset.c   datasets, their maps (batch.c)
  *   train.c      train blocks and their graphs generic.c   what no block uses
- *   elab.c       the graph being built         hints.c     where a wrong size came from */
+ *   elab.c       the graph being built         hints.c     where a wrong size came from
+ *   relation.c   sizes that may be equal */
 #ifndef NNC_SEMA_INTERNAL_H
 #define NNC_SEMA_INTERNAL_H
 #include "compiler/graph/build.h"
@@ -325,6 +326,19 @@ bool type_is_tensor(Sema *s, const AstType *type);
 /* The type of a param, state or field: dims evaluated in the current scope. */
 bool eval_type(Sema *s, const AstType *type, Type *out);
 const char *type_pattern_text(Sema *s, const AstType *type, Scope *scope);
+
+/* ---- relation.c ---- */
+typedef enum { SIZES_EQUAL, SIZES_OPEN, SIZES_DIFFER } SizeRelation;
+SizeRelation relate_sizes(Sema *s, const Dim *a, const Dim *b);
+/* Each makes checks of what is open and cuts a node to the size that it then has. False: the sizes
+ * differ, nothing is reported and nothing checked. `what` begins the text of a check. */
+bool settle_size(Sema *s, Node **x, int axis, const Dim *wanted, Span span, const char *what);
+bool settle_elements(Sema *s, Node **x, const Dim *wanted, Span span, const char *what);
+bool settle_shape(Sema *s, Node **x, const Type *wanted, Span span, const char *what);
+/* Two operands, from the last axes on but for `skip`, or an axis of one of them: only sizes made of
+ * the same names may be open. */
+bool settle_operands(Sema *s, Node **x, Node **y, int skip, Span span, const char *sign);
+bool settle_alike(Sema *s, Node **x, int axis, const Dim *wanted, Span span, const char *what);
 
 /* ---- hints.c ---- */
 void hint_size(Sema *s, DiagItem *item, const Node *node, const Dim *wanted);

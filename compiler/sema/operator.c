@@ -1,6 +1,6 @@
 /* Operators. Two constants fold (integers as polynomials of dimensions), a constant takes the type
  * of the tensor it meets, and two tensors need one element type and shapes that broadcast by a
- * literal 1 or missing leading axes.
+ * literal 1 or missing leading axes; sizes that may be equal are settled at run time (relation.c).
  *
  *   2*B + 1            a size             x / 255.0    div x (255)
  *   f32[B, 3] + f32[3] add                u8 + f32     error E0200 */
@@ -287,7 +287,8 @@ Value apply_op(Sema *s, OpCode op, const Value *a, const Value *b, Span span, co
     if (a->kind == VALUE_POISON || b->kind == VALUE_POISON ||
         !same_type(s, a, b, span, sign, &x, &y))
         return value_poison;
-    if (!broadcast_shapes(s, &x->type, &y->type, &type)) {
+    if (!settle_operands(s, &x, &y, 0, span, sign) ||
+        !broadcast_shapes(s, &x->type, &y->type, &type)) {
         no_broadcast(s, a, b, &x->type, &y->type, span, sign);
         return value_poison;
     }
@@ -324,7 +325,7 @@ static Type leading(const Type *type)
 }
 
 /* x[.., K] @ y[K, N] contracts without making y larger; otherwise leading axes broadcast. */
-static Node *matmul_ranks(Sema *s, Node *x, Node *y)
+static Node *matmul_ranks(Sema *s, Node *x, Node *y, Span span)
 {
     Graph *graph = s->elab->graph;
     Axes none = {0};
@@ -334,7 +335,7 @@ static Node *matmul_ranks(Sema *s, Node *x, Node *y)
         return build_dot(graph, x, y, none, none, axes_one(0), axes_one(0));
     if (y->type.rank == 2)
         return build_dot(graph, x, y, none, none, axes_one(x->type.rank - 1), axes_one(0));
-    if (x->type.rank < 2)
+    if (x->type.rank < 2 || !settle_operands(s, &x, &y, 2, span, "@"))
         return NULL;
     Type a = leading(&x->type), b = leading(&y->type), out;
     if (!broadcast_shapes(s, &a, &b, &out))
@@ -351,14 +352,17 @@ static Node *sema_matmul(Sema *s, Node *x, Node *y, Span span)
                    type_text(s, &x->type), type_text(s, &y->type));
         return NULL;
     }
-    const Dim *k = x->type.dims[x->type.rank - 1];
-    const Dim *l = y->type.dims[y->type.rank > 1 ? y->type.rank - 2 : 0];
+    int i = x->type.rank - 1, j = y->type.rank > 1 ? y->type.rank - 2 : 0;
+    const Dim *k = x->type.dims[i], *l = y->type.dims[j];
     s->elab->graph->error = NULL;
-    Node *node = k == l ? matmul_ranks(s, x, y) : NULL;
+    const char *what = arena_format(s->arena, "@ of %s and %s", type_text(s, &x->type),
+                                    type_text(s, &y->type));
+    bool fit = settle_alike(s, &y, j, k, span, what);
+    Node *node = fit ? matmul_ranks(s, x, y, span) : NULL;
     if (!node) {
         DiagItem *item = sema_error(s, ERR_E0312, span, NULL, "@ cannot multiply %s by %s",
                                     type_text(s, &x->type), type_text(s, &y->type));
-        if (k != l)
+        if (!fit)
             diag_help(item,
                       "the last axis of the left side (%s) must equal the one before the last of "
                       "the right side (%s)",

@@ -108,7 +108,10 @@ Value conform_state(Sema *s, const Value *v, const Type *type, const char *name,
         return value_poison;
     }
     Type out;
-    bool fits = broadcast_shapes(s, &node->type, type, &out) && out.rank == type->rank;
+    const char *what = arena_format(s->arena, "%s is %s and gets %s", name, type_text(s, type),
+                                    type_text(s, &node->type));
+    bool fits = settle_shape(s, &node, type, span, what) &&
+                broadcast_shapes(s, &node->type, type, &out) && out.rank == type->rank;
     for (int i = 0; fits && i < type->rank; i++)
         fits = out.dims[i] == type->dims[i];
     if (!fits) {

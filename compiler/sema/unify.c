@@ -4,9 +4,8 @@
  *   fn (x: f32[B, T, C]) -> f32[B, T, 4*C]
  *   C = 8 is known, x is f32[N, 10, 8]:  B = N, T = 10, the result is f32[N, 10, 32]
  *
- * Two sizes agree when they are the same polynomial; they differ when their difference is a number
- * other than 0; anything else becomes a DimCheck, and the value is cut to the declared size so that
- * the rest sees one name for it. */
+ * Two sizes agree when they are the same polynomial; they differ when nothing but an
+ * empty batch makes them equal; anything else is settled at run time (relation.c). */
 #include "compiler/sema/internal.h"
 
 #include <string.h>
@@ -226,17 +225,11 @@ static bool agree(Sema *s, const Unify *u, const AstType *type, const char *para
     const Dim *given = v->as.node->type.dims[axis];
     if (wanted == given)
         return true;
-    const Dim *difference = dim_sub(s->dims, wanted, given);
-    if (!difference || dim_is_const(difference, NULL))
+    if (relate_sizes(s, wanted, given) == SIZES_DIFFER)
         return wrong_size(s, u, type, parameter, span, v, axis, wanted, origin);
-    const char *text = arena_format(s->arena, "%s takes %s and gets %s: %s must be %s", u->callee,
-                                    type_pattern_text(s, type, u->scope), value_text(s, v),
-                                    dim_text(s, given), dim_text(s, wanted));
-    elab_check_dims(s, wanted, given, sema_user_span(s, u->call), text);
-    Node *cut =
-        build_slice_axis(s->elab->graph, v->as.node, axis, dim_const(s->dims, 0), wanted, 1);
-    if (cut)
-        v->as.node = cut;
+    const char *what = arena_format(s->arena, "%s takes %s and gets %s", u->callee,
+                                    type_pattern_text(s, type, u->scope), value_text(s, v));
+    settle_size(s, &v->as.node, axis, wanted, u->call, what);
     return true;
 }
 

@@ -762,6 +762,56 @@ Test(api, open_relations_of_sizes_are_checked_before_a_call)
     }
 }
 
+static const char even_program[] =
+    "from nn import Linear\nfrom losses import mse\nfrom optim import sgd\n"
+    "module Net { let fc = Linear(3, 2)\n fn (x: f32[B, 3]) -> f32[B, 2] {\n"
+    "  let a = reshape(fc(x), B//2, 4)\n let b, c = split(reshape(a, -1, 2), 2)\n"
+    "  concat([c, b]) * ones(B//2*2, 1) } }\n"
+    "dataset d { source = arrays(x=rand(12, 3, seed=1), y=rand(12, 2, seed=2))\n fields = [x: "
+    "f32[3], y: f32[2]] }\n"
+    "train t on d { model = Net()\n loss = mse(model(x), y)\n optimizer = sgd(lr=0.01)\n batch = 4 "
+    "\n epochs = 2 }\n";
+
+/* The rows of a batch of 4 come back with their halves exchanged: rows 2, 3, 0, 1. */
+Test(api, settled_sizes_give_the_same_bits_compiled_and_interpreted)
+{
+    double loss[2];
+    for (int interpret = 0; interpret < 2; interpret++) {
+        nnc_context *context = api_context(1);
+        nnc_program_options options = {.size = sizeof options, .interpret = interpret};
+        nnc_program *program = api_parse(context, even_program, &options);
+        nnc_session *session = api_session(program, NULL);
+        nnc_tensor *four = api_input(2, (int64_t[]){4, 3}, 1),
+                   *two = api_input(2, (int64_t[]){2, 3}, 1),
+                   *five = api_input(2, (int64_t[]){5, 3}, 1), *output = NULL, *first = NULL;
+        cr_expect_eq(nnc_session_run(session, &five, &output), NNC_DATA);
+        cr_expect_null(output);
+        expect_said(context, "E0803");
+        expect_said(context, "5 rows");
+        cr_assert_eq(nnc_session_run(session, &four, &output), NNC_OK);
+        cr_assert_eq(nnc_session_run(session, &two, &first), NNC_OK);
+        const float *all = nnc_tensor_data(output), *pair = nnc_tensor_data(first);
+        for (int i = 0; i < 2; i++) /* rows 0, 1 of the input: places 2, 3 of four, 1, 0 of two */
+            cr_expect(all[4 + i] == pair[2 + i] && all[6 + i] == pair[i]);
+        nnc_trainer *trainer = make_trainer(context, program, NULL);
+        cr_expect_eq(nnc_trainer_run(trainer), NNC_OK, "%s", nnc_diagnostics(context, NNC_TEXT));
+        const nnc_metric *metrics = NULL;
+        size_t count = 0;
+        cr_assert_eq(nnc_trainer_evaluate(trainer, NNC_PART_TRAIN, &metrics, &count), NNC_OK);
+        loss[interpret] = metrics[0].value;
+        nnc_trainer_release(trainer);
+        nnc_tensor_release(four);
+        nnc_tensor_release(two);
+        nnc_tensor_release(five);
+        nnc_tensor_release(output);
+        nnc_tensor_release(first);
+        nnc_session_release(session);
+        nnc_program_release(program);
+        nnc_context_release(context);
+    }
+    cr_expect(loss[0] == loss[1]);
+}
+
 static const char huge[] =
     "from nn import Linear\nfrom losses import mse\nfrom optim import sgd\n"
     "module Net { let fc = Linear(1, 1)\n"

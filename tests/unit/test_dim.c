@@ -54,8 +54,8 @@ Test(dim, text_of_canonical_forms)
     expect_text(parse("0*B"), "0");
     expect_text(parse("-B"), "-B");
     expect_text(parse("B*B*2 - B"), "2*B*B - B");
-    expect_text(parse("floor(B + 63, 64)"), "floor(B + 63, 64)");
-    expect_text(parse("floor((B + 63), 64)"), "floor(B + 63, 64)");
+    expect_text(parse("(B + 63)//64"), "(B + 63)//64");
+    expect_text(parse("2*(B//2)*T - B//3"), "2*T*(B//2) - (B//3)");
     expect_text(parse("max(B, 1)"), "max(B, 1)");
 }
 
@@ -66,21 +66,21 @@ Test(dim, floor_division_simplifies)
     } rows[] = {
         {"64*B", "64", "B"},
         {"T - K + 1", "1", "T - K + 1"},
-        {"5*B + 7", "4", "B + floor(B + 3, 4) + 1"},
+        {"5*B + 7", "4", "B + (B + 3)//4 + 1"},
         {"4*B + 3", "4", "B"},
         {"-7", "2", "-4"},
-        {"4*B + 7", "8", "floor(B + 1, 2)"},
+        {"4*B + 7", "8", "(B + 1)//2"},
         {"B*T + B", "B", "T + 1"},
-        {"B*T + 3", "B", "T + floor(3, B)"},
+        {"B*T + 3", "B", "T + 3//B"},
         {"B*B - 1", "B + 1", "B - 1"},
-        {"floor(B + 1, 2) + 1", "2", "floor(B + 3, 4)"},
-        {"B", "2*B", "floor(B, 2*B)"},
+        {"(B + 1)//2 + 1", "2", "(B + 3)//4"},
+        {"B", "2*B", "B//(2*B)"},
         {"6*B", "-3", "-2*B"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         expect_text(dim_floordiv(table, parse(rows[i].left), parse(rows[i].right)), rows[i].want);
     cr_expect_null(dim_floordiv(table, parse("B"), parse("0")));
-    expect_text(dim_ceildiv(table, parse("B"), parse("64")), "floor(B + 63, 64)");
+    expect_text(dim_ceildiv(table, parse("B"), parse("64")), "(B + 63)//64");
     expect_text(dim_mod(table, parse("5*B + 7"), parse("1")), "0");
 }
 
@@ -118,7 +118,7 @@ Test(dim, overflow_is_null)
 
 Test(dim, reading_refuses)
 {
-    const char *bad[] = {"", "*B", "B*", "floor(B)", "floor(B, 0)", "max(B, ", "(B", "+", "B + "};
+    const char *bad[] = {"", "*B", "B*", "B//", "B//0", "max(B, ", "(B", "+", "B + "};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const char *text = bad[i];
         cr_expect_null(dim_read(table, &text), "%s", bad[i]);
@@ -132,7 +132,7 @@ Test(dim, reading_refuses)
 
 Test(dim, substitution_and_symbols)
 {
-    const Dim *dim = parse("floor(B + 63, 64)*T + max(B, 5)");
+    const Dim *dim = parse("((B + 63)//64)*T + max(B, 5)");
     const char *b = "B", *t = "T";
     uint32_t batch = 0, time = 1;
     cr_assert_str_eq(dim_symbol_name(table, batch), b);
@@ -168,7 +168,7 @@ Test(dim, evaluation_agrees_with_integers)
     int64_t values[2] = {INT64_MAX, 2};
     cr_expect_eq(dim_eval(parse("B*T"), values), INT64_MIN);
     values[0] = 0;
-    cr_expect_eq(dim_eval(parse("floor(3, B)"), values), INT64_MIN);
+    cr_expect_eq(dim_eval(parse("3//B"), values), INT64_MIN);
 }
 
 Test(dim, text_round_trip)
@@ -178,9 +178,9 @@ Test(dim, text_round_trip)
                            "B",
                            "-B - 1",
                            "T - K + 1",
-                           "floor(B*T + 3, 7)*T - 2",
-                           "max(B, floor(T, 3))",
-                           "floor(T, B + 1)"};
+                           "((B*T + 3)//7)*T - 2",
+                           "max(B, T//3)",
+                           "T//(B + 1)", "T//(T//(B + 1) + 1) - 2*(B//3)"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         const Dim *dim = parse(texts[i]);
         StrBuf out = {0}, again = {0};

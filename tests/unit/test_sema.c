@@ -252,6 +252,42 @@ Test(sema, open_relations_become_checks)
     done(&f);
 }
 
+Test(sema, operands_and_moves_leave_relations_open)
+{
+    Fixture f = check(
+        "fn pairs(x: f32[B, 4]) -> f32[B//2, 8] { reshape(x, B//2, 8) }\n"
+        "fn rest(x: f32[B, 4]) -> f32[B//2, 8] { reshape(x, -1, 8) }\n"
+        "fn halves(x: f32[B]) -> f32[B//2] { let a, b = split(x, 2)\n a - b }\n"
+        "fn parts(x: f32[B]) -> f32[2] { let a, b = split(x, [2, 3])\n a }\n"
+        "fn join(x: f32[B]) -> f32[B] { x * zeros(B//2*2) }\n"
+        "fn joined(x: f32[B]) -> f32[B] { zeros(B//2*2) * x }\n"
+        "fn choose(x: f32[C]) -> f32[C] { where(zeros(C//2*2) > 0, x, 0) }\n"
+        "fn both(x: f32[F, 3], y: f32[3, F]) -> f32[F, F] { x[0..F//2*2] @ ones(3, F) + x @ y }\n"
+        "fn inner(x: f32[3, D]) -> f32[3, 3] { x @ ones(D//2*2, 3) }\n"
+        "fn glue(x: f32[E]) -> f32[E, 2] { stack([x, zeros(E//2*2)], axis=1) }\n"
+        "fn one(x: f32[B, 3]) -> f32[3] { squeeze(x, 0) }\n"
+        "fn wide(x: f32[B, 3]) -> f32[2, 4, 3] { expand(x, 2, 4, 3) }\n");
+    static const char *const texts[] = {
+        "the elements of f32[B, 4] fill f32[B//2, 8]: 4*B must be 8*(B//2)",
+        "the parts of f32[B] fill axis 0: B must be 2*(B//2)",
+        "the parts of f32[B] fill axis 0: B must be 5",
+        "* of f32[B] and f32[2*(B//2)]: 2*(B//2) must be B",
+        "+ of f32[2*(F//2), F] and f32[F, F]: 2*(F//2) must be F",
+        "stack of f32[E] and f32[2*(E//2)] along axis 1: 2*(E//2) must be E",
+        "squeeze drops axis 0 of f32[B, 3]: B must be 1",
+        "expand of f32[B, 3] to f32[2, 4, 3]: B must be 4",
+        "where of bool[2*(C//2)] and f32[C]: 2*(C//2) must be C",
+        "@ of f32[3, D] and f32[2*(D//2), 3]: 2*(D//2) must be D",
+    };
+    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) {
+        bool found = false;
+        for (uint32_t i = 0; i < f.program->checks.count; i++)
+            found |= strcmp(f.program->checks.data[i].text, texts[k]) == 0;
+        cr_expect(found, "%s", texts[k]);
+    }
+    done(&f);
+}
+
 Test(sema, solved_dimensions)
 {
     Fixture f =
