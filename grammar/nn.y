@@ -504,6 +504,8 @@ primary: name {
            PUSH($2, $4);
            $$ = ast_new_list(parser, AST_EXPR_TUPLE, $2, @$);
        }
+       | '(' bindings ')'  { $$ = ast_new_record(parser, $2, @$); }
+       | '(' bindings ',' ')' { $$ = ast_new_record(parser, $2, @$); }
        | '[' ']'           { $$ = ast_new_list(parser, AST_EXPR_ARRAY, (AstExprs){0}, @$); }
        | '[' array_items ']' { $$ = ast_new_list(parser, AST_EXPR_ARRAY, $2, @$); }
        | '[' array_items ',' ']' { $$ = ast_new_list(parser, AST_EXPR_ARRAY, $2, @$); }

@@ -98,6 +98,7 @@ struct AstType {
     ROW(INDEX, "index")        /* as.index: x[0..T, :, 1] */                                       \
     ROW(MEMBER, "member")      /* as.member: x.name */                                             \
     ROW(TUPLE, "tuple")        /* as.list: (), (a,), (a, b) */                                     \
+    ROW(RECORD, "record")      /* as.record: (mean=m, std=s) */                                    \
     ROW(ARRAY, "array")        /* as.list: [], [a, b], [image: u8[28, 28]] */                      \
     ROW(FIELD, "field")        /* as.field: an entry name: type of an array */                     \
     ROW(COMPREHENSION, "each") /* as.comprehension: [for i in 0..L: Block(i)] */                   \
@@ -186,6 +187,7 @@ struct AstExpr {
             AstName name;
         } member;
         AstExprs list;
+        AstBindings record;
         struct {
             AstName name;
             AstType *type;

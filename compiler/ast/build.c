@@ -100,6 +100,14 @@ AstExpr *ast_new_list(AstParser *parser, AstExprKind kind, AstExprs list, Span s
     return expr;
 }
 
+AstExpr *ast_new_record(AstParser *parser, AstBindings entries, Span span)
+{
+    AstExpr *expr =
+        ast_new_expr(parser, AST_EXPR_RECORD, span, ast_height_of_bindings(&entries));
+    expr->as.record = entries;
+    return expr;
+}
+
 AstExpr *ast_new_call(AstParser *parser, AstExpr *callee, AstArguments arguments, Span span)
 {
     uint32_t height = ast_max_height(callee->height, ast_height_of_arguments(&arguments));

@@ -100,6 +100,7 @@ AstExpr *ast_new_binary(AstParser *parser, AstBinary op, AstExpr *left, AstExpr 
                         Span op_span, Span span);
 AstExpr *ast_new_unary(AstParser *parser, AstExprKind kind, AstExpr *operand, Span span);
 AstExpr *ast_new_list(AstParser *parser, AstExprKind kind, AstExprs list, Span span);
+AstExpr *ast_new_record(AstParser *parser, AstBindings entries, Span span);
 AstExpr *ast_new_call(AstParser *parser, AstExpr *callee, AstArguments arguments, Span span);
 AstExpr *ast_new_index(AstParser *parser, AstExpr *base, AstExprs items, Span span);
 AstExpr *ast_new_range(AstParser *parser, AstExpr *low, AstExpr *high, Span span);

@@ -185,6 +185,15 @@ static void print_list(Printer *printer, const AstExpr *expr)
     print_exprs(printer, &expr->as.list);
 }
 
+static void print_record(Printer *printer, const AstExpr *expr)
+{
+    for (uint32_t i = 0; i < expr->as.record.count; i++) {
+        strbuf_printf(printer->out, " (= %s", expr->as.record.data[i].name.text);
+        print_optional(printer, expr->as.record.data[i].value);
+        strbuf_add_char(printer->out, ')');
+    }
+}
+
 static void print_field(Printer *printer, const AstExpr *expr)
 {
     strbuf_printf(printer->out, " %s ", expr->as.field.name.text);
@@ -311,6 +320,7 @@ static void print_expr(Printer *printer, const AstExpr *expr)
         [AST_EXPR_RANGE] = print_range,     [AST_EXPR_ELLIPSIS] = print_nothing,
         [AST_EXPR_LAMBDA] = print_lambda,   [AST_EXPR_SCAN] = print_scan,
         [AST_EXPR_WHILE] = print_while,     [AST_EXPR_ERROR] = print_nothing,
+        [AST_EXPR_RECORD] = print_record,
     };
     bool binary = expr->kind == AST_EXPR_BINARY;
     strbuf_printf(printer->out, "(%s",

@@ -279,12 +279,9 @@ static AstExpr *read_lambda(AstReader *reader, const AstNode *node)
     return expr;
 }
 
-static AstBindings read_bindings(AstReader *reader, const AstNode *node)
+static AstBindings read_named_values(AstReader *reader, const AstNode *node)
 {
     AstBindings bindings = {0};
-    if (!ast_node_is_head(node, "with")) {
-        ast_read_fail(reader, node->span, "(with ...)");
-    }
     AstArguments arguments = read_arguments(reader, node, 1);
     for (uint32_t i = 0; i < arguments.count; i++) {
         if (arguments.data[i].name.text == NULL) {
@@ -294,6 +291,19 @@ static AstBindings read_bindings(AstReader *reader, const AstNode *node)
                  (AstBinding){arguments.data[i].name, arguments.data[i].value});
     }
     return bindings;
+}
+
+static AstBindings read_bindings(AstReader *reader, const AstNode *node)
+{
+    if (!ast_node_is_head(node, "with")) {
+        ast_read_fail(reader, node->span, "(with ...)");
+    }
+    return read_named_values(reader, node);
+}
+
+static AstExpr *read_record(AstReader *reader, const AstNode *node)
+{
+    return ast_new_record(&reader->build, read_named_values(reader, node), node->span);
 }
 
 static AstExpr *read_scan(AstReader *reader, const AstNode *node)
@@ -358,7 +368,7 @@ static const ExprForm expr_forms[AST_EXPR_COUNT] = {
     [AST_EXPR_PIPE] = {read_pipe, 3},         [AST_EXPR_RANGE] = {read_range, 3},
     [AST_EXPR_ELLIPSIS] = {read_ellipsis, 1}, [AST_EXPR_LAMBDA] = {read_lambda, 3},
     [AST_EXPR_SCAN] = {read_scan, 6},         [AST_EXPR_WHILE] = {read_while, 5},
-    [AST_EXPR_ERROR] = {read_error, 1},
+    [AST_EXPR_ERROR] = {read_error, 1},       [AST_EXPR_RECORD] = {read_record, 0},
 };
 
 AstExpr *ast_read_expr(AstReader *reader, const AstNode *node)

@@ -533,11 +533,14 @@ Value eval_call(Sema *s, const AstExpr *expr, const Value *piped)
     Args args = {ARENA_ARRAY(s->arena, Arg, written->count + 1), 0};
     if (piped)
         args.data[args.count++] = (Arg){.value = *piped, .span = piped->span};
+    bool outer = s->in_assert;
+    s->in_assert = callee.kind == VALUE_BUILTIN && strcmp(callee.as.builtin->name, "assert") == 0;
     for (uint32_t i = 0; i < written->count; i++) {
         const AstArgument *arg = &written->data[i];
         Value v = eval_expr(s, arg->value);
         args.data[args.count++] = (Arg){arg->name.text, arg->name.span, v, arg->value->span};
     }
+    s->in_assert = outer;
     const char *name = head->kind == AST_EXPR_NAME     ? head->as.name
                        : head->kind == AST_EXPR_MEMBER ? head->as.member.name.text
                                                        : NULL;

@@ -235,6 +235,30 @@ static Value eval_list(Sema *s, const AstExpr *expr)
     return poison ? value_poison : list;
 }
 
+/* A tuple whose entries have names: r.mean, or let m, s = r. */
+static Value eval_record(Sema *s, const AstExpr *expr)
+{
+    const AstBindings *entries = &expr->as.record;
+    Value list = value_list(s, VALUE_TUPLE, entries->count, expr->span);
+    const char **names = ARENA_ARRAY(s->arena, const char *, entries->count);
+    bool poison = false;
+    for (uint32_t i = 0; i < entries->count; i++) {
+        AstName name = entries->data[i].name;
+        for (uint32_t k = 0; k < i; k++)
+            if (strcmp(names[k], name.text) == 0) {
+                DiagItem *item = sema_error(s, ERR_E0206, name.span, "again here",
+                                            "%s is given twice", name.text);
+                diag_note(item, entries->data[k].name.span, "first here");
+                poison = true;
+            }
+        names[i] = name.text;
+        list.as.list->items[i] = eval_expr(s, entries->data[i].value);
+        poison |= list.as.list->items[i].kind == VALUE_POISON;
+    }
+    list.as.list->names = names;
+    return poison ? value_poison : list;
+}
+
 static Value eval_range(Sema *s, const AstExpr *expr)
 {
     Value low = value_number(s, 0, expr->span), high = value_poison;
@@ -390,6 +414,7 @@ Value eval_expr(Sema *s, const AstExpr *expr)
         [AST_EXPR_MEMBER] = eval_member,
         [AST_EXPR_TUPLE] = eval_list,
         [AST_EXPR_ARRAY] = eval_list,
+        [AST_EXPR_RECORD] = eval_record,
         [AST_EXPR_FIELD] = eval_misplaced,
         [AST_EXPR_COMPREHENSION] = eval_comprehension,
         [AST_EXPR_IF] = eval_if,

@@ -182,6 +182,7 @@ typedef struct Sema {
     Span at;        /* innermost place in the user's text */
     uint32_t calls, nesting, work, instances;
     bool work_reported, depth_reported;
+    bool in_assert; /* sizes that are open are compared at run time */
     const Type *init_type;           /* of the param whose initial value is evaluated */
     const AstExpr **override_values; /* of options.overrides, parsed; NULL: not yet */
     bool *override_used;

@@ -442,13 +442,13 @@ static bool unify_named(Sema *s, const Unify *u, const AstType *type, const char
 {
     static const struct {
         const char *name;
-        ValueKind kinds[4];
+        ValueKind kinds[5];
     } table[] = {
         {"string", {VALUE_STRING}},
         {"array", {VALUE_ARRAY, VALUE_TUPLE}},
         {"init", {VALUE_INIT, VALUE_INT, VALUE_FLOAT}},
-        {"fn", {VALUE_FN, VALUE_BUILTIN, VALUE_INSTANCE, VALUE_SCHEDULE}},
-        {"module", {VALUE_INSTANCE}},
+        {"fn", {VALUE_FN, VALUE_BUILTIN, VALUE_INSTANCE, VALUE_SCHEDULE, VALUE_MODULE}},
+        {"module", {VALUE_INSTANCE, VALUE_MODULE}},
         {"dtype", {VALUE_DTYPE, VALUE_BUILTIN}},
         {"range", {VALUE_RANGE}},
     };
@@ -458,7 +458,7 @@ static bool unify_named(Sema *s, const Unify *u, const AstType *type, const char
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (strcmp(table[i].name, name) != 0)
             continue;
-        for (int k = 0; k < 4; k++)
+        for (int k = 0; k < 5; k++)
             if (table[i].kinds[k] != VALUE_POISON && v->kind == table[i].kinds[k])
                 return true;
         return wrong_dtype(s, u, type, parameter, span, v, NULL);
