@@ -141,6 +141,7 @@ static void finish_function(Engine *engine, Arena *arena, const char *name, uint
     engine->function.args = args->data;
     engine->function.shape = argument_shape;
     engine->function.engine = engine;
+    engine->function.inspect = engine_inspect;
     engine->types = types->data;
     engine->values = ARENA_ARRAY(arena, int64_t, dim_symbol_count(engine->graph->dims) + 1);
     list_checks(engine, arena);

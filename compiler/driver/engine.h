@@ -27,4 +27,7 @@ void engine_interpreter(Engine *engine, Stages *stages, const char *name,
 bool engine_compiled(Engine *engine, Stages *stages, JitUnit *unit, const CompileOptions *options,
                      Diag *diag);
 
+/* inspect.c: what Function.inspect is. */
+bool engine_inspect(const Function *self, const nnc_call *call, Finding *finding);
+
 #endif

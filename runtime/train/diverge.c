@@ -76,7 +76,7 @@ static void report(Trainer *trainer, const Replay *replay)
     bool found = inspect(trainer, replay->rows, &finding);
     DiagItem *item = diag_error(trainer->diag, ERR_E0800, finding.span, finding.what.text,
                                 "%s %lld", replay->what.text, (long long)trainer->step + 1);
-    if (found && finding.what.text)
+    if (found && finding.span.file == 0)
         diag_note(item, (Span){0}, "the first result that is not finite: %s", finding.what.text);
     for (char *line = found ? finding.inputs.text : NULL; line;) {
         char *end = strchr(line, '\n');
