@@ -97,11 +97,11 @@ static void add_inputs(Table *table)
     }
 }
 
-/* Parts that hold parameters or are made by the library; what only groups them has no row. */
+/* Parts that hold parameters or have no parts; what only groups them has no row. */
 static void add_instance(Table *table, const SemaInstance *instance)
 {
     const SemaCall *call = call_of(table->plan, instance);
-    bool leaf = instance->in_std || instance->children.count == 0;
+    bool leaf = instance->children.count == 0;
     if (leaf || instance->tensors.count > 0)
         add_row(table, instance->path[0] ? instance->path : table->plan->model_name,
                 arena_format(table->arena, "%s(%s)", instance->module,

@@ -47,6 +47,31 @@ static bool per_axis(Sema *s, BuiltinCall *call, int index, const char *what, in
     return true;
 }
 
+Value builtin_per_axis(Sema *s, BuiltinCall *call)
+{
+    const Value *v = &call->arg[0];
+    int64_t count, entry;
+    if (!want_int(s, &call->arg[1], call->arg_span[1], "n", &count))
+        return value_poison;
+    if (v->kind == VALUE_ARRAY || v->kind == VALUE_TUPLE) {
+        if (v->as.list->count == (uint64_t)count)
+            return *v;
+        sema_error(s, ERR_E0201, call->arg_span[0], NULL, "%u entries for %lld axes",
+                   v->as.list->count, (long long)count);
+        return value_poison;
+    }
+    if (count < 0 || count > MAX_RANK) {
+        sema_error(s, ERR_E0201, call->arg_span[1], NULL, "there are at most %d axes", MAX_RANK);
+        return value_poison;
+    }
+    if (!want_int(s, v, call->arg_span[0], "the number for every axis", &entry))
+        return value_poison;
+    Value list = value_list(s, VALUE_ARRAY, (uint32_t)count, call->span);
+    for (int64_t i = 0; i < count; i++)
+        list.as.list->items[i] = *v;
+    return list;
+}
+
 static bool read_pad(Sema *s, BuiltinCall *call, int index, Geometry *g)
 {
     const Value *v = &call->arg[index];

@@ -265,12 +265,14 @@ static void import_name(Sema *s, SemaFile *into, SemaFile *from, const AstImport
     if (binding)
         v = binding->value;
     else if (from && !from->broken) {
-        const char **names = ARENA_ARRAY(s->arena, const char *, from->decls.count + 1);
-        for (uint32_t i = 0; i < from->decls.count; i++)
-            names[i] = from->decls.data[i]->item->name.text;
+        const Scope *scope = from->scope;
+        const char **names = ARENA_ARRAY(s->arena, const char *, scope->bindings.count + 1);
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < scope->bindings.count; i++)
+            if (file_export(from, scope->bindings.data[i]->name))
+                names[count++] = scope->bindings.data[i]->name;
         const char *what = arena_format(s->arena, "%s does not declare", from->name);
-        sema_unknown(s, ERR_E0103, imported->name.span, what, imported->name.text, names,
-                     from->decls.count);
+        sema_unknown(s, ERR_E0103, imported->name.span, what, imported->name.text, names, count);
     }
     scope_declare(s, into->scope, bound, BIND_IMPORT, v);
 }

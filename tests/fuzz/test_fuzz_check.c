@@ -79,6 +79,8 @@ Test(fuzz_check, digits, .timeout = 40000)
 Test(fuzz_check, library, .timeout = 40000)
 {
     check_folder("compiler/std", 60);
+    check_folder("compiler/std/nn", 60);
+    check_folder("compiler/std/models", 60);
 }
 
 Test(fuzz_check, programs_of_the_language, .timeout = 40000)

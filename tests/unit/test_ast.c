@@ -426,7 +426,8 @@ static bool round_trip(const AstFile *tree)
     return same;
 }
 
-static const char *const program_folders[] = {"tests/golden/ast", "compiler/std", "examples",
+static const char *const program_folders[] = {"tests/golden/ast", "compiler/std", "compiler/std/nn",
+                                              "compiler/std/models", "examples",
                                               "examples/mnist"};
 
 Test(ast, round_trip_of_all_programs)

@@ -55,6 +55,7 @@ static void fuzz_folder(const char *folder, uint64_t sample)
 Test(sema_fuzz, library)
 {
     fuzz_folder("compiler/std", 60);
+    fuzz_folder("compiler/std/nn", 60);
 }
 
 Test(sema_fuzz, golden_programs)
