@@ -24,6 +24,8 @@ void walk_fail(AttrWalk *walk, const char *format, ...)
     va_end(args);
 }
 
+enum { MOST_LOOPS = 1 << 20 }; /* tables are as long as the largest number */
+
 static void skip_spaces(AttrWalk *walk)
 {
     while (*walk->at == ' ')
@@ -420,6 +422,69 @@ static void walk_WINDOW(AttrWalk *walk, Attr *attr)
     walk_padding(walk, *count, attr->window.pad_low, attr->window.pad_high);
 }
 
+/* `text` is there exactly when *present; no entry follows it that begins like it. */
+static void walk_flag(AttrWalk *walk, bool *present, const char *text)
+{
+    if (walk->mode == WALK_ENCODE)
+        strbuf_add_char(walk->out, *present);
+    if (walk->mode == WALK_PRINT && *present)
+        strbuf_add(walk->out, text);
+    if (walk->mode == WALK_READ)
+        *present = walk->error == NULL && text_accept(walk, text);
+}
+
+/* The number of a loop or branch. */
+static void walk_number(AttrWalk *walk, uint32_t *number)
+{
+    int64_t wide = *number;
+    walk_integer(walk, &wide, 0, MOST_LOOPS);
+    *number = (uint32_t)wide;
+}
+
+static void walk_CARRY(AttrWalk *walk, Attr *attr)
+{
+    walk_number(walk, &attr->carry.loop);
+    walk_text(walk, ", ");
+    walk_int(walk, &attr->carry.index, UINT16_MAX);
+    walk_type(walk, &attr->carry.type);
+}
+
+static void walk_AT(AttrWalk *walk, Attr *attr)
+{
+    walk_number(walk, &attr->at.loop);
+}
+
+static void walk_LOOP(AttrWalk *walk, Attr *attr)
+{
+    walk_number(walk, &attr->loop.id);
+    walk_text(walk, ", length = ");
+    walk_dim(walk, &attr->loop.length);
+    walk_flag(walk, &attr->loop.reverse, ", reverse");
+    walk_flag(walk, &attr->loop.conditional, ", conditional");
+    walk_flag(walk, &attr->loop.recompute, ", recompute");
+}
+
+static void walk_FINAL(AttrWalk *walk, Attr *attr)
+{
+    walk_int(walk, &attr->final.index, UINT16_MAX);
+}
+
+static void walk_ENTER(AttrWalk *walk, Attr *attr)
+{
+    bool other = attr->enter.side == SIDE_ELSE, first = !other;
+    walk_number(walk, &attr->enter.branch);
+    walk_flag(walk, &first, ", then");
+    walk_flag(walk, &other, ", else");
+    attr->enter.side = other ? SIDE_ELSE : SIDE_THEN;
+    if (walk->mode == WALK_READ && first == other)
+        walk_fail(walk, "expected the side, then or else");
+}
+
+static void walk_BRANCH(AttrWalk *walk, Attr *attr)
+{
+    walk_number(walk, &attr->branch.id);
+}
+
 static void walk_CALL(AttrWalk *walk, Attr *attr)
 {
     walk_name(walk, &attr->call.name);
@@ -433,6 +498,8 @@ static void (*const walks[AT_COUNT])(AttrWalk *, Attr *) = {
     [AT_SHAPE] = walk_SHAPE,     [AT_PERM] = walk_PERM,   [AT_SLICE] = walk_SLICE,
     [AT_PAD] = walk_PAD,         [AT_AXIS] = walk_AXIS,   [AT_AXES] = walk_AXES,
     [AT_DOT] = walk_DOT,         [AT_CONV] = walk_CONV,   [AT_WINDOW] = walk_WINDOW,
+    [AT_CARRY] = walk_CARRY,     [AT_AT] = walk_AT,       [AT_LOOP] = walk_LOOP,
+    [AT_FINAL] = walk_FINAL,     [AT_ENTER] = walk_ENTER, [AT_BRANCH] = walk_BRANCH,
     [AT_CALL] = walk_CALL,
 };
 
@@ -493,6 +560,8 @@ Type *attr_type(Attr *attr)
         return &attr->iota.type;
     case AT_RANDOM:
         return &attr->random.type;
+    case AT_CARRY:
+        return &attr->carry.type;
     case AT_CALL:
         return &attr->call.type;
     default:

@@ -318,3 +318,52 @@ Node *build_scatter_add(Graph *g, Node *x, Node *index, Node *updates, int axis)
     return graph_node(g, OP_SCATTER_ADD, (Node *[]){x, index, updates}, 3,
                       &(Attr){.kind = AT_AXIS, .axis = axis});
 }
+
+/* Loops and branches */
+
+Node *build_carry(Graph *g, uint32_t loop, int index, Type type)
+{
+    return graph_node(g, OP_CARRY, NULL, 0, &(Attr){.kind = AT_CARRY, .carry = {loop, index, type}});
+}
+
+Node *build_at(Graph *g, uint32_t loop, Node *x)
+{
+    return graph_node(g, OP_AT, &x, 1, &(Attr){.kind = AT_AT, .at = {loop}});
+}
+
+Node *build_loop(Graph *g, LoopAttr attr, Node *const *inits, Node *const *nexts, int count)
+{
+    Node **src = ARENA_ARRAY(g->arena, Node *, 2 * count + 1);
+    for (int i = 0; i < count; i++) {
+        src[i] = inits[i];
+        src[count + i] = nexts[i];
+    }
+    return graph_node(g, OP_LOOP, src, 2 * count, &(Attr){.kind = AT_LOOP, .loop = attr});
+}
+
+Node *build_final(Graph *g, Node *token, int index)
+{
+    return graph_node(g, OP_FINAL, &token, 1, &(Attr){.kind = AT_FINAL, .final = {index}});
+}
+
+Node *build_stack(Graph *g, Node *loop, Node *value)
+{
+    return graph_node(g, OP_STACK, (Node *[]){loop, value}, 2, NULL);
+}
+
+Node *build_enter(Graph *g, uint32_t branch, BranchSide side, Node *x)
+{
+    return graph_node(g, OP_ENTER, &x, 1, &(Attr){.kind = AT_ENTER, .enter = {branch, side}});
+}
+
+Node *build_branch(Graph *g, uint32_t id, Node *condition, Node *const *thens, Node *const *elses,
+                   int count)
+{
+    Node **src = ARENA_ARRAY(g->arena, Node *, 2 * count + 1);
+    src[0] = condition;
+    for (int i = 0; i < count; i++) {
+        src[1 + i] = thens[i];
+        src[1 + count + i] = elses[i];
+    }
+    return graph_node(g, OP_BRANCH, src, 2 * count + 1, &(Attr){.kind = AT_BRANCH, .branch = {id}});
+}

@@ -34,6 +34,15 @@ Node *build_gather(Graph *g, Node *x, Node *index, int axis);
 Node *build_scatter_add(Graph *g, Node *x, Node *index, Node *updates, int axis);
 Node *build_iota(Graph *g, Type type, int axis);
 Node *build_dim(Graph *g, const Dim *dim, DType dtype);                   /* scalar of that dtype */
+/* Loops and branches (ops.def, region.h). The number comes from graph_next_loop; the nodes of a body or side are built
+ * before the loop or branch itself. count: carries, or results. */
+Node *build_carry(Graph *g, uint32_t loop, int index, Type type);
+Node *build_at(Graph *g, uint32_t loop, Node *x);
+Node *build_loop(Graph *g, LoopAttr attr, Node *const *inits, Node *const *nexts, int count);
+Node *build_final(Graph *g, Node *token, int index);   /* token: a loop or branch */
+Node *build_stack(Graph *g, Node *loop, Node *value);
+Node *build_enter(Graph *g, uint32_t branch, BranchSide side, Node *x);
+Node *build_branch(Graph *g, uint32_t id, Node *condition, Node *const *thens, Node *const *elses, int count);
 Axes axes_one(int axis);
 Axes axes_range(int begin, int end);
 

@@ -74,6 +74,25 @@ static Node *find_node(const Graph *graph, const Candidate *c)
     return NULL;
 }
 
+static void note_loop(Graph *graph, const Attr *attr)
+{
+    uint32_t id = 0;
+    if (attr->kind == AT_LOOP)
+        id = attr->loop.id + 1;
+    else if (attr->kind == AT_BRANCH)
+        id = attr->branch.id + 1;
+    else if (attr->kind == AT_CARRY || attr->kind == AT_AT)
+        id = (attr->kind == AT_AT ? attr->at.loop : attr->carry.loop) + 1;
+    else if (attr->kind == AT_ENTER)
+        id = attr->enter.branch + 1;
+    graph->next_loop = id > graph->next_loop ? id : graph->next_loop;
+}
+
+uint32_t graph_next_loop(Graph *graph)
+{
+    return graph->next_loop++;
+}
+
 static Node *keep_node(Graph *graph, const Node *found)
 {
     Node *node = arena_copy(graph->arena, found, sizeof *found);
@@ -90,6 +109,7 @@ static Node *keep_node(Graph *graph, const Node *found)
     node->chain = *bucket;
     *bucket = node;
     vec_push(graph->arena, &graph->nodes, node);
+    note_loop(graph, &node->attr);
     return node;
 }
 

@@ -25,7 +25,7 @@ typedef enum {
     OP_COUNT
 } OpCode;
 
-typedef enum { CLASS_LEAF, CLASS_ELEMENTWISE, CLASS_MOVE, CLASS_REDUCE, CLASS_CONTRACT, CLASS_WINDOW, CLASS_INDEX, CLASS_CALL } OpClass;
+typedef enum { CLASS_LEAF, CLASS_ELEMENTWISE, CLASS_MOVE, CLASS_REDUCE, CLASS_CONTRACT, CLASS_WINDOW, CLASS_INDEX, CLASS_LOOP, CLASS_CALL } OpClass;
 
 typedef enum {
     AT_NONE,
@@ -46,6 +46,12 @@ typedef enum {
     AT_DOT,     /* dot */
     AT_CONV,    /* conv */
     AT_WINDOW,  /* window */
+    AT_CARRY,   /* carry */
+    AT_AT,      /* at */
+    AT_LOOP,    /* loop */
+    AT_FINAL,   /* final */
+    AT_ENTER,   /* enter */
+    AT_BRANCH,  /* branch */
     AT_CALL,    /* call */
     AT_COUNT
 } AttrKind;
@@ -62,6 +68,21 @@ typedef struct {
     int count;
     uint8_t axis[MAX_RANK];
 } Axes;
+
+/* Loops and branches have numbers, unique among both in a graph. The operations are described in ops.def, which
+ * node belongs to which loop in region.h. A loop of unknown length has the length LOOP_UNBOUNDED and neither `at` nor
+ * `stack`. */
+#define LOOP_UNBOUNDED ((int64_t)1 << 62)
+
+typedef struct {
+    uint32_t id;
+    const Dim *length;
+    bool reverse;     /* t = length-1 .. 0 */
+    bool conditional; /* ends before an iteration in which carry 0, a bool scalar, is false */
+    bool recompute;   /* its gradient keeps the carries only and computes the rest again */
+} LoopAttr;
+
+typedef enum { SIDE_THEN, SIDE_ELSE } BranchSide;
 
 typedef struct {
     AttrKind kind;
@@ -91,6 +112,12 @@ typedef struct {
             int64_t size[MAX_RANK], stride[MAX_RANK], dilate[MAX_RANK];
             const Dim *pad_low[MAX_RANK], *pad_high[MAX_RANK];
         } window;
+        struct { uint32_t loop; int index; Type type; } carry;
+        struct { uint32_t loop; } at;
+        LoopAttr loop;
+        struct { int index; } final;
+        struct { uint32_t branch; BranchSide side; } enter;
+        struct { uint32_t id; } branch;
         struct { const char *name; Type type; } call; /* symbol of the host function and its result */
     };
 } Attr;
@@ -130,6 +157,7 @@ struct Graph {
     VEC(Root) roots;
     VEC(Node *) buckets; /* hash table of nodes, power of two */
     const char *error;   /* text of the last refused node (arena) */
+    uint32_t next_loop;  /* above the number of every loop and branch (graph_next_loop) */
 };
 
 typedef struct {
@@ -149,6 +177,8 @@ Graph *graph_new(Arena *arena, DimTable *dims, const char *name);
 /* The node of (op, src, attr): an existing equal one, or a new one with the type of the shape rule. NULL: the rule refused,
  * graph->error says why in the words of a user ("f32[B, 3] and f32[4, 2] do not fit: 3 against 4"). */
 Node *graph_node(Graph *graph, OpCode op, Node *const *src, int nsrc, const Attr *attr);
+/* A number for a new loop or branch. */
+uint32_t graph_next_loop(Graph *graph);
 void graph_root(Graph *graph, RootKind kind, const char *name, Node *node);
 Node *graph_root_find(const Graph *graph, RootKind kind, const char *name); /* NULL: none */
 /* ids reached from the roots, as a byte per node (arena). */

@@ -15,7 +15,8 @@ const OpInfo op_info[OP_COUNT] = {
 static const char *const class_titles[] = {
     [CLASS_LEAF] = "Leaves",       [CLASS_ELEMENTWISE] = "Elementwise", [CLASS_MOVE] = "Moves",
     [CLASS_REDUCE] = "Reductions", [CLASS_CONTRACT] = "Contractions",   [CLASS_WINDOW] = "Windows",
-    [CLASS_INDEX] = "Indices",     [CLASS_CALL] = "Host functions",
+    [CLASS_INDEX] = "Indices",     [CLASS_LOOP] = "Loops and branches",
+    [CLASS_CALL] = "Host functions",
 };
 
 static const char *const shape_docs[] = {

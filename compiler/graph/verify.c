@@ -1,7 +1,9 @@
 /* Faults of a graph, one per line. What graph_node promises is proved again, because passes build
  * graphs from graphs: operands come before their users, every type is the one of the shape rule, a
- * name has one leaf, an update has the type of its leaf, and no two nodes are equal. */
+ * name has one leaf, an update has the type of its leaf, and no two nodes are equal. The live nodes
+ * make sound regions (region.h), roots are outside of all, and a carry or at fits its loop. */
 #include "compiler/graph/attr.h"
+#include "compiler/graph/region.h"
 
 #include <string.h>
 
@@ -103,6 +105,42 @@ static void verify_root(Verifier *v, uint32_t index)
         fault(v, "the update of %s has another type than its leaf", root->name);
 }
 
+static void verify_in_loop(Verifier *v, const Node *node, const Node *loop)
+{
+    if (node->op == OP_CARRY && node->attr.carry.index >= loop->nsrc / 2)
+        fault(v, "%%%u: loop %u has no value number %d", node->id, loop->attr.loop.id,
+              node->attr.carry.index);
+    else if (node->op == OP_CARRY &&
+             !type_equal(&node->type, &loop->src[node->attr.carry.index]->type))
+        fault(v, "%%%u: its first value has another type", node->id);
+    if (node->op == OP_AT && node->src[0]->type.dims[0] != loop->attr.loop.length)
+        fault(v, "%%%u: what it walks along is not as long as loop %u", node->id,
+              loop->attr.loop.id);
+}
+
+static void verify_regions(Verifier *v, Arena *scratch)
+{
+    const Graph *graph = v->graph;
+    const uint8_t *live = graph_live(graph, scratch);
+    const char *wrong = NULL;
+    const Regions *regions = regions_find(graph, live, scratch, &wrong);
+    const Node **closers = graph_closers(graph, live, scratch);
+    if (regions == NULL) {
+        fault(v, "%s", wrong);
+        return;
+    }
+    for (uint32_t i = 0; i < graph->nodes.count; i++) {
+        const Node *node = graph->nodes.data[i];
+        if (live[i] && node->op == OP_CARRY)
+            verify_in_loop(v, node, closers[node->attr.carry.loop]);
+        if (live[i] && node->op == OP_AT)
+            verify_in_loop(v, node, closers[node->attr.at.loop]);
+    }
+    for (uint32_t i = 0; i < graph->roots.count; i++)
+        if (regions->of[graph->roots.data[i].node->id] != 0)
+            fault(v, "root %s is inside of a loop or branch", graph->roots.data[i].name);
+}
+
 bool graph_verify(const Graph *graph, StrBuf *out)
 {
     Verifier v = {graph, out, true};
@@ -121,5 +159,10 @@ bool graph_verify(const Graph *graph, StrBuf *out)
     }
     for (uint32_t i = 0; i < graph->roots.count; i++)
         verify_root(&v, i);
+    if (v.good && graph->next_loop > 0) {
+        Arena *scratch = arena_new();
+        verify_regions(&v, scratch);
+        arena_free(scratch);
+    }
     return v.good;
 }

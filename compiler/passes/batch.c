@@ -368,6 +368,12 @@ static Node *batch_call(Batcher *b)
     return NULL;
 }
 
+static Node *batch_loop(Batcher *b)
+{
+    b->g->error = "a loop or branch takes one example";
+    return NULL;
+}
+
 /* Inputs and random numbers: the leaves that differ from example to example. */
 static Node *batch_leaf(Batcher *b)
 {
@@ -383,7 +389,8 @@ static Node *(*const batchers[])(Batcher *) = {
     [CLASS_LEAF] = batch_leaf,         [CLASS_ELEMENTWISE] = batch_elementwise,
     [CLASS_MOVE] = batch_move,         [CLASS_REDUCE] = batch_unary,
     [CLASS_CONTRACT] = batch_contract, [CLASS_WINDOW] = batch_window,
-    [CLASS_INDEX] = batch_index,       [CLASS_CALL] = batch_call,
+    [CLASS_INDEX] = batch_index,       [CLASS_LOOP] = batch_loop,
+    [CLASS_CALL] = batch_call,
 };
 
 static bool rebuild(Batcher *b)

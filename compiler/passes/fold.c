@@ -152,7 +152,7 @@ static Node *fold_node(PassContext *context, Graph *g, Node *n)
     int64_t value;
     if (n->op == OP_DIM && dim_is_const(n->attr.shape.dims[0], &value) && llabs(value) <= 1LL << 53)
         return build_const(g, n->type, (double)value);
-    if (op_class == CLASS_LEAF || op_class == CLASS_CALL)
+    if (op_class == CLASS_LEAF || op_class == CLASS_CALL || op_class == CLASS_LOOP)
         return NULL;
     Node *folded = fold_dims(g, n);
     if (!folded && op_class == CLASS_ELEMENTWISE)

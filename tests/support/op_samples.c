@@ -744,6 +744,21 @@ static bool sample_SCATTER_ADD(Sample *s, int index)
     return done(s, build_scatter_add(s->graph, x, rows, updates, c->axis));
 }
 
+/* ---- loops and branches ---- */
+
+#define LOOP_SAMPLE(e)                                                                             \
+    static bool sample_##e(Sample *s, int index)                                                   \
+    {                                                                                              \
+        return (void)s, (void)index, false;                                                        \
+    }
+LOOP_SAMPLE(CARRY)
+LOOP_SAMPLE(AT)
+LOOP_SAMPLE(LOOP)
+LOOP_SAMPLE(FINAL)
+LOOP_SAMPLE(STACK)
+LOOP_SAMPLE(ENTER)
+LOOP_SAMPLE(BRANCH)
+
 static bool sample_CALL(Sample *s, int index)
 {
     if (index >= 2)

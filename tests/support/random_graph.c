@@ -541,6 +541,8 @@ static Node *make_node(Maker *m, OpCode op)
         return make_window(m, op);
     case CLASS_INDEX:
         return make_index(m, op);
+    case CLASS_LOOP:
+        return NULL;
     case CLASS_CALL:
         return make_call(m);
     }

@@ -75,15 +75,21 @@ static Node *input(const char *name, DType dtype, const char *dims)
 
 Test(graph, every_op_reads_and_prints)
 {
-    const char *text = read_file("tests/golden/graph/every_op.graph");
-    Graph *g = parse(text);
+    static const char *const files[] = {"every_op", "loops"};
     bool seen[OP_COUNT] = {false};
-    cr_expect_str_eq(print(g), text);
-    cr_expect(graph_verify(g, NULL));
-    for (uint32_t i = 0; i < g->nodes.count; i++)
-        seen[g->nodes.data[i]->op] = true;
+    for (int f = 0; f < 2; f++) {
+        StrBuf faults = {0};
+        const char *path = arena_format(arena, "tests/golden/graph/%s.graph", files[f]);
+        const char *text = read_file(path);
+        Graph *g = parse(text);
+        cr_expect_str_eq(print(g), text);
+        cr_expect(graph_verify(g, &faults), "%s: %s", path, faults.text);
+        for (uint32_t i = 0; i < g->nodes.count; i++)
+            seen[g->nodes.data[i]->op] = true;
+        strbuf_free(&faults);
+    }
     for (int op = 0; op < OP_COUNT; op++)
-        cr_expect(seen[op], "tests/golden/graph/every_op.graph lacks %s", op_info[op].text);
+        cr_expect(seen[op], "tests/golden/graph lacks %s", op_info[op].text);
 }
 
 Test(graph, the_page_of_operations_is_current)
