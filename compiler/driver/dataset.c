@@ -192,6 +192,26 @@ static DataTable *read_arrays(Reading *reading)
     return table;
 }
 
+/* The text and its parts; where the dataset has a file for a part, that part is not cut. */
+static bool read_text(Reading *reading, DataTable *parts[SPLIT_PARTS])
+{
+    const TextPlan *text = &reading->source->text;
+    const DatasetPlan *plan = reading->plan;
+    const DataColumn *known = reading->train ? table_column(reading->train, "token") : NULL;
+    static const TextTokens kinds[] = {
+        [TOKENS_BYTES] = TEXT_BYTES, [TOKENS_CHARS] = TEXT_CHARS, [TOKENS_BPE] = TEXT_BPE};
+    TextOptions options = {.tokens = kinds[text->tokens],
+                           .vocabulary = text->vocabulary,
+                           .window = text->window,
+                           .stride = text->stride,
+                           .valid = plan->has_valid ? 0 : plan->valid_fraction,
+                           .test = plan->has_test ? 0 : plan->test_fraction};
+    if (text->tokenizer)
+        options.tokenizer = program_path(reading->program, reading->arena, text->tokenizer);
+    return text_read(file_of(reading, positional(reading->source)), &options,
+                     known ? known->tokenizer : NULL, parts, reading->program->context->diag);
+}
+
 static DataTable *no_host_data(Reading *reading)
 {
     diag_error(reading->program->context->diag, ERR_E0600, reading->source->span, NULL,
@@ -220,6 +240,22 @@ static DataTable *read_source(Reading *reading)
     return readers[reading->source->kind](reading);
 }
 
+static bool text_parts(Reading *reading, nnc_part part, Dataset *dataset)
+{
+    static const nnc_part order[SPLIT_PARTS] = {NNC_PART_TRAIN, NNC_PART_VALID, NNC_PART_TEST};
+    DataTable *parts[SPLIT_PARTS];
+    if (!read_text(reading, parts))
+        return false;
+    for (int i = 0; i < SPLIT_PARTS; i++) {
+        nnc_part to = i == 0 ? part : order[i];
+        if (!parts[i])
+            continue;
+        dataset->tables[to] = parts[i];
+        dataset->parts[to] = (DataPart){.table = parts[i], .count = parts[i]->rows};
+    }
+    return true;
+}
+
 static bool read_part(nnc_program *program, const DatasetPlan *plan, const SourcePlan *source,
                       nnc_part part, Dataset *dataset)
 {
@@ -228,6 +264,8 @@ static bool read_part(nnc_program *program, const DatasetPlan *plan, const Sourc
                        .source = source,
                        .train = dataset->tables[NNC_PART_TRAIN],
                        .arena = dataset->arena};
+    if (source->kind == SOURCE_TEXT)
+        return text_parts(&reading, part, dataset);
     DataTable *table = read_source(&reading);
     dataset->tables[part] = table;
     if (table)
@@ -275,7 +313,7 @@ nnc_status dataset_load(nnc_program *program, const DatasetPlan *plan, uint64_t 
         good = read_part(program, plan, &plan->valid, NNC_PART_VALID, dataset);
     if (good && plan->has_test)
         good = read_part(program, plan, &plan->test, NNC_PART_TEST, dataset);
-    if (good)
+    if (good && plan->source.kind != SOURCE_TEXT)
         good = cut_parts(program, plan, seed, dataset);
     return good ? NNC_OK : context_data_status(program->context);
 }

@@ -24,7 +24,7 @@ static char *take_rows(Arena *arena, const DataPart *part, const DataColumn *col
     char *rows = arena_alloc(arena, (size_t)(count * column->row_bytes) + 1);
     for (int64_t i = 0; i < count; i++) {
         int64_t row = part->rows ? part->rows[first + i] : first + i;
-        memcpy(rows + i * column->row_bytes, column->data + row * column->row_bytes,
+        memcpy(rows + i * column->row_bytes, column_row(column, row),
                (size_t)column->row_bytes);
     }
     return rows;

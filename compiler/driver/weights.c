@@ -1,6 +1,7 @@
 /* Weights: parameters, states and statistics by name, in safetensors. */
 #include "compiler/driver/weights.h"
 
+#include "runtime/data/tokenizer.h"
 #include "runtime/tensor/safetensors.h"
 
 #include <stdlib.h>
@@ -25,6 +26,24 @@ static const char *words_key(Arena *arena, const DataColumn *column)
     return arena_format(arena, "words.%s", column->name);
 }
 
+static const char *tokenizer_key(Arena *arena, const DataColumn *column)
+{
+    return arena_format(arena, "tokenizer.%s", column->name);
+}
+
+/* What makes numbers of the words of a column: its key in the file and its text; NULL: nothing does. */
+static const char *numbering(Arena *arena, const DataColumn *column, StrBuf *text)
+{
+    if (column->categories) {
+        words_text(column, text);
+        return words_key(arena, column);
+    }
+    if (!column->tokenizer)
+        return NULL;
+    tokenizer_text(column->tokenizer, text);
+    return tokenizer_key(arena, column);
+}
+
 static void note(WeightsNotes *notes, const char *key, const char *value)
 {
     if (notes->count < WEIGHTS_NOTES_MAX)
@@ -39,12 +58,10 @@ WeightsNotes *weights_notes_of_data(Arena *arena, const TrainSpec *spec, const D
     note(notes, "nnc", nnc_version());
     note(notes, "seed", arena_format(arena, "%llu", (unsigned long long)spec->seed));
     for (int i = 0; table && i < table->column_count; i++) {
-        const DataColumn *column = &table->columns[i];
         StrBuf words = {0};
-        if (!column->categories)
-            continue;
-        words_text(column, &words);
-        note(notes, words_key(arena, column), arena_string(arena, words.text ? words.text : ""));
+        const char *key = numbering(arena, &table->columns[i], &words);
+        if (key)
+            note(notes, key, arena_string(arena, words.text ? words.text : ""));
         strbuf_free(&words);
     }
     return notes;
@@ -78,6 +95,22 @@ uint64_t weights_seed(const char *path)
     return seed;
 }
 
+static void other_numbering(nnc_context *context, const DataColumn *column, const char *path,
+                            const char *saved)
+{
+    if (column->categories) {
+        DiagItem *item = diag_error(context->diag, ERR_E0611, (Span){0}, NULL,
+                                    "%s was made with other words of %s than the data has", path,
+                                    column->name);
+        diag_help(item, "declare the field as category(%s)", saved);
+        return;
+    }
+    DiagItem *item = diag_error(context->diag, ERR_E0618, (Span){0}, NULL,
+                                "%s was made with another tokenizer of %s than the data has", path,
+                                column->name);
+    diag_help(item, "the text, its split and its tokens decide the tokenizer");
+}
+
 nnc_status weights_check_words(nnc_context *context, const Dataset *dataset, const char *path)
 {
     SafeTensors *file = safetensors_open(path, context->diag, (Span){0});
@@ -85,17 +118,11 @@ nnc_status weights_check_words(nnc_context *context, const Dataset *dataset, con
     Arena *arena = arena_new();
     bool good = file != NULL;
     for (int i = 0; file && table && i < table->column_count; i++) {
-        const DataColumn *column = &table->columns[i];
-        const char *saved =
-            column->categories ? safetensors_metadata(file, words_key(arena, column)) : NULL;
         StrBuf words = {0};
-        if (saved)
-            words_text(column, &words);
+        const char *key = numbering(arena, &table->columns[i], &words);
+        const char *saved = key ? safetensors_metadata(file, key) : NULL;
         if (saved && strcmp(saved, words.text ? words.text : "") != 0) {
-            DiagItem *item = diag_error(context->diag, ERR_E0611, (Span){0}, NULL,
-                                        "%s was made with other words of %s than the data has",
-                                        path, column->name);
-            diag_help(item, "declare the field as category(%s)", saved);
+            other_numbering(context, &table->columns[i], path, saved);
             good = false;
         }
         strbuf_free(&words);

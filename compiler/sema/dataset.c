@@ -26,7 +26,8 @@ static const struct {
     const char *name;
     SourceKind kind;
 } source_kinds[] = {{"idx", SOURCE_IDX}, {"csv", SOURCE_CSV},       {"npy", SOURCE_NPY},
-                    {"npz", SOURCE_NPZ}, {"arrays", SOURCE_ARRAYS}, {"host", SOURCE_HOST}};
+                    {"npz", SOURCE_NPZ}, {"arrays", SOURCE_ARRAYS}, {"text", SOURCE_TEXT},
+                    {"host", SOURCE_HOST}};
 
 enum { SOURCE_KINDS = sizeof source_kinds / sizeof *source_kinds, SITES_PER_SOURCE = 4096 };
 
@@ -47,7 +48,7 @@ static bool source_kind(Sema *s, const AstExpr *expr, SourceKind *kind)
                      SOURCE_KINDS);
     else
         sema_error(s, ERR_E0200, expr->span, NULL,
-                   "a source is written idx(...), csv(...), npy(...), npz(...) or arrays(...)");
+                   "a source is written idx(...), csv(...), npy(...), npz(...), text(...) or arrays(...)");
     return false;
 }
 
@@ -205,6 +206,107 @@ static bool arrays_source(Sema *s, Work *work, const AstExpr *expr, uint32_t rol
     return ok;
 }
 
+/* ---- Texts ---- */
+
+static bool text_tokens(Sema *s, const Value *v, Span span, TokenKind *kind)
+{
+    static const char *const names[] = {"bytes", "chars", "bpe"};
+    const char *name;
+    if (!want_string(s, v, span, "tokens", &name))
+        return false;
+    for (int i = 0; i < 3; i++)
+        if (strcmp(name, names[i]) == 0) {
+            *kind = (TokenKind)i;
+            return true;
+        }
+    sema_unknown(s, ERR_E0105, span, "there are no tokens", name, names, 3);
+    return false;
+}
+
+static bool text_count(Sema *s, const Value *v, Span span, const char *name, int64_t *count)
+{
+    if (!want_int(s, v, span, name, count))
+        return false;
+    if (*count >= 1 && *count <= INT32_MAX)
+        return true;
+    sema_error(s, ERR_E0409, span, NULL, "%s is %lld, and it must be at least 1", name,
+               (long long)*count);
+    return false;
+}
+
+static bool text_argument(Sema *s, const AstArgument *written, Scope *scope, SourcePlan *source)
+{
+    static const char *const known[] = {"tokens", "window", "stride", "vocab", "tokenizer"};
+    TextPlan *text = &source->text;
+    const char *name = written->name.text;
+    Value v = eval_in(s, scope, written->value);
+    if (v.kind == VALUE_POISON)
+        return false;
+    if (!name) {
+        SourceArgument path = {.kind = ARGUMENT_STRING, .span = written->span};
+        bool ok = want_string(s, &v, written->span, "the path of the text", &path.text);
+        vec_push(s->arena, &source->arguments, path);
+        return ok;
+    }
+    if (strcmp(name, "tokens") == 0)
+        return text_tokens(s, &v, written->value->span, &text->tokens);
+    if (strcmp(name, "tokenizer") == 0)
+        return want_string(s, &v, written->value->span, name, &text->tokenizer);
+    int64_t *count = strcmp(name, "window") == 0   ? &text->window
+                     : strcmp(name, "stride") == 0 ? &text->stride
+                     : strcmp(name, "vocab") == 0  ? &text->vocabulary
+                                                   : NULL;
+    if (count)
+        return text_count(s, &v, written->value->span, name, count);
+    sema_unknown(s, ERR_E0105, written->name.span, "text has no argument", name, known, 5);
+    return false;
+}
+
+/* The fields of a text are those of its windows. */
+static bool text_fields(Sema *s, DatasetPlan *plan, const AstExpr *expr, const TextPlan *text,
+                        uint32_t role)
+{
+    static const char *const names[] = {"token", "next"};
+    if (plan->fields.count > 0 && role == 0) {
+        sema_error(s, ERR_E0403, plan->fields.data[0].span, NULL,
+                   "a text has its own fields: token and next, i32[window] each");
+        return false;
+    }
+    Type row = {.dtype = DT_I32, .rank = 1, .dims = {dim_const(s->dims, text->window)}};
+    if (role > 0 && (plan->fields.count != 2 || !type_equal(&plan->fields.data[0].row, &row))) {
+        sema_error(s, ERR_E0605, expr->span, NULL, "the windows here are %s, and those of source %s",
+                   type_text(s, &row),
+                   plan->fields.count ? type_text(s, &plan->fields.data[0].row) : "are no tokens");
+        return false;
+    }
+    for (int i = 0; i < 2 && role == 0; i++) {
+        FieldPlan field = {.name = names[i], .row = row, .span = expr->span};
+        vec_push(s->arena, &plan->fields, field);
+    }
+    return true;
+}
+
+static bool text_source(Sema *s, Work *work, const AstExpr *expr, uint32_t role, SourcePlan *source)
+{
+    TextPlan *text = &source->text;
+    text->tokens = TOKENS_CHARS;
+    text->stride = 1;
+    for (uint32_t i = 0; i < expr->as.call.arguments.count; i++)
+        if (!text_argument(s, &expr->as.call.arguments.data[i], work->decl->file->scope, source))
+            return false;
+    if (text->window == 0 || source->arguments.count != 1) {
+        sema_error(s, ERR_E0201, expr->span, NULL,
+                   "a text needs a path and a window: text(\"book.txt\", tokens=\"chars\", window=64)");
+        return false;
+    }
+    if (text->tokens == TOKENS_BPE && !text->tokenizer && text->vocabulary < 256) {
+        sema_error(s, ERR_E0409, expr->span, NULL,
+                   "tokens=\"bpe\" needs vocab, at least 256, or a tokenizer's file");
+        return false;
+    }
+    return text_fields(s, &work->plan, expr, text, role);
+}
+
 static bool read_source(Sema *s, Work *work, const char *key, uint32_t role, bool *has,
                         SourcePlan *source)
 {
@@ -217,6 +319,8 @@ static bool read_source(Sema *s, Work *work, const char *key, uint32_t role, boo
         return false;
     if (source->kind == SOURCE_ARRAYS)
         return arrays_source(s, work, expr, role, source);
+    if (source->kind == SOURCE_TEXT)
+        return text_source(s, work, expr, role, source);
     bool ok = true;
     if (work->plan.fields.count == 0) {
         sema_error(s, ERR_E0402, expr->span, NULL,
@@ -348,6 +452,10 @@ static bool read_split(Sema *s, Work *work)
     const AstExpr *stratify = block_value(s, &split, "stratify", &plan->stratify_span);
     if (!stratify)
         return ok;
+    if (plan->source.kind == SOURCE_TEXT) {
+        sema_error(s, ERR_E0616, stratify->span, NULL, "a text is cut in its order, without stratify");
+        return false;
+    }
     const char *name = stratify->kind == AST_EXPR_NAME ? stratify->as.name : "";
     FieldPlan *field = find_field(plan, name);
     if (!field) {

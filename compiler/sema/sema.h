@@ -108,6 +108,7 @@ typedef enum {
     SOURCE_NPY,
     SOURCE_NPZ,
     SOURCE_ARRAYS,
+    SOURCE_TEXT,
     SOURCE_HOST
 } SourceKind;
 typedef enum { ARGUMENT_STRING, ARGUMENT_NUMBER, ARGUMENT_BOOL } ArgumentKind;
@@ -121,9 +122,19 @@ typedef struct {
     Span span;
 } SourceArgument;
 
+typedef enum { TOKENS_BYTES, TOKENS_CHARS, TOKENS_BPE } TokenKind;
+
+/* text("a.txt", tokens="chars", window=64): rows are windows of tokens. */
+typedef struct {
+    TokenKind tokens;
+    int64_t window, stride, vocabulary; /* vocabulary 0: not written */
+    const char *tokenizer;              /* path, NULL: none */
+} TextPlan;
+
 typedef struct {
     SourceKind kind;
     VEC(SourceArgument) arguments;
+    TextPlan text; /* SOURCE_TEXT */
     /* SOURCE_ARRAYS: no inputs; one OUTPUT per field, [rows, ...]; random numbers take the plan's
      * `arrays_seed`. */
     Graph *arrays;

@@ -45,6 +45,24 @@ DataTable *csv_read(DataFile file, CsvOptions options, const DataField *fields, 
 DataTable *csv_read_text(const char *shown, Span span, const char *text, size_t length, CsvOptions options,
                          const DataField *fields, int count, Diag *diag);
 
+/* A text as windows of tokens for a language model: columns `token` and `next`, i32[window] each, where next is token one place
+ * further on. Training windows begin at every `stride`-th token; validation and test windows lie end to end, so that every
+ * token but the last few (less than a window) is predicted once. The parts are cut by characters before anything else: training
+ * first, then validation, then test; the vocabulary is that of the training part. */
+typedef enum { TEXT_BYTES, TEXT_CHARS, TEXT_BPE } TextTokens;
+
+typedef struct {
+    TextTokens tokens;
+    int64_t vocabulary;   /* the most pieces that the model has room for; BPE without a file: how many to train; 0: any */
+    const char *tokenizer; /* path of a tokenizer.json, NULL: none */
+    int64_t window, stride; /* at least 1 */
+    double valid, test;   /* fractions */
+} TextOptions;
+
+/* In the order of SPLIT_TRAIN, SPLIT_VALID, SPLIT_TEST; parts of fraction 0 are NULL. With `known` (of the training table) the
+ * whole text is tokenized by it and becomes parts[0], end to end. false: one error, nothing to free. */
+bool text_read(DataFile file, const TextOptions *options, struct Tokenizer *known, DataTable *parts[3], Diag *diag);
+
 /* Rows of a table in up to three parts. Random rows (a function of seed), or the last ones; each part in ascending order. */
 typedef struct {
     double valid, test;         /* fractions of all rows; a part has the nearest number of rows */

@@ -2,6 +2,7 @@
 #include "runtime/data/table.h"
 
 #include "runtime/data/reader.h"
+#include "runtime/data/tokenizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +36,10 @@ void table_free(DataTable *table)
         }
         free(column->categories);
         free(column->name);
-        free(column->data);
+        if (!column->borrowed)
+            free(column->data);
+        if (!column->shared)
+            tokenizer_free(column->tokenizer);
     }
     free(table->columns);
     free(table);

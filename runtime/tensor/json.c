@@ -145,3 +145,40 @@ const char *json_string(Json *json)
     *out = '\0';
     return json_expect(json, '"') ? text : NULL;
 }
+
+/* true, false, null and numbers: everything up to the next sign of structure. */
+static bool skip_plain(Json *json)
+{
+    const char *first = json->at;
+    while (json->at < json->end && !memchr(",]} \t\r\n", *json->at, 7))
+        json->at++;
+    return json->at > first || json_fail(json, "a value is missing");
+}
+
+static bool skip_value(Json *json, int depth)
+{
+    enum { DEEPEST = 64 };
+    if (depth > DEEPEST)
+        return json_fail(json, "values are nested too deeply");
+    skip_spaces(json);
+    if (json->at < json->end && *json->at == '"')
+        return json_string(json) != NULL;
+    bool object = json_take(json, '{');
+    if (!object && !json_take(json, '['))
+        return !json->problem && skip_plain(json);
+    char close = object ? '}' : ']';
+    if (json_take(json, close))
+        return true;
+    do {
+        if (object && (!json_string(json) || !json_expect(json, ':')))
+            return false;
+        if (!skip_value(json, depth + 1))
+            return false;
+    } while (json_take(json, ','));
+    return json_expect(json, close);
+}
+
+bool json_skip(Json *json)
+{
+    return skip_value(json, 0);
+}

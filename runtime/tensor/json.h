@@ -1,5 +1,5 @@
-/* A pull reader for the JSON of safetensors headers: objects, arrays of integers, strings. The caller knows what comes next and
- * asks for it; the first thing that is not there stops the reader and every later question fails. Internal to this folder. */
+/* A pull reader for the JSON of safetensors headers and tokenizers: objects, arrays, integers, strings. The caller knows what
+ * comes next and asks for it; the first thing that is not there stops the reader and every later question fails. */
 #ifndef NNC_TENSOR_JSON_H
 #define NNC_TENSOR_JSON_H
 #include "runtime/base/arena.h"
@@ -17,6 +17,7 @@ bool json_take(Json *json, char sign);      /* the next sign, if it is this one 
 bool json_expect(Json *json, char sign);    /* the next sign must be this one */
 const char *json_string(Json *json);        /* NULL: a problem; never contains a NUL */
 bool json_integer(Json *json, int64_t *value); /* 0 or more */
+bool json_skip(Json *json);                 /* one value of any kind */
 bool json_at_end(Json *json);               /* only spaces are left */
 bool json_fail(Json *json, const char *problem); /* false */
 

@@ -93,14 +93,15 @@ void binding_fill(Binding *binding, const DataPart *part, const int64_t *order, 
             argument->kind == ARG_INPUT ? table_column(part->table, argument->name) : NULL;
         if (!column)
             continue;
-        if (!order && !part->rows) { /* consecutive rows are read where they are */
-            binding->buffers[arg] = column->data + first * column->row_bytes;
+        bool dense = column_stride(column) == column->row_bytes;
+        if (!order && !part->rows && dense) { /* consecutive rows are read where they are */
+            binding->buffers[arg] = column_row(column, first);
             continue;
         }
         char *out = binding->owned[arg];
         binding->buffers[arg] = out;
         for (int64_t i = 0; i < count; i++, out += column->row_bytes)
-            memcpy(out, column->data + source_row(part, order, first + i) * column->row_bytes,
+            memcpy(out, column_row(column, source_row(part, order, first + i)),
                    (size_t)column->row_bytes);
     }
 }
