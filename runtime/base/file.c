@@ -39,7 +39,7 @@ static bool close_once(int fd)
     return close(fd) == 0 || errno == EINTR;
 }
 
-static bool rename_again(const char *from, const char *to)
+bool file_rename(const char *from, const char *to)
 {
     int result;
     do
@@ -123,7 +123,7 @@ bool file_commit(FileWriter *file)
         good = fail(file, "sync");
     if (file->fd >= 0 && !close_once(file->fd) && good)
         good = fail(file, "close");
-    if (good && !rename_again(file->temporary, file->path))
+    if (good && !file_rename(file->temporary, file->path))
         good = fail(file, "rename");
     if (!good && file->fd >= 0)
         unlink(file->temporary);

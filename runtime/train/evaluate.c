@@ -69,6 +69,28 @@ nnc_status metrics_collect(Trainer *trainer, nnc_part part)
     return NNC_OK;
 }
 
+bool metrics_put(Trainer *trainer, nnc_part part, int index, const Tensor *saved)
+{
+    MetricSet *set = &trainer->sets[part];
+    const Binding *binding = &trainer->results[index];
+    int arg = function_arg(binding->function, ARG_OUTPUT, "value");
+    if (arg < 0 || binding->function->args[arg].rank != saved->rank ||
+        function_elements(binding->function, NULL, arg) != saved->count ||
+        !reserve_set(set, (size_t)trainer->spec->metric_count))
+        return false;
+    nnc_metric *metric = &set->items[index];
+    *metric = (nnc_metric){.name = trainer->spec->metrics[index].name, .rank = saved->rank};
+    metric->value = saved->rank == 0 ? *(const double *)saved->data : NAN;
+    if (saved->rank == 0)
+        return true;
+    memcpy(metric->sizes, saved->sizes, sizeof metric->sizes);
+    if (!set->values[index] && !(set->values[index] = malloc(saved->bytes + sizeof(double))))
+        return false;
+    memcpy(set->values[index], saved->data, saved->bytes);
+    metric->values = set->values[index];
+    return true;
+}
+
 nnc_status evaluate_part(Trainer *trainer, nnc_part which)
 {
     const DataPart *part = &trainer->spec->parts[which];

@@ -1,6 +1,7 @@
 /* Shared by the files of the training loop. */
 #ifndef NNC_TRAIN_TRAINER_PRIVATE_H
 #define NNC_TRAIN_TRAINER_PRIVATE_H
+#include "runtime/tensor/tensor.h"
 #include "runtime/train/trainer.h"
 
 /* One function with its arguments bound: params and states to tensors, inputs to columns or scalars, outputs to memory. */
@@ -56,6 +57,8 @@ nnc_status binding_call(Trainer *trainer, Binding *binding, int64_t rows, const 
 
 void metrics_reset(Trainer *trainer);
 nnc_status metrics_collect(Trainer *trainer, nnc_part part);
+/* Puts a result that was saved back; f64 of rank 0 to 2. False: memory was refused, or the shape is another. */
+bool metrics_put(Trainer *trainer, nnc_part part, int index, const Tensor *saved);
 nnc_status evaluate_part(Trainer *trainer, nnc_part part);
 /* What a model is made of (parameters and states) or everything that a step changes, into *copy. */
 typedef enum { COPY_MODEL, COPY_ALL } CopyScope;
