@@ -35,6 +35,8 @@ static DataField field_of(const FieldPlan *plan)
                        .category = plan->category,
                        .words = plan->words,
                        .word_count = plan->word_count,
+                       .sequence = plan->sequence,
+                       .vocabulary = plan->vocabulary,
                        .span = plan->span};
     for (int axis = 0; axis < field.rank; axis++)
         dim_is_const(plan->row.dims[axis], &field.sizes[axis]);
@@ -231,8 +233,10 @@ static DataTable *read_source(Reading *reading)
         DataField *field = &reading->fields[i];
         *field = field_of(&reading->plan->fields.data[i]);
         const DataColumn *known =
-            reading->train && field->category ? table_column(reading->train, field->name) : NULL;
-        if (known) {
+            reading->train ? table_column(reading->train, field->name) : NULL;
+        if (known && field->sequence)
+            field->tokenizer = known->tokenizer;
+        if (known && field->category) {
             field->words = (const char *const *)known->categories;
             field->word_count = known->category_count;
         }

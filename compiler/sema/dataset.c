@@ -363,6 +363,32 @@ static bool read_category(Sema *s, const AstType *type, FieldPlan *field)
     return true;
 }
 
+/* chars(20), chars(20, vocab=40) */
+static bool read_sequence(Sema *s, const AstType *type, FieldPlan *field)
+{
+    const AstArguments *arguments = &type->as.named.arguments;
+    int64_t length = 0;
+    for (uint32_t i = 0; i < arguments->count; i++) {
+        const AstArgument *written = &arguments->data[i];
+        bool is_vocab = written->name.text && strcmp(written->name.text, "vocab") == 0;
+        Value v = eval_expr(s, written->value);
+        if (!is_vocab && (written->name.text || i > 0)) {
+            sema_error(s, ERR_E0201, written->span, NULL, "a field of text is written chars(20) or chars(20, vocab=40)");
+            return false;
+        }
+        if (!text_count(s, &v, written->value->span, is_vocab ? "vocab" : "the length of a text",
+                        is_vocab ? &field->vocabulary : &length))
+            return false;
+    }
+    if (length < 2) {
+        sema_error(s, ERR_E0201, type->span, NULL, "a text needs a length of at least 2: chars(20)");
+        return false;
+    }
+    field->sequence = true;
+    field->row = (Type){.dtype = DT_I32, .rank = 1, .dims = {dim_const(s->dims, length)}};
+    return true;
+}
+
 static bool read_field(Sema *s, const AstExpr *expr, FieldPlan *field)
 {
     const AstType *type = expr->as.field.type;
@@ -375,6 +401,8 @@ static bool read_field(Sema *s, const AstExpr *expr, FieldPlan *field)
     }
     if (type->kind == AST_TYPE_NAMED && strcmp(type->as.named.path.data[0].text, "category") == 0)
         return read_category(s, type, field);
+    if (type->kind == AST_TYPE_NAMED && strcmp(type->as.named.path.data[0].text, "chars") == 0)
+        return read_sequence(s, type, field);
     if (!eval_type(s, type, &field->row))
         return false;
     for (int i = 0; i < field->row.rank; i++)

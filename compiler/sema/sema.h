@@ -148,6 +148,8 @@ typedef struct {
     bool category; /* the column holds words; the value is the index of the word */
     const char *const *words;
     uint32_t word_count; /* 0: the words of the training file, sorted */
+    bool sequence;       /* chars(n): the column holds texts; the value is i32[n], their tokens */
+    int64_t vocabulary;  /* of a sequence; 0: not written */
     Span span;
 } FieldPlan;
 

@@ -2,6 +2,7 @@
  * they come; at the end the words are sorted and the numbers replaced by places in that order, so that the codes are a
  * function of the set of words and not of the order of rows. */
 #include "runtime/data/csv_rows.h"
+#include "runtime/data/csv_tokens.h"
 #include "runtime/data/reader.h"
 
 #include "runtime/base/rng.h"
@@ -127,10 +128,16 @@ static bool places_from_text(const Csv *csv, FieldPlace *place)
     }
 }
 
+/* A text is one column, whatever the number of its tokens. */
+static int64_t columns_of(const DataField *field)
+{
+    return field->sequence ? 1 : field_elements(field);
+}
+
 /* The next columns that nobody has taken. */
 static void places_in_order(const Csv *csv, FieldPlace *place, bool *taken)
 {
-    int64_t wanted = field_elements(place->field);
+    int64_t wanted = columns_of(place->field);
     for (uint32_t column = 0; column < csv->width && place->columns.count < wanted; column++) {
         if (!taken[column]) {
             taken[column] = true;
@@ -142,7 +149,7 @@ static void places_in_order(const Csv *csv, FieldPlace *place, bool *taken)
 static bool check_width(const Csv *csv, const FieldPlace *place)
 {
     const DataField *field = place->field;
-    int64_t wanted = field_elements(field);
+    int64_t wanted = columns_of(field);
     if (wanted == place->columns.count) {
         return true;
     }
@@ -174,7 +181,7 @@ static bool place_fields(Csv *csv)
     for (int i = 0; i < csv->count; i++) {
         FieldPlace *place = &csv->places[i];
         bool unplaced = place->columns.count == 0 && !place->field->where;
-        if (unplaced && csv->names && place->field->rank == 0) {
+        if (unplaced && csv->names && (place->field->rank == 0 || place->field->sequence)) {
             return no_column(csv, place->field, place->field->name);
         }
         if (unplaced) {
@@ -353,8 +360,17 @@ static bool store_word(Csv *csv, FieldPlace *place, uint32_t column, void *out)
     return true;
 }
 
+static bool store_sequence(const Csv *csv, const FieldPlace *place, uint32_t column, void *out)
+{
+    const char *problem = sequence_store(csv->arena, place->field, &csv->rows.cells.data[column], out);
+    return !problem || cell_error(csv, place, column, problem);
+}
+
 static bool store_cell(Csv *csv, FieldPlace *place, uint32_t column, void *out)
 {
+    if (place->field->sequence) {
+        return store_sequence(csv, place, column, out);
+    }
     if (place->field->category) {
         return store_word(csv, place, column, out);
     }
@@ -505,6 +521,10 @@ static bool read_table(Csv *csv)
     }
     for (int i = 0; found == 0 && i < csv->count; i++) {
         if (csv->fields[i].category && !finish_words(csv, i)) {
+            return false;
+        }
+        if (csv->fields[i].sequence && !sequence_finish(&csv->fields[i], &csv->table->columns[i], csv->table->rows,
+                                                        csv->rows.shown, csv->diag)) {
             return false;
         }
     }

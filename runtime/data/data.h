@@ -18,6 +18,10 @@ typedef struct {
     bool category;        /* CSV: cells are words, the value is the index of the word */
     const char *const *words;
     int64_t word_count;   /* 0: the words that occur in the file, sorted by bytes; else the only ones allowed */
+    /* CSV: a cell is text, the value its characters as numbers: i32[n], then SEQUENCE_END, then SEQUENCE_PAD up to n. */
+    bool sequence;
+    const struct Tokenizer *tokenizer; /* of the training table, NULL: made from the cells of this file */
+    int64_t vocabulary;   /* the most pieces that the model has room for, 0: any */
     /* Where it is. IDX and NPY: path of its file. NPZ: name of the array, NULL: `name`.
      * CSV: NULL or the columns: "name", "first..last" (names or numbers from 0, both ends included) or "a, b, c". A field with
      * NULL takes the column of its name. If there is none, or no header, it takes the next columns in file order that no
@@ -25,6 +29,9 @@ typedef struct {
     const char *where;
     Span span;            /* of the field in the program */
 } DataField;
+
+/* The first pieces of a sequence's tokenizer; characters follow in ascending order. */
+enum { SEQUENCE_PAD, SEQUENCE_START, SEQUENCE_END, SEQUENCE_CHARS };
 
 typedef struct {
     const char *path;     /* CSV, NPZ: to open; relative to the process, the caller joins folders */

@@ -112,7 +112,7 @@ static bool make_tokenizer(Text *text)
     if (options->tokens == TEXT_BYTES)
         text->tokenizer = tokenizer_bytes();
     else if (options->tokens == TEXT_CHARS)
-        text->tokenizer = tokenizer_chars(text->bytes.data, text->cuts[1]);
+        text->tokenizer = tokenizer_chars(NULL, 0, text->bytes.data, text->cuts[1]);
     else
         text->tokenizer = tokenizer_train(text->bytes.data, text->cuts[1], options->vocabulary);
     return text->tokenizer || no_memory(text);

@@ -152,13 +152,16 @@ Tokenizer *tokenizer_bytes(void)
 }
 
 
-Tokenizer *tokenizer_chars(const char *text, size_t length)
+Tokenizer *tokenizer_chars(const char *const *special, int special_count, const char *text,
+                           size_t length)
 {
     enum { CODES = 0x110000 };
     uint8_t *seen = calloc(CODES, 1);
     Tokenizer *t = tokenizer_new(false);
     bool good = seen && t;
     size_t bytes;
+    for (int i = 0; good && i < special_count; i++)
+        good = pieces_put(t, i, special[i], strlen(special[i]), true);
     for (size_t at = 0; good && at < length; at += bytes) {
         int32_t code = utf8_next(text + at, length - at, &bytes);
         good = code >= 0;

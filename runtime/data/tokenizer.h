@@ -28,8 +28,8 @@ typedef struct {
 
 /* All return NULL when memory was refused; tokenizer_free frees. */
 Tokenizer *tokenizer_bytes(void);
-/* The characters of a text of valid UTF-8 (others: NULL). */
-Tokenizer *tokenizer_chars(const char *text, size_t length);
+/* First `special_count` pieces that no text produces, then the characters of a text of valid UTF-8 (others: NULL). */
+Tokenizer *tokenizer_chars(const char *const *special, int special_count, const char *text, size_t length);
 /* Trains merges on a text until there are `size` pieces or no pair occurs twice. The most frequent pair first, among equals
  * the one of smaller numbers. size at least 256. */
 Tokenizer *tokenizer_train(const char *text, size_t length, int64_t size);

@@ -64,7 +64,7 @@ Test(tokenizer, broken_utf8_is_told_from_characters)
 Test(tokenizer, characters_are_numbered_in_order)
 {
     static const char text[] = "hello w\xC3\xB6rld";
-    Tokenizer *tokenizer = tokenizer_chars(text, sizeof text - 1);
+    Tokenizer *tokenizer = tokenizer_chars(NULL, 0, text, sizeof text - 1);
     cr_assert_eq(tokenizer_size(tokenizer), 9);
     Tokens tokens = encode(tokenizer, "\xC3\xB6 d");
     cr_assert_eq(tokens.count, 3);
@@ -236,4 +236,50 @@ Test(text, refusals_name_the_place)
                    "line 1, column 4: the character U+000A is not");
     expect_refusal("abcd", (TextOptions){.tokenizer = "/nowhere.json", .window = 1, .stride = 1}, ERR_E0600,
                    "/nowhere.json");
+}
+
+/* ---- Columns of text ---- */
+
+static DataTable *read_column(Place *place, const char *csv, const Tokenizer *known, int64_t vocabulary)
+{
+    DataField field = {.name = "word", .dtype = DT_I32, .rank = 1, .sizes = {5}, .sequence = true,
+                       .tokenizer = known, .vocabulary = vocabulary};
+    return csv_read_text("rows", (Span){0}, csv, strlen(csv), (CsvOptions){.header = true}, &field, 1, place->diag);
+}
+
+Test(text, cells_become_padded_sequences)
+{
+    Place place = make_place("");
+    place.parts[0] = read_column(&place, "word\nb\xC3\xA4""b\nabba\n\"\"\n", NULL, 6);
+    cr_assert_eq(place.parts[0]->rows, 3);
+    expect_row(place.parts[0], "word", 0, (int32_t[]){4, 5, 4, 2, 0}, 5);
+    expect_row(place.parts[0], "word", 1, (int32_t[]){3, 4, 4, 3, 2}, 5);
+    expect_row(place.parts[0], "word", 2, (int32_t[]){2, 0, 0, 0, 0}, 5);
+    place.parts[1] = read_column(&place, "word\nba\n", place.parts[0]->columns[0].tokenizer, 6);
+    expect_row(place.parts[1], "word", 0, (int32_t[]){4, 3, 2, 0, 0}, 5);
+    drop_place(place);
+}
+
+static void expect_bad_column(const char *csv, bool known, const char *part)
+{
+    Place place = make_place("");
+    StrBuf out = {0};
+    place.parts[0] = read_column(&place, "word\nab\n", NULL, 0);
+    cr_assert_null(read_column(&place, csv, known ? place.parts[0]->columns[0].tokenizer : NULL, 6));
+    diag_render_text(place.diag, &out, false);
+    cr_assert_eq(diag_error_count(place.diag), 1);
+    cr_assert_not_null(strstr(out.text, part), "%s lacks %s", out.text, part);
+    strbuf_free(&out);
+    drop_place(place);
+}
+
+Test(text, cells_that_do_not_fit_are_refused)
+{
+    expect_bad_column("word\na\nabcab\n", false,
+                      "line 3, column 1 (word): \"abcab\" has more than 4 characters, and one place is for the end");
+    expect_bad_column("word\nabcab\n", true, "the character 'c', which the training data does not have");
+    expect_bad_column("word\naaaaaa\n", true, "has more than 4 characters");
+    expect_bad_column("word\na\xFF\n", false, "is not UTF-8");
+    expect_bad_column("word\nabcd\n", false,
+                      "word has 4 different characters, which makes 7 tokens with padding, start and end, and vocab is 6");
 }
