@@ -6,11 +6,13 @@
 It writes dense.csv and layers.npz (rows, exact in f32), NAME.safetensors (initial weights, f32; NAME is a layer, or dense for the
 rest), and expected.txt. A line of it is "KIND constant=value" and numbers in f64:
 
-    dense, layers   the losses of 20 steps of the program of this name, then the loss of all rows in evaluation
+    dense, layers, convs, moments, attention
+                    the losses of 20 steps of the program of this name, then the loss of all rows in evaluation
     rates           the learning rates of 20 steps of dense.nn
     measured        the metrics of the block of this name in dense.nn, the table of confusion last
 """
 import os
+import zlib
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import lr_scheduler
+from library_families import FAMILIES
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "library")
 ROWS, BATCH, STEPS = 40, 8, 20
@@ -225,6 +228,14 @@ def main():
                 parameter.data = (parameter.data * 256).round() / 256
             save_file({key: value.contiguous() for key, value in model.state_dict().items()}, path(name + ".safetensors"))
             write("layers", f"which={name}", train(model, layers, LOSSES["cross_entropy"], lambda p: optim.SGD(p, lr=0.05))[0])
+        for program, cases in FAMILIES.items():
+            for name, make in cases.items():
+                torch.manual_seed(zlib.crc32(name.encode()))
+                model = make()
+                for parameter in model.parameters():
+                    parameter.data = (parameter.data * 256).round() / 256
+                save_file({key: value.contiguous() for key, value in model.state_dict().items()}, path(name + ".safetensors"))
+                write(program, f"which={name}", train(model, layers, LOSSES["cross_entropy"], lambda p: optim.SGD(p, lr=0.05))[0])
         write("measured", "-", metrics(net(), dense))
 
 

@@ -96,8 +96,8 @@ static void compare(const Case *c, int i, double got)
 
 static void compare_losses(const Case *c, bool interpret)
 {
-    bool layers = strcmp(c->kind, "layers") == 0;
-    Seen seen = run(c, c->kind, "net", layers ? strchr(c->constant, '=') + 1 : "dense", interpret);
+    bool dense = strcmp(c->kind, "dense") == 0;
+    Seen seen = run(c, c->kind, "net", !dense ? strchr(c->constant, '=') + 1 : "dense", interpret);
     cr_assert_eq(c->count, STEPS + 1);
     cr_assert_eq(seen.steps, STEPS);
     cr_assert_eq(seen.count, 1);
@@ -145,6 +145,24 @@ Test(library, layers)
 Test(library, layers_interpreted)
 {
     compare_all("layers", 9, compare_losses, true);
+}
+
+Test(library, convolutions_and_windows)
+{
+    compare_all("convs", 22, compare_losses, false);
+    compare_all("convs", 22, compare_losses, true);
+}
+
+Test(library, normalisation)
+{
+    compare_all("moments", 13, compare_losses, false);
+    compare_all("moments", 13, compare_losses, true);
+}
+
+Test(library, attention)
+{
+    compare_all("attention", 22, compare_losses, false);
+    compare_all("attention", 22, compare_losses, true);
 }
 
 Test(library, activations_losses_and_optimizers)
