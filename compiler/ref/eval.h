@@ -3,6 +3,7 @@
 #ifndef NNC_REF_EVAL_H
 #define NNC_REF_EVAL_H
 #include "compiler/graph/order.h"
+#include "compiler/graph/region.h"
 #include "compiler/ref/ref.h"
 #include "runtime/base/scalar.h"
 
@@ -21,13 +22,32 @@ typedef struct {
     RefBuffer *buffer;
 } RefTensor;
 
+typedef VEC(const Node *) NodeList;
+
+/* What there is to do in a graph, found once. */
+typedef struct {
+    Regions *regions;
+    NodeList *bodies; /* per region its live nodes in order */
+    NodeList *ends;   /* per node id: the nodes that nothing reads once it is evaluated */
+    NodeList *stacks; /* per node id of a loop */
+    const Node **closers; /* by number of a loop or branch */
+} RefPlan;
+
+typedef void RefVisitor(void *user, const Node *node, const void *data);
+
 typedef struct {
     RefRun *run;
-    RefTensor *tensors; /* by node id */
+    RefPlan plan;
+    RefVisitor *visit; /* NULL: none */
+    void *visitor;
+    RefTensor *tensors;  /* by node id */
+    RefTensor **results; /* by node id of a loop or branch: what `final` gives */
+    int64_t *now;        /* by number of a loop: its t */
     const Node *node;   /* being evaluated */
     RefTensor
         *out; /* its result: sizes set, memory there unless the operation shares its operand's */
     bool refused; /* memory was */
+    bool stopped; /* a size of a node inside of the one being evaluated is impossible */
 } RefEval;
 
 /* Operand i of the node being evaluated. */
@@ -35,6 +55,15 @@ static inline const RefTensor *ref_in(const RefEval *e, int i)
 {
     return &e->tensors[e->node->src[i]->id];
 }
+
+/* Evaluates the nodes of a region once, in order. False: the run cannot go on. */
+bool ref_region(RefEval *e, uint32_t region);
+/* Lets go of what the nodes of a region hold. */
+void ref_leave(RefEval *e, uint32_t region);
+void ref_release(RefTensor *tensor);
+void ref_share(RefTensor *tensor, const RefTensor *other); /* stands on other's memory, with its sizes */
+/* Sizes and memory for the result of a node. False: the run cannot go on. */
+bool ref_prepare(RefEval *e, const Node *node);
 
 /* The node failed at this element of its result; the first node and its lowest element are kept. */
 void ref_fail(RefEval *e, int64_t element);
@@ -59,6 +88,7 @@ void ref_reduce(RefEval *e);
 void ref_contract(RefEval *e);
 void ref_window(RefEval *e);
 void ref_index(RefEval *e);
+void ref_loop(RefEval *e); /* all of class LOOP; loops and branches evaluate their regions */
 
 /* What a reduction of that op starts from. */
 void ref_identity(OpCode op, DType dtype, void *value);

@@ -1,7 +1,8 @@
 /* The interpreter (ref.h). In: a graph and the data of its leaves; out: the data of its roots. Live
- * nodes are evaluated in order into memory of their own, which goes when the last reader is done;
- * the work is in ref_move.c, ref_reduce.c, ref_contract.c, ref_window.c and ref_index.c, one file
- * per class, and leaves, elementwise operations and calls here.
+ * nodes outside of loops and branches are evaluated in order into memory of their own, which goes
+ * when the last reader is done; a loop evaluates the nodes of its region again and again. The work
+ * is in ref_move.c, ref_reduce.c, ref_contract.c, ref_window.c, ref_index.c and ref_loop.c, one
+ * file per class, and leaves, elementwise operations and calls here.
  *
  * Reshape and stop share the memory of their operand (RefBuffer counts the tensors that stand on
  * it). */
@@ -51,15 +52,15 @@ void ref_strides(const RefTensor *tensor, int64_t *strides)
 
 /* Memory */
 
-static void release(RefTensor *tensor)
+void ref_release(RefTensor *tensor)
 {
     RefBuffer *buffer = tensor->buffer;
+    tensor->buffer = NULL;
     if (buffer == NULL || --buffer->refs > 0)
         return;
     if (buffer->owned)
         free(buffer->data);
     free(buffer);
-    tensor->buffer = NULL;
 }
 
 /* Gives the tensor memory of its own (data NULL) or memory that someone else owns. */
@@ -77,10 +78,9 @@ static void take_memory(RefEval *e, RefTensor *tensor, const void *data)
     tensor->data = buffer->data;
 }
 
-static void share_memory(RefTensor *tensor, const RefTensor *other)
+void ref_share(RefTensor *tensor, const RefTensor *other)
 {
-    tensor->buffer = other->buffer;
-    tensor->data = other->data;
+    *tensor = *other;
     tensor->buffer->refs++;
 }
 
@@ -297,82 +297,165 @@ static void evaluate_call(RefEval *e)
     free(in);
 }
 
-/* The run */
+/* One node, one region */
 
 static void (*const evaluators[])(RefEval *) = {
     [CLASS_LEAF] = evaluate_leaf,    [CLASS_ELEMENTWISE] = evaluate_elementwise,
     [CLASS_MOVE] = ref_move,         [CLASS_REDUCE] = ref_reduce,
     [CLASS_CONTRACT] = ref_contract, [CLASS_WINDOW] = ref_window,
-    [CLASS_INDEX] = ref_index,       [CLASS_CALL] = evaluate_call,
+    [CLASS_INDEX] = ref_index,       [CLASS_LOOP] = ref_loop,
+    [CLASS_CALL] = evaluate_call,
 };
 
+/* Its result is memory of an operand, with the sizes of the node. */
 static bool shares_memory(OpCode op)
 {
     return op == OP_RESHAPE || op == OP_STOP || op == OP_CHECK;
 }
 
-/* False: the run cannot go on. */
-static bool evaluate_node(RefEval *e)
+static void share_operand(RefEval *e)
 {
-    const Node *node = e->node;
-    bool outside = node->attr.kind == AT_LEAF || node->op == OP_LITERAL;
+    RefTensor sized = *e->out;
+    ref_share(e->out, ref_in(e, 0));
+    sized.buffer = e->out->buffer;
+    sized.data = e->out->data;
+    *e->out = sized;
+}
+
+bool ref_prepare(RefEval *e, const Node *node)
+{
+    e->node = node;
+    e->out = &e->tensors[node->id];
     if (!take_sizes(e))
         return false;
-    if (shares_memory(node->op))
-        share_memory(e->out, ref_in(e, 0));
-    else if (outside)
-        take_memory(e, e->out, leaf_data(e));
-    else
-        take_memory(e, e->out, NULL);
-    if (e->refused || (outside && e->out->data == NULL && e->out->count > 0))
-        return false;
-    evaluators[op_info[node->op].op_class](e);
+    take_memory(e, e->out, NULL);
     return !e->refused;
 }
 
-static void count_readers(const Graph *graph, const uint8_t *live, int64_t *readers)
+/* False: the run cannot go on. */
+static bool evaluate_node(RefEval *e, const Node *node)
 {
-    for (uint32_t i = 0; i < graph->nodes.count; i++)
-        for (int j = 0; live[i] && j < graph->nodes.data[i]->nsrc; j++)
-            readers[graph->nodes.data[i]->src[j]->id]++;
-    for (uint32_t i = 0; i < graph->roots.count; i++)
-        readers[graph->roots.data[i].node->id]++;
+    bool outside = node->attr.kind == AT_LEAF || node->op == OP_LITERAL;
+    e->node = node;
+    e->out = &e->tensors[node->id];
+    if (op_info[node->op].op_class != CLASS_LOOP) {
+        if (!take_sizes(e))
+            return false;
+        if (shares_memory(node->op))
+            share_operand(e);
+        else
+            take_memory(e, e->out, outside ? leaf_data(e) : NULL);
+    }
+    if (e->refused || (outside && e->out->data == NULL && e->out->count > 0))
+        return false;
+    evaluators[op_info[node->op].op_class](e);
+    return !e->refused && !e->stopped;
 }
 
-typedef void RefVisitor(void *user, const Node *node, const void *data);
-
-static bool evaluate_all(RefEval *e, const uint8_t *live, int64_t *readers, RefVisitor *visit,
-                         void *visitor)
+static void release_node(RefEval *e, const Node *node)
 {
-    const Graph *graph = e->run->graph;
-    for (uint32_t i = 0; i < graph->nodes.count; i++) {
-        if (!live[i])
-            continue;
-        e->node = graph->nodes.data[i];
-        e->out = &e->tensors[i];
-        if (!evaluate_node(e))
+    ref_release(&e->tensors[node->id]);
+    for (int i = 0; e->results[node->id] != NULL && i < node->nsrc / 2; i++)
+        ref_release(&e->results[node->id][i]);
+}
+
+bool ref_region(RefEval *e, uint32_t region)
+{
+    const NodeList *body = &e->plan.bodies[region];
+    for (uint32_t i = 0; i < body->count; i++) {
+        const Node *node = body->data[i];
+        const NodeList *ends = &e->plan.ends[node->id];
+        if (!evaluate_node(e, node))
             return false;
-        if (visit != NULL)
-            visit(visitor, e->node, e->out->data);
-        for (int j = 0; j < e->node->nsrc; j++)
-            if (--readers[e->node->src[j]->id] == 0)
-                release(&e->tensors[e->node->src[j]->id]);
+        if (e->visit != NULL)
+            e->visit(e->visitor, node, e->tensors[node->id].data);
+        for (uint32_t j = 0; j < ends->count; j++)
+            release_node(e, ends->data[j]);
     }
     return true;
 }
+
+void ref_leave(RefEval *e, uint32_t region)
+{
+    const NodeList *body = &e->plan.bodies[region];
+    for (uint32_t i = 0; i < body->count; i++)
+        release_node(e, body->data[i]);
+}
+
+/* ---- the plan ---- */
+
+/* The reader of x as seen from the region of x: the node itself, or the loop or branch around it.
+ * NULL: it reads when its region ends. */
+static const Node *reader_beside(const Regions *regions, const Node *reader, const Node *x)
+{
+    uint32_t region = regions->of[reader->id], home = regions->of[x->id];
+    if (!region_within(regions, region, home))
+        return NULL; /* a next value, a result of a branch, a stacked value */
+    const Node *seen = reader;
+    for (; region != home; region = regions->list[region].parent)
+        seen = regions->list[region].closer;
+    return seen;
+}
+
+static void plan_ends(RefPlan *plan, const Graph *graph, const uint8_t *live, Arena *scratch)
+{
+    const Node **last = ARENA_ARRAY(scratch, const Node *, graph->nodes.count + 1);
+    uint8_t *kept = ARENA_ARRAY(scratch, uint8_t, graph->nodes.count + 1);
+    for (uint32_t i = 0; i < graph->roots.count; i++)
+        kept[graph->roots.data[i].node->id] = 1;
+    for (uint32_t i = 0; i < graph->nodes.count; i++) {
+        const Node *node = graph->nodes.data[i];
+        for (int j = 0; live[i] && j < node->nsrc; j++) {
+            const Node *x = node->src[j], *reader = reader_beside(plan->regions, node, x);
+            kept[x->id] |= reader == NULL;
+            if (reader != NULL && (last[x->id] == NULL || last[x->id]->id < reader->id))
+                last[x->id] = reader;
+        }
+    }
+    for (uint32_t i = 0; i < graph->nodes.count; i++)
+        if (live[i] && !kept[i] && last[i] != NULL)
+            vec_push(scratch, &plan->ends[last[i]->id], graph->nodes.data[i]);
+}
+
+static void make_plan(RefEval *e, Arena *scratch)
+{
+    const Graph *graph = e->run->graph;
+    const uint8_t *live = graph_live(graph, scratch);
+    const uint32_t count = graph->nodes.count + 1;
+    RefPlan *plan = &e->plan;
+    plan->regions = regions_of(graph, live, scratch);
+    plan->bodies = ARENA_ARRAY(scratch, NodeList, plan->regions->count);
+    plan->ends = ARENA_ARRAY(scratch, NodeList, count);
+    plan->stacks = ARENA_ARRAY(scratch, NodeList, count);
+    plan->closers = graph_closers(graph, live, scratch);
+    e->tensors = ARENA_ARRAY(scratch, RefTensor, count);
+    e->results = ARENA_ARRAY(scratch, RefTensor *, count);
+    e->now = ARENA_ARRAY(scratch, int64_t, graph->next_loop + 1);
+    for (uint32_t i = 0; i < graph->nodes.count; i++) {
+        const Node *node = graph->nodes.data[i];
+        if (!live[i])
+            continue;
+        vec_push(scratch, &plan->bodies[plan->regions->of[i]], node);
+        if (node->op == OP_STACK)
+            vec_push(scratch, &plan->stacks[node->src[0]->id], node);
+        if (node->op == OP_LOOP || node->op == OP_BRANCH)
+            e->results[i] = ARENA_ARRAY(scratch, RefTensor, node->nsrc / 2 + 1);
+    }
+    plan_ends(plan, graph, live, scratch);
+}
+
+/* ---- the run ---- */
 
 static bool run_graph(RefRun *run, Arena *arena, const void **values, RefVisitor *visit,
                       void *visitor)
 {
     const Graph *graph = run->graph;
     Arena *scratch = arena_new();
-    uint8_t *live = graph_live(graph, scratch);
-    int64_t *readers = ARENA_ARRAY(scratch, int64_t, graph->nodes.count + 1);
-    RefEval e = {.run = run, .tensors = ARENA_ARRAY(scratch, RefTensor, graph->nodes.count + 1)};
+    RefEval e = {.run = run, .visit = visit, .visitor = visitor};
     run->failed = NULL;
     run->failed_element = -1;
-    count_readers(graph, live, readers);
-    bool good = evaluate_all(&e, live, readers, visit, visitor);
+    make_plan(&e, scratch);
+    bool good = ref_region(&e, 0);
     for (uint32_t i = 0; values != NULL && i < graph->roots.count; i++) {
         const RefTensor *tensor = &e.tensors[graph->roots.data[i].node->id];
         size_t bytes = (size_t)tensor->count * dtype_bytes(tensor->dtype);
@@ -380,9 +463,8 @@ static bool run_graph(RefRun *run, Arena *arena, const void **values, RefVisitor
                     : bytes == 0 ? arena_alloc(arena, 1)
                                  : arena_copy(arena, tensor->data, bytes);
     }
-    for (uint32_t i = 0; i < graph->nodes.count; i++)
-        if (e.tensors[i].buffer != NULL && readers[i] > 0)
-            release(&e.tensors[i]);
+    for (uint32_t i = 0; i < e.plan.regions->count; i++)
+        ref_leave(&e, i);
     arena_free(scratch);
     return good && run->failed == NULL;
 }

@@ -21,7 +21,8 @@ typedef struct {
 /* Evaluates all live nodes; values[i] gets the address of root i (in arena, row-major). False: run->failed says where
  * (values are still computed, with the documented fallback), or memory for a tensor was refused (run->failed NULL). */
 bool ref_run(RefRun *run, Arena *arena, const void **values);
-/* Like ref_run, but calls visit for every live node in order with its data. For gradient checks and NaN hunting. */
+/* Like ref_run, but calls visit for every live node in order with its data, in a loop in every iteration (its size is that
+ * of its type). For gradient checks and NaN hunting. */
 bool ref_visit(RefRun *run, Arena *arena, void (*visit)(void *user, const Node *node, const void *data), void *visitor);
 
 #endif
