@@ -106,6 +106,8 @@ static bool prepare_unit(Compiled *compiled, int i, const CompileUnit *unit,
                          const CompileOptions *options, Diag *diag)
 {
     Stages *stages = &compiled->stages[i];
+    if (!unit->graph)
+        return true;
     if (!externs_check(unit->graph, options, diag))
         return false;
     if (options->interpret || unit->interpret) {

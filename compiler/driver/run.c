@@ -12,7 +12,8 @@ static RunTensor run_tensor(const TensorSpec *from)
                                     [TENSOR_STATE] = ROLE_STATE,
                                     [TENSOR_OPTIM] = ROLE_OPTIM,
                                     [TENSOR_METRIC] = ROLE_METRIC,
-                                    [TENSOR_STAT] = ROLE_STAT};
+                                    [TENSOR_STAT] = ROLE_STAT,
+                                    [TENSOR_AVERAGE] = ROLE_AVERAGE};
     RunTensor to = {.name = from->name,
                     .role = roles[from->role],
                     .dtype = from->type.dtype,
@@ -73,7 +74,7 @@ static void list_tensors(Run *run)
     neutral_stats(run);
 }
 
-enum { UNIT_PREDICT, UNIT_TRAIN, UNIT_EVAL, UNIT_METRICS };
+enum { UNIT_PREDICT, UNIT_TRAIN, UNIT_EVAL, UNIT_APPLY, UNIT_METRICS };
 
 static nnc_status compile_run(Run *run, bool train)
 {
@@ -87,6 +88,7 @@ static nnc_status compile_run(Run *run, bool train)
     if (train) {
         units[UNIT_TRAIN] = (CompileUnit){.name = "train_step", .graph = plan->train_step};
         units[UNIT_EVAL] = (CompileUnit){.name = "eval_step", .graph = plan->eval_step};
+        units[UNIT_APPLY] = (CompileUnit){.name = "apply_step", .graph = plan->apply_step};
     }
     for (int i = UNIT_METRICS; i < count; i++)
         units[i] = (CompileUnit){.name = arena_format(run->arena, "metric_%d", i - UNIT_METRICS),
@@ -156,6 +158,8 @@ static void describe_training(Run *run)
     TrainSpec *spec = &run->spec;
     spec->train = compiled_function(run->compiled, UNIT_TRAIN);
     spec->eval = compiled_function(run->compiled, UNIT_EVAL);
+    spec->apply = run->plan->apply_step ? compiled_function(run->compiled, UNIT_APPLY) : NULL;
+    spec->accumulate = settings->accumulate;
     spec->file = run->program->name;
     spec->block = run->plan->name;
     spec->epochs = settings->epochs > 0 ? settings->epochs : 1;
@@ -183,11 +187,11 @@ static nnc_status check_training(Run *run)
                    monitor);
         return NNC_PROGRAM;
     }
-    if (settings->drop_last && rows < program_batch(run->plan)) {
+    if (settings->drop_last && rows < program_batch(run->plan) * settings->accumulate) {
         diag_error(
             diag, ERR_E0612, settings->batch_span, NULL,
             "no batch is full: drop_last leaves nothing of %lld training rows in batches of %lld",
-            (long long)rows, (long long)program_batch(run->plan));
+            (long long)rows, (long long)(program_batch(run->plan) * settings->accumulate));
         return NNC_DATA;
     }
     return NNC_OK;

@@ -9,7 +9,8 @@
 
 static bool is_saved(const RunTensor *tensor)
 {
-    return tensor->role == ROLE_PARAM || tensor->role == ROLE_STATE || tensor->role == ROLE_STAT;
+    return tensor->role == ROLE_PARAM || tensor->role == ROLE_STATE || tensor->role == ROLE_STAT ||
+           tensor->role == ROLE_AVERAGE;
 }
 
 /* The words of a column in the order of their numbers: "setosa", "virginica". */
@@ -215,8 +216,8 @@ static bool load_one(nnc_context *context, Trainer *trainer, const RunTensor *te
     match->all++;
     if (!found) {
         add_name(&match->missing, tensor->name);
-        bool allowed =
-            mode == WEIGHTS_PARTIAL || (mode == WEIGHTS_TRAINING && tensor->role == ROLE_STAT);
+        bool made = tensor->role == ROLE_STAT || tensor->role == ROLE_AVERAGE;
+        bool allowed = mode == WEIGHTS_PARTIAL || (mode == WEIGHTS_TRAINING && made);
         if (!allowed)
             diag_error(context->diag, ERR_E0703, (Span){0}, NULL, "%s has no tensor %s", path,
                        tensor->name);

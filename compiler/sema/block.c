@@ -99,6 +99,12 @@ void options_check_overrides(Sema *s)
                                         "train.early_stop.min_delta",
                                         "train.checkpoint.every",
                                         "train.checkpoint.keep",
+                                        "train.accumulate",
+                                        "train.clip_norm",
+                                        "train.clip_value",
+                                        "train.ema",
+                                        "train.freeze",
+                                        "train.trainable",
                                         "train.predict"};
     for (uint32_t i = 0; i < s->options.override_count; i++)
         if (!s->override_used[i])

@@ -82,7 +82,9 @@ Value call_builtin(Sema *s, const Builtin *builtin, const Args *args, Span span)
     for (uint32_t i = 0; i < args->count; i++)
         if (args->data[i].value.kind == VALUE_POISON)
             return value_poison;
-    BuiltinCall call = {.row = builtin, .span = span, .rest_span = span};
+    BuiltinCall call = {.row = builtin, .span = span, .rest_span = span, .all = args};
+    if (strcmp(builtin->parameters, "**") == 0)
+        return builtin->function(s, &call);
     Signature signature = read_signature(s, builtin->parameters);
     Args kept = signature.has_star ? take_rest(s, &signature, args, &call) : *args;
     int32_t slots[PARAM_MAX];

@@ -217,12 +217,27 @@ static bool may_call(Sema *s, const Closure *closure, Span span)
     return true;
 }
 
+/* How many times this fn of this instance was expanded in the current graph before. */
+static uint32_t expansions_before(Sema *s, const Closure *closure)
+{
+    const void *function = closure->function ? (const void *)closure->function : closure->lambda;
+    for (uint32_t i = 0; i < s->elab->expansions.count; i++) {
+        Expansion *known = &s->elab->expansions.data[i];
+        if (known->function == function && known->self == closure->self)
+            return known->count++;
+    }
+    vec_push(s->arena, &s->elab->expansions, (Expansion){function, closure->self, 1});
+    return 0;
+}
+
 static uint64_t frame_site(Sema *s, const Closure *closure)
 {
     if (closure->self && closure->self->path) {
         const char *name = closure->name ? closure->name : "";
-        return rng_hash(closure->self->path, strlen(closure->self->path),
-                        rng_hash(name, strlen(name), 1));
+        uint64_t site = rng_hash(closure->self->path, strlen(closure->self->path),
+                                 rng_hash(name, strlen(name), 1));
+        uint64_t again = expansions_before(s, closure);
+        return again ? rng_hash(&again, sizeof again, site) : site;
     }
     uint64_t key[2] = {s->frame ? s->frame->site : 0,
                        s->frame ? ++s->frame->ordinal : ++s->elab->ordinal};
@@ -436,7 +451,8 @@ static const Memo *find_memo(const Sema *s, const void *function, const Instance
     const Elab *elab = s->elab;
     for (uint32_t i = 0; i < elab->memos.count; i++) {
         const Memo *memo = &elab->memos.data[i];
-        bool equal = memo->function == function && memo->self == self && memo->count == args->count;
+        bool equal = memo->function == function && memo->self == self &&
+                     memo->count == args->count && !memo->stale && memo->frozen == elab->frozen;
         for (uint32_t a = 0; equal && a < args->count; a++)
             equal = value_equal(&memo->arguments[a], &args->data[a].value) && !args->data[a].name;
         if (equal)
@@ -457,7 +473,11 @@ Value call_method(Sema *s, Instance *self, const AstFunction *function, const Ar
                        .self = self,
                        .file = self->decl->file};
     Value v = call_closure(s, &closure, args, span);
-    Memo made = {.function = function, .self = self, .count = args->count, .result = v};
+    Memo made = {.function = function,
+                 .self = self,
+                 .frozen = s->elab->frozen,
+                 .count = args->count,
+                 .result = v};
     made.arguments = ARENA_ARRAY(s->arena, Value, args->count ? args->count : 1);
     for (uint32_t i = 0; i < args->count; i++) {
         made.arguments[i] = args->data[i].value;
@@ -487,6 +507,18 @@ static Value call_instance(Sema *s, Instance *self, const Args *args, Span span)
     return call_method(s, self, function, args, span);
 }
 
+/* eval(M)(x): as in an evaluation, and nothing of M learns from it. */
+static Value call_frozen(Sema *s, Instance *self, const Args *args, Span span)
+{
+    bool training = s->elab->training, frozen = s->elab->frozen;
+    s->elab->training = false;
+    s->elab->frozen = true;
+    Value v = call_instance(s, self, args, span);
+    s->elab->training = training;
+    s->elab->frozen = frozen;
+    return v;
+}
+
 Value call_value(Sema *s, const Value *callee, const Args *args, Span span, const char *name)
 {
     double real;
@@ -503,7 +535,8 @@ Value call_value(Sema *s, const Value *callee, const Args *args, Span span, cons
                                span);
         return call_closure(s, callee->as.closure, args, span);
     case VALUE_INSTANCE:
-        return call_instance(s, callee->as.instance, args, span);
+        return callee->weak ? call_frozen(s, callee->as.instance, args, span)
+                            : call_instance(s, callee->as.instance, args, span);
     case VALUE_MODULE:
         return instantiate(s, callee->as.decl, args, span);
     case VALUE_INIT_DECL:
@@ -511,7 +544,7 @@ Value call_value(Sema *s, const Value *callee, const Args *args, Span span, cons
     case VALUE_SCHEDULE_DECL:
         return apply_decl(s, callee->as.decl, VALUE_SCHEDULE, args, span);
     case VALUE_OPTIMIZER_DECL:
-        return apply_decl(s, callee->as.decl, VALUE_OPTIMIZER, args, span);
+        return apply_optimizer(s, callee->as.decl, args, span);
     case VALUE_METRIC_DECL:
         return apply_decl(s, callee->as.decl, VALUE_METRIC, args, span);
     case VALUE_SCHEDULE:

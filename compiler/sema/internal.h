@@ -8,7 +8,8 @@
  *   index.c      x[0..T, :]                    stmt.c      statements and blocks
  *   call.c       calls, arguments, results     unify.c     types against values
  *   module.c     instances and their paths     builtins*.c built-in functions
- *   declared.c   schedules, initialisers, optimizers
+ *   declared.c   schedules, initialisers
+ *   optim.c      optimizers, their groups, clipping, averages
  *   metric.c     metrics                       dataset.c   datasets, their maps (batch.c)
  *   train.c      train blocks and their graphs generic.c   what no block uses
  *   elab.c       the graph being built         hints.c     where a wrong size came from
@@ -124,10 +125,19 @@ typedef struct {
 typedef struct {
     const void *function;
     const Instance *self;
+    bool frozen; /* called through eval(M) */
+    bool stale;  /* made with weights that a minimize has replaced */
     uint32_t count;
     Value *arguments;
     Value result;
 } Memo;
+
+/* How many times a fn of an instance was expanded: every expansion draws its own random numbers. */
+typedef struct {
+    const void *function;
+    const Instance *self;
+    uint32_t count;
+} Expansion;
 
 typedef struct Elab Elab;
 struct Elab {
@@ -136,6 +146,9 @@ struct Elab {
     bool scratch; /* for constants: no leaves */
     VEC(Pending) pending;
     VEC(Memo) memos;
+    VEC(Expansion) expansions;
+    const TensorSpecs *averages; /* params are read from their averages among these; NULL: as they are */
+    bool frozen;                 /* inside of eval(M): params take no gradient, states keep their value */
     SemaCalls *calls; /* NULL: not recorded */
     int32_t current_call;
     DimChecks *checks;       /* NULL: dropped */
@@ -180,6 +193,7 @@ typedef struct Sema {
     Elab *elab;
     Elab constants; /* the scratch context */
     Span at;        /* innermost place in the user's text */
+    struct StepRun *step; /* the step of a train block that is being expanded */
     uint32_t calls, nesting, work, instances;
     bool work_reported, depth_reported;
     bool in_assert; /* sizes that are open are compared at run time */
@@ -349,6 +363,9 @@ Value instantiate(Sema *s, Decl *decl, const Args *args, Span span);
 /* Gives paths to the tree, appends its params and states to tensors. */
 void instance_root(Sema *s, Instance *root, const char *path, TensorSpecs *tensors);
 Value slot_value(Sema *s, Binding *binding, Span span);
+/* The newest value of a param in the current graph; through what a minimize made of it no gradient
+ * flows. */
+Node *param_node(Sema *s, const char *name, Type type);
 Value eval_member(Sema *s, const AstExpr *expr);
 const AstFunction *instance_forward(const Instance *instance); /* the anonymous fn, NULL: none */
 const AstFunction *decl_function(const Decl *decl,
@@ -374,6 +391,7 @@ typedef struct {
     Value *rest; /* of a * parameter */
     uint32_t rest_count;
     Span rest_span;
+    const Args *all; /* of a row with "**": everything as it was given */
 } BuiltinCall;
 
 struct Builtin {
@@ -398,9 +416,49 @@ Value call_schedule(Sema *s, Applied *schedule, const Args *args, Span span);
 Value schedule_binary(Sema *s, AstBinary op, const Value *a, const Value *b, Span span);
 Value call_init(Sema *s, Decl *decl, const Args *args, Span span);
 bool init_of_value(Sema *s, const Value *v, const Type *type, Span span, InitSpec *out);
-/* Appends optimizer states to tensors and UPDATE roots to the graph. */
-bool optimizer_step(Sema *s, Applied *optimizer, TensorSpecs *tensors, Node *const *params,
-                    Node *const *gradients, const uint32_t *indices, uint32_t count);
+
+/* ---- optim.c ---- */
+/* group("*.bias", weight_decay=0.0): which params, and what is different for them. */
+typedef struct ParamGroup {
+    VEC(const char *) patterns; /* none: any name */
+    int64_t max_rank;           /* -1: any */
+    Args overrides;
+    Applied *use; /* an optimizer of its own, NULL: the overrides */
+    Span span;
+} ParamGroup;
+
+typedef struct OptimizerGroup {
+    const ParamGroup *group;
+    Applied *optimizer;
+} OptimizerGroup;
+
+/* Params of a plan that are updated together: the values now, their places in the plan's tensors. */
+typedef struct {
+    Node **nodes, **gradients;
+    uint32_t *indices;
+    uint32_t count, capacity;
+} ParamSet;
+
+Value apply_optimizer(Sema *s, Decl *decl, const Args *args, Span span);
+/* No param has a name like that: an error with the nearest name, false. */
+bool report_pattern(Sema *s, const TensorSpecs *tensors, const char *pattern, Span span);
+bool pattern_matches(const char *pattern, const char *name); /* * and ? stand for any characters */
+ParamSet param_set_new(Sema *s, const TensorSpecs *tensors);
+/* Adds the param at `index` of the tensors with its newest value in the current graph. */
+void param_set_add(Sema *s, ParamSet *set, const TensorSpecs *tensors, uint32_t index);
+/* Fills the gradients of a scalar; false: an error at span was reported. */
+bool param_set_gradients(Sema *s, ParamSet *set, const TensorSpecs *tensors, Node *scalar,
+                         Span span);
+void clip_gradients(Sema *s, ParamSet *set, const TrainSettings *settings);
+/* The step number and the length of the run as values of optimizers and schedules. */
+void optimizer_time(Sema *s, Span span);
+/* Appends optimizer states to tensors; new values of params and states become the newest ones of the
+ * current graph. */
+bool optimizer_step(Sema *s, Applied *optimizer, TensorSpecs *tensors, const ParamSet *set);
+/* ema.NAME of every param that has a new value. */
+void average_params(Sema *s, TensorSpecs *tensors, double decay, Span span);
+/* UPDATE roots for everything that has a new value. */
+void state_roots(Sema *s, const TensorSpecs *tensors);
 
 Instance *owner_new(Sema *s, const Applied *applied, const char *path, const char *suffix);
 void owner_states(Sema *s, const Instance *self, TensorRole role, TensorSpecs *tensors,
@@ -449,6 +507,8 @@ void dataset_tensors(Sema *s, Decl *decl, TensorSpecs *tensors);
 
 /* ---- train.c ---- */
 TrainPlan *train_plan(Sema *s, Decl *decl);
+/* Adds all trainable params of the plan; one that the loss does not depend on is an error. */
+bool trained_params(Sema *s, TrainPlan *plan, const Node *loss, ParamSet *set);
 TrainPlan *module_plan(Sema *s, Decl *decl, const Value *model, Span span);
 bool forward_graph(Sema *s, TrainPlan *plan, Instance *model, const Args *sample);
 void generic_checks(Sema *s);

@@ -45,7 +45,8 @@ typedef enum {
     TENSOR_STATE,  /* of the model: "bn.running_mean" */
     TENSOR_OPTIM,  /* "optim.m.conv1.weight" */
     TENSOR_METRIC, /* "metric.accuracy.hit": reset before every pass over data, merged by sum */
-    TENSOR_STAT    /* "stat.m": computed once from the training rows (DatasetPlan.stats) */
+    TENSOR_STAT,   /* "stat.m": computed once from the training rows (DatasetPlan.stats) */
+    TENSOR_AVERAGE /* "ema.conv1.weight": a running mean of a param, what evaluation uses; saved */
 } TensorRole;
 
 typedef struct {
@@ -54,6 +55,8 @@ typedef struct {
     Type type; /* constant dims */
     InitSpec init;
     bool trainable; /* false for params that are frozen */
+    const char *file, *file_name; /* of load(M(), "file"): where its initial value is; NULL: init */
+    bool file_partial;            /* the file need not have it */
     Span span;
 } TensorSpec;
 
@@ -200,6 +203,9 @@ typedef struct {
     double min_delta;
     bool has_checkpoint;
     int64_t checkpoint_every, checkpoint_keep;
+    int64_t accumulate;             /* batches of one optimiser step */
+    double clip_norm, clip_value;   /* 0: not written */
+    double ema;                     /* decay of the running mean of the params, 0: none */
     Span batch_span, epochs_span, steps_span, monitor_span;
 } TrainSettings;
 
@@ -218,6 +224,8 @@ typedef struct {
      * be bound. */
     Graph *train_step; /* OUTPUT "loss" (mean), "lr" (f64, when the optimizer has one); UPDATE
                           params, optim, states, metrics */
+    Graph *apply_step; /* with accumulate: train_step adds gradients to "optim.sum.NAME", this uses
+                          them up; INPUT "step", "total_steps", OUTPUT "lr". NULL: none */
     Graph *eval_step;  /* training = false; UPDATE metric states */
     Graph *predict;    /* raw fields -> OUTPUT "output", or one per named result */
     Graph *forward;    /* INPUT per argument of the model's fn, after map -> OUTPUT per result;

@@ -126,7 +126,7 @@ static void assign_state(Sema *s, Binding *binding, const Value *v, Span span)
 {
     const Slot *slot = &binding->owner->slots.data[binding->tensor];
     Value next = conform_state(s, v, &slot->type, slot->name, span);
-    if (next.kind == VALUE_TENSOR && !s->elab->scratch)
+    if (next.kind == VALUE_TENSOR && !s->elab->scratch && !s->elab->frozen)
         elab_assign(s, slot_name(s, binding->owner, slot), next.as.node);
 }
 

@@ -1,10 +1,9 @@
-/* Train blocks: settings, the model, and the graphs of a step.
+/* Train blocks: settings, the model, and the graphs of a step (one written by hand: step.c).
  *
  *   train_step  rows -> map -> loss -> gradients -> optimizer, metrics
  *   eval_step   rows -> map -> loss, metrics
  *   predict     rows -> map -> model
  *   forward     arguments of the model -> its results */
-#include "compiler/passes/grad.h"
 #include "compiler/sema/internal.h"
 
 #include <math.h>
@@ -70,8 +69,53 @@ static bool read_settings(Sema *s, Train *t)
     ok = block_int(s, block, t->scope, "seed", 0, &set->seed, NULL) && ok;
     ok = block_bool(s, block, t->scope, "shuffle", &set->shuffle) && ok;
     ok = block_bool(s, block, t->scope, "drop_last", &set->drop_last) && ok;
+    set->accumulate = 1;
+    ok = block_int(s, block, t->scope, "accumulate", 1, &set->accumulate, NULL) && ok;
+    ok = block_real(s, block, t->scope, "clip_norm", 1e-30, 1e30, &set->clip_norm, NULL) && ok;
+    ok = block_real(s, block, t->scope, "clip_value", 1e-30, 1e30, &set->clip_value, NULL) && ok;
+    ok = block_real(s, block, t->scope, "ema", 0, 1, &set->ema, NULL) && ok;
     ok = read_early_stop(s, t) && ok;
     return read_checkpoint(s, t) && ok;
+}
+
+/* ---- Frozen parts ---- */
+
+static bool apply_pattern(Sema *s, Train *t, const Value *v, Span span, bool trainable)
+{
+    const char *pattern;
+    bool found = false;
+    if (!want_string(s, v, span, "a pattern of names", &pattern))
+        return false;
+    for (uint32_t i = 0; i < t->plan->tensors.count; i++) {
+        TensorSpec *spec = &t->plan->tensors.data[i];
+        if (spec->role != TENSOR_PARAM || !pattern_matches(pattern, spec->name))
+            continue;
+        found = true;
+        spec->trainable = trainable;
+    }
+    return found || report_pattern(s, &t->plan->tensors, pattern, span);
+}
+
+/* A pattern or an array of them. */
+static bool apply_patterns(Sema *s, Train *t, const AstExpr *expr, bool trainable)
+{
+    Value v = eval_in(s, t->scope, expr);
+    if (v.kind != VALUE_ARRAY && v.kind != VALUE_TUPLE)
+        return apply_pattern(s, t, &v, expr->span, trainable);
+    bool ok = true;
+    for (uint32_t i = 0; i < v.as.list->count; i++)
+        ok = apply_pattern(s, t, &v.as.list->items[i], expr->span, trainable) && ok;
+    return ok;
+}
+
+static bool read_frozen(Sema *s, Train *t)
+{
+    const AstExpr *trainable = block_value(s, &t->block, "trainable", NULL);
+    const AstExpr *freeze = block_value(s, &t->block, "freeze", NULL);
+    for (uint32_t i = 0; trainable && i < t->plan->tensors.count; i++)
+        t->plan->tensors.data[i].trainable = false;
+    bool ok = !trainable || apply_patterns(s, t, trainable, true);
+    return (!freeze || apply_patterns(s, t, freeze, false)) && ok;
 }
 
 /* ---- The model ---- */
@@ -260,12 +304,6 @@ static bool run_metrics(Sema *s, Train *t, Scope *scope, bool first)
 
 /* ---- Steps ---- */
 
-static Node *run_number(Sema *s, const char *name)
-{
-    Graph *graph = s->elab->graph;
-    return build_convert(graph, build_leaf(graph, OP_INPUT, name, (Type){.dtype = DT_I64}), DT_F64);
-}
-
 static void begin_graph(Sema *s, Train *t, const char *name, bool training)
 {
     s->elab = elab_new(s, name, training);
@@ -277,24 +315,14 @@ static void begin_graph(Sema *s, Train *t, const char *name, bool training)
 static Node *begin_step(Sema *s, Train *t, const char *name, bool training, Scope **scope)
 {
     begin_graph(s, t, name, training);
+    if (!training)
+        s->elab->averages = &t->plan->tensors;
     *scope = scope_new(s, t->scope);
     if (!dataset_values(s, t->dataset, t->plan->batch, *scope))
         return NULL;
     Value v = eval_in(s, *scope, t->loss);
     Node *loss;
     return loss_fits(s, t, &v, &loss) ? loss : NULL;
-}
-
-static void state_roots(Sema *s, Train *t)
-{
-    for (uint32_t i = 0; i < t->plan->tensors.count; i++) {
-        const TensorSpec *spec = &t->plan->tensors.data[i];
-        if (spec->role != TENSOR_STATE && spec->role != TENSOR_OPTIM)
-            continue;
-        Node *node = elab_state(s, spec->name, NULL);
-        if (node)
-            graph_root(s->elab->graph, ROOT_UPDATE, spec->name, node);
-    }
 }
 
 static bool unused_param(Sema *s, const TensorSpec *spec)
@@ -305,49 +333,123 @@ static bool unused_param(Sema *s, const TensorSpec *spec)
     return false;
 }
 
-static bool train_params(Sema *s, Train *t, const Node *loss, Node **params, uint32_t *indices,
-                         uint32_t *count)
+/* What a scalar depends on, by id; nothing flows through a stop. */
+static bool *reached_from(Sema *s, const Node *scalar)
+{
+    const Graph *graph = s->elab->graph;
+    bool *reached = ARENA_ARRAY(s->arena, bool, graph->nodes.count + 1);
+    reached[scalar->id] = true;
+    for (uint32_t i = scalar->id + 1; i-- > 0;) {
+        const Node *node = graph->nodes.data[i];
+        for (int k = 0; reached[i] && node->op != OP_STOP && k < node->nsrc; k++)
+            reached[node->src[k]->id] = true;
+    }
+    return reached;
+}
+
+/* stop(w), as eval(M) reads its params. */
+static bool is_stopped(const Graph *graph, const Node *leaf)
+{
+    for (uint32_t i = leaf->id + 1; i < graph->nodes.count; i++)
+        if (graph->nodes.data[i]->op == OP_STOP && graph->nodes.data[i]->src[0] == leaf)
+            return true;
+    return false;
+}
+
+bool trained_params(Sema *s, TrainPlan *plan, const Node *loss, ParamSet *set)
 {
     Graph *graph = s->elab->graph;
-    bool *reached = ARENA_ARRAY(s->arena, bool, graph->nodes.count + 1), ok = true;
-    reached[loss->id] = true;
-    for (uint32_t i = loss->id + 1; i-- > 0;)
-        for (int k = 0; reached[i] && k < graph->nodes.data[i]->nsrc; k++)
-            reached[graph->nodes.data[i]->src[k]->id] = true;
     uint32_t before = graph->nodes.count;
-    for (uint32_t i = 0; i < t->plan->tensors.count; i++) {
-        const TensorSpec *spec = &t->plan->tensors.data[i];
+    const bool *reached = reached_from(s, loss);
+    bool ok = true;
+    for (uint32_t i = 0; i < plan->tensors.count; i++) {
+        TensorSpec *spec = &plan->tensors.data[i];
         if (spec->role != TENSOR_PARAM || !spec->trainable)
             continue;
-        Node *leaf = build_leaf(graph, OP_PARAM, spec->name, spec->type);
-        if (leaf->id >= before || !reached[leaf->id])
+        const Node *leaf = param_node(s, spec->name, spec->type);
+        if (leaf->id < before && reached[leaf->id])
+            param_set_add(s, set, &plan->tensors, i);
+        else if (spec->file || (leaf->id < before && is_stopped(graph, leaf)))
+            spec->trainable = false;
+        else
             ok = unused_param(s, spec);
-        params[*count] = leaf;
-        indices[(*count)++] = i;
     }
     return ok;
 }
 
+/* ---- Updates ---- */
+
+/* optim.sum.NAME: the gradients of the batches so far, each times its rows, and optim.rows. */
+static Node *sum_leaf(Sema *s, Train *t, const char *name, Type type, Span span)
+{
+    TensorSpec spec = {.name = name, .role = TENSOR_OPTIM, .type = type, .span = span};
+    vec_push(s->arena, &t->plan->tensors, spec);
+    return build_leaf(s->elab->graph, OP_STATE, name, type);
+}
+
+static void accumulate(Sema *s, Train *t, const ParamSet *set)
+{
+    Graph *graph = s->elab->graph;
+    Node *rows = sum_leaf(s, t, "optim.rows", (Type){.dtype = DT_F64}, t->plan->span);
+    Node *batch = build_dim(graph, t->plan->batch, DT_F64);
+    elab_assign(s, "optim.rows", build_binary(graph, OP_ADD, rows, batch));
+    for (uint32_t i = 0; i < set->count; i++) {
+        const char *param = t->plan->tensors.data[set->indices[i]].name;
+        const char *name = arena_format(s->arena, "optim.sum.%s", param);
+        Node *g = set->gradients[i];
+        Node *old = sum_leaf(s, t, name, g->type, t->plan->span);
+        Node *part = build_binary(graph, OP_MUL, g, build_convert(graph, batch, g->type.dtype));
+        elab_assign(s, name, build_binary(graph, OP_ADD, old, part));
+    }
+}
+
+/* The gradients of all batches of the step, in the graph that applies them; the sums begin anew. */
+static void take_sums(Sema *s, Train *t, ParamSet *set)
+{
+    Graph *graph = s->elab->graph;
+    Node *rows = build_leaf(graph, OP_STATE, "optim.rows", (Type){.dtype = DT_F64});
+    elab_assign(s, "optim.rows", build_scalar(graph, DT_F64, 0));
+    for (uint32_t i = 0; i < set->count; i++) {
+        const TensorSpec *spec = &t->plan->tensors.data[set->indices[i]];
+        const char *name = arena_format(s->arena, "optim.sum.%s", spec->name);
+        Node *sum = build_leaf(graph, OP_STATE, name, spec->type);
+        set->nodes[i] = param_node(s, spec->name, spec->type);
+        set->gradients[i] =
+            build_binary(graph, OP_DIV, sum, build_convert(graph, rows, spec->type.dtype));
+        elab_assign(s, name, build_const(graph, spec->type, 0));
+    }
+}
+
+static bool update_params(Sema *s, Train *t, ParamSet *set)
+{
+    const TrainSettings *settings = &t->plan->settings;
+    s->elab->graph->span = t->optimizer->span;
+    optimizer_time(s, t->optimizer->span);
+    clip_gradients(s, set, settings);
+    if (!optimizer_step(s, t->optimizer, &t->plan->tensors, set))
+        return false;
+    if (settings->ema > 0)
+        average_params(s, &t->plan->tensors, settings->ema, t->plan->span);
+    return true;
+}
+
 static bool train_update(Sema *s, Train *t, Node *mean)
 {
-    uint32_t capacity = t->plan->tensors.count + 1, count = 0;
-    Node **params = ARENA_ARRAY(s->arena, Node *, capacity),
-         **gradients = ARENA_ARRAY(s->arena, Node *, capacity);
-    uint32_t *indices = ARENA_ARRAY(s->arena, uint32_t, capacity);
-    GradError error;
-    if (!train_params(s, t, mean, params, indices, &count))
+    ParamSet set = param_set_new(s, &t->plan->tensors);
+    if (!trained_params(s, t->plan, mean, &set) ||
+        !param_set_gradients(s, &set, &t->plan->tensors, mean, t->loss->span))
         return false;
-    if (!grad_build(s->elab->graph, mean, params, (int)count, gradients, &error)) {
-        DiagItem *item = sema_error(s, ERR_E0500, error.node ? error.node->span : t->loss->span,
-                                    NULL, "%s", error.text);
-        diag_help(item, "stop(x) where no gradient is wanted");
-        return false;
-    }
-    s->elab->graph->span = t->optimizer->span;
-    s->elab->time = value_tensor(run_number(s, "step"), t->optimizer->span);
-    s->elab->total_steps = value_tensor(run_number(s, "total_steps"), t->optimizer->span);
-    s->elab->time.weak = s->elab->total_steps.weak = true;
-    return optimizer_step(s, t->optimizer, &t->plan->tensors, params, gradients, indices, count);
+    if (t->plan->settings.accumulate == 1)
+        return update_params(s, t, &set);
+    accumulate(s, t, &set);
+    Elab *outer = s->elab;
+    begin_graph(s, t, "apply_step", true);
+    take_sums(s, t, &set);
+    bool ok = update_params(s, t, &set);
+    state_roots(s, &t->plan->tensors);
+    t->plan->apply_step = s->elab->graph;
+    s->elab = outer;
+    return ok;
 }
 
 static bool train_step(Sema *s, Train *t)
@@ -363,7 +465,7 @@ static bool train_step(Sema *s, Train *t)
     vec_push(s->arena, &t->plan->metrics, plan);
     bool ok = run_metrics(s, t, scope, true);
     ok &= t->optimizer && train_update(s, t, mean);
-    state_roots(s, t);
+    state_roots(s, &t->plan->tensors);
     t->plan->train_step = s->elab->graph;
     return ok;
 }
@@ -477,6 +579,7 @@ static bool predict_graph(Sema *s, Train *t)
     if (!expr)
         return true;
     begin_graph(s, t, "predict", false);
+    s->elab->averages = &t->plan->tensors;
     Scope *scope = scope_new(s, t->scope);
     if (!dataset_values(s, t->dataset, t->plan->batch, scope))
         return false;
@@ -494,6 +597,7 @@ bool forward_graph(Sema *s, TrainPlan *plan, Instance *model, const Args *sample
     if (!function || sample->count > function->parameters.count)
         return true;
     s->elab = elab_new(s, "forward", false);
+    s->elab->averages = &plan->tensors;
     s->elab->calls = &plan->calls;
     s->elab->checks = &plan->checks;
     Args args = {ARENA_ARRAY(s->arena, Arg, sample->count + 1), sample->count};
@@ -566,8 +670,10 @@ static bool find_dataset(Sema *s, Train *t)
 static bool read_block(Sema *s, Train *t)
 {
     static const char *const known[] = {
-        "model", "loss",    "metrics",   "optimizer", "batch",      "epochs",     "steps",
-        "seed",  "shuffle", "drop_last", "predict",   "early_stop", "checkpoint", NULL};
+        "model",   "loss",       "metrics",    "optimizer",  "batch",     "epochs",
+        "steps",   "seed",       "shuffle",    "drop_last",  "predict",   "early_stop",
+        "freeze",  "trainable",  "accumulate", "clip_norm",  "clip_value", "ema",
+        "checkpoint", NULL};
     s->elab = &s->constants;
     block_check(s, &t->block, known);
     read_lets(s, t);
@@ -578,7 +684,7 @@ static bool read_block(Sema *s, Train *t)
         sema_error(s, ERR_E0402, t->decl->item->name.span, NULL,
                    "the train block %s needs loss = ...", t->block.name);
     bool settings = read_settings(s, t), model = read_model(s, t), optimizer = read_optimizer(s, t);
-    return settings && model && optimizer && t->loss;
+    return settings && model && read_frozen(s, t) && optimizer && t->loss;
 }
 
 TrainPlan *train_plan(Sema *s, Decl *decl)

@@ -37,6 +37,7 @@
     ROW(OPTIMIZER, "an optimizer")                                                                 \
     ROW(METRIC_DECL, "a metric")                                                                   \
     ROW(METRIC, "a metric")                                                                        \
+    ROW(GROUP, "a group of parameters")                                                            \
     ROW(DATASET, "a dataset")                                                                      \
     ROW(TRAIN, "a train block")                                                                    \
     ROW(NAMESPACE, "an imported file")
@@ -83,13 +84,15 @@ struct Applied {
     double constant;
     int op; /* AstBinary when left is set */
     Applied *left, *right;
+    struct OptimizerGroup *groups; /* of an optimizer: rules for some of its params */
+    uint32_t group_count;
     const char *detail;
     Span span;
 };
 
 struct Value {
     ValueKind kind;
-    bool weak; /* TENSOR: an f64 scalar that takes the float type it meets (t, lr(t)) */
+    bool weak; /* TENSOR: an f64 scalar that takes the float type it meets (t, lr(t)); INSTANCE: eval(M) */
     Span span; /* where it came from, for second places in messages */
     union {
         Node *node;
@@ -112,6 +115,7 @@ struct Value {
         Applied *applied;
         InitSpec *init;
         SemaFile *file;
+        struct ParamGroup *group;
     } as;
 };
 

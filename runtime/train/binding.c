@@ -140,6 +140,13 @@ static void report_memory(Trainer *trainer, const Function *function, const Call
     diag_help(item, "a smaller batch needs less");
 }
 
+/* Every batch of an accumulated step draws its own random numbers. */
+uint64_t random_step(const Trainer *trainer)
+{
+    int64_t batches = trainer->spec->accumulate > 1 ? trainer->spec->accumulate : 1;
+    return (uint64_t)(trainer->step * batches + trainer->micro);
+}
+
 /* part and order (already advanced to the batch) are for messages only; part may be NULL. */
 nnc_status binding_call(Trainer *trainer, Binding *binding, int64_t rows, const DataPart *part,
                         const int64_t *order)
@@ -150,7 +157,7 @@ nnc_status binding_call(Trainer *trainer, Binding *binding, int64_t rows, const 
         dims[i] = rows;
     trainer->scalar_step = trainer->step;
     switch (session_call(trainer->session, binding->function, dims, binding->buffers,
-                         trainer->spec->seed, (uint64_t)trainer->step, &failure)) {
+                         trainer->spec->seed, random_step(trainer), &failure)) {
     case CALL_OK:
         return NNC_OK;
     case CALL_NO_MEMORY:

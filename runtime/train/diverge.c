@@ -39,7 +39,7 @@ bool step_is_bad(Trainer *trainer, double loss, StrBuf *what)
 
 typedef struct {
     const int64_t *order;
-    int64_t rows; /* of the bad batch */
+    int64_t rows; /* of the bad step */
     void **before;
     StrBuf what;
 } Replay;
@@ -67,13 +67,13 @@ static bool inspect(Trainer *trainer, int64_t rows, Finding *finding)
         dims[i] = rows;
     trainer->scalar_step = trainer->step;
     return session_inspect(trainer->session, binding->function, dims, binding->buffers,
-                           trainer->spec->seed, (uint64_t)trainer->step, finding);
+                           trainer->spec->seed, random_step(trainer), finding);
 }
 
 static void report(Trainer *trainer, const Replay *replay)
 {
     Finding finding = {0};
-    bool found = inspect(trainer, replay->rows, &finding);
+    bool found = inspect(trainer, trainer->batch_rows, &finding);
     DiagItem *item = diag_error(trainer->diag, ERR_E0800, finding.span, finding.what.text,
                                 "%s %lld", replay->what.text, (long long)trainer->step + 1);
     if (found && finding.span.file == 0)

@@ -12,14 +12,18 @@
 
 /* A copy of everything that a step changes is made so often: what a divergence has to replay. */
 enum { SNAPSHOT_STEPS = 256 };
+static int64_t rows_of_step(const TrainSpec *spec)
+{
+    return spec->batch * (spec->accumulate > 1 ? spec->accumulate : 1);
+}
 
 /* A model that only predicts has no batch. */
 int64_t steps_of_epoch(const TrainSpec *spec)
 {
-    int64_t rows = spec->parts[NNC_PART_TRAIN].count;
-    if (spec->batch <= 0)
+    int64_t rows = spec->parts[NNC_PART_TRAIN].count, each = rows_of_step(spec);
+    if (each <= 0)
         return 0;
-    return rows / spec->batch + (!spec->drop_last && rows % spec->batch != 0);
+    return rows / each + (!spec->drop_last && rows % each != 0);
 }
 
 /* None when an epoch has no step (no rows, or fewer than a batch that may not be short). */
@@ -37,14 +41,20 @@ static int64_t planned_epochs(const TrainSpec *spec)
     return spec->steps > 0 && each > 0 ? (spec->steps + each - 1) / each : spec->epochs;
 }
 
-double step_output(const Trainer *trainer, const char *name)
+static double binding_scalar(const Binding *binding, const char *name)
 {
-    const Binding *binding = &trainer->train;
     int arg = function_arg(binding->function, ARG_OUTPUT, name);
     if (arg < 0)
         return NAN;
     return binding->function->args[arg].dtype == DT_F32 ? *(float *)binding->buffers[arg]
                                                         : *(double *)binding->buffers[arg];
+}
+
+double step_output(const Trainer *trainer, const char *name)
+{
+    if (strcmp(name, "loss") == 0)
+        return trainer->mean_loss;
+    return binding_scalar(trainer->spec->apply ? &trainer->apply : &trainer->train, name);
 }
 
 static void send(Trainer *trainer, nnc_event *event)
@@ -112,17 +122,41 @@ static void epoch_close(Epoch *epoch)
     free(epoch->step_ms);
 }
 
+/* Rows first .. first+rows of the order through `train`. */
+static nnc_status train_batch(Trainer *trainer, const int64_t *order, int64_t first, int64_t rows)
+{
+    const DataPart *part = &trainer->spec->parts[NNC_PART_TRAIN];
+    DataPart batch = *part;
+    if (!order && part->rows)
+        batch.rows += first;
+    trainer->batch_rows = rows;
+    binding_fill(&trainer->train, part, order, first, rows);
+    return binding_call(trainer, &trainer->train, rows, &batch, order ? order + first : NULL);
+}
+
+/* The loss of a step is the mean over the rows of its batches; a batch without a finite loss is the last. */
 nnc_status step_call(Trainer *trainer, const int64_t *order, int64_t index, int64_t *rows)
 {
     const TrainSpec *spec = trainer->spec;
-    const DataPart *part = &spec->parts[NNC_PART_TRAIN];
-    int64_t first = index * spec->batch, left = part->count - first;
-    DataPart batch = *part;
-    *rows = left < spec->batch ? left : spec->batch;
-    if (!order && part->rows)
-        batch.rows += first;
-    binding_fill(&trainer->train, part, order, first, *rows);
-    return binding_call(trainer, &trainer->train, *rows, &batch, order ? order + first : NULL);
+    int64_t first = index * rows_of_step(spec), done = 0;
+    int64_t left = spec->parts[NNC_PART_TRAIN].count - first;
+    nnc_status status = NNC_OK;
+    double sum = 0;
+    *rows = left < rows_of_step(spec) ? left : rows_of_step(spec);
+    for (trainer->micro = 0; done < *rows; trainer->micro++) {
+        int64_t count = *rows - done < spec->batch ? *rows - done : spec->batch;
+        status = train_batch(trainer, order, first + done, count);
+        trainer->mean_loss = binding_scalar(&trainer->train, "loss");
+        if (status != NNC_OK || !isfinite(trainer->mean_loss))
+            return status;
+        sum += trainer->mean_loss * (double)count;
+        done += count;
+    }
+    trainer->micro = 0;
+    if (!spec->apply)
+        return NNC_OK;
+    trainer->mean_loss = sum / (double)*rows;
+    return binding_call(trainer, &trainer->apply, 0, NULL, NULL);
 }
 
 static nnc_status train_step(Trainer *trainer, Epoch *epoch, int64_t number)

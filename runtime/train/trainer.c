@@ -59,6 +59,8 @@ static bool make_bindings(Trainer *trainer)
         return false;
     if (spec->train && !binding_open(&trainer->train, trainer, spec->train, table, spec->batch))
         return false;
+    if (spec->apply && !binding_open(&trainer->apply, trainer, spec->apply, NULL, 0))
+        return false;
     if (spec->eval && !binding_open(&trainer->eval, trainer, spec->eval, table, spec->batch))
         return false;
     for (int i = 0; i < spec->metric_count; i++)
@@ -97,6 +99,7 @@ void trainer_free(Trainer *trainer)
     if (!trainer)
         return;
     binding_close(&trainer->train);
+    binding_close(&trainer->apply);
     binding_close(&trainer->eval);
     for (int i = 0; trainer->results && i < trainer->spec->metric_count; i++)
         binding_close(&trainer->results[i]);
@@ -164,7 +167,8 @@ void trainer_stop(Trainer *trainer)
 /* A step changes neither statistics of the data nor what only another scope asks for. */
 static bool in_copy(const RunTensor *spec, CopyScope scope)
 {
-    bool model = spec->role == ROLE_PARAM || spec->role == ROLE_STATE;
+    bool model =
+        spec->role == ROLE_PARAM || spec->role == ROLE_STATE || spec->role == ROLE_AVERAGE;
     return model || (scope == COPY_ALL && spec->role != ROLE_STAT);
 }
 

@@ -17,7 +17,7 @@
 
 #include <stdatomic.h>
 
-typedef enum { ROLE_PARAM, ROLE_STATE, ROLE_OPTIM, ROLE_METRIC, ROLE_STAT } RunRole;
+typedef enum { ROLE_PARAM, ROLE_STATE, ROLE_OPTIM, ROLE_METRIC, ROLE_STAT, ROLE_AVERAGE } RunRole;
 
 typedef struct {
     const char *name; /* "conv1.weight", "optim.m.conv1.weight", "metric.accuracy.hit" */
@@ -49,10 +49,12 @@ typedef struct {
     int tensor_count;
     const RunTensor *tensors;
     const Function *train, *eval;
+    const Function *apply; /* with accumulate: uses up what `train` has summed; NULL: train updates */
     int metric_count;
     const MetricSpec *metrics; /* the first is the loss */
     DataPart parts[PART_COUNT];
     int64_t batch, epochs, steps; /* steps 0: epochs decide */
+    int64_t accumulate;           /* batches of one step; 0 or 1: one */
     bool shuffle, drop_last;
     uint64_t seed;
     int monitor;                  /* metric of early stopping and of `improved`, 0: the loss */

@@ -25,7 +25,7 @@ struct Trainer {
     void **tensors;
     void **snapshot;    /* everything that a step changes, at snapshot_step */
     void **best;        /* parameters and states at the best epoch, when stopping early */
-    Binding train, eval;
+    Binding train, apply, eval;
     Binding *results;   /* per metric */
     MetricSet sets[PART_COUNT];
     void (*on_event)(void *, const nnc_event *);
@@ -39,6 +39,9 @@ struct Trainer {
     int64_t snapshot_step; /* in the epoch that is not finished */
     int64_t resumed;       /* the step at which this process took over, 0: it began the run */
     double loss, lr;       /* of the last step */
+    int64_t micro;         /* batches of this step before: other random numbers for each */
+    int64_t batch_rows;    /* of the last batch */
+    double mean_loss;      /* over the batches of the step */
     int64_t scalar_step, scalar_total; /* inputs "step" and "total_steps" */
     double best_value;
     int64_t best_step; /* steps at the best epoch's end */
@@ -72,6 +75,7 @@ double now_seconds(void);
 /* loop.c: steps of an epoch. `order` is that of its rows, NULL: as they are. */
 int64_t steps_of_epoch(const TrainSpec *spec);
 /* Step `index` of an epoch on the tensors as they are; *rows of the batch. trainer->step does not change. */
+uint64_t random_step(const Trainer *trainer); /* what the random numbers of a call depend on */
 nnc_status step_call(Trainer *trainer, const int64_t *order, int64_t index, int64_t *rows);
 double step_output(const Trainer *trainer, const char *name); /* "loss", "lr"; NaN: there is none */
 

@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Makes the reference files of training/ with PyTorch; run by hand (see make_reference.py), the tests need no Python.
+
+    /tmp/reference/bin/python tests/reference/make_training.py
+
+A line of expected.txt is "FILE BLOCK WEIGHTS" and numbers in f64: the losses of the steps of that block of FILE.nn from the weights
+in WEIGHTS.safetensors, then what it measures over the test rows at the end.
+"""
+import copy
+import os
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional as F
+
+HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "training")
+DENSE = os.path.join(HERE, "..", "library", "dense")
+ROWS, STEPS = 40, 20
+
+
+def dense_rows():
+    table = np.genfromtxt(DENSE + ".csv", delimiter=",", names=True)
+    stack = lambda key, n: torch.from_numpy(np.stack([table[f"{key}{i}"] for i in range(n)], 1))
+    return {"x": stack("x", 5), "y": stack("y", 3)}
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(5, 6), nn.Linear(6, 3, bias=False)
+        self.load_state_dict(load_file(DENSE + ".safetensors"))
+        self.double()
+
+    def forward(self, x):
+        return self.fc2(torch.tanh(self.fc1(x)))
+
+
+def batches(rows, size, first):
+    at = first % ROWS
+    return {key: value[at:at + size] for key, value in rows.items()}
+
+
+def updates(rows, rule, batch=8, accumulate=1, clip_norm=None, clip_value=None, ema=None, rate=None):
+    """Losses of 20 steps and of all rows at the end. Batches of a step are of equal sizes unless the epoch ends."""
+    model = Net()
+    optimizer = rule(model)
+    scheduler = rate(optimizer) if rate else None
+    average = None
+    losses, position = [], 0
+    for step in range(STEPS):
+        size = min(batch * accumulate, ROWS - position)
+        optimizer.zero_grad()
+        total = 0.0
+        for at in range(position, position + size, batch):
+            part = {key: value[at:min(at + batch, position + size)] for key, value in rows.items()}
+            loss = F.mse_loss(model(part["x"]), part["y"]) * len(part["x"]) / size
+            loss.backward()
+            total += loss.item()
+        position = (position + size) % ROWS
+        if clip_value:
+            nn.utils.clip_grad_value_(model.parameters(), clip_value)
+        if clip_norm:
+            nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        optimizer.step()
+        if scheduler:
+            scheduler.step()
+        if ema:
+            average = average or torch.optim.swa_utils.AveragedModel(
+                model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(ema))
+            average.update_parameters(model)
+        losses.append(total)
+    with torch.no_grad():
+        return losses + [F.mse_loss((average or model)(rows["x"]), rows["y"]).item()]
+
+
+def with_groups(model):
+    fc2 = {"params": [model.fc2.weight], "lr": 0.01}
+    return torch.optim.AdamW([{"params": [model.fc1.bias], "weight_decay": 0.0}, {"params": [model.fc1.weight]}, fc2],
+                             lr=0.02, betas=(0.9, 0.99), weight_decay=0.5)
+
+
+def cosine_of_last(optimizer):
+    down = lambda t: (0.001 + 0.009 * (1 + np.cos(np.pi * t / STEPS)) / 2) / 0.01
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, [lambda t: 1.0, lambda t: 1.0, down])
+
+
+class Two:
+    """Two optimizers as one."""
+
+    def __init__(self, *parts):
+        self.parts = parts
+
+    def zero_grad(self):
+        for part in self.parts:
+            part.zero_grad()
+
+    def step(self):
+        for part in self.parts:
+            part.step()
+
+
+def sgd(rate, only=None):
+    def rule(model):
+        for name, p in model.named_parameters():
+            p.requires_grad_(only is None or name in only)
+        return torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=rate)
+    return rule
+
+
+UPDATES = {
+    "clip_norm": dict(rule=sgd(0.5), clip_norm=0.3),
+    "clip_value": dict(rule=sgd(0.5), clip_value=0.05),
+    "groups": dict(rule=with_groups, rate=cosine_of_last, clip_norm=1.0),
+    "other_rule": dict(rule=lambda m: Two(torch.optim.SGD([m.fc1.weight, m.fc2.weight], lr=0.1),
+                                          torch.optim.Adam([m.fc1.bias], lr=0.05))),
+    "accumulate": dict(rule=lambda m: torch.optim.AdamW(m.parameters(), lr=0.02), batch=4, accumulate=3, clip_norm=0.5),
+    "average": dict(rule=sgd(0.3), ema=0.9),
+    "frozen": dict(rule=sgd(0.3, only=("fc1.bias", "fc2.weight"))),
+    "chosen": dict(rule=sgd(0.3, only=("fc1.bias", "fc2.weight"))),
+}
+
+
+def main():
+    torch.manual_seed(5)
+    dense = dense_rows()
+    with open(os.path.join(HERE, "expected.txt"), "w", encoding="ascii") as out:
+        write = lambda *key, numbers: out.write(" ".join(key) + " " + " ".join(repr(float(v)) for v in numbers) + "\n")
+        for name, settings in UPDATES.items():
+            write("updates", name, "../library/dense", numbers=updates(dense, **settings))
+
+
+if __name__ == "__main__":
+    main()

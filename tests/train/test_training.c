@@ -1,0 +1,98 @@
+/* Training against PyTorch: how weights are updated, steps written by hand, gradients as functions, recurrence. Losses of the
+ * steps and what is measured at the end, in f64, to 1e-9 relative; tests/reference/make_training.py wrote the numbers, one
+ * block of a program a line:
+ *
+ *     updates clip_norm ../library/dense 0.7732 ...     train clip_norm of updates.nn from dense.safetensors */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <nnc/nnc.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FOLDER NNC_SOURCE_DIR "/tests/reference/training/"
+
+enum { NUMBERS = 64 };
+
+typedef struct {
+    char file[32], block[64], weights[64];
+    double numbers[NUMBERS];
+    int count;
+} Case;
+
+typedef struct {
+    double numbers[NUMBERS];
+    int count;
+} Seen;
+
+static bool read_case(FILE *file, Case *c)
+{
+    if (fscanf(file, "%31s %63s %63s", c->file, c->block, c->weights) != 3)
+        return false;
+    for (c->count = 0; c->count < NUMBERS && fscanf(file, "%lf", &c->numbers[c->count]) == 1;)
+        c->count++;
+    return true;
+}
+
+static void keep(void *user, const nnc_event *event)
+{
+    Seen *seen = user;
+    if (event->kind == NNC_EVENT_STEP && seen->count < NUMBERS)
+        seen->numbers[seen->count++] = event->loss;
+    for (size_t i = 0; event->kind == NNC_EVENT_END && i < event->test_count && seen->count < NUMBERS; i++)
+        seen->numbers[seen->count++] = event->test[i].value;
+}
+
+static Seen run(const Case *c, bool interpret)
+{
+    char path[512], weights[512];
+    Seen seen = {.count = 0};
+    nnc_context *context = NULL;
+    nnc_program *program = NULL;
+    nnc_trainer *trainer = NULL;
+    snprintf(path, sizeof path, FOLDER "%s.nn", c->file);
+    snprintf(weights, sizeof weights, FOLDER "%s.safetensors", c->weights);
+    nnc_program_options options = {.size = sizeof options, .f64 = true, .interpret = interpret};
+    nnc_trainer_options training = {
+        .size = sizeof training, .init = weights, .on_event = keep, .user = &seen};
+    cr_assert_eq(nnc_context_new(NULL, &context), NNC_OK);
+    nnc_status status = nnc_program_load(context, path, &options, &program);
+    cr_assert_eq(status, NNC_OK, "%s: %s", c->block, nnc_diagnostics(context, NNC_TEXT));
+    status = nnc_trainer_new(program, c->block, &training, &trainer);
+    cr_assert_eq(status, NNC_OK, "%s: %s", c->block, nnc_diagnostics(context, NNC_TEXT));
+    status = nnc_trainer_run(trainer);
+    cr_assert_eq(status, NNC_OK, "%s: %s", c->block, nnc_diagnostics(context, NNC_TEXT));
+    nnc_trainer_release(trainer);
+    nnc_program_release(program);
+    nnc_context_release(context);
+    return seen;
+}
+
+static void compare_all(const char *file_name, int cases, bool interpret)
+{
+    FILE *file = fopen(FOLDER "expected.txt", "r");
+    Case c;
+    cr_assert_not_null(file);
+    while (read_case(file, &c)) {
+        if (strcmp(c.file, file_name) != 0)
+            continue;
+        Seen seen = run(&c, interpret);
+        cr_expect_eq(seen.count, c.count, "%s %s: %d numbers", c.file, c.block, seen.count);
+        for (int i = 0; i < c.count && i < seen.count; i++)
+            cr_expect(fabs(seen.numbers[i] - c.numbers[i]) <= 1e-9 * fabs(c.numbers[i]),
+                      "%s %s, number %d: %.17g, PyTorch has %.17g", c.file, c.block, i + 1,
+                      seen.numbers[i], c.numbers[i]);
+        cases--;
+    }
+    fclose(file);
+    cr_assert_eq(cases, 0, "%d cases of %s are missing", cases, file_name);
+}
+
+Test(training, updates)
+{
+    compare_all("updates", 8, false);
+}
+
+Test(training, updates_interpreted)
+{
+    compare_all("updates", 8, true);
+}
