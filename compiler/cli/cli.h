@@ -38,6 +38,7 @@ int arguments_parse(int argc, char **argv, Arguments *arguments, bool *done);
 void help_print(FILE *out, const char *command); /* NULL: all commands */
 void help_markdown(FILE *out);                   /* the tables of docs/cli.md */
 const char *option_value(const Arguments *arguments, OptionId option); /* the last one given; NULL: none */
+void option_text(OptionId option, const char *value, char *text, size_t size); /* "--set=train.batch=64" */
 bool option_number(const Arguments *arguments, OptionId option, long long low, long long *value); /* false: said on stderr */
 
 /* open.c: context and program as the options say; errors are printed. Both handles are NULL on failure. */
@@ -48,6 +49,7 @@ typedef int WeightsUser(const Arguments *arguments, nnc_context *context, nnc_pr
 /* Opens the program and calls use with its block (NULL: the first) and the weights of --weights or of the newest run. */
 int with_weights(const Arguments *arguments, const char *block, WeightsUser *use);
 char *default_run_directory(const char *file, const char *block); /* malloc'd */
+char *newest_run(const char *file, const char *block); /* the folder in runs/ that was written to last, malloc'd; NULL: none */
 
 /* progress.c: events for people. */
 typedef struct Progress Progress;

@@ -1,5 +1,5 @@
 /* nnc run: trains one block or all of them. Results on standard output, progress on standard error; with --json standard
- * output is a stream of objects. The first Ctrl-C or SIGTERM ends the run after its step, with the weights saved; the second ends it. */
+ * output is a stream of objects. The first Ctrl-C or SIGTERM ends the run after its step, with a checkpoint; the second ends it. */
 #include "compiler/cli/cli.h"
 
 #include <signal.h>
@@ -9,21 +9,25 @@
 #include <unistd.h>
 
 /* What the signal handler reaches: the only mutable variable of the command at file scope. */
-static _Atomic(nnc_trainer *) interrupted_trainer;
+static struct {
+    _Atomic(nnc_trainer *) trainer;
+    atomic_int signal; /* that came, 0: none */
+} interruption;
 
 static void on_signal(int signal_number)
 {
-    nnc_trainer *trainer = atomic_exchange(&interrupted_trainer, NULL);
+    nnc_trainer *trainer = atomic_exchange(&interruption.trainer, NULL);
     if (!trainer)
         _exit(128 + signal_number);
+    atomic_store(&interruption.signal, signal_number);
     nnc_trainer_stop(trainer);
 }
 
 static void catch_signals(nnc_trainer *trainer)
 {
-    struct sigaction action = {.sa_handler = trainer ? on_signal : SIG_DFL};
+    struct sigaction action = {.sa_handler = trainer ? on_signal : SIG_DFL, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
-    atomic_store(&interrupted_trainer, trainer);
+    atomic_store(&interruption.trainer, trainer);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
 }
@@ -48,6 +52,8 @@ static void print_text(nnc_program *program, const char *block, const char *what
 static void people_event(Run *run, const nnc_event *event)
 {
     progress_event(run->progress, event);
+    if (event->notice && event->kind != NNC_EVENT_START)
+        fprintf(stderr, "\nnnc: %s\n", event->notice);
     if (event->kind == NNC_EVENT_START) {
         print_text(run->program, run->block, "summary");
         print_text(run->program, run->block, "memory");
@@ -74,6 +80,44 @@ static void on_event(void *user, const nnc_event *event)
     }
 }
 
+/* A word of a shell command, quoted when it has to be. */
+static void print_word(const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_-./=:,+@%";
+    if (*word && strspn(word, plain) == strlen(word)) {
+        fprintf(stderr, " %s", word);
+        return;
+    }
+    fputs(" '", stderr);
+    for (; *word; word++)
+        if (*word == '\'')
+            fputs("'\\''", stderr);
+        else
+            fputc(*word, stderr);
+    fputc('\'', stderr);
+}
+
+/* The command that goes on: the options that decide results, and the folder. */
+static void print_resume(const Run *run, const nnc_trainer_options *options)
+{
+    static const OptionId kept[] = {OPTION_SEED,  OPTION_SET,    OPTION_DEFINE, OPTION_FLOAT,
+                                    OPTION_SAVE,  OPTION_ENGINE, OPTION_CPU,    OPTION_NO_FUSE,
+                                    OPTION_THREADS};
+    char word[4096];
+    fputs("interrupted; this goes on:\n  nnc run", stderr);
+    print_word(run->arguments->operands[0]);
+    print_word(run->block);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        for (int j = 0; j < run->arguments->counts[kept[i]]; j++) {
+            option_text(kept[i], run->arguments->values[kept[i]][j], word, sizeof word);
+            print_word(word);
+        }
+    fputs(" --resume --run-dir", stderr);
+    print_word(options->run_dir);
+    fputc('\n', stderr);
+}
+
 static int train(Run *run, nnc_context *context, nnc_trainer_options *options)
 {
     nnc_trainer *trainer = NULL;
@@ -83,12 +127,12 @@ static int train(Run *run, nnc_context *context, nnc_trainer_options *options)
         status = nnc_trainer_run(trainer);
         catch_signals(NULL);
     }
-    int code = status == NNC_OK || status == NNC_INTERRUPTED
-                   ? (int)status
-                   : report_failure(run->arguments, context, status);
+    int code = status == NNC_OK            ? 0
+               : status == NNC_INTERRUPTED ? 128 + atomic_load(&interruption.signal)
+                                           : report_failure(run->arguments, context, status);
     nnc_trainer_release(trainer);
-    if (status == NNC_INTERRUPTED && !run->json)
-        fprintf(stderr, "interrupted; the weights so far are saved in %s\n", options->run_dir);
+    if (status == NNC_INTERRUPTED)
+        print_resume(run, options);
     return code;
 }
 
@@ -99,7 +143,10 @@ static int run_block(Run *run, nnc_context *context)
     if (!option_number(arguments, OPTION_SEED, 0, &seed))
         return 1;
     const char *given = option_value(arguments, OPTION_RUN_DIR);
-    char *folder = given ? NULL : default_run_directory(arguments->operands[0], run->block);
+    bool resume = arguments->counts[OPTION_RESUME] > 0;
+    char *folder = given || !resume ? NULL : newest_run(arguments->operands[0], run->block);
+    if (!given && !folder)
+        folder = default_run_directory(arguments->operands[0], run->block);
     nnc_trainer_options options = {
         .size = sizeof options,
         .seed = (uint64_t)seed,
@@ -107,6 +154,7 @@ static int run_block(Run *run, nnc_context *context)
         .init_partial = arguments->counts[OPTION_INIT_PARTIAL] > 0,
         .run_dir = given ? given : folder,
         .save = option_value(arguments, OPTION_SAVE),
+        .resume = resume,
         .on_event = on_event,
         .user = run,
     };

@@ -106,33 +106,61 @@ char *default_run_directory(const char *file, const char *block)
     return path;
 }
 
-/* The newest run directory of this program's block that has weights, malloc'd; NULL: none. */
-static char *newest_weights(const char *file, const char *block)
+static bool is_newer(const struct stat *a, const struct stat *b)
 {
-    char *prefix = NULL, *stem = stem_of(file), *newest = NULL;
-    time_t newest_time = 0;
+    return a->st_mtim.tv_sec != b->st_mtim.tv_sec ? a->st_mtim.tv_sec > b->st_mtim.tv_sec
+                                                  : a->st_mtim.tv_nsec >= b->st_mtim.tv_nsec;
+}
+
+/* Is `name` the folder of a run of this block: its stem and block, then a time (no other block's name)? */
+static bool is_run_of(const char *name, const char *prefix)
+{
+    size_t length = strlen(prefix);
+    return strncmp(name, prefix, length) == 0 && strchr("0123456789", name[length]) != NULL;
+}
+
+/* The folder in runs/ of this program's block in which `file` was written last, malloc'd; NULL: none. */
+static char *newest_with(const char *program, const char *block, const char *file)
+{
+    char *prefix = NULL, *stem = stem_of(program), *newest = NULL;
+    struct stat newest_info = {0}, info;
     DIR *runs = opendir("runs");
     if (!stem || !runs || asprintf(&prefix, "%s-%s-", stem, block) < 0)
         prefix = NULL;
     for (struct dirent *entry; prefix && (entry = readdir(runs)) != NULL;) {
-        char *path = NULL;
-        struct stat info;
-        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0 ||
-            asprintf(&path, "runs/%s/weights.safetensors", entry->d_name) < 0)
-            continue;
-        if (stat(path, &info) == 0 && (!newest || info.st_mtime >= newest_time)) {
+        char *path = NULL, *folder = NULL;
+        if (is_run_of(entry->d_name, prefix) &&
+            asprintf(&path, "runs/%s/%s", entry->d_name, file) >= 0 && stat(path, &info) == 0 &&
+            (!newest || is_newer(&info, &newest_info)) &&
+            asprintf(&folder, "runs/%s", entry->d_name) >= 0) {
             free(newest);
-            newest = path;
-            newest_time = info.st_mtime;
-        } else {
-            free(path);
+            newest = folder;
+            newest_info = info;
         }
+        free(path);
     }
     if (runs)
         closedir(runs);
     free(prefix);
     free(stem);
     return newest;
+}
+
+char *newest_run(const char *program, const char *block)
+{
+    return newest_with(program, block, "log.jsonl");
+}
+
+/* What eval and predict use: the weights at the end of the newest run that has any, else its newest checkpoint. */
+static char *newest_weights(const char *program, const char *block)
+{
+    char *folder = newest_with(program, block, "weights.safetensors"), *path = NULL;
+    if (!folder)
+        return newest_with(program, block, "checkpoints/last");
+    if (asprintf(&path, "%s/weights.safetensors", folder) < 0)
+        path = NULL;
+    free(folder);
+    return path;
 }
 
 int with_weights(const Arguments *arguments, const char *block, WeightsUser *use)

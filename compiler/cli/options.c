@@ -203,6 +203,11 @@ const char *option_value(const Arguments *arguments, OptionId option)
     return count ? arguments->values[option][count - 1] : NULL;
 }
 
+void option_text(OptionId option, const char *value, char *text, size_t size)
+{
+    snprintf(text, size, "--%s%s%s", option_info[option].name, *value ? "=" : "", value);
+}
+
 bool option_number(const Arguments *arguments, OptionId option, long long low, long long *value)
 {
     const char *text = option_value(arguments, option);

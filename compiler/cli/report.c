@@ -20,6 +20,8 @@ void report_start(FILE *out, const nnc_event *event)
             (long long)event->examples_valid, (long long)event->examples_test);
     if (event->initial)
         fprintf(out, "  initial weights from %s\n", event->initial);
+    if (event->notice)
+        fprintf(out, "  %s\n", event->notice);
     fprintf(out, "  %d kernels compiled in %.0f ms; one step needs ", event->kernels,
             event->compile_ms);
     print_bytes(out, event->arena_bytes);

@@ -43,6 +43,9 @@ nnc_status nnc_model_load(nnc_program *program, const char *block, const char *w
         return NNC_MEMORY;
     model->references = 1;
     nnc_status status = run_open(&model->own, program, block, 0, false);
+    if (status == NNC_OK && weights &&
+        !(weights = weights_find(program->context, model->own.arena, weights)))
+        status = NNC_DATA;
     if (status == NNC_OK && weights)
         status = weights_load(program->context, model->own.trainer, &model->own.spec, weights,
                               WEIGHTS_ALL, NULL);

@@ -92,6 +92,9 @@ nnc_status nnc_program_compile(nnc_program *program, const char *block, const ch
     nnc_status status = run_open(&run, program, block, 0, false);
     if (status == NNC_OK && !sizes_are_proved(&run))
         status = NNC_PROGRAM;
+    if (status == NNC_OK && options.weights &&
+        !(options.weights = weights_find(program->context, run.arena, options.weights)))
+        status = NNC_DATA;
     if (status == NNC_OK && options.weights)
         status = weights_load(program->context, run.trainer, &run.spec, options.weights,
                               WEIGHTS_ALL, NULL);

@@ -1,35 +1,13 @@
-/* nnc_trainer: a run with its files. The run directory holds run.json (what was run), log.jsonl
- * (its events), the weights at the end and, when the block asks for checkpoints, the newest of
- * them: step-500.safetensors. */
-#include "compiler/driver/run.h"
-#include "compiler/driver/trainer_handle.h"
+/* nnc_trainer: a run with its files, which rundir.c keeps. */
+#include "compiler/driver/rundir.h"
 #include "compiler/driver/weights.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static char *copy_option(Arena *arena, const char *text)
 {
     return text ? arena_string(arena, text) : NULL;
-}
-
-/* Makes every folder on the way. */
-static bool make_folders(const char *path)
-{
-    char *copy = strdup(path);
-    bool good = copy != NULL;
-    for (char *p = copy; good && *p; p++)
-        if (*p == '/' && p != copy) {
-            *p = 0;
-            good = mkdir(copy, 0777) == 0 || errno == EEXIST;
-            *p = '/';
-        }
-    good = good && (mkdir(copy, 0777) == 0 || errno == EEXIST);
-    free(copy);
-    return good;
 }
 
 static void add_list(StrBuf *out, const char *key, const char *const *items, size_t count)
@@ -42,51 +20,31 @@ static void add_list(StrBuf *out, const char *key, const char *const *items, siz
     strbuf_add(out, "]");
 }
 
-static void write_run_json(FILE *file, const nnc_trainer *trainer)
+void run_json(const nnc_trainer *trainer, StrBuf *out)
 {
     const nnc_program_options *options = &trainer->run.program->options;
     const TrainSpec *spec = &trainer->run.spec;
-    StrBuf out = {0};
-    strbuf_add(&out, "{\n  \"nnc\": ");
-    strbuf_add_json(&out, nnc_version());
-    strbuf_add(&out, ",\n  \"file\": ");
-    strbuf_add_json(&out, spec->file);
-    strbuf_add(&out, ",\n  \"train\": ");
-    strbuf_add_json(&out, spec->block);
+    strbuf_add(out, "{\n  \"nnc\": ");
+    strbuf_add_json(out, nnc_version());
+    strbuf_add(out, ",\n  \"file\": ");
+    strbuf_add_json(out, spec->file);
+    strbuf_add(out, ",\n  \"train\": ");
+    strbuf_add_json(out, spec->block);
     strbuf_printf(
-        &out, ",\n  \"seed\": %llu,\n  \"batch\": %lld,\n  \"epochs\": %lld,\n  \"steps\": %lld",
+        out, ",\n  \"seed\": %llu,\n  \"batch\": %lld,\n  \"epochs\": %lld,\n  \"steps\": %lld",
         (unsigned long long)spec->seed, (long long)spec->batch, (long long)spec->epochs,
         (long long)trainer_planned_steps(spec));
-    strbuf_printf(&out,
+    strbuf_printf(out,
                   ",\n  \"shuffle\": %s,\n  \"threads\": %d,\n  \"f64\": %s,\n  \"engine\": \"%s\"",
                   spec->shuffle ? "true" : "false", spec->threads, options->f64 ? "true" : "false",
                   options->interpret ? "ref" : "jit");
     if (trainer->init) {
-        strbuf_add(&out, ",\n  \"init\": ");
-        strbuf_add_json(&out, trainer->init);
+        strbuf_add(out, ",\n  \"init\": ");
+        strbuf_add_json(out, trainer->init);
     }
-    add_list(&out, "defines", options->defines, options->define_count);
-    add_list(&out, "settings", options->settings, options->setting_count);
-    strbuf_add(&out, "\n}\n");
-    fputs(out.text, file);
-    strbuf_free(&out);
-}
-
-static nnc_status open_run_directory(nnc_trainer *trainer)
-{
-    nnc_context *context = trainer->run.program->context;
-    const char *folder = trainer->run_dir;
-    if (!make_folders(folder))
-        return context_fail(context, NNC_DATA, ERR_E0806, "cannot make the folder %s: %s", folder,
-                            strerror(errno));
-    FILE *file = fopen(arena_format(trainer->run.arena, "%s/run.json", folder), "w");
-    trainer->log = fopen(arena_format(trainer->run.arena, "%s/log.jsonl", folder), "w");
-    if (file)
-        write_run_json(file, trainer);
-    if (!file || fclose(file) != 0 || !trainer->log)
-        return context_fail(context, NNC_DATA, ERR_E0806, "cannot write in %s: %s", folder,
-                            strerror(errno));
-    return NNC_OK;
+    add_list(out, "defines", options->defines, options->define_count);
+    add_list(out, "settings", options->settings, options->setting_count);
+    strbuf_add(out, "\n}\n");
 }
 
 static nnc_status save_weights(nnc_trainer *trainer, const char *path)
@@ -95,54 +53,22 @@ static nnc_status save_weights(nnc_trainer *trainer, const char *path)
                         trainer->run.notes, path);
 }
 
-/* "DIR/step-500.safetensors", to be freed. */
-static StrBuf checkpoint_path(const nnc_trainer *trainer, int64_t step)
-{
-    StrBuf path = {0};
-    strbuf_printf(&path, "%s/step-%lld.safetensors", trainer->run_dir, (long long)step);
-    return path;
-}
-
-/* The newest `keep` files stay. */
-static void save_checkpoint(nnc_trainer *trainer, int64_t step)
-{
-    const TrainSettings *settings = &trainer->run.plan->settings;
-    if (!trainer->run_dir || !settings->has_checkpoint || settings->checkpoint_every < 1 ||
-        step % settings->checkpoint_every != 0)
-        return;
-    StrBuf path = checkpoint_path(trainer, step);
-    nnc_status status = save_weights(trainer, path.text);
-    strbuf_free(&path);
-    if (status != NNC_OK) {
-        trainer->save_status = status;
-        return;
-    }
-    int64_t keep = settings->checkpoint_keep, before = step / settings->checkpoint_every;
-    if (keep < 1 || before <= keep)
-        return;
-    path = checkpoint_path(trainer, (before - keep) * settings->checkpoint_every);
-    remove(path.text);
-    strbuf_free(&path);
-}
-
 static void forward_event(void *user, const nnc_event *event)
 {
     nnc_trainer *trainer = user;
-    if (event->kind == NNC_EVENT_STEP)
-        save_checkpoint(trainer, event->step);
-    if (trainer->log && event->kind != NNC_EVENT_STEP) {
-        StrBuf line = {0};
-        event_json(event, &line);
-        fprintf(trainer->log, "%s\n", line.text);
-        fflush(trainer->log);
-        strbuf_free(&line);
-    }
-    if (!trainer->on_event)
-        return;
     nnc_event copy = *event;
     if (event->kind == NNC_EVENT_START)
         copy.initial = trainer->initial;
-    trainer->on_event(trainer->user, &copy);
+    copy.notice = trainer->notice.text;
+    rundir_log(trainer, &copy);
+    if (trainer->on_event)
+        trainer->on_event(trainer->user, &copy);
+    strbuf_free(&trainer->notice);
+}
+
+static void save_at_moment(void *user, TrainMoment moment)
+{
+    rundir_moment(user, moment);
 }
 
 /* The weights at the end, whatever the end was; a failed save is remembered and becomes the status
@@ -162,6 +88,20 @@ static const char *save_at_end(void *user, nnc_status status)
     return saved == NNC_OK ? path : NULL;
 }
 
+static nnc_status take_initial(nnc_trainer *trainer, const nnc_trainer_options *options)
+{
+    Run *run = &trainer->run;
+    StrBuf matched = {0};
+    nnc_status status =
+        weights_load(run->program->context, run->trainer, &run->spec, options->init,
+                     options->init_partial ? WEIGHTS_PARTIAL : WEIGHTS_TRAINING, &matched);
+    trainer->initial = copy_option(run->arena, matched.text);
+    strbuf_free(&matched);
+    if (status == NNC_OK && !options->init_partial)
+        status = weights_check_words(run->program->context, &run->dataset, options->init);
+    return status;
+}
+
 static nnc_status prepare(nnc_trainer *trainer, const nnc_trainer_options *options)
 {
     nnc_status status = NNC_OK;
@@ -172,20 +112,27 @@ static nnc_status prepare(nnc_trainer *trainer, const nnc_trainer_options *optio
     trainer->save = copy_option(run->arena, options->save);
     trainer->init = copy_option(run->arena, options->init);
     run->notes = weights_notes_of_data(run->arena, &run->spec, &run->dataset);
-    if (options->init) {
-        StrBuf matched = {0};
-        status = weights_load(run->program->context, run->trainer, &run->spec, options->init,
-                              options->init_partial ? WEIGHTS_PARTIAL : WEIGHTS_TRAINING, &matched);
-        trainer->initial = copy_option(run->arena, matched.text);
-        strbuf_free(&matched);
-        if (status == NNC_OK && !options->init_partial)
-            status = weights_check_words(run->program->context, &run->dataset, options->init);
-    }
+    if (options->resume && trainer->run_dir)
+        status = rundir_resume(trainer);
+    if (status == NNC_OK && options->init && !trainer->resumed)
+        status = take_initial(trainer, options);
     if (status == NNC_OK && trainer->run_dir)
-        status = open_run_directory(trainer);
+        status = rundir_start(trainer, options->resume);
     trainer_on_event(run->trainer, forward_event, trainer);
+    trainer_on_moment(run->trainer, save_at_moment, trainer);
     trainer_on_finish(run->trainer, save_at_end, trainer);
     return status;
+}
+
+/* Without a seed: that of the run that wrote the weights, or that goes on. */
+static uint64_t seed_of(const nnc_trainer_options *options, const char *init)
+{
+    uint64_t seed = options->seed;
+    if (seed == 0 && init && options->same_parts)
+        seed = weights_seed(init);
+    if (seed == 0 && options->run_dir && options->resume)
+        seed = rundir_seed(options->run_dir);
+    return seed;
 }
 
 nnc_status nnc_trainer_new(nnc_program *program, const char *block,
@@ -196,16 +143,21 @@ nnc_status nnc_trainer_new(nnc_program *program, const char *block,
     if (!options_copy(&options, sizeof options, given))
         return context_fail(program->context, NNC_ARGUMENT, ERR_E0901,
                             "trainer options begin with their size");
-    nnc_trainer *trainer = calloc(1, sizeof *trainer);
-    if (!trainer)
-        return NNC_MEMORY;
-    trainer->references = 1;
-    uint64_t seed = options.seed;
-    if (seed == 0 && options.init && options.same_parts)
-        seed = weights_seed(options.init);
-    nnc_status status = run_open(&trainer->run, program, block, seed, true);
-    if (status == NNC_OK)
-        status = prepare(trainer, &options);
+    Arena *arena = arena_new();
+    nnc_status status = NNC_OK;
+    if (options.init && !(options.init = weights_find(program->context, arena, options.init)))
+        status = NNC_DATA;
+    nnc_trainer *trainer = status == NNC_OK ? calloc(1, sizeof *trainer) : NULL;
+    if (trainer) {
+        trainer->references = 1;
+        trainer->log = trainer->saved_step = -1;
+        status = run_open(&trainer->run, program, block, seed_of(&options, options.init), true);
+        if (status == NNC_OK)
+            status = prepare(trainer, &options);
+    } else if (status == NNC_OK) {
+        status = NNC_MEMORY;
+    }
+    arena_free(arena);
     if (status == NNC_OK)
         *out = trainer;
     else
@@ -217,8 +169,8 @@ void nnc_trainer_release(nnc_trainer *trainer)
 {
     if (!trainer || --trainer->references > 0)
         return;
-    if (trainer->log)
-        fclose(trainer->log);
+    rundir_close(trainer);
+    strbuf_free(&trainer->notice);
     run_close(&trainer->run);
     free(trainer);
 }
@@ -227,7 +179,38 @@ nnc_status nnc_trainer_run(nnc_trainer *trainer)
 {
     context_begin(trainer->run.program->context);
     nnc_status status = trainer_run(trainer->run.trainer);
-    return status == NNC_OK ? trainer->save_status : status;
+    const nnc_status files[] = {trainer->save_status, trainer->checkpoint_status,
+                                trainer->log_status};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if ((status == NNC_OK || status == NNC_INTERRUPTED) && files[i] != NNC_OK)
+            status = files[i];
+    return status;
+}
+
+nnc_status nnc_trainer_checkpoint(nnc_trainer *trainer, const char *path)
+{
+    context_begin(trainer->run.program->context);
+    if (!path)
+        return context_fail(trainer->run.program->context, NNC_ARGUMENT, ERR_E0901,
+                            "a checkpoint needs a path");
+    return rundir_checkpoint(trainer, path);
+}
+
+nnc_status nnc_trainer_resume(nnc_trainer *trainer, const char *path)
+{
+    nnc_context *context = trainer->run.program->context;
+    const char *found = path;
+    StrBuf problem = {0};
+    context_begin(context);
+    if (!path)
+        return context_fail(context, NNC_ARGUMENT, ERR_E0901, "a checkpoint needs a path");
+    Checkpoint *checkpoint = checkpoint_find(trainer->run.arena, path, &found, &problem);
+    nnc_status status = checkpoint ? rundir_take(trainer, checkpoint, found)
+                                   : context_fail(context, NNC_DATA, ERR_E0807, "%s: %s", path,
+                                                  problem.text);
+    checkpoint_close(checkpoint);
+    strbuf_free(&problem);
+    return status;
 }
 
 void nnc_trainer_stop(nnc_trainer *trainer)

@@ -1,9 +1,7 @@
 /* The struct behind nnc_trainer, for trainer.c and model.c. */
 #ifndef NNC_DRIVER_TRAINER_HANDLE_H
 #define NNC_DRIVER_TRAINER_HANDLE_H
-#include "compiler/driver/run.h"
-
-#include <stdio.h>
+#include "compiler/driver/configuration.h"
 
 struct nnc_trainer {
     int references;
@@ -11,10 +9,18 @@ struct nnc_trainer {
     const char *run_dir, *save;
     const char *init;    /* the file the weights come from, or NULL */
     const char *initial; /* what was taken from it */
-    FILE *log;
-    nnc_status save_status;
+    Configuration *configuration; /* made when it is needed: it reads all data */
+    bool resumed;                 /* from a checkpoint in run_dir */
+    int log;                      /* log.jsonl, -1: none */
+    int64_t log_bytes;
+    int64_t saved_step; /* of the newest checkpoint, -1: none */
+    double saved_at;    /* on the monotonic clock */
+    StrBuf notice;      /* for the next event */
+    nnc_status save_status, checkpoint_status, log_status;
     void (*on_event)(void *user, const nnc_event *event);
     void *user;
 };
+
+void run_json(const nnc_trainer *trainer, StrBuf *out); /* the text of run.json */
 
 #endif

@@ -98,6 +98,7 @@ void options_check_overrides(Sema *s)
                                         "train.early_stop.monitor",
                                         "train.early_stop.min_delta",
                                         "train.checkpoint.every",
+                                        "train.checkpoint.minutes",
                                         "train.checkpoint.keep",
                                         "train.accumulate",
                                         "train.clip_norm",

@@ -202,7 +202,8 @@ typedef struct {
     int64_t patience;
     double min_delta;
     bool has_checkpoint;
-    int64_t checkpoint_every, checkpoint_keep;
+    int64_t checkpoint_every, checkpoint_keep; /* every 0: not written */
+    double checkpoint_minutes;      /* 0: not written */
     int64_t accumulate;             /* batches of one optimiser step */
     double clip_norm, clip_value;   /* 0: not written */
     double ema;                     /* decay of the running mean of the params, 0: none */

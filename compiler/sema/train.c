@@ -43,7 +43,7 @@ static bool read_early_stop(Sema *s, Train *t)
 
 static bool read_checkpoint(Sema *s, Train *t)
 {
-    static const char *const known[] = {"every", "keep", NULL};
+    static const char *const known[] = {"every", "minutes", "keep", NULL};
     TrainSettings *set = &t->plan->settings;
     Block sub;
     set->has_checkpoint = block_sub(s, &t->block, "checkpoint", &sub);
@@ -52,8 +52,12 @@ static bool read_checkpoint(Sema *s, Train *t)
     if (set->has_checkpoint)
         block_check(s, &sub, known);
     sub.what = "train.checkpoint";
-    return block_int(s, &sub, t->scope, "every", 1, &set->checkpoint_every, NULL) &&
-           block_int(s, &sub, t->scope, "keep", 1, &set->checkpoint_keep, NULL);
+    bool ok =
+        block_int(s, &sub, t->scope, "every", 1, &set->checkpoint_every, NULL) &&
+        block_real(s, &sub, t->scope, "minutes", 0, INFINITY, &set->checkpoint_minutes, NULL) &&
+        block_int(s, &sub, t->scope, "keep", 1, &set->checkpoint_keep, NULL);
+    set->has_checkpoint |= set->checkpoint_every > 0 || set->checkpoint_minutes > 0;
+    return ok;
 }
 
 static bool read_settings(Sema *s, Train *t)

@@ -176,15 +176,20 @@ typedef struct {
 typedef struct {
     size_t size;
     uint64_t seed;       /* of initial values, order and random numbers; 0: the block's, or 0 */
-    const char *init;    /* safetensors to start from, by name */
+    const char *init;    /* safetensors, or a checkpoint or run folder, to start from, by name */
     bool init_partial;   /* missing and unknown names are allowed */
-    const char *run_dir; /* NULL: nothing is written while training */
+    const char *run_dir; /* NULL: nothing is written while training; else NNC_DATA when it holds the
+                          * checkpoints of an earlier run and `resume` is not set */
     const char *save;    /* weights at the end; NULL: run_dir/weights.safetensors if there is one */
     /* Called on the training thread; NULL: never. */
     void (*on_event)(void *user, const nnc_event *event);
     void *user;
     bool same_parts; /* without a seed: that of the run that wrote `init`, so that the rows that
                       * were kept from training are the same */
+    bool resume; /* with run_dir: go on from its newest whole checkpoint (damaged ones are skipped: the
+                  * START event's notice says so), or begin when there is none; the rest of the run
+                  * has the same bytes as if it had not been interrupted. NNC_DATA: the checkpoint
+                  * is of another program, seed, data or setting */
 } nnc_trainer_options;
 
 /* Compiles the block, reads its data, makes the initial weights. */
@@ -204,13 +209,26 @@ typedef enum { NNC_PART_TRAIN, NNC_PART_VALID, NNC_PART_TEST } nnc_part;
 NNC_API nnc_status nnc_trainer_evaluate(nnc_trainer *trainer, nnc_part part,
                                         const nnc_metric **metrics, size_t *count);
 NNC_API nnc_status nnc_trainer_save(nnc_trainer *trainer, const char *path);
+/* Writes a checkpoint: a folder with the weights (weights.safetensors, for nnc_model_load and for
+ * `init`), everything else that a step changes (optimizer, metrics, the best weights so far) and
+ * the place in the data. The folder above `path` exists; a checkpoint of that name is replaced as a
+ * whole. Between calls of nnc_trainer_run, or from on_event at EPOCH events. NNC_DATA: not
+ * written, and the older one is still there. Runs with a run_dir write their own, as the
+ * `checkpoint` block says and when they are stopped. */
+NNC_API nnc_status nnc_trainer_checkpoint(nnc_trainer *trainer, const char *path);
+/* Takes the trainer to where a checkpoint was made; nnc_trainer_run goes on from there and ends with
+ * the same weights as the run that wrote it. `path`: a folder of nnc_trainer_checkpoint or of a run
+ * (RUN/checkpoints/step-500, or best or last beside it), or RUN itself: its newest whole one. The
+ * file is read now and not kept. NNC_DATA: damaged, or of another program, seed, data or setting
+ * (nnc_diagnostics says which); the trainer is as it was. */
+NNC_API nnc_status nnc_trainer_resume(nnc_trainer *trainer, const char *path);
 NNC_API nnc_status nnc_trainer_model(nnc_trainer *trainer, nnc_model **model); /* shares weights */
 /* One line of JSON as in docs/cli.md; the caller frees it with nnc_free. */
 NNC_API nnc_status nnc_event_json(const nnc_event *event, char **line);
 
 /* ---- Models and sessions ---- */
 
-/* The model of a block with the weights of a file (NULL: initial weights, and statistics of the data
+/* The model of a block with the weights of a file, a checkpoint or a run's folder (NULL: initial weights, and statistics of the data
  * that change nothing). */
 NNC_API nnc_status nnc_model_load(nnc_program *program, const char *block, const char *weights,
                                   nnc_model **model);

@@ -6,6 +6,8 @@
 #include "runtime/train/trainer_private.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -143,11 +145,26 @@ static bool fill_folder(const Writer *writer, const Trainer *trainer, const char
     return done || failed(writer, "write", "state.json", reason);
 }
 
-/* An older folder of that name steps aside first: a rename does not replace a folder with files in it. */
+/* Both names change hands in one step, where the system can do that. */
+static bool exchange(const char *a, const char *b)
+{
+#ifdef RENAME_EXCHANGE
+    return renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) == 0;
+#else
+    (void)a, (void)b;
+    return false;
+#endif
+}
+
+/* A rename does not replace a folder with files in it: an older one is exchanged, or else steps aside first. */
 static bool put_in_place(const Writer *writer, const char *folder, const char *parent)
 {
     const char *aside = arena_format(writer->arena, "%s-old", folder);
     bool had = access(writer->path, F_OK) == 0;
+    if (had && exchange(folder, writer->path)) {
+        (void)folder_remove(folder);
+        return folder_sync(parent) || failed(writer, "sync", parent, errno);
+    }
     if (had && (!folder_remove(aside) || !file_rename(writer->path, aside)))
         return failed(writer, "replace", "the older one", errno);
     if (!file_rename(folder, writer->path)) {

@@ -39,6 +39,14 @@ static void add_number(StrBuf *out, const char *name, double value)
     strbuf_add_double(out, value);
 }
 
+static void add_notice(const nnc_event *event, StrBuf *out)
+{
+    if (!event->notice)
+        return;
+    strbuf_add(out, ",\"notice\":");
+    strbuf_add_json(out, event->notice);
+}
+
 static void start_json(const nnc_event *event, StrBuf *out)
 {
     strbuf_add(out, "{\"event\":\"start\",\"file\":");
@@ -52,7 +60,11 @@ static void start_json(const nnc_event *event, StrBuf *out)
                   (long long)event->examples_test);
     strbuf_printf(out, ",\"kernels\":%d", event->kernels);
     add_number(out, "compile_ms", event->compile_ms);
-    strbuf_printf(out, ",\"arena_bytes\":%lld}", (long long)event->arena_bytes);
+    strbuf_printf(out, ",\"arena_bytes\":%lld", (long long)event->arena_bytes);
+    if (event->resumed > 0)
+        strbuf_printf(out, ",\"resumed\":%lld", (long long)event->resumed);
+    add_notice(event, out);
+    strbuf_add_char(out, '}');
 }
 
 static void step_json(const nnc_event *event, StrBuf *out)
@@ -61,6 +73,7 @@ static void step_json(const nnc_event *event, StrBuf *out)
                   (long long)event->epoch);
     add_number(out, "loss", event->loss);
     add_number(out, "lr", event->lr);
+    add_notice(event, out);
     strbuf_add_char(out, '}');
 }
 
@@ -76,6 +89,7 @@ static void epoch_json(const nnc_event *event, StrBuf *out)
     add_metrics(out, "train", event->train, event->train_count);
     add_metrics(out, "valid", event->valid, event->valid_count);
     add_number(out, "valid_seconds", event->valid_seconds);
+    add_notice(event, out);
     strbuf_add_char(out, '}');
 }
 

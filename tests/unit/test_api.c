@@ -392,8 +392,8 @@ Test(api, checkpoints)
     nnc_trainer_options options = {.size = sizeof options, .run_dir = run};
     nnc_trainer *trainer = make_trainer(context, program, &options);
     cr_expect_eq(nnc_trainer_run(trainer), NNC_OK); /* 16 steps */
-    cr_expect(!exists(run, "step-9.safetensors") && exists(run, "step-12.safetensors") &&
-              exists(run, "step-15.safetensors"));
+    cr_expect(!exists(run, "checkpoints/step-12") && exists(run, "checkpoints/step-15") &&
+              exists(run, "checkpoints/step-16") && exists(run, "checkpoints/last"));
     cr_expect(exists(run, "weights.safetensors"));
     nnc_trainer_release(trainer);
     nnc_program_release(program);
