@@ -5,7 +5,11 @@
  *                            count, and hands both to an internal function that skips, splits over
  *                            threads or runs the kernel
  *
- * The addresses live in one array on the stack: a launch is over before the next one begins. */
+ * The addresses live in one array on the stack: a launch is over before the next one begins. Regions
+ * become loops and jumps around the launches in NAME_step:
+ *
+ *   enter: i = 0            head: i < count and condition ? body : after
+ *   body:  t = i, or count - 1 - i backwards; slices add t * their bytes; launches; i = i + 1; head */
 #include "compiler/codegen/cg.h"
 #include "nnc/abi.h"
 #include "runtime/base/bug.h"
@@ -97,7 +101,14 @@ typedef struct {
     LLVMValueRef *functions;
     LLVMValueRef *constants; /* by buffer index; NULL where the buffer is not constant */
     LLVMValueRef call, args, buffers, table, arena, externs, users;
+    struct Around *around; /* by region */
 } Step;
+
+/* The blocks of a region. */
+typedef struct Around {
+    LLVMBasicBlockRef head, other, after; /* other: of THEN, where ELSE begins */
+    LLVMValueRef counter, t;              /* of a loop; the counter is in memory */
+} Around;
 
 static LLVMValueRef constant_global(Cg *cg, const ProgramBuffer *buffer)
 {
@@ -123,6 +134,12 @@ static LLVMValueRef buffer_address(Cg *cg, const Step *step, uint32_t index)
     }
     if (buffer->kind == BUFFER_ARENA) {
         return cg_element(cg, cg->i8, step->arena, table_entry(cg, step, buffer->slot));
+    }
+    if (buffer->kind == BUFFER_SLICE) {
+        LLVMValueRef base = buffer_address(cg, step, buffer->base);
+        LLVMValueRef distance = LLVMBuildMul(cg->builder, step->around[buffer->region].t,
+                                             table_entry(cg, step, buffer->slot), "");
+        return cg_element(cg, cg->i8, base, distance);
     }
     NNC_ASSERT(index < step->program->externals);
     return cg_load_slot(cg, cg->pointer, step->buffers, index);
@@ -161,6 +178,86 @@ static void emit_launch(Cg *cg, const Step *step, const Launch *launch)
     LLVMBuildCall2(cg->builder, launcher_type(cg), cg->launcher, args, 5, "");
 }
 
+/* ---- regions ---- */
+
+static LLVMValueRef condition_holds(Cg *cg, const Step *step, const KRegion *region)
+{
+    LLVMValueRef address = buffer_address(cg, step, (uint32_t)region->condition);
+    LLVMValueRef byte = LLVMBuildLoad2(cg->builder, cg->i8, address, "");
+    return LLVMBuildICmp(cg->builder, LLVMIntNE, byte, LLVMConstInt(cg->i8, 0, false), "");
+}
+
+static void begin_loop(Cg *cg, const Step *step, const KRegion *region, Around *around)
+{
+    LLVMValueRef zero = cg_index(cg, 0);
+    around->head = cg_block(cg, "head");
+    around->after = cg_block(cg, "after");
+    LLVMBuildStore(cg->builder, zero, around->counter);
+    LLVMBuildBr(cg->builder, around->head);
+    LLVMPositionBuilderAtEnd(cg->builder, around->head);
+    LLVMValueRef count = table_entry(cg, step, region->count_slot);
+    LLVMValueRef i = LLVMBuildLoad2(cg->builder, cg->i64, around->counter, "");
+    leave_to(cg, less_equal(cg, count, i), around->after, "body");
+    if (region->condition >= 0) {
+        LLVMValueRef holds = condition_holds(cg, step, region);
+        leave_to(cg, LLVMBuildNot(cg->builder, holds, ""), around->after, "while");
+    }
+    LLVMValueRef last = LLVMBuildSub(cg->builder, count, cg_index(cg, 1), "");
+    around->t = region->reverse ? LLVMBuildSub(cg->builder, last, i, "t") : i;
+}
+
+static void end_loop(Cg *cg, const Around *around)
+{
+    LLVMValueRef i = LLVMBuildLoad2(cg->builder, cg->i64, around->counter, "");
+    LLVMValueRef next = LLVMBuildAdd(cg->builder, i, cg_index(cg, 1), "");
+    LLVMBuildStore(cg->builder, next, around->counter);
+    LLVMBuildBr(cg->builder, around->head);
+    LLVMPositionBuilderAtEnd(cg->builder, around->after);
+}
+
+static void begin_region(Cg *cg, const Step *step, const KRegion *region, Around *around)
+{
+    if (region->kind == KREGION_LOOP) {
+        begin_loop(cg, step, region, around);
+    } else if (region->kind == KREGION_THEN) {
+        LLVMBasicBlockRef then = cg_block(cg, "then");
+        around->other = cg_block(cg, "else");
+        around->after = cg_block(cg, "after");
+        LLVMBuildCondBr(cg->builder, condition_holds(cg, step, region), then, around->other);
+        LLVMPositionBuilderAtEnd(cg->builder, then);
+    }
+}
+
+/* `then` leaves the builder where `else` begins. */
+static void end_region(Cg *cg, const KRegion *region, const Around *around)
+{
+    if (region->kind == KREGION_LOOP) {
+        end_loop(cg, around);
+    } else if (region->kind == KREGION_THEN) {
+        LLVMBuildBr(cg->builder, around->after);
+        LLVMPositionBuilderAtEnd(cg->builder, around->other);
+    } else {
+        LLVMBuildBr(cg->builder, around[-1].after);
+        LLVMPositionBuilderAtEnd(cg->builder, around[-1].after);
+    }
+}
+
+/* What ends before launch `at`, inner ones first, and what begins there, outer ones first. */
+static void pass_regions(Cg *cg, const Step *step, uint32_t at)
+{
+    const KProgram *program = step->program;
+    for (uint32_t i = program->regions.count; i-- > 0;) {
+        if (program->regions.data[i].last == at) {
+            end_region(cg, &program->regions.data[i], &step->around[i]);
+        }
+    }
+    for (uint32_t i = 0; i < program->regions.count; i++) {
+        if (program->regions.data[i].first == at) {
+            begin_region(cg, step, &program->regions.data[i], &step->around[i]);
+        }
+    }
+}
+
 static uint32_t most_args(const KProgram *program)
 {
     uint32_t most = 1;
@@ -181,6 +278,12 @@ static void begin_step(Cg *cg, Step *step)
     step->call = LLVMGetParam(cg->function, 0);
     step->args =
         LLVMBuildArrayAlloca(cg->builder, cg->pointer, cg_int32(cg, most_args(program)), "args");
+    step->around = ARENA_ARRAY(cg->scratch, Around, program->regions.count + 1);
+    for (uint32_t i = 0; i < program->regions.count; i++) {
+        if (program->regions.data[i].kind == KREGION_LOOP) {
+            step->around[i].counter = LLVMBuildAlloca(cg->builder, cg->i64, "i");
+        }
+    }
     step->buffers = cg_field(cg, step->call, CALL_BUFFERS);
     step->table = cg_field(cg, step->call, CALL_TABLE);
     step->arena = cg_field(cg, step->call, CALL_ARENA);
@@ -199,8 +302,11 @@ static void emit_step(Cg *cg, const KProgram *program, LLVMValueRef *functions)
 {
     Step step = {.program = program, .functions = functions};
     begin_step(cg, &step);
-    for (uint32_t i = 0; i < program->launches.count; i++) {
-        emit_launch(cg, &step, &program->launches.data[i]);
+    for (uint32_t i = 0; i <= program->launches.count; i++) {
+        pass_regions(cg, &step, i);
+        if (i < program->launches.count) {
+            emit_launch(cg, &step, &program->launches.data[i]);
+        }
     }
     LLVMBuildRetVoid(cg->builder);
 }

@@ -1,7 +1,7 @@
 /* Kernel IR: how it is computed. One Kernel is a function over buffers that does items [begin, end)
  * of its outermost loop; a KProgram is the list of launches of one compiled function, with the plan
- * kernel that computes arena offsets and trip counts from the free dimensions. Nothing here knows
- * of LLVM or of graphs.
+ * kernel that computes arena offsets and trip counts from the free dimensions. Loops over launches
+ * are regions of that list; kernels know nothing of them. Nothing here knows of LLVM or of graphs.
  *
  *   kernel relu_0 (x: f32 read, y: f32 write) {
  *     %0 = for %1 = %begin .. %end step 16 { %2 = load x[%1] : f32x16 ... store y[%1], %5 yield }
@@ -77,7 +77,8 @@ typedef struct {
     const char *name; /* for reading; unique in the kernel */
     DType dtype;
     bool read, written;
-    bool shares; /* may be the same memory as another buffer (in-place update): equal indices only */
+    bool
+        shares; /* may be the same memory as another buffer (in-place update): equal indices only */
 } KBuffer;
 
 typedef struct {
@@ -147,7 +148,8 @@ typedef enum {
     BUFFER_STATE,
     BUFFER_OUTPUT,
     BUFFER_CONSTANT,
-    BUFFER_ARENA
+    BUFFER_ARENA,
+    BUFFER_SLICE
 } BufferKind;
 
 typedef struct {
@@ -157,7 +159,9 @@ typedef struct {
     int rank;
     int64_t dims[8];   /* constant sizes; -1: free, see the manifest text */
     const char *shape; /* "f32[B, 3]" */
-    uint32_t slot;     /* ARENA: table[slot] is the byte offset */
+    uint32_t slot;     /* ARENA: table[slot] is the byte offset; SLICE: the bytes of one index */
+    uint32_t base;     /* SLICE: at the address of this buffer + t * table[slot], */
+    uint32_t region;   /* with the t of this loop, one of those around the launch */
     const void *data;  /* CONSTANT: literal bytes, 64-byte aligned in the object */
     size_t bytes;      /* CONSTANT */
 } ProgramBuffer;
@@ -168,8 +172,23 @@ typedef struct {
     VEC(uint32_t) args;  /* buffer indices; extern: inputs then the output */
     uint32_t count_slot; /* table[count_slot]: number of items, begin..end covers [0, count) */
     int64_t grain;       /* smallest chunk handed to one thread; 0: never split */
-    uint32_t dims_slot, dims_count; /* extern: table slots with rank and sizes of every operand and the result */
+    uint32_t dims_slot,
+        dims_count; /* extern: table slots with rank and sizes of every operand and the result */
 } Launch;
+
+typedef enum { KREGION_LOOP, KREGION_THEN, KREGION_ELSE } KRegionKind;
+
+/* Launches [first, last) that run for t = 0, 1, .. or only if a condition holds. They nest; outer
+ * ones come first in the list, and the sides of a branch follow each other. Empty ones are not
+ * listed. */
+typedef struct {
+    KRegionKind kind;
+    uint32_t first, last;
+    uint32_t count_slot; /* LOOP: table[count_slot] iterations */
+    bool reverse;        /* LOOP: from the last t to 0 */
+    int32_t condition;   /* buffer of a bool: LOOP: an iteration begins only while it is true, -1:
+                            always; THEN, ELSE: which side runs */
+} KRegion;
 
 typedef struct {
     const char *name; /* symbols are NAME_plan and NAME_step */
@@ -180,6 +199,7 @@ typedef struct {
     uint32_t externals;    /* how many of them */
     VEC(Kernel *) kernels; /* equal kernels appear once */
     VEC(Launch) launches;
+    VEC(KRegion) regions;
     Kernel *plan; /* one buffer, the i64 table; item 0 fills it. table[0]: arena bytes */
     uint32_t table_size;
     uint32_t failure_sites;    /* length of nnc_call.failures */
@@ -190,6 +210,8 @@ typedef struct {
 void kernel_print(const Kernel *kernel, StrBuf *out);
 Kernel *kernel_read(Arena *arena, const char *text, char **error);
 void kprogram_print(const KProgram *program, StrBuf *out);
+/* Buffers, launches and regions fit together; kernels are verified on their own. */
+bool kprogram_verify(const KProgram *program, StrBuf *out);
 bool kernel_verify(const Kernel *kernel, StrBuf *out);
 bool kernel_equal(const Kernel *a, const Kernel *b); /* up to names */
 uint64_t kernel_hash(const Kernel *kernel);

@@ -226,8 +226,8 @@ void kernel_print(const Kernel *kernel, StrBuf *out)
 
 /* ---- programs ---- */
 
-static const char *const buffer_kinds[] = {"input",  "param",    "state",
-                                           "output", "constant", "arena"};
+static const char *const buffer_kinds[] = {"input",    "param", "state", "output",
+                                           "constant", "arena", "slice"};
 
 static void print_program_buffer(StrBuf *out, const ProgramBuffer *buffer, uint32_t index)
 {
@@ -238,15 +238,57 @@ static void print_program_buffer(StrBuf *out, const ProgramBuffer *buffer, uint3
         strbuf_printf(out, ", %zu bytes", buffer->bytes);
     } else if (buffer->kind == BUFFER_ARENA) {
         strbuf_printf(out, " at table[%u]", buffer->slot);
+    } else if (buffer->kind == BUFFER_SLICE) {
+        strbuf_printf(out, " at #%u + t%u * table[%u]", buffer->base, buffer->region, buffer->slot);
     }
     strbuf_add(out, "\n");
 }
 
-static void print_launch(StrBuf *out, const KProgram *program, const Launch *launch)
+static void print_spaces(StrBuf *out, int depth)
+{
+    for (int i = 0; i < depth; i++) {
+        strbuf_add(out, "  ");
+    }
+}
+
+static void print_region(StrBuf *out, const KRegion *region, uint32_t index)
+{
+    if (region->kind == KREGION_LOOP) {
+        strbuf_printf(out, "loop t%u < table[%u]%s", index, region->count_slot,
+                      region->reverse ? " backwards" : "");
+        if (region->condition >= 0) {
+            strbuf_printf(out, " while #%d", region->condition);
+        }
+    } else {
+        strbuf_printf(out, "%s #%d", region->kind == KREGION_THEN ? "if" : "else of",
+                      region->condition);
+    }
+    strbuf_add(out, " {\n");
+}
+
+/* Regions that begin before this launch or, in the other order, end before it. */
+static void print_regions(StrBuf *out, const KProgram *program, uint32_t at, int *depth)
+{
+    for (uint32_t i = 0; i < program->regions.count; i++) {
+        if (program->regions.data[i].last == at) {
+            print_spaces(out, --(*depth));
+            strbuf_add(out, "}\n");
+        }
+    }
+    for (uint32_t i = 0; i < program->regions.count; i++) {
+        if (program->regions.data[i].first == at) {
+            print_spaces(out, (*depth)++);
+            print_region(out, &program->regions.data[i], i);
+        }
+    }
+}
+
+static void print_launch(StrBuf *out, const KProgram *program, const Launch *launch, int depth)
 {
     const char *name = launch->is_extern ? program->externs.data[launch->kernel]
                                          : program->kernels.data[launch->kernel]->name;
-    strbuf_printf(out, "  %s %s(", launch->is_extern ? "call" : "launch", name);
+    print_spaces(out, depth);
+    strbuf_printf(out, "%s %s(", launch->is_extern ? "call" : "launch", name);
     for (uint32_t i = 0; i < launch->args.count; i++) {
         strbuf_printf(out, "%s#%u", i ? ", " : "", launch->args.data[i]);
     }
@@ -269,8 +311,12 @@ void kprogram_print(const KProgram *program, StrBuf *out)
     for (uint32_t i = 0; i < program->buffers.count; i++) {
         print_program_buffer(out, &program->buffers.data[i], i);
     }
-    for (uint32_t i = 0; i < program->launches.count; i++) {
-        print_launch(out, program, &program->launches.data[i]);
+    int depth = 1;
+    for (uint32_t i = 0; i <= program->launches.count; i++) {
+        print_regions(out, program, i, &depth);
+        if (i < program->launches.count) {
+            print_launch(out, program, &program->launches.data[i], depth);
+        }
     }
     strbuf_add(out, "}\n");
     if (program->plan) {

@@ -19,6 +19,7 @@ static BufferKind program_kind(StorageKind kind)
         [STORAGE_INPUT] = BUFFER_INPUT,       [STORAGE_PARAM] = BUFFER_PARAM,
         [STORAGE_STATE] = BUFFER_STATE,       [STORAGE_OUTPUT] = BUFFER_OUTPUT,
         [STORAGE_CONSTANT] = BUFFER_CONSTANT, [STORAGE_ARENA] = BUFFER_ARENA,
+        [STORAGE_SLICE] = BUFFER_SLICE,
     };
     return kinds[kind];
 }
@@ -45,6 +46,18 @@ static uint32_t arena_slot(const Schedule *s, uint32_t buffer)
     NNC_BUG("buffer %u has no place in the arena", buffer);
 }
 
+static uint32_t count_slot(LowerContext *c, const Dim *count)
+{
+    LowerTables *t = c->tables;
+    for (uint32_t i = 0; i < t->counts.count; i++) {
+        if (t->counts.data[i] == count) {
+            return t->first_count_slot + i;
+        }
+    }
+    vec_push(c->arena, &t->counts, count);
+    return t->first_count_slot + t->counts.count - 1;
+}
+
 static void add_buffers(LowerContext *c)
 {
     const Schedule *s = c->schedule;
@@ -62,7 +75,10 @@ static void add_buffers(LowerContext *c)
             }
         }
         to.shape = type_text(c, &from->type);
-        to.slot = from->kind == STORAGE_ARENA ? arena_slot(s, i) : 0;
+        to.slot = from->kind == STORAGE_ARENA   ? arena_slot(s, i)
+                  : from->kind == STORAGE_SLICE ? count_slot(c, from->bytes)
+                                                : 0;
+        to.base = from->kind == STORAGE_SLICE ? (uint32_t)from->base : 0;
         vec_push(c->arena, &c->program->buffers, to);
     }
     c->program->externals = s->externals;
@@ -172,31 +188,28 @@ uint32_t lower_buffer(LowerContext *c, int32_t schedule_buffer, Access access)
     return at;
 }
 
-/* Buffers of one stretch of arena memory, in place of each other. */
+static const ProgramBuffer *whole_of(const KProgram *program, uint32_t buffer)
+{
+    while (program->buffers.data[buffer].kind == BUFFER_SLICE) {
+        buffer = program->buffers.data[buffer].base;
+    }
+    return &program->buffers.data[buffer];
+}
+
+/* Buffers of one stretch of arena memory, in place of each other, and slices of one buffer. */
 static void mark_shared(LowerContext *c)
 {
     const LowerTables *t = c->tables;
     for (uint32_t i = 0; i < t->args.count; i++) {
         for (uint32_t k = 0; k < i; k++) {
-            const ProgramBuffer *x = &c->program->buffers.data[t->args.data[i].buffer];
-            const ProgramBuffer *y = &c->program->buffers.data[t->args.data[k].buffer];
-            if (x->kind == BUFFER_ARENA && y->kind == BUFFER_ARENA && x->slot == y->slot) {
+            const ProgramBuffer *x = whole_of(c->program, (uint32_t)t->args.data[i].buffer);
+            const ProgramBuffer *y = whole_of(c->program, (uint32_t)t->args.data[k].buffer);
+            bool arena = x->kind == BUFFER_ARENA && y->kind == BUFFER_ARENA;
+            if (x == y || (arena && x->slot == y->slot)) {
                 c->kernel->buffers.data[i].shares = c->kernel->buffers.data[k].shares = true;
             }
         }
     }
-}
-
-static uint32_t count_slot(LowerContext *c, const Dim *count)
-{
-    LowerTables *t = c->tables;
-    for (uint32_t i = 0; i < t->counts.count; i++) {
-        if (t->counts.data[i] == count) {
-            return t->first_count_slot + i;
-        }
-    }
-    vec_push(c->arena, &t->counts, count);
-    return t->first_count_slot + t->counts.count - 1;
 }
 
 static uint32_t share_kernel(LowerContext *c)
@@ -268,7 +281,11 @@ void lower_call(LowerContext *c, const Group *group)
     Launch launch = {.is_extern = true, .kernel = extern_index(c, node->attr.call.name)};
     launch.count_slot = count_slot(c, dim_const(dims, 1));
     for (int i = 0; i < node->nsrc; i++) {
-        vec_push(c->arena, &launch.args, (uint32_t)c->schedule->buffer_of[node->src[i]->id]);
+        const Node *operand = node->src[i];
+        while (operand->op == OP_ENTER) {
+            operand = operand->src[0];
+        }
+        vec_push(c->arena, &launch.args, (uint32_t)c->schedule->buffer_of[operand->id]);
     }
     vec_push(c->arena, &launch.args, (uint32_t)group->outputs.data[0].buffer);
     /* Ranks and sizes in one run of slots: they may repeat, so they are not looked up. */
@@ -318,6 +335,53 @@ static void lower_group(LowerContext *c, const Group *group)
     by_kind[group->kind](c, group);
 }
 
+/* ---- regions ---- */
+
+/* The regions of the schedule over launches; `launched[g]` launches come before group g. Slices are
+ * told their loop's number. */
+static void add_regions(LowerContext *c, const uint32_t *launched)
+{
+    const Schedule *s = c->schedule;
+    KProgram *program = c->program;
+    uint32_t *number = ARENA_ARRAY(c->arena, uint32_t, s->regions.count);
+    for (uint32_t i = 1; i < s->regions.count; i++) {
+        const ScheduleRegion *from = &s->regions.data[i];
+        bool loop = from->kind == REGION_LOOP;
+        number[i] = program->regions.count;
+        if (from->first > from->last || launched[from->first] == launched[from->last + 1]) {
+            continue;
+        }
+        KRegion to = {.kind = loop                        ? KREGION_LOOP
+                              : from->kind == REGION_THEN ? KREGION_THEN
+                                                          : KREGION_ELSE,
+                      .first = launched[from->first],
+                      .last = launched[from->last + 1],
+                      .count_slot = loop ? count_slot(c, from->node->attr.loop.length) : 0,
+                      .reverse = loop && from->node->attr.loop.reverse,
+                      .condition = from->condition};
+        vec_push(c->arena, &program->regions, to);
+    }
+    for (uint32_t i = 0; i < s->buffers.count; i++) {
+        if (s->buffers.data[i].kind == STORAGE_SLICE) {
+            program->buffers.data[i].region = number[s->buffers.data[i].region];
+        }
+    }
+}
+
+static void check_program(const KProgram *program)
+{
+#ifndef NDEBUG
+    StrBuf faults = {0};
+    if (!kprogram_verify(program, &faults)) {
+        kprogram_print(program, &faults);
+        NNC_BUG("%s", faults.text);
+    }
+    strbuf_free(&faults);
+#else
+    (void)program;
+#endif
+}
+
 LowerResult lower_program(Arena *arena, const Schedule *schedule, const LowerOptions *options,
                           const char *name)
 {
@@ -330,10 +394,14 @@ LowerResult lower_program(Arena *arena, const Schedule *schedule, const LowerOpt
     c.tables->first_count_slot = 1 + schedule->placement.count;
     add_buffers(&c);
     add_dims(&c);
+    uint32_t *launched = ARENA_ARRAY(arena, uint32_t, schedule->groups.count + 1);
     for (uint32_t g = 0; g < schedule->groups.count; g++) {
         lower_group(&c, schedule->groups.data[g]);
+        launched[g + 1] = c.program->launches.count;
     }
+    add_regions(&c, launched);
     lower_plan(&c);
     c.program->failure_sites = c.tables->sites.count;
+    check_program(c.program);
     return (LowerResult){c.program, c.tables->sites.data};
 }

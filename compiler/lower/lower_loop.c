@@ -227,10 +227,32 @@ static void lower_copy(LowerContext *c, const Group *group)
     lower_kernel_end(c, lower_product(c, group->dims, 0, group->rank), CHUNK_ELEMENTS);
 }
 
+static void zero_lanes(LowerContext *c, void *user, Index index)
+{
+    const Group *group = user;
+    int32_t buffer = group->outputs.data[0].buffer;
+    DType dtype = c->schedule->buffers.data[buffer].type.dtype;
+    KInst *zero = dtype_is_float(dtype) ? kir_float(&c->b, dtype, 0) : kir_int(&c->b, dtype, 0);
+    kir_store(&c->b, lower_buffer(c, buffer, ACCESS_WRITE), index.base,
+              kir_splat(&c->b, zero, c->lanes), c->mask);
+}
+
+static void lower_zeros(LowerContext *c, const Group *group)
+{
+    lower_kernel_begin(c, "zeros");
+    lower_lane_loop(c, lower_begin(c), lower_end(c), lower_lanes(c, group), zero_lanes,
+                    (void *)group);
+    lower_kernel_end(c, lower_product(c, group->dims, 0, group->rank), CHUNK_ELEMENTS);
+}
+
 void lower_loop(LowerContext *c, const Group *group)
 {
     Domain domain = domain_of(group);
     Nest nest;
+    if (group->zeros) {
+        lower_zeros(c, group);
+        return;
+    }
     if (group->copy_from != NO_BUFFER) {
         lower_copy(c, group);
         return;

@@ -230,6 +230,13 @@ static KInst *value_index(LowerContext *c, const Node *node, const Place *place)
     return lower_gather(c, node, place);
 }
 
+/* What enters a side of a branch is there already. */
+static KInst *value_enter(LowerContext *c, const Node *node, const Place *place)
+{
+    NNC_ASSERT(node->op == OP_ENTER);
+    return lower_value(c, node->src[0], place);
+}
+
 static KInst *value_none(LowerContext *c, const Node *node, const Place *place)
 {
     (void)c, (void)place;
@@ -259,7 +266,8 @@ KInst *lower_value(LowerContext *c, const Node *node, const Place *place)
         [CLASS_LEAF] = value_leaf,     [CLASS_ELEMENTWISE] = value_elementwise,
         [CLASS_MOVE] = value_move,     [CLASS_REDUCE] = value_none,
         [CLASS_CONTRACT] = value_none, [CLASS_WINDOW] = lower_window,
-        [CLASS_INDEX] = value_index,   [CLASS_CALL] = value_none,
+        [CLASS_INDEX] = value_index,   [CLASS_LOOP] = value_enter,
+        [CLASS_CALL] = value_none,
     };
     Memo key = memo_key(c, node, place);
     KInst *value = find_memo(c, &key);

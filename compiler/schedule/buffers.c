@@ -14,23 +14,9 @@
 
 #include <string.h>
 
-typedef struct {
-    int32_t draft;
-    const Node *value;
-    bool element; /* reads it only at the element being computed */
-} Reader;
-
-typedef struct {
-    Builder *b;
-    int32_t draft;
-    VEC(Reader) readers; /* of leaves with data */
-    int32_t
-        *early; /* per root: the draft that puts aside a leaf which becomes another leaf's value */
-} Plan;
-
 /* ---- making buffers ---- */
 
-static int32_t add_buffer(Builder *b, StorageKind kind, const char *name, const Type *type)
+int32_t add_buffer(Builder *b, StorageKind kind, const char *name, const Type *type)
 {
     Schedule *s = b->schedule;
     DimTable *dims = b->graph->dims;
@@ -38,6 +24,8 @@ static int32_t add_buffer(Builder *b, StorageKind kind, const char *name, const 
                      .name = name,
                      .type = *type,
                      .in_place_of = NO_BUFFER,
+                     .base = NO_BUFFER,
+                     .region = NO_REGION,
                      .first = -1,
                      .last = -1};
     const Dim *bytes = dim_mul(dims, type_elements(dims, type),
@@ -113,16 +101,18 @@ static bool loads_before_stores(const Draft *draft)
 
 static void note_reader(void *user, const Node *value, const Trace *at)
 {
-    Plan *plan = user;
-    if (!has_data(value)) {
+    BufferPlan *plan = user;
+    const Node *memory = memory_of(value);
+    if (!has_data(memory) && memory->op != OP_CARRY) {
         return;
     }
     const Draft *draft = &plan->b->drafts.data[plan->draft];
-    bool element = loads_before_stores(draft) && trace_is_element(draft->group, value, at);
-    vec_push(plan->b->arena, &plan->readers, (Reader){plan->draft, value, element});
+    bool element =
+        memory == value && loads_before_stores(draft) && trace_is_element(draft->group, value, at);
+    vec_push(plan->b->arena, &plan->readers, (Reader){plan->draft, memory, element});
 }
 
-static void find_readers(Plan *plan)
+static void find_readers(BufferPlan *plan)
 {
     Builder *b = plan->b;
     for (uint32_t d = 0; d < b->drafts.count; d++) {
@@ -136,22 +126,29 @@ static void find_readers(Plan *plan)
 
 /* ---- roots ---- */
 
-static int32_t add_copy(Plan *plan, int32_t from, int32_t to)
+int32_t add_copy(BufferPlan *plan, const Node *value, int32_t from, int32_t to, int32_t region)
 {
     Builder *b = plan->b;
     Group *group = group_new(b, GROUP_LOOP);
     group->copy_from = from;
+    group->region = region;
     group->rank = b->schedule->buffers.data[to].type.rank;
     memcpy(group->dims, b->schedule->buffers.data[to].type.dims, sizeof group->dims);
     vec_push(b->schedule->arena, &group->outputs, (GroupOutput){NULL, to});
-    return draft_add(b, group);
+    int32_t copy = draft_add(b, group);
+    if (value != NULL) {
+        int32_t maker = draft_making(b, value);
+        if (maker != NO_GROUP) {
+            draft_edge(b, maker, copy);
+        }
+        vec_push(b->arena, &plan->readers, (Reader){copy, memory_of(value), false});
+    }
+    return copy;
 }
 
-static int32_t copy_leaf(Plan *plan, const Node *leaf, int32_t to)
+static int32_t copy_leaf(BufferPlan *plan, const Node *leaf, int32_t to)
 {
-    int32_t copy = add_copy(plan, plan->b->schedule->buffer_of[leaf->id], to);
-    vec_push(plan->b->arena, &plan->readers, (Reader){copy, leaf, false});
-    return copy;
+    return add_copy(plan, leaf, plan->b->schedule->buffer_of[leaf->id], to, 0);
 }
 
 static bool writes_many(const Group *group)
@@ -160,9 +157,7 @@ static bool writes_many(const Group *group)
            group->kind == GROUP_CONTRACT;
 }
 
-/* Lets the group of n write it to this buffer too. False: it already writes elsewhere and can do no
- * more. */
-static bool write_to(Builder *b, const Node *n, int32_t buffer)
+bool write_to(Builder *b, const Node *n, int32_t buffer)
 {
     Group *group = b->drafts.data[b->draft_of[n->id]].group;
     for (uint32_t i = 0; i < group->outputs.count; i++) {
@@ -211,7 +206,8 @@ static bool is_early(const Builder *b, const Group *group, const Node *n)
 }
 
 /* Where a result of the whole rows will be, the stage before it can lie: it is read back at the
- * element that is then written. Not where an old value is still read: in params and states. */
+ * element that is then written. Not where an old value is still read: in params, states and carries.
+ */
 static int32_t place_of_result(const Builder *b, const Group *group, const Node *stage)
 {
     for (uint32_t i = 0; i < group->outputs.count; i++) {
@@ -221,8 +217,8 @@ static int32_t place_of_result(const Builder *b, const Group *group, const Node 
             is_early(b, group, result->node)) {
             continue;
         }
-        StorageKind kind = b->schedule->buffers.data[result->buffer].kind;
-        if ((kind == STORAGE_OUTPUT || kind == STORAGE_ARENA) &&
+        const Buffer *place = &b->schedule->buffers.data[result->buffer];
+        if ((place->kind == STORAGE_OUTPUT || place->kind == STORAGE_ARENA) && !place->carried &&
             dtype_bytes(result->node->type.dtype) == dtype_bytes(stage->type.dtype)) {
             return result->buffer;
         }
@@ -251,6 +247,16 @@ static void give_buffer(Builder *b, const Group *group, uint32_t i)
     b->schedule->buffer_of[output->node->id] = place;
 }
 
+void give_place(Builder *b, const Node *n)
+{
+    const Group *group = b->drafts.data[b->draft_of[n->id]].group;
+    for (uint32_t i = 0; i < group->outputs.count; i++) {
+        if (group->outputs.data[i].node == n && group->outputs.data[i].buffer == NO_BUFFER) {
+            give_buffer(b, group, i);
+        }
+    }
+}
+
 static void give_buffers(Builder *b, const Group *group)
 {
     for (int stages = 0; stages < 2; stages++) {
@@ -263,52 +269,57 @@ static void give_buffers(Builder *b, const Group *group)
     }
 }
 
-static void set_output(Plan *plan, const Root *root, int32_t buffer)
+static void set_output(BufferPlan *plan, const Root *root, int32_t buffer)
 {
     Builder *b = plan->b;
-    if (has_data(root->node)) {
+    if (b->schedule->buffer_of[root->node->id] == buffer) {
+        return; /* a loop writes it there */
+    }
+    if (has_memory(root->node)) {
         copy_leaf(plan, root->node, buffer);
     } else if (!write_to(b, root->node, buffer)) {
-        int32_t copy = add_copy(plan, b->schedule->buffer_of[root->node->id], buffer);
-        draft_edge(b, b->draft_of[root->node->id], copy);
+        copy_leaf(plan, root->node, buffer);
     }
 }
 
 /* May the draft overwrite the leaf? The edges that make it so are added when it may. */
-static bool may_overwrite(Plan *plan, int32_t draft, const Node *leaf)
+static bool may_overwrite(BufferPlan *plan, int32_t draft, const Node *leaf)
 {
     Builder *b = plan->b;
     for (uint32_t i = 0; i < plan->readers.count; i++) {
         const Reader *reader = &plan->readers.data[i];
         if (reader->value == leaf &&
             (reader->draft == draft ? !reader->element
-                                    : draft_runs_before(b, draft, reader->draft))) {
+                                    : !draft_may_precede(b, reader->draft, draft))) {
             return false;
         }
     }
-    for (uint32_t i = 0; i < plan->readers.count; i++) {
-        const Reader *reader = &plan->readers.data[i];
-        if (reader->value == leaf && reader->draft != draft) {
-            draft_edge(b, reader->draft, draft);
-        }
-    }
+    after_readers(plan, leaf, draft);
     return true;
 }
 
-static void copy_at_end(Plan *plan, int32_t before, int32_t from, const Node *leaf)
+void after_readers(BufferPlan *plan, const Node *leaf, int32_t draft)
 {
-    Builder *b = plan->b;
-    int32_t copy = add_copy(plan, from, b->schedule->buffer_of[leaf->id]);
-    draft_edge(b, before, copy);
     for (uint32_t i = 0; i < plan->readers.count; i++) {
-        if (plan->readers.data[i].value == leaf) {
-            draft_edge(b, plan->readers.data[i].draft, copy);
+        const Reader *reader = &plan->readers.data[i];
+        if (reader->value == leaf && reader->draft != draft) {
+            draft_edge(plan->b, reader->draft, draft);
         }
     }
 }
 
+void copy_at_end(BufferPlan *plan, const Node *value, int32_t before, int32_t from,
+                 const Node *leaf, int32_t home, int32_t region)
+{
+    int32_t copy = add_copy(plan, value, from, home, region);
+    if (before != NO_GROUP) {
+        draft_edge(plan->b, before, copy);
+    }
+    after_readers(plan, leaf, copy);
+}
+
 /* Copies of leaves are readers of them, so all are made before anything may be overwritten. */
-static void put_aside(Plan *plan, uint32_t r)
+static void put_aside(BufferPlan *plan, uint32_t r)
 {
     const Root *root = &plan->b->graph->roots.data[r];
     if (root->kind == ROOT_UPDATE && has_data(root->node) &&
@@ -318,29 +329,39 @@ static void put_aside(Plan *plan, uint32_t r)
     }
 }
 
-static void set_update(Plan *plan, uint32_t r)
+void write_over(BufferPlan *plan, const Node *n, const Node *leaf, int32_t home)
 {
     Builder *b = plan->b;
-    const Root *root = &b->graph->roots.data[r];
-    const Node *leaf = leaf_named(b, root->name), *n = root->node;
-    NNC_ASSERT(leaf != NULL);
-    if (n == leaf) {
-        return;
-    }
-    if (has_data(n)) {
-        const Group *early = b->drafts.data[plan->early[r]].group;
-        copy_at_end(plan, plan->early[r], early->outputs.data[0].buffer, leaf);
-        return;
-    }
-    int32_t draft = b->draft_of[n->id], home = b->schedule->buffer_of[leaf->id];
+    int32_t draft = b->draft_of[n->id];
     bool single =
         !writes_many(b->drafts.data[draft].group) && b->schedule->buffer_of[n->id] != NO_BUFFER;
     if (!single && may_overwrite(plan, draft, leaf)) {
         write_to(b, n, home);
         return;
     }
-    give_buffers(b, b->drafts.data[draft].group);
-    copy_at_end(plan, draft, b->schedule->buffer_of[n->id], leaf);
+    give_place(b, n);
+    copy_at_end(plan, n, draft, b->schedule->buffer_of[n->id], leaf, home,
+                b->drafts.data[draft].region);
+}
+
+static void set_update(BufferPlan *plan, uint32_t r)
+{
+    Builder *b = plan->b;
+    const Root *root = &b->graph->roots.data[r];
+    const Node *leaf = leaf_named(b, root->name), *n = root->node;
+    NNC_ASSERT(leaf != NULL);
+    int32_t home = b->schedule->buffer_of[leaf->id];
+    if (n == leaf) {
+        return;
+    }
+    if (has_data(n)) {
+        const Group *early = b->drafts.data[plan->early[r]].group;
+        copy_at_end(plan, NULL, plan->early[r], early->outputs.data[0].buffer, leaf, home, 0);
+    } else if (has_memory(n)) {
+        copy_at_end(plan, n, NO_GROUP, b->schedule->buffer_of[n->id], leaf, home, 0);
+    } else {
+        write_over(plan, n, leaf, home);
+    }
 }
 
 static void add_outputs(Builder *b)
@@ -354,7 +375,7 @@ static void add_outputs(Builder *b)
 }
 
 /* `first`: the buffer of the first output. */
-static void add_roots(Plan *plan, int32_t first)
+static void add_roots(BufferPlan *plan, int32_t first)
 {
     const Graph *graph = plan->b->graph;
     for (uint32_t r = 0; r < graph->roots.count; r++) {
@@ -467,19 +488,22 @@ static void add_scratch(Builder *b, Group *group)
 
 void assign_buffers(Builder *b)
 {
-    Plan plan = {.b = b};
+    BufferPlan plan = {.b = b};
     add_leaves(b, OP_INPUT, STORAGE_INPUT);
     add_leaves(b, OP_PARAM, STORAGE_PARAM);
     add_leaves(b, OP_STATE, STORAGE_STATE);
-    int32_t first_output = (int32_t)b->schedule->buffers.count;
+    plan.first_output = (int32_t)b->schedule->buffers.count;
     add_outputs(b);
     b->schedule->externals = b->schedule->buffers.count;
     add_literals(b);
     find_readers(&plan);
-    add_roots(&plan, first_output);
+    add_loop_buffers(&plan);
+    settle_loops(&plan);
+    add_roots(&plan, plan.first_output);
     for (uint32_t d = 0; d < b->drafts.count; d++) {
         finish_group(b, d);
     }
+    settle_slices(b);
     for (uint32_t d = 0; d < b->drafts.count; d++) {
         find_views(b, b->drafts.data[d].group);
         add_scratch(b, b->drafts.data[d].group);

@@ -11,7 +11,8 @@
  *   s = sum(e, 1)                 joins as the second reduction
  *   y = e / expand(s)             joins; x is read once from memory, and e never leaves the row
  *
- * Draft.before holds the groups that must run earlier, transitively closed, as one bit each. */
+ * Draft.before holds the groups that must run earlier, transitively closed, as one bit each. A group
+ * is of one region: what is in a loop never joins what is outside (regions.c). */
 #include "compiler/schedule/internal.h"
 
 #include "runtime/base/bug.h"
@@ -48,7 +49,7 @@ bool draft_runs_before(const Builder *b, int32_t first, int32_t second)
     return bit(b->drafts.data[second].before, first);
 }
 
-void draft_edge(Builder *b, int32_t first, int32_t second)
+void draft_edge_exact(Builder *b, int32_t first, int32_t second)
 {
     NNC_ASSERT(first != second && !draft_runs_before(b, second, first));
     if (draft_runs_before(b, first, second)) {
@@ -85,8 +86,12 @@ int32_t draft_add(Builder *b, Group *group)
     if (b->drafts.count + 1 > b->words * 64) {
         widen_bits(b);
     }
-    Draft draft = {.group = group, .before = ARENA_ARRAY(b->arena, uint64_t, b->words)};
+    Draft draft = {.group = group,
+                   .before = ARENA_ARRAY(b->arena, uint64_t, b->words),
+                   .region = group->region,
+                   .age = UINT32_MAX};
     vec_push(b->arena, &b->drafts, draft);
+    enter_region(b, (int32_t)b->drafts.count - 1);
     return (int32_t)b->drafts.count - 1;
 }
 
@@ -240,7 +245,8 @@ static bool can_join(Builder *b, int32_t draft, const Node *n, Reads *reads)
     const Draft *d = &b->drafts.data[draft];
     bool fits = kind_of(n) == GROUP_REDUCE ? reduce_fits(d->group, n) && may_become_rows(d)
                                            : kind_of(n) == GROUP_LOOP && loop_fits(d->group, n);
-    if (!fits || d->closed || b->turned[n->id] || d->members.count >= MEMBER_LIMIT) {
+    if (!fits || d->closed || b->turned[n->id] || d->members.count >= MEMBER_LIMIT ||
+        d->region != (int32_t)b->region[n->id]) {
         return false;
     }
     Group wide = with_member(d->group, n);
@@ -250,10 +256,10 @@ static bool can_join(Builder *b, int32_t draft, const Node *n, Reads *reads)
     }
     for (uint32_t i = 0; i < reads->list.count; i++) {
         const Read *read = &reads->list.data[i];
-        int32_t from = b->draft_of[read->value->id];
+        int32_t from = draft_making(b, read->value);
         if (from == draft ? !trace_is_element(&wide, read->value, &read->at) ||
                                 !stages_fit(&wide, n, read->value)
-                          : from != NO_GROUP && draft_runs_before(b, draft, from)) {
+                          : from != NO_GROUP && !draft_may_precede(b, from, draft)) {
             return false;
         }
     }
@@ -267,7 +273,7 @@ static void join(Builder *b, int32_t draft, Node *n, const Reads *reads)
     vec_push(b->arena, &d->members, n);
     b->draft_of[n->id] = draft;
     for (uint32_t i = 0; i < reads->list.count; i++) {
-        int32_t from = b->draft_of[reads->list.data[i].value->id];
+        int32_t from = draft_making(b, reads->list.data[i].value);
         if (from != NO_GROUP && from != draft) {
             draft_edge(b, from, draft);
         }
@@ -278,9 +284,11 @@ static int32_t found_group(Builder *b, Node *n)
 {
     Group *group = group_new(b, kind_of(n));
     group->node = group->kind == GROUP_LOOP || group->kind == GROUP_REDUCE ? NULL : n;
+    group->region = (int32_t)b->region[n->id];
     take_domain(group, n);
     int32_t draft = draft_add(b, group);
     b->drafts.data[draft].closed = b->turned[n->id];
+    b->drafts.data[draft].age = n->id;
     Reads reads = reads_in(b, group, n);
     join(b, draft, n, &reads);
     return draft;
@@ -442,7 +450,7 @@ static bool reads_at_element(Builder *b, int32_t draft, int32_t from)
 static bool may_merge(Builder *b, int32_t other, int32_t into)
 {
     const Draft *x = &b->drafts.data[other], *y = &b->drafts.data[into];
-    return !x->closed && !y->closed && x->group->kind == GROUP_LOOP &&
+    return !x->closed && !y->closed && x->region == y->region && x->group->kind == GROUP_LOOP &&
            y->group->kind == GROUP_LOOP && x->group->rank == y->group->rank &&
            memcmp(x->group->dims, y->group->dims,
                   sizeof *x->group->dims * (size_t)x->group->rank) == 0 &&
@@ -466,6 +474,7 @@ static void merge(Builder *b, int32_t other, int32_t into)
     }
     memcpy(&y->members, &all, sizeof all);
     x->members.count = 0;
+    x->region = 0; /* no end of a region waits for it */
     y->before[other >> 6] &= ~(UINT64_C(1) << (other & 63));
     for (uint32_t w = 0; w < b->words; w++) {
         y->before[w] |= x->before[w];
@@ -503,9 +512,12 @@ static void merge_producers(Builder *b, const Node *n)
 
 void form_groups(Builder *b)
 {
+    open_regions(b);
     for (uint32_t i = 0; i < b->node_count; i++) {
         Node *n = b->graph->nodes.data[i];
-        if (b->made[i] && !has_data(n)) {
+        if (b->live[i] && class_of(n) == CLASS_LOOP) {
+            place_loop_node(b, n);
+        } else if (b->made[i] && !has_data(n)) {
             place_value(b, n);
             if (b->options->fuse && kind_of(n) == GROUP_LOOP) {
                 merge_producers(b, n);
@@ -528,7 +540,7 @@ static void count_reader(void *user, const Node *value, const Trace *at)
     Census *census = user;
     (void)at;
     if (census->b->draft_of[value->id] != census->draft) {
-        census->elsewhere[value->id] = 1;
+        census->elsewhere[value->id] = census->elsewhere[memory_of(value)->id] = 1;
     } else if (census->readers[value->id] < 255) {
         census->readers[value->id]++;
     }
@@ -557,7 +569,7 @@ static bool keeps_stage(const Builder *b, const Group *group, const Node *n, con
 void drop_unread(Builder *b)
 {
     Census census = {.b = b};
-    census.elsewhere = ARENA_ARRAY(b->arena, uint8_t, b->node_count);
+    census.elsewhere = b->read = ARENA_ARRAY(b->arena, uint8_t, b->node_count);
     census.readers = ARENA_ARRAY(b->arena, uint8_t, b->node_count);
     for (uint32_t d = 0; d < b->drafts.count; d++) {
         census.draft = (int32_t)d;
@@ -571,7 +583,7 @@ void drop_unread(Builder *b)
         uint32_t kept = 0;
         for (uint32_t m = 0; m < draft->members.count; m++) {
             Node *n = draft->members.data[m];
-            bool stored = census.elsewhere[n->id] || b->is_root[n->id];
+            bool stored = census.elsewhere[n->id] || b->is_root[n->id] || b->pinned[n->id];
             b->stage_only[n->id] = !stored && keeps_stage(b, draft->group, n, &census);
             stored |= b->stage_only[n->id];
             bool dropped = !stored && kind_of(n) == GROUP_LOOP && census.readers[n->id] > 0;

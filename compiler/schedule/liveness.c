@@ -6,7 +6,12 @@
  * read of that operand is at the element being written: the kernel loads before it stores (an
  * epilogue does so once its sum is complete). In rows this also holds for a stage of the same row:
  *
- *   e = exp(x) in one loop, y = e / 2 in the next      y takes the place of e */
+ *   e = exp(x) in one loop, y = e / 2 in the next      y takes the place of e
+ *
+ * Loops: a buffer belongs to the innermost region that holds all who touch it (Buffer.region). In a
+ * loop inside of that it lives from end to end, for every iteration may read what was there before,
+ * and dies nowhere in it. So carries, stacks and what a body reads from outside need no rule of
+ * their own. */
 #include "compiler/schedule/internal.h"
 
 typedef struct {
@@ -75,7 +80,8 @@ static bool may_replace(Builder *b, int32_t position, const Group *group, const 
     const Schedule *s = b->schedule;
     int32_t buffer = s->buffer_of[operand->id];
     return is_arena(s, buffer) && operand != output && buffer != s->buffer_of[output->id] &&
-           s->buffers.data[buffer].last == position && !is_contracted(group, buffer) &&
+           s->buffers.data[buffer].last == position &&
+           s->buffers.data[buffer].region == group->region && !is_contracted(group, buffer) &&
            dtype_bytes(operand->type.dtype) == dtype_bytes(output->type.dtype) &&
            same_dims(&operand->type, output->type.rank, output->type.dims) &&
            reads_elements_only(b, group, operand);
@@ -110,7 +116,10 @@ static void try_in_place(Builder *b, int32_t position, const Group *group,
     bool full = same_dims(&output->node->type, group->rank, group->dims);
     bool kind = group->kind == GROUP_LOOP || group->kind == GROUP_CONTRACT ||
                 (group->kind == GROUP_REDUCE && group->rows);
-    if (!full || !kind || !is_arena(s, output->buffer) || is_stage(b, group, output->node) ||
+    bool begins = is_arena(s, output->buffer) &&
+                  s->buffers.data[output->buffer].first == position &&
+                  s->buffers.data[output->buffer].region == group->region;
+    if (!full || !kind || !begins || is_stage(b, group, output->node) ||
         holds_stage(group, output)) {
         return;
     }
@@ -126,33 +135,72 @@ static void try_in_place(Builder *b, int32_t position, const Group *group,
     }
 }
 
-static void extend(Schedule *s, int32_t buffer, int32_t position)
+/* Calls visit for all that a group touches. */
+typedef void Touch(Schedule *s, int32_t buffer, int32_t region, int32_t position);
+
+static void touch_all(Schedule *s, Touch *touch)
 {
+    for (int32_t g = 0; g < (int32_t)s->groups.count; g++) {
+        const Group *group = s->groups.data[g];
+        for (uint32_t i = 0; i < group->outputs.count; i++) {
+            touch(s, group->outputs.data[i].buffer, group->region, g);
+        }
+        for (uint32_t i = 0; i < group->operands.count; i++) {
+            touch(s, s->buffer_of[group->operands.data[i]->id], group->region, g);
+        }
+        touch(s, group->copy_from, group->region, g);
+        touch(s, group->scratch, group->region, g);
+    }
+    for (uint32_t i = 1; i < s->regions.count; i++) {
+        const ScheduleRegion *region = &s->regions.data[i];
+        bool runs = region->first <= region->last;
+        if (runs) {
+            touch(s, region->condition, region->parent, region->first);
+        }
+        if (runs && region->kind == REGION_LOOP) {
+            touch(s, region->condition, region->parent, region->last);
+        }
+    }
+}
+
+static void find_region(Schedule *s, int32_t buffer, int32_t region, int32_t position)
+{
+    buffer = buffer_home(s, buffer);
+    (void)position;
     if (is_arena(s, buffer)) {
         Buffer *at = &s->buffers.data[buffer];
-        at->first = at->first < 0 ? position : at->first;
-        at->last = at->last < position ? position : at->last;
+        at->region = at->region == NO_REGION ? region : schedule_common(s, at->region, region);
     }
+}
+
+static void extend(Schedule *s, int32_t buffer, int32_t region, int32_t position)
+{
+    buffer = buffer_home(s, buffer);
+    if (!is_arena(s, buffer)) {
+        return;
+    }
+    Buffer *at = &s->buffers.data[buffer];
+    int32_t first = position, last = position;
+    if (region != at->region) {
+        const ScheduleRegion *inner = &s->regions.data[schedule_below(s, at->region, region)];
+        first = inner->first;
+        last = inner->last;
+    }
+    at->first = at->first < 0 || first < at->first ? first : at->first;
+    at->last = at->last < last ? last : at->last;
 }
 
 void find_lifetimes(Builder *b)
 {
     Schedule *s = b->schedule;
-    for (uint32_t g = 0; g < s->groups.count; g++) {
-        const Group *group = s->groups.data[g];
-        for (uint32_t i = 0; i < group->outputs.count; i++) {
-            extend(s, group->outputs.data[i].buffer, (int32_t)g);
-        }
-        for (uint32_t i = 0; i < group->operands.count; i++) {
-            extend(s, s->buffer_of[group->operands.data[i]->id], (int32_t)g);
-        }
-        extend(s, group->copy_from, (int32_t)g);
-        extend(s, group->scratch, (int32_t)g);
-    }
+    touch_all(s, find_region);
+    touch_all(s, extend);
     for (uint32_t g = 0; b->options->plan && g < s->groups.count; g++) {
         const Group *group = s->groups.data[g];
-        for (uint32_t i = 0; group->copy_from == NO_BUFFER && i < group->outputs.count; i++) {
-            try_in_place(b, (int32_t)g, group, &group->outputs.data[i]);
+        for (uint32_t i = 0; i < group->outputs.count; i++) {
+            if (group->outputs.data[i].node != NULL) {
+                try_in_place(b, (int32_t)g, group, &group->outputs.data[i]);
+            }
         }
     }
 }

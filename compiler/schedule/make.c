@@ -55,10 +55,10 @@ static bool integer_failure(const Node *n)
 
 /* The value at the bottom of moves that a view can follow; what pads, joins or computes is itself
  * the bottom. */
-static Node *below_moves(Node *n)
+Node *below_moves(Node *n)
 {
     while (n->op == OP_RESHAPE || n->op == OP_PERMUTE || n->op == OP_EXPAND || n->op == OP_SLICE ||
-           n->op == OP_REVERSE) {
+           n->op == OP_REVERSE || n->op == OP_ENTER) {
         n = n->src[0];
     }
     return n;
@@ -110,12 +110,12 @@ static void want_operands(Builder *b, Node *n)
         want_view(b, n->src[1]);
     } else if (class == CLASS_CALL) {
         for (int i = 0; i < n->nsrc; i++) {
-            b->made[n->src[i]->id] = 1;
+            b->made[below_enters(n->src[i])->id] = 1;
         }
     } else if (class == CLASS_WINDOW || n->op == OP_GATHER || n->op == OP_CUMSUM) {
         want_base(b, n->src[0]);
     } else if (n->op == OP_SCATTER_ADD) {
-        b->made[n->src[1]->id] = 1;
+        b->made[below_enters(n->src[1])->id] = 1;
     }
 }
 
@@ -165,6 +165,9 @@ static bool made_by_itself(const Builder *b, const Node *n)
     OpClass class = class_of(n);
     if (class == CLASS_LEAF) {
         return has_data(n) || b->is_root[n->id] || (!b->options->fuse && n->op == OP_RANDOM);
+    }
+    if (class == CLASS_LOOP) {
+        return has_memory(n);
     }
     return !b->options->fuse || class == CLASS_REDUCE || class == CLASS_CONTRACT ||
            class == CLASS_CALL || class == CLASS_WINDOW || class == CLASS_INDEX ||
@@ -218,6 +221,7 @@ static void count_uses(Builder *b)
 void choose_made(Builder *b)
 {
     count_uses(b);
+    make_for_regions(b);
     for (uint32_t i = b->node_count; i-- > 0;) {
         Node *n = b->graph->nodes.data[i];
         if (b->live[i]) {

@@ -2,20 +2,33 @@
  * offsets it judges.
  *
  * For given values of the dimensions it (1) finds again, from the graph alone, which groups write
- * and read each arena buffer; (2) compares every pair of buffers: two that are alive at the same
- * time must not share a byte; (3) lets a group write over a buffer that it reads only when the
- * element read is the one written, which it tries out on sampled elements by walking numeric
- * indices through the moves. Quadratic on purpose. */
+ * and read each buffer; (2) lays the groups out as points of a flow graph, with the ways back and
+ * around of loops and branches, and computes where each buffer holds a value that somebody still
+ * reads, as a compiler does for registers; (3) compares: a group must not write to bytes that hold
+ * such a value of another buffer; (4) lets a group write over what it reads itself, a dying operand
+ * or the old value of a carry or param, only when the element read is the one written, which it
+ * tries out on sampled elements by walking numeric indices through the moves. Quadratic on purpose.
+ *
+ *   loop:   -> enter -> head -> group .. group -> head          a stack is new at enter; a carry
+ *                        |-> after                              lives on through the way back */
 #include "compiler/schedule/schedule.h"
 
 #include <string.h>
 
-enum { SAMPLES = 5 };
+enum { SAMPLES = 5, NO_POINT = -1 };
 
 typedef struct {
     int64_t begin, end; /* bytes */
-    int32_t born, dies; /* groups */
 } Extent;
+
+typedef struct {
+    int32_t group; /* NO_GROUP: an end of a region */
+    int32_t next[2];
+    uint64_t *reads, *writes; /* buffers; a slice counts for the whole */
+    uint64_t *renews;         /* written from end to end: what was there is gone */
+    uint64_t *live;           /* when it begins: somebody reads it before it is renewed */
+    uint64_t *known;          /* when it ends: something has been written */
+} Point;
 
 typedef struct {
     const Schedule *s;
@@ -24,54 +37,202 @@ typedef struct {
     Extent *spans;  /* per buffer */
     uint32_t *mark; /* per node: visited in round */
     uint32_t round;
+    VEC(Point) points;
+    uint32_t words;
+    int32_t last;   /* point that the next one follows, NO_POINT: none */
+    int32_t *heads; /* per region: head of a loop, where a branch parts */
+    int32_t *ends;  /* per region: last point of a side */
 } Checker;
 
-/* ---- who reads what ---- */
+/* ---- sets ---- */
 
-static void touch(Checker *c, int32_t buffer, int32_t group)
+static bool has(const uint64_t *set, int32_t i)
 {
-    if (buffer < 0 || c->s->buffers.data[buffer].kind != STORAGE_ARENA) {
-        return;
-    }
-    Extent *span = &c->spans[buffer];
-    span->born = span->born < 0 || group < span->born ? group : span->born;
-    span->dies = group > span->dies ? group : span->dies;
+    return set[i >> 6] >> (i & 63) & 1;
 }
 
-static void touch_below(Checker *c, const Node *n, int32_t group, bool top)
+static void put(uint64_t *set, int32_t i)
+{
+    set[i >> 6] |= UINT64_C(1) << (i & 63);
+}
+
+static void touch(const Checker *c, uint64_t *set, int32_t buffer)
+{
+    while (buffer >= 0 && c->s->buffers.data[buffer].kind == STORAGE_SLICE) {
+        buffer = c->s->buffers.data[buffer].base;
+    }
+    if (buffer >= 0) {
+        put(set, buffer);
+    }
+}
+
+/* ---- who reads and writes what ---- */
+
+/* What computing n in the group reads of others. */
+static void touch_below(Checker *c, uint64_t *set, const Node *n, int32_t group, bool top)
 {
     if (c->mark[n->id] == c->round) {
         return;
     }
     c->mark[n->id] = c->round;
-    if (!top && c->s->buffer_of[n->id] >= 0) {
-        touch(c, c->s->buffer_of[n->id], group);
-        if (c->s->group_of[n->id] != group) {
-            return;
-        }
+    if (!top && c->s->buffer_of[n->id] >= 0 && c->s->group_of[n->id] != group) {
+        touch(c, set, c->s->buffer_of[n->id]);
+        return;
     }
     for (int i = 0; i < n->nsrc; i++) {
-        touch_below(c, n->src[i], group, false);
+        touch_below(c, set, n->src[i], group, false);
     }
 }
 
-static void find_spans(Checker *c)
+static int32_t add_point(Checker *c, int32_t group)
 {
-    for (uint32_t i = 0; i < c->s->buffers.count; i++) {
-        c->spans[i] = (Extent){0, 0, -1, -1};
+    Point point = {.group = group, .next = {NO_POINT, NO_POINT}};
+    point.reads = ARENA_ARRAY(c->arena, uint64_t, c->words);
+    point.writes = ARENA_ARRAY(c->arena, uint64_t, c->words);
+    point.renews = ARENA_ARRAY(c->arena, uint64_t, c->words);
+    point.live = ARENA_ARRAY(c->arena, uint64_t, c->words);
+    point.known = ARENA_ARRAY(c->arena, uint64_t, c->words);
+    vec_push(c->arena, &c->points, point);
+    int32_t at = (int32_t)c->points.count - 1;
+    if (c->last != NO_POINT) {
+        c->points.data[c->last].next[c->points.data[c->last].next[0] != NO_POINT] = at;
     }
-    for (uint32_t g = 0; g < c->s->groups.count; g++) {
+    c->last = at;
+    return at;
+}
+
+static void add_group(Checker *c, int32_t g)
+{
+    const Group *group = c->s->groups.data[g];
+    int32_t at = add_point(c, g);
+    const Point *point = &c->points.data[at];
+    touch(c, point->reads, group->copy_from);
+    touch(c, point->writes, group->scratch);
+    touch(c, point->renews, group->scratch);
+    for (uint32_t i = 0; i < group->outputs.count; i++) {
+        const GroupOutput *output = &group->outputs.data[i];
+        c->round++;
+        touch(c, point->writes, output->buffer);
+        if (c->s->buffers.data[output->buffer].kind != STORAGE_SLICE) {
+            put(point->renews, output->buffer);
+        }
+        if (output->node != NULL) {
+            touch_below(c, point->reads, output->node, g, true);
+        }
+    }
+}
+
+/* ---- the flow ---- */
+
+/* A stack that no zeros were put in is new when its loop begins. */
+static void renew_stacks(Checker *c, int32_t region, const Point *enter)
+{
+    const ScheduleRegion *loop = &c->s->regions.data[region];
+    for (int32_t g = loop->first; !loop->node->attr.loop.conditional && g <= loop->last; g++) {
         const Group *group = c->s->groups.data[g];
-        touch(c, group->scratch, (int32_t)g);
-        touch(c, group->copy_from, (int32_t)g);
         for (uint32_t i = 0; i < group->outputs.count; i++) {
-            c->round++;
-            touch(c, group->outputs.data[i].buffer, (int32_t)g);
-            if (group->outputs.data[i].node != NULL) {
-                touch_below(c, group->outputs.data[i].node, (int32_t)g, true);
+            const Buffer *buffer = &c->s->buffers.data[group->outputs.data[i].buffer];
+            if (buffer->kind == STORAGE_SLICE && buffer->region == region) {
+                touch(c, enter->renews, buffer->base);
             }
         }
     }
+}
+
+static void begin_region(Checker *c, int32_t r)
+{
+    const ScheduleRegion *region = &c->s->regions.data[r];
+    if (region->kind == REGION_ELSE) {
+        c->last = c->heads[r - 1];
+        return;
+    }
+    if (region->kind == REGION_LOOP) {
+        int32_t enter = add_point(c, NO_GROUP);
+        renew_stacks(c, r, &c->points.data[enter]);
+    }
+    int32_t head = add_point(c, NO_GROUP);
+    c->heads[r] = head;
+    touch(c, c->points.data[c->heads[r]].reads, region->condition);
+}
+
+static void end_region(Checker *c, int32_t r)
+{
+    if (c->s->regions.data[r].kind == REGION_LOOP) {
+        c->points.data[c->last].next[c->points.data[c->last].next[0] != NO_POINT] = c->heads[r];
+        c->last = c->heads[r];
+        add_point(c, NO_GROUP);
+    } else if (c->s->regions.data[r].kind == REGION_THEN) {
+        c->ends[r] = c->last;
+    } else {
+        int32_t join = add_point(c, NO_GROUP);
+        Point *side = &c->points.data[c->ends[r - 1]];
+        side->next[side->next[0] != NO_POINT] = join;
+    }
+}
+
+static void lay_out(Checker *c)
+{
+    int32_t regions = (int32_t)c->s->regions.count;
+    c->last = NO_POINT;
+    c->words = c->s->buffers.count / 64 + 1;
+    c->heads = ARENA_ARRAY(c->arena, int32_t, regions);
+    c->ends = ARENA_ARRAY(c->arena, int32_t, regions);
+    for (int32_t g = 0; g < (int32_t)c->s->groups.count; g++) {
+        for (int32_t r = 1; r < regions; r++) {
+            if (c->s->regions.data[r].first == g && c->s->regions.data[r].last >= g) {
+                begin_region(c, r);
+            }
+        }
+        add_group(c, g);
+        for (int32_t r = regions - 1; r > 0; r--) {
+            if (c->s->regions.data[r].last == g && c->s->regions.data[r].first <= g) {
+                end_region(c, r);
+            }
+        }
+    }
+}
+
+static bool grow(uint64_t *set, uint64_t more)
+{
+    uint64_t old = *set;
+    *set |= more;
+    return *set != old;
+}
+
+/* Backwards for what will be read, forwards for what has been written, until nothing changes. */
+static void find_live(Checker *c)
+{
+    for (bool grown = true; grown;) {
+        grown = false;
+        for (int32_t p = (int32_t)c->points.count - 1; p >= 0; p--) {
+            const Point *at = &c->points.data[p];
+            for (uint32_t w = 0; w < c->words; w++) {
+                grown |= grow(&at->live[w], at->reads[w]);
+                for (int k = 0; k < 2 && at->next[k] != NO_POINT; k++) {
+                    const Point *next = &c->points.data[at->next[k]];
+                    grown |= grow(&at->live[w], next->live[w] & ~at->renews[w]);
+                }
+            }
+        }
+        for (int32_t p = 0; p < (int32_t)c->points.count; p++) {
+            const Point *at = &c->points.data[p];
+            for (uint32_t w = 0; w < c->words; w++) {
+                grown |= grow(&at->known[w], at->writes[w]);
+                for (int k = 0; k < 2 && at->next[k] != NO_POINT; k++) {
+                    grown |= grow(&c->points.data[at->next[k]].known[w], at->known[w]);
+                }
+            }
+        }
+    }
+}
+
+static bool lives_after(const Checker *c, const Point *at, int32_t buffer)
+{
+    bool live = false;
+    for (int k = 0; k < 2 && at->next[k] != NO_POINT; k++) {
+        live |= has(c->points.data[at->next[k]].live, buffer);
+    }
+    return live && has(at->known, buffer);
 }
 
 static bool find_bytes(Checker *c, StrBuf *out)
@@ -104,6 +265,7 @@ typedef struct {
     Checker *c;
     int32_t group;
     int32_t buffer;
+    uint64_t *touched;
     int64_t home, elements; /* the element written, of so many; the shapes of outputs may differ */
     bool good;
 } Walker;
@@ -146,6 +308,9 @@ static bool follow(const Checker *c, const Node *n, const int64_t *index, int64_
 {
     memset(source, 0, sizeof *source * MAX_RANK);
     switch (n->op) {
+    case OP_ENTER:
+        memcpy(source, index, sizeof *source * MAX_RANK);
+        return true;
     case OP_RESHAPE:
         unflatten(c, n->src[0], flatten(c, n, index), source);
         return true;
@@ -189,12 +354,10 @@ static bool follow(const Checker *c, const Node *n, const int64_t *index, int64_
 /* Elements that are not known must not come from the buffer that is written over. */
 static void walk_unknown(Walker *w, const Node *n, bool top)
 {
-    Extent kept = w->c->spans[w->buffer];
+    memset(w->touched, 0, w->c->words * sizeof *w->touched);
     w->c->round++;
-    w->c->spans[w->buffer] = (Extent){0, 0, -1, -1};
-    touch_below(w->c, n, w->group, top);
-    w->good &= w->c->spans[w->buffer].born < 0;
-    w->c->spans[w->buffer] = kept;
+    touch_below(w->c, w->touched, n, w->group, top);
+    w->good &= !has(w->touched, w->buffer);
 }
 
 static void walk(Walker *w, const Node *n, const int64_t *index, bool top)
@@ -204,12 +367,16 @@ static void walk(Walker *w, const Node *n, const int64_t *index, bool top)
         w->good &= elements_of(w->c, n) == w->elements && flatten(w->c, n, index) == w->home;
         return;
     }
+    if (buffer != NO_BUFFER && w->c->s->buffers.data[buffer].kind == STORAGE_SLICE) {
+        w->good &= top || w->c->s->group_of[n->id] == w->group ||
+                   buffer_home(w->c->s, buffer) != w->buffer;
+    }
     if (!top && buffer != NO_BUFFER && w->c->s->group_of[n->id] != w->group) {
         return;
     }
     int64_t source[MAX_RANK];
     OpClass class = op_info[n->op].op_class;
-    bool moved = class == CLASS_MOVE && follow(w->c, n, index, source);
+    bool moved = (class == CLASS_MOVE || n->op == OP_ENTER) && follow(w->c, n, index, source);
     if (n->op == OP_GATHER) {
         walk(w, n->src[1], index + n->attr.axis, false);
         walk_unknown(w, n->src[0], false);
@@ -230,10 +397,11 @@ static bool element_only(Checker *c, int32_t group, int32_t old, const GroupOutp
 {
     const Node *n = output->node;
     int64_t elements = elements_of(c, n), index[MAX_RANK] = {0};
+    uint64_t *touched = ARENA_ARRAY(c->arena, uint64_t, c->words);
     for (int k = 0; k < SAMPLES && elements > 0; k++) {
         int64_t home = (elements - 1) * k / (SAMPLES - 1);
         unflatten(c, n, home, index);
-        Walker walker = {c, group, old, home, elements, true};
+        Walker walker = {c, group, old, touched, home, elements, true};
         walk(&walker, n, index, true);
         if (!walker.good) {
             return false;
@@ -242,44 +410,57 @@ static bool element_only(Checker *c, int32_t group, int32_t old, const GroupOutp
     return true;
 }
 
-static bool may_overlap(Checker *c, int32_t old, int32_t new)
+/* May the group write over `old`, which it reads and nobody reads after it? */
+static bool may_write_over(Checker *c, int32_t g, int32_t old)
 {
-    const Buffer *buffer = &c->s->buffers.data[new];
-    const Group *group = c->s->groups.data[c->spans[new].born];
-    bool in_place = buffer->in_place_of == old && c->spans[old].dies == c->spans[new].born &&
-                    c->spans[old].begin == c->spans[new].begin &&
-                    c->spans[old].end == c->spans[new].end &&
-                    (group->kind == GROUP_LOOP || group->kind == GROUP_CONTRACT ||
-                     (group->kind == GROUP_REDUCE && group->rows));
-    bool good = in_place;
-    for (uint32_t i = 0; in_place && i < group->outputs.count; i++) {
-        if (group->outputs.data[i].node != NULL) {
-            good &= element_only(c, c->spans[new].born, old, &group->outputs.data[i]);
-        }
+    const Group *group = c->s->groups.data[g];
+    bool good =
+        group->kind == GROUP_LOOP || group->kind == GROUP_CONTRACT || group->kind == GROUP_REDUCE;
+    for (uint32_t i = 0; good && i < group->outputs.count; i++) {
+        good &=
+            group->outputs.data[i].node == NULL || element_only(c, g, old, &group->outputs.data[i]);
     }
-    return good;
+    return good && group->copy_from == NO_BUFFER;
 }
 
-static bool check_pairs(Checker *c, StrBuf *out)
+static bool same_span(const Checker *c, int32_t a, int32_t b)
+{
+    return c->spans[a].begin == c->spans[b].begin && c->spans[a].end == c->spans[b].end;
+}
+
+static bool touching(const Checker *c, int32_t a, int32_t b)
+{
+    const Extent *x = &c->spans[a], *y = &c->spans[b];
+    bool arena =
+        c->s->buffers.data[a].kind == STORAGE_ARENA && c->s->buffers.data[b].kind == STORAGE_ARENA;
+    return a == b || (arena && x->begin < y->end && y->begin < x->end);
+}
+
+/* The group writes `written`; may `other` be in the same bytes? */
+static bool check_pair(Checker *c, const Point *at, int32_t written, int32_t other)
+{
+    const Group *group = c->s->groups.data[at->group];
+    if (written == other) {
+        return !has(at->reads, written) || may_write_over(c, at->group, written);
+    }
+    bool dies = has(at->reads, other) && !has(at->writes, other) && !lives_after(c, at, other);
+    bool whole = group->kind != GROUP_REDUCE || group->rows;
+    if (dies) {
+        return c->s->buffers.data[written].in_place_of == other && whole &&
+               same_span(c, written, other) && may_write_over(c, at->group, other);
+    }
+    return !has(at->writes, other) && !lives_after(c, at, other);
+}
+
+static bool check_point(Checker *c, const Point *at, StrBuf *out)
 {
     bool good = true;
     for (int32_t a = 0; a < (int32_t)c->s->buffers.count; a++) {
-        for (int32_t b = 0; b < (int32_t)c->s->buffers.count; b++) {
-            const Extent *x = &c->spans[a], *y = &c->spans[b];
-            bool alive = x->born >= 0 && y->born >= 0 && x->born <= y->dies && y->born <= x->dies;
-            bool touching = x->begin < y->end && y->begin < x->end;
-            bool later =
-                y->born > x->born || (y->born == x->born && c->s->buffers.data[b].in_place_of == a);
-            if (a == b || !alive || !touching) {
-                continue;
-            }
-            if (later ? !may_overlap(c, a, b)
-                      : y->born == x->born && c->s->buffers.data[a].in_place_of != b) {
-                strbuf_printf(
-                    out,
-                    "buffers %d and %d are alive together at bytes %lld..%lld and %lld..%lld\n", a,
-                    b, (long long)x->begin, (long long)x->end, (long long)y->begin,
-                    (long long)y->end);
+        for (int32_t b = 0; has(at->writes, a) && b < (int32_t)c->s->buffers.count; b++) {
+            if (touching(c, a, b) && !check_pair(c, at, a, b)) {
+                strbuf_printf(out, "group %d writes buffer %d at bytes %lld..%lld over buffer %d\n",
+                              at->group, a, (long long)c->spans[a].begin,
+                              (long long)c->spans[a].end, b);
                 good = false;
             }
         }
@@ -293,8 +474,14 @@ bool plan_check(const Schedule *schedule, const int64_t *symbols, StrBuf *out)
     Checker c = {.s = schedule, .symbols = symbols, .arena = arena};
     c.spans = ARENA_ARRAY(arena, Extent, schedule->buffers.count + 1);
     c.mark = ARENA_ARRAY(arena, uint32_t, schedule->graph->nodes.count + 1);
-    find_spans(&c);
-    bool good = find_bytes(&c, out) && check_pairs(&c, out);
+    lay_out(&c);
+    find_live(&c);
+    bool good = find_bytes(&c, out);
+    for (uint32_t p = 0; good && p < c.points.count; p++) {
+        if (c.points.data[p].group != NO_GROUP) {
+            good = check_point(&c, &c.points.data[p], out);
+        }
+    }
     arena_free(arena);
     return good;
 }

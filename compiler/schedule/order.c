@@ -4,7 +4,10 @@
  * A list scheduler: of the groups that may run now, one that frees more than it takes (at the hint
  * sizes) goes first, the most generous one; otherwise the oldest, which follows the program. So a
  * gradient is consumed by its optimiser update as soon as it is there, and a mask for the backward
- * pass is not drawn before its time. In the hostile build the order is any legal one, by seed. */
+ * pass is not drawn before its time. In the hostile build the order is any legal one, by seed.
+ *
+ * The ends of regions (regions.c) are in the list too: once a region is entered, only what is in it
+ * may run until it is left, so its groups are neighbours. */
 #include "compiler/schedule/internal.h"
 
 #include "runtime/base/bug.h"
@@ -16,6 +19,8 @@ typedef struct {
     uint32_t *waiting; /* per buffer: drafts not yet run that read it */
     bool *done;        /* per draft */
     uint64_t *done_bits;
+    int32_t region; /* where we are */
+    int32_t next;   /* the only draft that may run now; NO_GROUP: any */
     uint64_t dice;
 } Queue;
 
@@ -62,7 +67,10 @@ static bool is_ready(const Queue *queue, uint32_t draft)
             return false;
         }
     }
-    return !queue->done[draft];
+    bool here = queue->b->drafts.data[draft].region == queue->region ||
+                (int32_t)draft == queue->b->ends[queue->region].leave;
+    return here && !queue->done[draft] &&
+           (queue->next == NO_GROUP || queue->next == (int32_t)draft);
 }
 
 /* A legal order by dice: reservoir sampling over what is ready. */
@@ -88,13 +96,34 @@ static int32_t pick_best(const Queue *queue)
             continue;
         }
         int64_t taken = balance(queue, queue->b->drafts.data[d].group);
-        oldest = oldest == NO_GROUP ? (int32_t)d : oldest;
+        bool older =
+            oldest == NO_GROUP || queue->b->drafts.data[d].age < queue->b->drafts.data[oldest].age;
+        oldest = older ? (int32_t)d : oldest;
         if (taken < least) {
             least = taken;
             generous = (int32_t)d;
         }
     }
     return generous != NO_GROUP ? generous : oldest;
+}
+
+/* Entering or leaving a region. After `then` nothing may come but `else`. */
+static void pass_end(Queue *queue, int32_t d)
+{
+    const Builder *b = queue->b;
+    int32_t groups = (int32_t)b->schedule->groups.count;
+    for (int32_t i = 1; i < (int32_t)b->schedule->regions.count; i++) {
+        ScheduleRegion *region = &b->schedule->regions.data[i];
+        if (b->ends[i].enter == d) {
+            region->first = groups;
+            queue->region = i;
+            queue->next = NO_GROUP;
+        } else if (b->ends[i].leave == d) {
+            region->last = groups - 1;
+            queue->region = region->parent;
+            queue->next = region->kind == REGION_THEN ? b->ends[i + 1].enter : NO_GROUP;
+        }
+    }
 }
 
 static void run(Queue *queue, int32_t d)
@@ -110,6 +139,7 @@ static void run(Queue *queue, int32_t d)
         vec_push(s->arena, &s->groups, draft->group);
     }
     each_read(s, draft->group, take_waiting, queue);
+    pass_end(queue, d);
 }
 
 #ifdef NNC_STRESS
@@ -122,7 +152,7 @@ void choose_order(Builder *b)
 {
     Schedule *s = b->schedule;
     uint64_t stress = b->options->stress_seed ? b->options->stress_seed : STRESS_SEED;
-    Queue queue = {.b = b, .dice = stress};
+    Queue queue = {.b = b, .next = NO_GROUP, .dice = stress};
     queue.bytes = ARENA_ARRAY(b->arena, int64_t, s->buffers.count + 1);
     queue.waiting = ARENA_ARRAY(b->arena, uint32_t, s->buffers.count + 1);
     queue.done = ARENA_ARRAY(b->arena, bool, b->drafts.count + 1);
@@ -142,4 +172,5 @@ void choose_order(Builder *b)
         }
         run(&queue, next);
     }
+    s->regions.data[0].last = (int32_t)s->groups.count - 1;
 }

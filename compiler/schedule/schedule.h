@@ -12,14 +12,25 @@
  * what earlier groups wrote, or what it wrote itself at the same element; memcheck.c proves that
  * live buffers do not overlap.
  *
+ * Loops and branches are regions over that one list: neighbouring groups that run again and again,
+ * or only when a condition holds. A carried value is a buffer that is written before the loop and
+ * again in every iteration; x[t] and the place of a stacked value are slices of buffers, which
+ * kernels cannot tell from buffers:
+ *
+ *   group 0 loop [B, 8] -> %4 in arena.3                       the first value of a carry
+ *   loop t1 < T {
+ *     group 1 contract [B, 8] dot %9 -> %11 in arena.6[t1], %11 in arena.3 reads input {x}[t1], ..
+ *   }
+ *
  * Ownership: everything lives in the arena given to schedule_build; nodes and dims belong to the
  * graph. */
 #ifndef NNC_SCHEDULE_SCHEDULE_H
 #define NNC_SCHEDULE_SCHEDULE_H
 #include "compiler/graph/graph.h"
 #include "compiler/graph/order.h"
+#include "compiler/graph/region.h"
 
-enum { NO_BUFFER = -1, NO_GROUP = -1 };
+enum { NO_BUFFER = -1, NO_GROUP = -1, NO_REGION = -1 };
 
 typedef enum {
     STORAGE_INPUT, /* external, in the order of nnc_call.buffers: inputs, params, states, outputs */
@@ -27,7 +38,8 @@ typedef enum {
     STORAGE_STATE,
     STORAGE_OUTPUT,
     STORAGE_CONSTANT, /* a literal of the graph */
-    STORAGE_ARENA
+    STORAGE_ARENA,
+    STORAGE_SLICE /* index t along axis 0 of another buffer, t of a loop */
 } StorageKind;
 
 typedef struct {
@@ -37,6 +49,11 @@ typedef struct {
     const Dim *bytes; /* ARENA: rounded up to a multiple of 64 */
     const void *data; /* CONSTANT */
     size_t data_bytes;
+    bool carried;   /* written before a loop and again in its iterations */
+    int32_t base;   /* SLICE: of which buffer, itself of any kind; it lies t * bytes after its start
+                       (not rounded) */
+    int32_t region; /* SLICE: the loop that t belongs to. ARENA: the innermost region that holds all
+                       groups that touch it; in regions inside of that it lives from end to end */
     /* ARENA: live from the group `first` to the group `last`, both included (positions in the
      * execution order). */
     int32_t first, last;
@@ -90,10 +107,23 @@ typedef struct {
     VEC(Node *)
     operands;        /* materialised nodes it reads, without its own outputs; for CALL in order */
     View views[2];   /* CONTRACT: operands x and y over the axes of node->src[0] and node->src[1] */
+    int32_t region;  /* of Schedule.regions */
     int32_t scratch; /* buffer that lives during this group only, NO_BUFFER: none */
     int32_t copy_from; /* LOOP without nodes: its output is a copy of this buffer; NO_BUFFER: an
                           ordinary group */
+    bool zeros;        /* LOOP without nodes: its output is zero everywhere */
 } Group;
+
+/* A run of neighbouring groups. The first region, OUTSIDE, is all of them; parents come before what
+ * they hold. The two sides of a branch are neighbours, `then` first. */
+typedef struct {
+    RegionKind kind;
+    int32_t parent;      /* NO_REGION: of the first */
+    int32_t first, last; /* groups, both included; last < first: none */
+    const Node *node;    /* the loop or branch */
+    int32_t condition;   /* a bool: LOOP: an iteration begins only while it holds; THEN, ELSE: which
+                            side runs; NO_BUFFER: none */
+} ScheduleRegion;
 
 typedef struct Schedule Schedule;
 
@@ -116,10 +146,11 @@ struct Schedule {
     VEC(Buffer) buffers; /* externals first, then constants, then arena */
     uint32_t externals;
     VEC(Group *) groups; /* in execution order */
-    int32_t *buffer_of;  /* per node id: where it is read from, NO_BUFFER: inlined or dead */
-    int32_t *group_of; /* per node id: position of the group that makes it, NO_GROUP: leaf, inlined
+    VEC(ScheduleRegion) regions;
+    int32_t *buffer_of; /* per node id: where it is read from, NO_BUFFER: inlined or dead */
+    int32_t *group_of;  /* per node id: position of the group that makes it, NO_GROUP: leaf, inlined
                           or dead */
-    uint32_t *symbols; /* the free dimensions, in the order of nnc_call.dims */
+    uint32_t *symbols;  /* the free dimensions, in the order of nnc_call.dims */
     uint32_t symbol_count;
     const int64_t *hints; /* per symbol of graph->dims */
     VEC(uint32_t)
@@ -145,6 +176,11 @@ bool plan_check(const Schedule *schedule, const int64_t *symbols, StrBuf *out);
 int64_t plan_offset(const Schedule *schedule, uint32_t buffer,
                     const int64_t *symbols); /* ARENA buffers; -1: overflow */
 int64_t plan_bytes(const Schedule *schedule, const int64_t *symbols);
+/* The buffer whose memory a slice is part of, itself when it is none. */
+int32_t buffer_home(const Schedule *schedule, int32_t buffer);
+/* The outermost loop around a group during which nobody writes this buffer and its address stays
+ * the same; NO_REGION: none. What is made of it alone can be made before that loop. */
+int32_t schedule_invariant(const Schedule *schedule, const Group *group, int32_t buffer);
 
 /* How a reshape cuts its axes: runs of source axes that hold the same elements, in the same order,
  * as runs of result axes. Returns the number of runs.

@@ -147,6 +147,12 @@ static bool view_reverse(DimTable *dims, const Node *node, View *view)
     return true;
 }
 
+static bool view_enter(DimTable *dims, const Node *node, View *view)
+{
+    (void)dims, (void)node, (void)view;
+    return true;
+}
+
 typedef bool ViewMove(DimTable *dims, const Node *node, View *view);
 
 static ViewMove *view_move(OpCode op)
@@ -156,7 +162,7 @@ static ViewMove *view_move(OpCode op)
         ViewMove *move;
     } moves[] = {
         {OP_RESHAPE, view_reshape}, {OP_PERMUTE, view_permute}, {OP_EXPAND, view_expand},
-        {OP_SLICE, view_slice},     {OP_REVERSE, view_reverse},
+        {OP_SLICE, view_slice},     {OP_REVERSE, view_reverse}, {OP_ENTER, view_enter},
     };
     for (size_t i = 0; i < sizeof moves / sizeof *moves; i++) {
         if (moves[i].op == op) {
@@ -316,6 +322,11 @@ static void walk_gather(Walk *walk, const Node *node, const Trace *at)
     walk_node(walk, index, &picked);
 }
 
+static void walk_enter(Walk *walk, const Node *node, const Trace *at)
+{
+    walk_node(walk, node->src[0], at);
+}
+
 static void walk_elementwise(Walk *walk, const Node *node, const Trace *at)
 {
     Trace none = trace_of(TRACE_OTHER);
@@ -343,7 +354,7 @@ static WalkOp *walk_op(const Node *node)
     } table[] = {
         {OP_RESHAPE, walk_reshape}, {OP_PERMUTE, walk_permute}, {OP_EXPAND, walk_expand},
         {OP_SLICE, walk_slice},     {OP_PAD, walk_pad},         {OP_CONCAT, walk_concat},
-        {OP_REVERSE, walk_reverse}, {OP_GATHER, walk_gather},
+        {OP_REVERSE, walk_reverse}, {OP_GATHER, walk_gather},   {OP_ENTER, walk_enter},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (table[i].op == node->op) {
@@ -384,7 +395,7 @@ static void walk_node(Walk *walk, const Node *node, const Trace *at)
 void trace_reads(Builder *b, const Node *node, const Trace *at, TraceVisit *visit, void *user)
 {
     Walk walk = {.b = b, .visit = visit, .user = user};
-    if (has_data(node)) {
+    if (has_memory(node)) {
         visit(user, node, at);
     } else if (class_of(node) != CLASS_LEAF) {
         walk_op(node)(&walk, node, at);
