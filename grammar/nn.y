@@ -54,6 +54,8 @@ static Span join(Span first, Span last) {
 %token <AstText> OPTIMIZER OVER PARAM REVERSE SCHEDULE STATE TRAIN USING WITH WRT
 %token END 0
 
+%precedence IF_ALONE /* an else belongs to the if before it */
+%precedence ELSE
 %precedence LAMBDA
 %left PIPE
 %left OR
@@ -516,7 +518,7 @@ primary: name {
            $$->as.comprehension.over = $5;
            $$->as.comprehension.body = $7;
        }
-       | IF expr block     { $$ = ast_new_branch(parser, AST_EXPR_IF, $2, $3, NULL, @$); }
+       | IF expr block %prec IF_ALONE { $$ = ast_new_branch(parser, AST_EXPR_IF, $2, $3, NULL, @$); }
        | IF expr block ELSE block { $$ = ast_new_branch(parser, AST_EXPR_IF, $2, $3, &$5, @$); }
        | IF expr block ELSE else_if {
            AstBlock otherwise = ast_block_of(parser, $5);
@@ -544,7 +546,7 @@ primary: name {
        }
        ;
 
-else_if: IF expr block            { $$ = ast_new_branch(parser, AST_EXPR_IF, $2, $3, NULL, @$); }
+else_if: IF expr block %prec IF_ALONE { $$ = ast_new_branch(parser, AST_EXPR_IF, $2, $3, NULL, @$); }
        | IF expr block ELSE block { $$ = ast_new_branch(parser, AST_EXPR_IF, $2, $3, &$5, @$); }
        | IF expr block ELSE else_if {
            AstBlock otherwise = ast_block_of(parser, $5);
@@ -611,6 +613,10 @@ index_items: index_item                 { $$ = (AstExprs){0}; PUSH($$, $1); }
            ;
 
 index_item: expr
+          | expr ELSE expr {
+              $$ = ast_new_binary(parser, AST_BINARY_COUNT, $1, $3, @2, @$);
+              $$->kind = AST_EXPR_PADDED;
+          }
           | expr DOTDOT    { $$ = ast_new_range(parser, $1, NULL, @$); }
           | DOTDOT expr    { $$ = ast_new_range(parser, NULL, $2, @$); }
           | DOTDOT         { $$ = ast_new_range(parser, NULL, NULL, @$); }

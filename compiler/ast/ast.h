@@ -109,6 +109,7 @@ struct AstType {
     ROW(BINARY, "binary")      /* as.binary */                                                     \
     ROW(PIPE, "pipe")          /* as.binary, op unused: left |> right */                           \
     ROW(RANGE, "range")        /* as.range: a..b; in an index also a.., ..b, .. and : */           \
+    ROW(PADDED, "padded")      /* as.binary, op unused: x[t-1 else 0.0] */                         \
     ROW(ELLIPSIS, "ellipsis")  /* ... in an index or in a type */                                  \
     ROW(LAMBDA, "lambda")      /* as.lambda: fn (x) -> x + 1 */                                    \
     ROW(SCAN, "scan")          /* as.scan */                                                       \

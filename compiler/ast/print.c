@@ -320,7 +320,7 @@ static void print_expr(Printer *printer, const AstExpr *expr)
         [AST_EXPR_RANGE] = print_range,     [AST_EXPR_ELLIPSIS] = print_nothing,
         [AST_EXPR_LAMBDA] = print_lambda,   [AST_EXPR_SCAN] = print_scan,
         [AST_EXPR_WHILE] = print_while,     [AST_EXPR_ERROR] = print_nothing,
-        [AST_EXPR_RECORD] = print_record,
+        [AST_EXPR_RECORD] = print_record,   [AST_EXPR_PADDED] = print_operands,
     };
     bool binary = expr->kind == AST_EXPR_BINARY;
     strbuf_printf(printer->out, "(%s",

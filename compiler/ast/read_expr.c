@@ -253,6 +253,13 @@ static AstExpr *read_pipe(AstReader *reader, const AstNode *node)
     return ast_new_binary(&reader->build, AST_BINARY_COUNT, left, right, node->span, node->span);
 }
 
+static AstExpr *read_padded(AstReader *reader, const AstNode *node)
+{
+    AstExpr *expr = read_pipe(reader, node);
+    expr->kind = AST_EXPR_PADDED;
+    return expr;
+}
+
 static AstExpr *read_range(AstReader *reader, const AstNode *node)
 {
     AstExpr *low = ast_read_optional_expr(reader, ast_read_part(reader, node, 1));
@@ -369,6 +376,7 @@ static const ExprForm expr_forms[AST_EXPR_COUNT] = {
     [AST_EXPR_ELLIPSIS] = {read_ellipsis, 1}, [AST_EXPR_LAMBDA] = {read_lambda, 3},
     [AST_EXPR_SCAN] = {read_scan, 6},         [AST_EXPR_WHILE] = {read_while, 5},
     [AST_EXPR_ERROR] = {read_error, 1},       [AST_EXPR_RECORD] = {read_record, 0},
+    [AST_EXPR_PADDED] = {read_padded, 3},
 };
 
 AstExpr *ast_read_expr(AstReader *reader, const AstNode *node)

@@ -328,8 +328,9 @@ static Value eval_unsupported(Sema *s, const AstExpr *expr)
 static Value eval_misplaced(Sema *s, const AstExpr *expr)
 {
     sema_error(s, ERR_E0403, expr->span, NULL,
-               expr->kind == AST_EXPR_FIELD ? "name: type stands in the fields of a dataset only"
-                                            : "... stands in an index or a type only");
+               expr->kind == AST_EXPR_FIELD    ? "name: type stands in the fields of a dataset only"
+               : expr->kind == AST_EXPR_PADDED ? "else between brackets stands in an index statement only"
+                                               : "... stands in an index or a type only");
     return value_poison;
 }
 
@@ -425,6 +426,7 @@ Value eval_expr(Sema *s, const AstExpr *expr)
         [AST_EXPR_PIPE] = eval_pipe,
         [AST_EXPR_RANGE] = eval_range,
         [AST_EXPR_ELLIPSIS] = eval_misplaced,
+        [AST_EXPR_PADDED] = eval_misplaced,
         [AST_EXPR_LAMBDA] = eval_lambda,
         [AST_EXPR_SCAN] = eval_unsupported,
         [AST_EXPR_WHILE] = eval_unsupported,

@@ -109,6 +109,21 @@ static Node *drop_axis(Sema *s, Node *x, int axis)
     return build_reshape(s->elab->graph, x, rank, dims);
 }
 
+Node *index_entry(Sema *s, Node *x, int axis, const Value *v, Span span)
+{
+    const Dim *at, *size = x->type.dims[axis];
+    int64_t number;
+    if (!want_dim(s, v, span, "an index", &at))
+        return NULL;
+    if (dim_is_const(at, &number) && number < 0)
+        at = dim_add(s->dims, size, at);
+    const Dim *next = at ? dim_add(s->dims, at, dim_const(s->dims, 1)) : NULL;
+    if (!next || !slice_fits(s, at, next, size, span))
+        return NULL;
+    x = build_slice_axis(s->elab->graph, x, axis, at, next, 1);
+    return x ? drop_axis(s, x, axis) : NULL;
+}
+
 /* One item on one axis; *axis moves on when the axis stays. */
 static Node *index_item(Sema *s, Node *x, int *axis, const AstExpr *item)
 {
@@ -126,17 +141,7 @@ static Node *index_item(Sema *s, Node *x, int *axis, const AstExpr *item)
         *axis += index->type.rank;
         return sema_node_value(s, node, item->span).as.node;
     }
-    const Dim *at, *size = x->type.dims[*axis];
-    int64_t number;
-    if (!want_dim(s, &v, item->span, "an index", &at))
-        return NULL;
-    if (dim_is_const(at, &number) && number < 0)
-        at = dim_add(s->dims, size, at);
-    const Dim *next = at ? dim_add(s->dims, at, dim_const(s->dims, 1)) : NULL;
-    if (!next || !slice_fits(s, at, next, size, item->span))
-        return NULL;
-    x = build_slice_axis(s->elab->graph, x, *axis, at, next, 1);
-    return x ? drop_axis(s, x, *axis) : NULL;
+    return index_entry(s, x, *axis, &v, item->span);
 }
 
 static Value index_tensor(Sema *s, Node *x, const AstExpr *expr)

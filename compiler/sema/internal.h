@@ -6,6 +6,7 @@
  *   report.c     errors and their notes        value.c     values as text, constants and nodes
  *   expr.c       expressions                   operator.c  + - == and ...
  *   index.c      x[0..T, :]                    stmt.c      statements and blocks
+ *   indexed*.c   let y[i] = w[i, j] * x[j]     einops.c    "b (h w) -> b h w"
  *   call.c       calls, arguments, results     unify.c     types against values
  *   module.c     instances and their paths     builtins*.c built-in functions
  *   declared.c   schedules, initialisers
@@ -278,6 +279,11 @@ Node *weak_to(Sema *s, const Value *v, DType dtype); /* the node of a tensor, co
 
 /* ---- index.c ---- */
 Value eval_index(Sema *s, const AstExpr *expr);
+/* Entry v of an axis, which disappears; NULL after an error. */
+Node *index_entry(Sema *s, Node *x, int axis, const Value *v, Span span);
+
+/* ---- indexed.c ---- */
+void eval_indexed(Sema *s, const AstStmt *stmt); /* let s[i, j] = ... */
 
 /* ---- stmt.c ---- */
 Value eval_block(Sema *s, const AstBlock *block,

@@ -393,7 +393,8 @@ static Value matmul_values(Sema *s, const Value *a, const Value *b, Span span)
         !want_tensor(s, b, span, "the right side of @", &y))
         return value_poison;
     if (x->type.dtype != y->type.dtype) {
-        different_types(s, a, b, span, "@");
+        Value left = value_tensor(x, a->span), right = value_tensor(y, b->span);
+        different_types(s, &left, &right, span, "@");
         return value_poison;
     }
     return value_tensor(sema_matmul(s, x, y, span), span);

@@ -248,8 +248,7 @@ static void exec_later(Sema *s, const AstStmt *stmt)
     if (stmt->kind == AST_STMT_YIELD)
         sema_error(s, ERR_E0403, stmt->span, NULL, "yield outside of a scan");
     else
-        sema_error(s, ERR_E0903, stmt->span, NULL, "this version of nnc cannot run %s yet",
-                   stmt->kind == AST_STMT_MINIMIZE ? "minimize" : "index statements");
+        sema_error(s, ERR_E0903, stmt->span, NULL, "this version of nnc cannot run minimize yet");
 }
 
 static Value exec_stmt(Sema *s, const AstStmt *stmt)
@@ -257,6 +256,9 @@ static Value exec_stmt(Sema *s, const AstStmt *stmt)
     switch (stmt->kind) {
     case AST_STMT_LET:
         eval_let(s, &stmt->as.let, BIND_LET);
+        break;
+    case AST_STMT_INDEXED:
+        eval_indexed(s, stmt);
         break;
     case AST_STMT_ASSIGN:
         exec_assign(s, stmt);

@@ -46,7 +46,7 @@ Test(language, modules_are_arguments)
 Test(language, asserts_hold_or_name_their_line)
 {
     expect_values("", "x: f32[B, 2]", "assert(B > 0 and B <= 4, \"few rows\")\n assert(sum(x) < 100.0, \"too much\")\n x",
-                  "f64[B, 2] -1.25 0.51 -0.48 1.28");
+                  "f64[2, 2] -1.25 0.51 -0.48 1.28");
     char *text = messages_about("fn f(x: f32[3]) { assert(size(x) == 4, \"four are needed\")\n x }\n"
                                 "fn g(x: f32[B]) { if B > 3 { x } else { x + 1.0 } }\n"
                                 "module M { fn (x: f32[B]) { g(x) } }\n"
