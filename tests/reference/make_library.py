@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim import lr_scheduler
 from library_families import FAMILIES
+from library_rules import Lamb, Lion, Muon
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "library")
 ROWS, BATCH, STEPS = 40, 8, 20
@@ -66,11 +67,43 @@ class Net(nn.Module):
         return self.fc2(self.activation(self.fc1(rows["x"])))
 
 
+WEIGHT = torch.tensor([0.2, 1.5, 0.7], dtype=torch.float64)
+
+
+def doubled(x):
+    return torch.cat([x, x], 1)
+
+
+def held(label):
+    each = label[:, None] + torch.arange(3)
+    return torch.where(each < 3, each, -1)
+
+
 ACTIVATIONS = {
     "relu": F.relu, "leaky_relu": lambda x: F.leaky_relu(x, 0.2), "elu": lambda x: F.elu(x, 0.7), "gelu": F.gelu,
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"), "silu": F.silu, "sigmoid": torch.sigmoid, "tanh": torch.tanh,
     "softplus": lambda x: F.softplus(x, 2.0, threshold=1e9), "softmax": lambda x: F.softmax(x, -1),
     "log_softmax": lambda x: F.log_softmax(x, -1),
+    "relu6": lambda x: F.relu6(3.0 * x),
+    "selu": lambda x: F.selu(x),
+    "celu": lambda x: F.celu(x, 0.7),
+    "logsigmoid": lambda x: F.logsigmoid(x),
+    "mish": lambda x: F.mish(x),
+    "softsign": lambda x: F.softsign(x),
+    "tanhshrink": lambda x: F.tanhshrink(x),
+    "softshrink": lambda x: F.softshrink(x, 0.3),
+    "hardshrink": lambda x: F.hardshrink(x, 0.3),
+    "hardtanh": lambda x: F.hardtanh(x, -0.5, 0.7),
+    "hardsigmoid": lambda x: F.hardsigmoid(4.0 * x),
+    "hardswish": lambda x: F.hardswish(4.0 * x),
+    "threshold": lambda x: F.threshold(x, 0.1, -0.4),
+    "softmin": lambda x: F.softmin(x, -1),
+    "logsumexp": lambda x: x - torch.logsumexp(x, -1, True),
+    "glu": lambda x: doubled(F.glu(x)),
+    "swiglu": lambda x: doubled(x[:, :3] * F.silu(x[:, 3:])),
+    "geglu": lambda x: doubled(x[:, :3] * F.gelu(x[:, 3:])),
+    "reglu": lambda x: doubled(x[:, :3] * F.relu(x[:, 3:])),
+    "gelu_named": lambda x: F.gelu(x, approximate="tanh"),
 }
 LOSSES = {
     "mse": lambda x, r: F.mse_loss(x, r["y"]),
@@ -84,6 +117,29 @@ LOSSES = {
     "bce": lambda x, r: F.binary_cross_entropy(torch.sigmoid(x), r["q"]),
     "bce_with_logits": lambda x, r: F.binary_cross_entropy_with_logits(x, r["q"]),
     "kl": lambda x, r: F.kl_div(F.log_softmax(x, -1), r["q"]),
+    "weighted": lambda x, r: F.cross_entropy(x, r["label"], WEIGHT),
+    "weighted_smoothed": lambda x, r: F.cross_entropy(x, r["label"], WEIGHT, ignore_index=2, label_smoothing=0.1),
+    "weighted_distribution": lambda x, r: F.cross_entropy(x, r["q"], WEIGHT),
+    "ignoring": lambda x, r: F.cross_entropy(x, r["label"], ignore_index=1),
+    "nll_weighted": lambda x, r: F.nll_loss(F.log_softmax(x, -1), r["label"], WEIGHT, ignore_index=0),
+    "multi_margin": lambda x, r: F.multi_margin_loss(x, r["label"], margin=0.8),
+    "multi_margin_square": lambda x, r: F.multi_margin_loss(x, r["label"], 2, weight=WEIGHT),
+    "multilabel_margin": lambda x, r: F.multilabel_margin_loss(x, held(r["label"])),
+    "multilabel_soft_margin": lambda x, r: F.multilabel_soft_margin_loss(x, r["q"], WEIGHT),
+    "soft_margin": lambda x, r: F.soft_margin_loss(x, r["y"].sign()),
+    "bce_weighted": lambda x, r: F.binary_cross_entropy(torch.sigmoid(x), r["q"], WEIGHT),
+    "bce_positive": lambda x, r: F.binary_cross_entropy_with_logits(x, r["q"], torch.tensor([1.0, 0.5, 2.0]).double(), pos_weight=WEIGHT),
+    "kl_log": lambda x, r: F.kl_div(F.log_softmax(x, -1), F.log_softmax(r["y"], -1), log_target=True),
+    "poisson": lambda x, r: F.poisson_nll_loss(x, r["y"].abs()),
+    "poisson_full": lambda x, r: F.poisson_nll_loss(torch.sigmoid(x), 3.0 * r["y"].abs(), False, True),
+    "gaussian": lambda x, r: F.gaussian_nll_loss(x, r["y"], F.softplus(x)),
+    "gaussian_full": lambda x, r: F.gaussian_nll_loss(x, r["y"], r["q"], full=True, eps=0.3),
+    "smooth_l1": lambda x, r: F.smooth_l1_loss(x, r["y"], beta=0.7),
+    "hinge_embedding": lambda x, r: F.hinge_embedding_loss(x * x, r["y"].sign(), 0.4),
+    "margin_ranking": lambda x, r: F.margin_ranking_loss(x, r["q"], r["y"].sign(), 0.2),
+    "cosine_embedding": lambda x, r: F.cosine_embedding_loss(x, r["y"], r["y"][:, 0].sign(), -0.2),
+    "triplet": lambda x, r: F.triplet_margin_loss(x, r["y"], r["q"]),
+    "triplet_swapped": lambda x, r: F.triplet_margin_loss(x, r["y"], r["q"], 0.5, 3.0, swap=True),
 }
 optim = torch.optim
 RULES = {
@@ -98,6 +154,16 @@ RULES = {
     "rmsprop_centered": lambda p: optim.RMSprop(p, lr=0.005, alpha=0.9, momentum=0.5, weight_decay=0.01, centered=True),
     "adagrad": lambda p: optim.Adagrad(p, lr=0.1),
     "adagrad_decay": lambda p: optim.Adagrad(p, lr=0.1, lr_decay=0.1, weight_decay=0.01, initial_accumulator_value=0.1),
+    "amsgrad": lambda p: optim.Adam(p, lr=0.02, amsgrad=True),
+    "adamw_amsgrad": lambda p: optim.AdamW(p, lr=0.02, amsgrad=True),
+    "adamax": lambda p: optim.Adamax(p, lr=0.02, weight_decay=0.05),
+    "nadam": lambda p: optim.NAdam(p, lr=0.02, weight_decay=0.05),
+    "radam": lambda p: optim.RAdam(p, lr=0.02, weight_decay=0.05),
+    "adadelta": lambda p: optim.Adadelta(p, lr=0.8, weight_decay=0.05),
+    "lion": lambda p: Lion(p, lr=0.005, decay=0.1),
+    "lamb": lambda p: Lamb(p, lr=0.02, decay=0.05),
+    "adafactor": lambda p: optim.Adafactor(p, lr=0.05, weight_decay=0.05, eps=(1e-5, 1e-3)),
+    "muon": lambda p: Muon(p, lr=0.02, rest=0.01),
 }
 
 
@@ -114,6 +180,14 @@ RATES = {
         o, lambda t: (t + 1) / 6 if t < 6 else (1 + np.cos(np.pi * (t - 6) / (STEPS - 6))) / 2),
     "step": lambda o: lr_scheduler.StepLR(o, 6, 0.5),
     "exponential": lambda o: lr_scheduler.ExponentialLR(o, 0.9),
+    "restarts": lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 6, eta_min=0.01),
+    "restarts_longer": lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 3, 2),
+    "multistep": lambda o: lr_scheduler.MultiStepLR(o, [4, 11, 15], 0.5),
+    "polynomial": lambda o: lr_scheduler.PolynomialLR(o, STEPS, 2.0),
+    "inverse_sqrt": lambda o: lr_scheduler.LambdaLR(o, lambda t: min((t + 1) / 5, (5 / (t + 1)) ** 0.5)),
+    "one_cycle": lambda o: lr_scheduler.OneCycleLR(o, 0.1, STEPS, cycle_momentum=False),
+    "then": lambda o: lr_scheduler.LambdaLR(o, lambda t: 1.0 if t < 5 else max(0.0, 0.5 * (1.0 - (t - 5) / 10))),
+    "sum": lambda o: lr_scheduler.LambdaLR(o, lambda t: 0.25 * (1 + np.cos(np.pi * min(t, 10) / 10)) + 0.5 * 0.1 ** (t // 6)),
 }
 
 
@@ -156,7 +230,7 @@ LAYERS = {
 
 
 def train(model, rows, loss_of, rule, rate=None):
-    """Losses and rates of 20 steps in the order of the rows, and the loss of all rows at the end."""
+    """Losses and rates of 20 steps in the order of the rows, and the mean loss of the batches at the end."""
     model.double().train()
     optimizer = rule(model.parameters())
     scheduler = rate(optimizer) if rate else None
@@ -174,7 +248,8 @@ def train(model, rows, loss_of, rule, rate=None):
         losses.append(loss.item())
     model.eval()
     with torch.no_grad():
-        return losses + [loss_of(model(rows), rows).item()], rates
+        parts = [{key: value[at:at + BATCH] for key, value in rows.items()} for at in range(0, ROWS, BATCH)]
+        return losses + [np.mean([loss_of(model(batch), batch).item() for batch in parts])], rates
 
 
 def metrics(model, rows):
@@ -222,13 +297,7 @@ def main():
             losses, rates = train(net(), dense, LOSSES["mse"], RULES["sgd"], rate)
             write("dense", f"rate={name}", losses)
             write("rates", f"rate={name}", rates)
-        for name, make in LAYERS.items():
-            model = make()
-            for parameter in model.parameters():
-                parameter.data = (parameter.data * 256).round() / 256
-            save_file({key: value.contiguous() for key, value in model.state_dict().items()}, path(name + ".safetensors"))
-            write("layers", f"which={name}", train(model, layers, LOSSES["cross_entropy"], lambda p: optim.SGD(p, lr=0.05))[0])
-        for program, cases in FAMILIES.items():
+        for program, cases in {"layers": LAYERS, **FAMILIES}.items():
             for name, make in cases.items():
                 torch.manual_seed(zlib.crc32(name.encode()))
                 model = make()

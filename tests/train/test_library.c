@@ -167,12 +167,12 @@ Test(library, attention)
 
 Test(library, activations_losses_and_optimizers)
 {
-    compare_all("dense", 39, compare_losses, false);
+    compare_all("dense", 100, compare_losses, false);
 }
 
 Test(library, rates)
 {
-    compare_all("rates", 6, compare_rates, true);
+    compare_all("rates", 14, compare_rates, true);
 }
 
 Test(library, metrics)
