@@ -25,12 +25,30 @@ static void option_error(Sema *s, const char *option, const char *text, const ch
     DiagItem *item = diag_error(s->diag, ERR_E0901, (Span){0, 0, 0}, NULL, "%s: %s", option, text);
     const char *equal = strchr(option, '='), *space = strrchr(option, ' ');
     const char *begin = space ? space + 1 : option;
-    const char *nearest =
-        equal
-            ? diag_nearest(arena_substring(s->arena, begin, (size_t)(equal - begin)), names, count)
-            : NULL;
+    const char *given =
+        equal ? arena_substring(s->arena, begin, (size_t)(equal - begin)) : NULL;
+    const char *nearest = given ? diag_nearest(given, names, count) : NULL;
+    for (uint32_t i = 0; given && i < count; i++) { /* epochs: train.epochs */
+        const char *dot = strrchr(names[i], '.');
+        if (dot && strcmp(dot + 1, given) == 0)
+            nearest = names[i];
+    }
     if (nearest)
         diag_help(item, "did you mean %s?", nearest);
+}
+
+/* A bare word for a const that is a string: the shell has taken its quotes. */
+static bool lost_quotes(Sema *s, const AstItem *item, const char *shown, const char *text)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-";
+    const AstExpr *now = item->as.constant.value;
+    if (!now || now->kind != AST_EXPR_STRING || strspn(text, plain) != strlen(text) ||
+        scope_find_local(s->main->scope, text))
+        return false;
+    DiagItem *error = diag_error(s->diag, ERR_E0901, (Span){0, 0, 0}, NULL,
+                                 "%s: %s is a string, which stands in quotes", shown, item->name.text);
+    diag_help(error, "the shell takes one pair of quotes: -D '%s=\"%s\"'", item->name.text, text);
+    return true;
 }
 
 static void define_one(Sema *s, const char *define)
@@ -47,6 +65,8 @@ static void define_one(Sema *s, const char *define)
         names[count++] = decl->item->name.text;
         if (!name || strcmp(name, decl->item->name.text) != 0)
             continue;
+        if (lost_quotes(s, decl->item, shown, equal + 1))
+            return;
         const AstExpr *value = parse_option(s, shown, equal + 1);
         AstItem *item = arena_copy(s->arena, decl->item, sizeof *item);
         item->as.constant.value = (AstExpr *)value;

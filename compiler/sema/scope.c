@@ -160,4 +160,7 @@ void scope_unknown(Sema *s, const Scope *scope, const char *name, Span span)
     const char *nearest = diag_nearest(name, names, count);
     if (nearest)
         diag_help(item, "did you mean %s?", nearest);
+    else if (name[0] >= 'A' && name[0] <= 'Z' && !name[1])
+        diag_help(item, "the name of a size is known in the fn whose signature gives it: elsewhere "
+                        "size(x, 0) is the number of rows");
 }

@@ -236,16 +236,16 @@ static Node *mean_loss(Sema *s, Node *loss)
 
 /* ---- Metrics ---- */
 
+/* The second f1 of a list is f1.2. */
 static const char *metric_name(Sema *s, const TrainPlan *plan, uint32_t index, const char *name)
 {
     uint32_t same = 1;
+    size_t length = strlen(name);
     for (uint32_t i = 0; i < index && i < plan->metrics.count; i++) {
         const char *other = plan->metrics.data[i].name;
-        same +=
-            strcmp(other, name) == 0 || (strncmp(other, name, strlen(name)) == 0 &&
-                                         other[strlen(name)] >= '2' && other[strlen(name)] <= '9');
+        same += strncmp(other, name, length) == 0 && (!other[length] || other[length] == '.');
     }
-    return same == 1 ? name : arena_format(s->arena, "%s%u", name, same);
+    return same == 1 ? name : arena_format(s->arena, "%s.%u", name, same);
 }
 
 static bool one_metric(Sema *s, Train *t, uint32_t index, const Value *v, Span span, bool first)

@@ -165,12 +165,27 @@ static DiagItem *mismatch(Sema *s, const Unify *u, ErrorCode code, const AstType
     return item;
 }
 
+/* A short argument as it is written. */
+static const char *span_text(Sema *s, Span span, const char *otherwise)
+{
+    size_t length;
+    const char *text = span.file ? source_text(s->map, span.file, &length) : NULL;
+    bool brief = text && span.end <= length && span.end > span.begin && span.end - span.begin <= 32;
+    return brief ? arena_substring(s->arena, text + span.begin, span.end - span.begin) : otherwise;
+}
+
 static bool wrong_dtype(Sema *s, const Unify *u, const AstType *type, const char *parameter,
                         Span span, const Value *v, const char *wanted)
 {
     DiagItem *item =
         mismatch(s, u, u->is_result ? ERR_E0207 : ERR_E0200, type, parameter, span, v, NULL);
-    if (v->kind == VALUE_TENSOR && wanted)
+    const Frame *frame = u->frame;
+    const Type *given = v->kind == VALUE_TENSOR ? &v->as.node->type : NULL;
+    if (given && frame && wanted && dtype_kind(given->dtype) == KIND_INT &&
+        given->rank == frame->ellipsis_rank - 1)
+        diag_help(item, "class numbers become a distribution: one_hot(%s, %s)",
+                  span_text(s, span, parameter), dim_text(s, frame->ellipsis[given->rank]));
+    else if (given && wanted)
         diag_help(item, "nothing is converted silently: write %s(...)", wanted);
     return false;
 }

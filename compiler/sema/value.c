@@ -4,6 +4,7 @@
 #include "compiler/sema/internal.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 const Value value_poison = {.kind = VALUE_POISON};
@@ -104,6 +105,15 @@ static const char *kind_words(ValueKind kind)
     return words[kind];
 }
 
+/* 3.0 and not 3, which is an integer. */
+static void add_real(StrBuf *out, double real)
+{
+    char text[40];
+    snprintf(text, sizeof text, "%.9g", real);
+    bool whole = strspn(text, "-0123456789") == strlen(text);
+    strbuf_printf(out, "%s%s", text, whole ? ".0" : "");
+}
+
 const char *value_text(Sema *s, const Value *v)
 {
     StrBuf out = {0};
@@ -116,7 +126,8 @@ const char *value_text(Sema *s, const Value *v)
         dim_print(s->dims, v->as.dim, &out);
         break;
     case VALUE_FLOAT:
-        strbuf_printf(&out, "the number %.9g", v->as.real);
+        strbuf_add(&out, "the number ");
+        add_real(&out, v->as.real);
         break;
     case VALUE_BOOL:
         strbuf_add(&out, v->as.boolean ? "true" : "false");

@@ -585,6 +585,65 @@ Test(std, metrics_of_one_probability)
     }
 }
 
+/* Metrics of one kind are told apart by their place in the list. */
+Test(std, repeated_metrics_have_names)
+{
+    char text[TEXT];
+    Run run;
+    const nnc_metric *metrics = NULL;
+    size_t count = 0;
+    snprintf(text, sizeof text, metric_form, "2", "2", "[[1, 0], [0, 1]]", "i32([0, 0])", "2",
+             "i32", "f1(model(x), y), accuracy(model(x), y), f1(model(x), y, positive=1)");
+    open_run(&run, text);
+    expect(&run, nnc_trainer_evaluate(run.trainer, NNC_PART_TRAIN, &metrics, &count), text);
+    static const char *const names[] = {"loss", "f1", "accuracy", "f1.2"};
+    cr_assert_eq(count, 4);
+    for (int i = 0; i < 4; i++)
+        cr_expect_str_eq(metrics[i].name, names[i]);
+    close_run(&run);
+}
+
+Test(std, labels_that_are_no_class_are_errors)
+{
+    static const char *const cases[][2] = {
+        {"accuracy(model(x), y)", "i32([0, 1, 2])"},   {"precision(model(x), y)", "i32([0, 1, -1])"},
+        {"recall(model(x), y)", "i32([0, 7, 1])"},     {"f1(model(x), y)", "i32([2, 0, 1])"},
+        {"confusion(model(x), y)", "i32([0, 0, 2])"},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        char text[TEXT];
+        Run run;
+        const nnc_metric *metrics = NULL;
+        size_t count = 0;
+        snprintf(text, sizeof text, metric_form, "2", "2", "[[1, 0], [0, 1], [1, 2]]", cases[c][1],
+                 "2", "i32", cases[c][0]);
+        open_run(&run, text);
+        cr_expect_eq(nnc_trainer_evaluate(run.trainer, NNC_PART_TRAIN, &metrics, &count), NNC_DATA);
+        const char *said = nnc_diagnostics(run.context, NNC_TEXT);
+        cr_expect(strstr(said, "E0613") && strstr(said, "a label outside of the classes"), "%s: %s",
+                  cases[c][0], said);
+        close_run(&run);
+    }
+}
+
+/* Sums of squares would have lost every digit of the variance. */
+Test(std, r2_of_targets_with_a_large_mean)
+{
+    char text[TEXT];
+    double want = 1 - 1.0 / 5.2; /* mean 1.4: 1.96 + 0.16 + 0.16 + 0.36 + 2.56 */
+    snprintf(text, sizeof text, metric_form, "1", "1",
+             "[[10000001], [10000001], [10000001], [10000002], [10000003]]",
+             "f32([[10000000], [10000001], [10000001], [10000002], [10000003]])", "1", "f32[1]",
+             "r2(model(x), y)");
+    Run run;
+    const nnc_metric *metrics = NULL;
+    size_t count = 0;
+    open_run(&run, text);
+    expect(&run, nnc_trainer_evaluate(run.trainer, NNC_PART_TRAIN, &metrics, &count), text);
+    cr_expect(near(metrics[1].value, want, 1e-9), "%.17g", metrics[1].value);
+    close_run(&run);
+}
+
 Test(std, regression_metrics)
 {
     static const char values[] = "[[1, 2], [3, 5], [4, 4], [0, 1], [2, 2]]";
