@@ -106,7 +106,8 @@ Configuration *configuration_of(const Run *run)
                      (long long)parts[NNC_PART_VALID].count,
                      (long long)parts[NNC_PART_TEST].count));
     add(to, "data", data_hash(arena, &run->dataset));
-    add(to, "training step", hex(arena, hash_graph(run->plan->train_step, 0)));
+    uint64_t step = hash_graph(run->plan->apply_step, hash_graph(run->plan->train_step, 0));
+    add(to, "training step", hex(arena, step));
     add(to, "evaluation", evaluation_hash(arena, run->plan));
     add(to, told,
         arena_format(arena, "%s %s", join(arena, options->settings, options->setting_count),

@@ -9,8 +9,7 @@
 
 static bool is_saved(const RunTensor *tensor)
 {
-    return tensor->role == ROLE_PARAM || tensor->role == ROLE_STATE || tensor->role == ROLE_STAT ||
-           tensor->role == ROLE_AVERAGE;
+    return role_is_weight(tensor->role);
 }
 
 /* The words of a column in the order of their numbers: "setosa", "virginica". */

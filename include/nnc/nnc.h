@@ -211,7 +211,7 @@ NNC_API nnc_status nnc_trainer_evaluate(nnc_trainer *trainer, nnc_part part,
 NNC_API nnc_status nnc_trainer_save(nnc_trainer *trainer, const char *path);
 /* Writes a checkpoint: a folder with the weights (weights.safetensors, for nnc_model_load and for
  * `init`), everything else that a step changes (optimizer, metrics, the best weights so far) and
- * the place in the data. The folder above `path` exists; a checkpoint of that name is replaced as a
+ * the place in the data. The folders above `path` are made; a checkpoint of that name is replaced as a
  * whole. Between calls of nnc_trainer_run, or from on_event at EPOCH events. NNC_DATA: not
  * written, and the older one is still there. Runs with a run_dir write their own, as the
  * `checkpoint` block says and when they are stopped. */

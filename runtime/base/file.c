@@ -57,17 +57,29 @@ static bool fail(FileWriter *file, const char *what)
     return false;
 }
 
-bool file_begin(FileWriter *file, const char *path)
+static bool begin(FileWriter *file)
 {
-    *file = (FileWriter){.path = strdup(path), .block = malloc(BLOCK_BYTES), .fd = -1};
-    if (asprintf(&file->temporary, "%s.tmp-%ld", path, (long)getpid()) < 0)
-        file->temporary = NULL;
-    if (!file->path || !file->temporary || !file->block) {
+    file->block = malloc(BLOCK_BYTES);
+    if (!file->temporary || !file->block) {
         errno = ENOMEM;
         return fail(file, "write");
     }
     file->fd = open_again(file->temporary, O_WRONLY | O_CREAT | O_TRUNC);
     return file->fd >= 0 || fail(file, "create");
+}
+
+bool file_begin(FileWriter *file, const char *path)
+{
+    *file = (FileWriter){.path = strdup(path), .fd = -1};
+    if (!file->path || asprintf(&file->temporary, "%s.tmp-%ld", path, (long)getpid()) < 0)
+        file->temporary = NULL;
+    return begin(file);
+}
+
+bool file_begin_part(FileWriter *file, const char *path)
+{
+    *file = (FileWriter){.temporary = strdup(path), .fd = -1};
+    return begin(file);
 }
 
 static bool write_block(FileWriter *file)
@@ -123,11 +135,11 @@ bool file_commit(FileWriter *file)
         good = fail(file, "sync");
     if (file->fd >= 0 && !close_once(file->fd) && good)
         good = fail(file, "close");
-    if (good && !file_rename(file->temporary, file->path))
+    if (good && file->path && !file_rename(file->temporary, file->path))
         good = fail(file, "rename");
     if (!good && file->fd >= 0)
         unlink(file->temporary);
-    if (good && !sync_folder_of(file->path))
+    if (good && file->path && !sync_folder_of(file->path))
         good = fail(file, "sync the folder of");
     file->fd = -1;
     free(file->block);

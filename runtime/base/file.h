@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 typedef struct {
-    char *path, *temporary; /* owned */
+    char *path, *temporary; /* owned; path NULL: the temporary name stays */
     char *block;            /* the bytes since the last full block */
     size_t filled;
     int fd;                 /* -1: closed */
@@ -25,6 +25,8 @@ typedef struct {
 } FileWriter;
 
 bool file_begin(FileWriter *file, const char *path);
+/* Under its own name, for a folder that is itself renamed when it is complete: file_commit syncs the file and no more. */
+bool file_begin_part(FileWriter *file, const char *path);
 bool file_write(FileWriter *file, const void *data, size_t bytes);
 /* Ends the writer in any case: after a failure (of this or an earlier call) the temporary file is gone. */
 bool file_commit(FileWriter *file);

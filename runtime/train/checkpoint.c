@@ -19,8 +19,7 @@ static const char *const file_names[FILE_COUNT] = {CHECKPOINT_WEIGHTS, "state.sa
 
 static int file_of(const RunTensor *spec)
 {
-    bool model = spec->role == ROLE_PARAM || spec->role == ROLE_STATE || spec->role == ROLE_STAT;
-    return model ? FILE_WEIGHTS : FILE_STATE;
+    return role_is_weight(spec->role) ? FILE_WEIGHTS : FILE_STATE;
 }
 
 /* ---- What goes into the files ---- */
@@ -119,7 +118,7 @@ static bool write_tensors(const Writer *writer, const Trainer *trainer, int whic
     FileWriter file;
     bool weights = which == FILE_WEIGHTS;
     list_entries(trainer, which, writer->arena, &entries);
-    if (file_begin(&file, arena_format(writer->arena, "%s/%s", folder, file_names[which])))
+    if (file_begin_part(&file, arena_format(writer->arena, "%s/%s", folder, file_names[which])))
         safetensors_write_into(&file, entries.data, (int)entries.count,
                                weights ? notes->notes : NULL, weights ? notes->note_count : 0);
     if (!file_commit(&file))
@@ -137,12 +136,15 @@ static bool fill_folder(const Writer *writer, const Trainer *trainer, const char
         if (!write_tensors(writer, trainer, file, folder, notes, &state))
             return false;
     StrBuf text = {0};
+    FileWriter file;
     state_print(&state, &text);
-    bool done = file_replace(arena_format(writer->arena, "%s/state.json", folder), text.text,
-                             text.length);
-    int reason = errno;
+    if (file_begin_part(&file, arena_format(writer->arena, "%s/state.json", folder)))
+        file_write(&file, text.text, text.length);
+    bool done = file_commit(&file);
     strbuf_free(&text);
-    return done || failed(writer, "write", "state.json", reason);
+    if (!done)
+        return failed(writer, file.what, "state.json", file.error);
+    return folder_sync(folder) || failed(writer, "sync", folder, errno);
 }
 
 /* Both names change hands in one step, where the system can do that. */
@@ -317,7 +319,7 @@ static bool find_tensors(const Checkpoint *checkpoint, const Trainer *trainer, c
         data[i] = found->data;
         best[i] = kept ? kept->data : NULL;
         kept_count += kept != NULL;
-        model_count += wanted->role == ROLE_PARAM || wanted->role == ROLE_STATE;
+        model_count += role_is_model(wanted->role);
     }
     return kept_count == 0 || kept_count == model_count ||
            refuse(problem, "%s has only some of the best weights", file_names[FILE_STATE]);

@@ -25,7 +25,7 @@ typedef struct {
     int note_count;
 } CheckpointNotes;
 
-/* The folder above exists. An older checkpoint of that name is replaced. False: errors are in diag. */
+/* Folders above are made. An older checkpoint of that name is replaced. False: errors are in diag. */
 bool checkpoint_write(const Trainer *trainer, const char *path, const CheckpointNotes *notes, Diag *diag);
 
 typedef struct Checkpoint Checkpoint;

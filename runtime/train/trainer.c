@@ -167,9 +167,7 @@ void trainer_stop(Trainer *trainer)
 /* A step changes neither statistics of the data nor what only another scope asks for. */
 static bool in_copy(const RunTensor *spec, CopyScope scope)
 {
-    bool model =
-        spec->role == ROLE_PARAM || spec->role == ROLE_STATE || spec->role == ROLE_AVERAGE;
-    return model || (scope == COPY_ALL && spec->role != ROLE_STAT);
+    return role_is_model(spec->role) || (scope == COPY_ALL && spec->role != ROLE_STAT);
 }
 
 bool tensors_copy(Trainer *trainer, CopyScope scope, void ***copy)

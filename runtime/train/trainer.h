@@ -18,6 +18,15 @@
 #include <stdatomic.h>
 
 typedef enum { ROLE_PARAM, ROLE_STATE, ROLE_OPTIM, ROLE_METRIC, ROLE_STAT, ROLE_AVERAGE } RunRole;
+/* What a model is made of, and what a file of weights has; all other roles are of the training alone. */
+static inline bool role_is_model(RunRole role)
+{
+    return role == ROLE_PARAM || role == ROLE_STATE || role == ROLE_AVERAGE;
+}
+static inline bool role_is_weight(RunRole role)
+{
+    return role_is_model(role) || role == ROLE_STAT;
+}
 
 typedef struct {
     const char *name; /* "conv1.weight", "optim.m.conv1.weight", "metric.accuracy.hit" */
