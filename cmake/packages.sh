@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that building and testing nnc needs, naming those it installs. Nothing else is fetched.
 set -eu
-packages="gcc libc6-dev cmake ninja-build pkg-config flex bison llvm-19-dev libffi-dev zlib1g-dev libcriterion-dev"
+packages="gcc libc6-dev cmake ninja-build pkg-config flex bison llvm-19-dev libffi-dev zlib1g-dev libpng-dev libcriterion-dev"
 
 missing=""
 for package in $packages; do

@@ -34,7 +34,7 @@ if(EXISTS ${PROJECT_SOURCE_DIR}/grammar/nn.y AND TARGET nnc_ast)
 endif()
 
 if(TARGET nnc_data)
-  target_link_libraries(nnc_data PUBLIC ZLIB::ZLIB)
+  target_link_libraries(nnc_data PUBLIC ZLIB::ZLIB PNG::PNG)
 endif()
 if(TARGET nnc_train)
   target_link_libraries(nnc_train PUBLIC Threads::Threads)
@@ -54,7 +54,7 @@ endforeach()
 include(cmake/std.cmake)
 get_property(parts GLOBAL PROPERTY NNC_PARTS)
 add_library(nnc_all INTERFACE)
-target_link_libraries(nnc_all INTERFACE -Wl,--start-group ${parts} -Wl,--end-group -Wl,--as-needed ZLIB::ZLIB
+target_link_libraries(nnc_all INTERFACE -Wl,--start-group ${parts} -Wl,--end-group -Wl,--as-needed ZLIB::ZLIB PNG::PNG
                       Threads::Threads PkgConfig::FFI m)
 
 # libnnc: everything behind the public API; only nnc_* is exported. The command links it and uses nothing else.
@@ -63,7 +63,7 @@ if(api_sources)
   file(WRITE ${PROJECT_BINARY_DIR}/empty.c "extern int nnc_empty;\n")
   add_library(libnnc SHARED EXCLUDE_FROM_ALL ${PROJECT_BINARY_DIR}/empty.c)
   set_target_properties(libnnc PROPERTIES OUTPUT_NAME nnc VERSION ${PROJECT_VERSION} SOVERSION 0)
-  target_link_libraries(libnnc PRIVATE -Wl,--whole-archive ${parts} -Wl,--no-whole-archive -Wl,-z,defs LLVM ZLIB::ZLIB
+  target_link_libraries(libnnc PRIVATE -Wl,--whole-archive ${parts} -Wl,--no-whole-archive -Wl,-z,defs LLVM ZLIB::ZLIB PNG::PNG
                         Threads::Threads PkgConfig::FFI m)
   target_include_directories(libnnc PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>)
   file(GLOB cli_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/compiler/cli/*.c)

@@ -69,6 +69,7 @@ int command_summary(const Arguments *arguments);
 int command_graph(const Arguments *arguments);
 int command_eval(const Arguments *arguments);
 int command_predict(const Arguments *arguments);
+int command_sample(const Arguments *arguments);
 int command_compile(const Arguments *arguments);
 int command_explain(const Arguments *arguments);
 

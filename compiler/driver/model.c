@@ -1,5 +1,6 @@
 /* Models and sessions: the weights of a block, and running its predict function on rows. A model
  * stands on the run of a trainer, whose weights it shares, or on a run of its own. */
+#include "compiler/driver/sample.h"
 #include "compiler/driver/trainer_handle.h"
 #include "compiler/driver/weights.h"
 
@@ -129,6 +130,50 @@ nnc_status nnc_model_tensor(nnc_model *model, const char *name, nnc_tensor **out
         model->references++;
     }
     return status;
+}
+
+static nnc_status check_sample(Run *run, const nnc_sample_options *options)
+{
+    nnc_context *context = run->program->context;
+    if (!(options->temperature >= 0))
+        return context_fail(context, NNC_ARGUMENT, ERR_E0901, "a temperature is 0 or more");
+    if (!(options->top_p >= 0 && options->top_p <= 1))
+        return context_fail(context, NNC_ARGUMENT, ERR_E0901, "top-p lies between 0 and 1");
+    if (options->top_k < 0 || options->tokens < 0)
+        return context_fail(context, NNC_ARGUMENT, ERR_E0901, "numbers of tokens are 0 or more");
+    if (run->plan->sample.has_images && !options->picture)
+        return context_fail(context, NNC_ARGUMENT, ERR_E0901, "a picture needs a path");
+    return NNC_OK;
+}
+
+nnc_status nnc_model_sample(nnc_model *model, const nnc_sample_options *given, char **text)
+{
+    Run *run = model_run(model);
+    nnc_sample_options options;
+    Sampler *sampler = NULL;
+    StrBuf made = {0};
+    context_begin(run->program->context);
+    if (!options_copy(&options, sizeof options, given))
+        return context_fail(run->program->context, NNC_ARGUMENT, ERR_E0901,
+                            "sample options begin with their size");
+    nnc_status status = check_sample(run, &options);
+    if (status == NNC_OK)
+        status = sampler_open(run, &sampler);
+    const SampleOptions draw = {.prompt = options.prompt,
+                                .tokens = options.tokens,
+                                .temperature = options.temperature,
+                                .top_k = options.top_k,
+                                .top_p = options.top_p > 0 ? options.top_p : 1,
+                                .seed = options.seed};
+    if (status == NNC_OK)
+        status = sampler_draw(sampler, &draw, options.picture, &made);
+    sampler_close(sampler);
+    if (status != NNC_OK) {
+        strbuf_free(&made);
+        return status;
+    }
+    *text = made.text;
+    return NNC_OK;
 }
 
 nnc_status nnc_session_new(nnc_model *model, nnc_session **out)

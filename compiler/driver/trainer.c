@@ -1,7 +1,11 @@
 /* nnc_trainer: a run with its files, which rundir.c keeps. */
 #include "compiler/driver/rundir.h"
+#include "compiler/driver/sample.h"
 #include "compiler/driver/weights.h"
 
+#include "runtime/base/file.h"
+
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,9 +57,41 @@ static nnc_status save_weights(nnc_trainer *trainer, const char *path)
                         trainer->run.notes, path);
 }
 
+/* RUN-DIR/samples/step-000500.png and .txt */
+static nnc_status write_samples(nnc_trainer *trainer, int64_t step)
+{
+    Run *run = &trainer->run;
+    const SampleOptions options = {.temperature = 1, .top_p = 1};
+    const char *folder = arena_format(run->arena, "%s/samples", trainer->run_dir);
+    const char *path = arena_format(run->arena, "%s/step-%06lld", folder, (long long)step);
+    StrBuf text = {0};
+    if (!folder_make(folder))
+        return context_fail(run->program->context, NNC_DATA, ERR_E0806, "cannot make the folder %s: %s", folder,
+                            strerror(errno));
+    nnc_status status = trainer->sampler ? NNC_OK : sampler_open(run, &trainer->sampler);
+    if (status == NNC_OK)
+        status = sampler_draw(trainer->sampler, &options, arena_format(run->arena, "%s.png", path), &text);
+    path = arena_format(run->arena, "%s.txt", path);
+    if (status == NNC_OK && text.text && !file_replace(path, text.text, text.length))
+        status = context_fail(run->program->context, NNC_DATA, ERR_E0806, "cannot write %s: %s", path,
+                              strerror(errno));
+    strbuf_free(&text);
+    return status;
+}
+
+static void sample_step(nnc_trainer *trainer, const nnc_event *event)
+{
+    int64_t every = trainer->run.plan->sample.every;
+    if (!trainer->run_dir || every == 0 || event->step % every != 0 || trainer->save_status != NNC_OK)
+        return;
+    trainer->save_status = write_samples(trainer, event->step);
+}
+
 static void forward_event(void *user, const nnc_event *event)
 {
     nnc_trainer *trainer = user;
+    if (event->kind == NNC_EVENT_STEP)
+        sample_step(trainer, event);
     nnc_event copy = *event;
     if (event->kind == NNC_EVENT_START)
         copy.initial = trainer->initial;
@@ -171,6 +207,7 @@ void nnc_trainer_release(nnc_trainer *trainer)
         return;
     rundir_close(trainer);
     strbuf_free(&trainer->notice);
+    sampler_close(trainer->sampler);
     run_close(&trainer->run);
     free(trainer);
 }

@@ -16,6 +16,7 @@ struct nnc_trainer {
     int64_t saved_step; /* of the newest checkpoint, -1: none */
     double saved_at;    /* on the monotonic clock */
     StrBuf notice;      /* for the next event */
+    struct Sampler *sampler; /* made for the first sample while training */
     nnc_status save_status, checkpoint_status, log_status;
     void (*on_event)(void *user, const nnc_event *event);
     void *user;

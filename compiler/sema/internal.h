@@ -500,6 +500,8 @@ bool block_int(Sema *s, const Block *block, Scope *scope, const char *key, int64
 bool block_real(Sema *s, const Block *block, Scope *scope, const char *key, double low, double high,
                 double *out, Span *span);
 bool block_bool(Sema *s, const Block *block, Scope *scope, const char *key, bool *out);
+/* sample.c: the sample block of a train block, into the graph of s->elab. */
+bool sample_graph(Sema *s, const Block *train, Scope *scope, TrainPlan *plan);
 void options_defines(Sema *s);
 void options_check_overrides(Sema *s);
 const AstExpr *parse_option(Sema *s, const char *shown, const char *text);

@@ -210,6 +210,21 @@ typedef struct {
     Span batch_span, epochs_span, steps_span, monitor_span;
 } TrainSettings;
 
+/* Inputs of a sample graph, of a text only: tokens to go on from (i32[context]; the first `length` count), and how to draw. */
+#define SAMPLE_PROMPT "sample.prompt"
+#define SAMPLE_LENGTH "sample.length"
+#define SAMPLE_TEMPERATURE "sample.temperature"
+#define SAMPLE_TOP_K "sample.top_k"
+#define SAMPLE_TOP_P "sample.top_p"
+
+typedef struct {
+    bool has_images, has_text;
+    int64_t every;   /* steps, 0: only when asked for */
+    int64_t context; /* tokens of a text */
+    Graph *graph;    /* OUTPUT "images", a float [H, W] or [1 or 3, H, W]; OUTPUT "text", i32[context]. NULL: no block */
+    Span span;
+} SamplePlan;
+
 typedef struct {
     const char *name; /* of the train block, or of the module for sema_module */
     Span span;
@@ -233,6 +248,7 @@ typedef struct {
                           training = false */
     VEC(MetricPlan) metrics; /* [0] is "loss" */
     TrainSettings settings;
+    SamplePlan sample;
     DimChecks checks;
 } TrainPlan;
 

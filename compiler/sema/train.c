@@ -594,6 +594,13 @@ static bool predict_graph(Sema *s, Train *t)
     return ok;
 }
 
+static bool sample_plan(Sema *s, Train *t)
+{
+    begin_graph(s, t, "sample", false);
+    s->elab->averages = &t->plan->tensors;
+    return sample_graph(s, &t->block, t->scope, t->plan);
+}
+
 /* The model on inputs of its own: `sample` are arguments like those of the real calls. */
 bool forward_graph(Sema *s, TrainPlan *plan, Instance *model, const Args *sample)
 {
@@ -677,7 +684,7 @@ static bool read_block(Sema *s, Train *t)
         "model",   "loss",       "metrics",    "optimizer",  "batch",     "epochs",
         "steps",   "seed",       "shuffle",    "drop_last",  "predict",   "early_stop",
         "freeze",  "trainable",  "accumulate", "clip_norm",  "clip_value", "ema",
-        "checkpoint", NULL};
+        "checkpoint", "sample", NULL};
     s->elab = &s->constants;
     block_check(s, &t->block, known);
     read_lets(s, t);
@@ -706,7 +713,7 @@ TrainPlan *train_plan(Sema *s, Decl *decl)
     if (t.loss && t.model && data) {
         dataset_tensors(s, t.dataset, &plan->tensors);
         bool ok = train_step(s, &t) && block && eval_step(s, &t) && predict_graph(s, &t) &&
-                  monitor_exists(s, &t);
+                  sample_plan(s, &t) && monitor_exists(s, &t);
         if (ok && t.sample.count)
             forward_graph(s, plan, t.model, &t.sample);
     }

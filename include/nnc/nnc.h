@@ -254,6 +254,23 @@ NNC_API const char *nnc_session_output_shape(const nnc_session *session, size_t 
 NNC_API nnc_status nnc_session_run(nnc_session *session, nnc_tensor *const *inputs,
                                    nnc_tensor **outputs);
 
+/* ---- Samples ---- */
+
+typedef struct {
+    size_t size;
+    const char *prompt;  /* of a text; NULL or "": a line's end */
+    int64_t tokens;      /* of a text, the prompt not counted; 0: as many as the context has */
+    double temperature;  /* 0: always the most likely token; 1: as the model says */
+    int64_t top_k;       /* only the k most likely tokens; 0: all */
+    double top_p;        /* only the most likely tokens with this probability together; 0 or 1: all */
+    uint64_t seed;
+    const char *picture; /* path of the PNG file, where the block has images */
+} nnc_sample_options;
+
+/* What the sample block of the model's train block makes with the model's weights: a picture into a file, a text into *text
+ * (UTF-8 as far as the model writes it; freed with nnc_free; NULL where the block makes none). */
+NNC_API nnc_status nnc_model_sample(nnc_model *model, const nnc_sample_options *options, char **text);
+
 /* ---- Tensors ---- */
 
 typedef enum { NNC_BOOL, NNC_U8, NNC_I32, NNC_I64, NNC_F32, NNC_F64 } nnc_dtype;

@@ -93,6 +93,10 @@ void split_free(Split *split);
 /* The place in [0, n) of the i-th example of an epoch: a permutation that needs no memory and no history. */
 int64_t shuffled_index(uint64_t seed, uint64_t epoch, int64_t n, int64_t i);
 
+/* Writes a picture as PNG: `values` is [channels, height, width] with 1 channel (grey) or 3 (red, green, blue); 0 is black, 1 white,
+ * what lies beyond is cut, NaN is black. The file is whole or what it was. false: an error was reported. */
+bool png_write(const char *path, const float *values, int64_t channels, int64_t height, int64_t width, Span span, Diag *diag);
+
 /* Mean and standard deviation (of the population) of every element of a row over `count` of the rows; rows NULL: the first
  * `count`. Two passes in f64, rows in the given order. mean and deviation have one number per element; no rows: NaN. */
 void data_moments(const DataColumn *column, const int64_t *rows, int64_t count, double *mean, double *deviation);
