@@ -238,7 +238,7 @@ static void finish(Case *c, Node *node)
 static void draw_operand(Case *c, const Dim *const *sizes, int batch, int own, int contract,
                          Type *type, Axes *batch_axes, Axes *contract_axes)
 {
-    int place[MAX_RANK];
+    int place[MAX_RANK] = {0};
     type->rank = batch + own + contract;
     for (int i = 0; i < type->rank; i++) {
         int64_t other = draw(c, 0, i);
