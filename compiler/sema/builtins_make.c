@@ -177,10 +177,11 @@ Value builtin_random(Sema *s, BuiltinCall *call)
                            &type.rank)) {
         return value_poison;
     }
-    if (!random_site(s, call, like ? 1 : 0, &site))
+    bool drawn = !call->given[like ? 1 : 0]; /* anew in every turn of a loop; a seed: always the same */
+    if (!random_site(s, call, like ? 1 : 0, &site) || (drawn && !loop_axes(s, &type, call->span)))
         return value_poison;
-    return sema_node_value(s, is_normal ? normal(s, type, site) : uniform(s, type, site),
-                           call->span);
+    Node *node = is_normal ? normal(s, type, site) : uniform(s, type, site);
+    return sema_node_value(s, drawn ? loop_turn(s, node) : node, call->span);
 }
 
 Value builtin_randint(Sema *s, BuiltinCall *call)
@@ -198,7 +199,11 @@ Value builtin_randint(Sema *s, BuiltinCall *call)
         sema_error(s, ERR_E0205, call->span, NULL, "randint needs low < high within i32");
         return value_poison;
     }
-    Node *scaled = build_binary(graph, OP_MUL, uniform(s, type, site),
+    bool drawn = !call->given[2];
+    if (drawn && !loop_axes(s, &type, call->span))
+        return value_poison;
+    Node *unit = uniform(s, type, site);
+    Node *scaled = build_binary(graph, OP_MUL, drawn ? loop_turn(s, unit) : unit,
                                 build_scalar(graph, DT_F64, (double)(high - low)));
     Node *whole = build_convert(graph, build_unary(graph, OP_FLOOR, scaled), DT_I32);
     return sema_node_value(

@@ -422,6 +422,7 @@ Value call_closure(Sema *s, const Closure *closure, const Args *args, Span span)
                    .function =
                        closure->function ? (const void *)closure->function : closure->lambda,
                    .ellipsis_rank = -1};
+    frame.declared = closure->function;
     frame.name = closure_name(closure);
     frame.site = frame_site(s, closure);
     frame.quiet = closure->function && closure->function->header.begin == span.begin &&

@@ -294,37 +294,6 @@ static Value eval_comprehension(Sema *s, const AstExpr *expr)
     return poison ? value_poison : result;
 }
 
-/* ---- Decisions ---- */
-
-static Value eval_if(Sema *s, const AstExpr *expr)
-{
-    Value condition = eval_expr(s, expr->as.branch.condition);
-    if (condition.kind == VALUE_TENSOR) {
-        DiagItem *item = sema_error(s, ERR_E0203, expr->as.branch.condition->span, NULL,
-                                    "an if is decided when the program is compiled, and this is %s",
-                                    value_text(s, &condition));
-        diag_help(item, "where(condition, a, b) chooses element by element at run time");
-        return value_poison;
-    }
-    bool take;
-    if (!want_bool(s, &condition, expr->as.branch.condition->span, "the condition of an if", &take))
-        return value_poison;
-    if (take)
-        return eval_block(s, &expr->as.branch.then, scope_new(s, s->scope));
-    if (expr->as.branch.has_otherwise)
-        return eval_block(s, &expr->as.branch.otherwise, scope_new(s, s->scope));
-    return value_none;
-}
-
-static Value eval_unsupported(Sema *s, const AstExpr *expr)
-{
-    sema_error(s, ERR_E0903, expr->span, NULL, "this version of nnc cannot run %s yet",
-               expr->kind == AST_EXPR_SCAN    ? "scan"
-               : expr->kind == AST_EXPR_WHILE ? "while"
-                                              : "cond");
-    return value_poison;
-}
-
 static Value eval_misplaced(Sema *s, const AstExpr *expr)
 {
     sema_error(s, ERR_E0403, expr->span, NULL,
@@ -418,8 +387,8 @@ Value eval_expr(Sema *s, const AstExpr *expr)
         [AST_EXPR_RECORD] = eval_record,
         [AST_EXPR_FIELD] = eval_misplaced,
         [AST_EXPR_COMPREHENSION] = eval_comprehension,
-        [AST_EXPR_IF] = eval_if,
-        [AST_EXPR_COND] = eval_unsupported,
+        [AST_EXPR_IF] = eval_cond,
+        [AST_EXPR_COND] = eval_cond,
         [AST_EXPR_NEGATE] = eval_operand_rule,
         [AST_EXPR_NOT] = eval_operand_rule,
         [AST_EXPR_BINARY] = eval_binary_rule,
@@ -428,8 +397,8 @@ Value eval_expr(Sema *s, const AstExpr *expr)
         [AST_EXPR_ELLIPSIS] = eval_misplaced,
         [AST_EXPR_PADDED] = eval_misplaced,
         [AST_EXPR_LAMBDA] = eval_lambda,
-        [AST_EXPR_SCAN] = eval_unsupported,
-        [AST_EXPR_WHILE] = eval_unsupported,
+        [AST_EXPR_SCAN] = eval_scan,
+        [AST_EXPR_WHILE] = eval_while,
         [AST_EXPR_ERROR] = eval_error,
     };
     if (s->work_reported)

@@ -13,6 +13,7 @@
  *   optim.c      optimizers, their groups, clipping, averages
  *   metric.c     metrics                       dataset.c   datasets, their maps (batch.c)
  *   train.c      train blocks and their graphs generic.c   what no block uses
+ *   loop.c       scan and while                branch.c    cond, and if at run time
  *   elab.c       the graph being built         hints.c     where a wrong size came from
  *   relation.c   sizes that may be equal */
 #ifndef NNC_SEMA_INTERNAL_H
@@ -60,6 +61,15 @@ struct Binding {
     Binding *next;       /* in the hash bucket */
 };
 
+typedef struct BranchRun BranchRun;
+
+/* What an assignment from inside of a scope to a name outside of it is. */
+typedef enum {
+    BARRIER_NONE,
+    BARRIER_LOOP,  /* of a body that runs many times: an error */
+    BARRIER_BRANCH /* of one side of a decision: a result of the decision */
+} Barrier;
+
 struct Scope {
     Scope *parent;
     SemaFile *file;
@@ -68,6 +78,8 @@ struct Scope {
     uint32_t bucket_count;
     bool is_function; /* a fn's outermost scope: assignments do not reach further out, except to
                          states */
+    Barrier barrier;
+    BranchRun *branch;
 };
 
 typedef enum { DECL_NEW, DECL_BUSY, DECL_DONE } DeclState;
@@ -169,6 +181,7 @@ struct Frame {
     uint64_t site;
     uint32_t ordinal;     /* random sites and calls so far */
     const void *function; /* AstFunction or AstExpr (lambda), for recursion */
+    const AstFunction *declared; /* the same when it is a fn with parameters, NULL: it is not */
     const Instance *self;
     VEC(Node *) asserts;
     VEC(const char *) assert_texts;
@@ -176,6 +189,21 @@ struct Frame {
     const Dim *ellipsis[MAX_RANK];
     bool returned;
     Value result;
+};
+
+typedef VEC(Node *) Nodes;
+
+/* A body that is being evaluated for many turns, or one side of a decision. */
+typedef struct Repeat Repeat;
+struct Repeat {
+    Repeat *outer;
+    enum { REPEAT_LOOP, REPEAT_BRANCH } kind;
+    const Frame *frame; /* of the fn that it stands in */
+    const Elab *elab;
+    uint32_t id;       /* of the loop */
+    const Dim *length; /* NULL: not known */
+    int axis;          /* where the axis of time was in the first sequence */
+    VEC(Value) yields;
 };
 
 typedef struct Sema {
@@ -195,6 +223,7 @@ typedef struct Sema {
     Elab constants; /* the scratch context */
     Span at;        /* innermost place in the user's text */
     struct StepRun *step; /* the step of a train block that is being expanded */
+    Repeat *repeat;       /* the innermost loop or decision around */
     uint32_t calls, nesting, work, instances;
     bool work_reported, depth_reported;
     bool in_assert; /* sizes that are open are compared at run time */
@@ -414,6 +443,21 @@ Value call_builtin(Sema *s, const Builtin *builtin, const Args *args, Span span)
 bool want_dims(Sema *s, const Value *values, uint32_t count, Span span, const Dim **dims,
                int *rank);
 bool want_axes(Sema *s, const Value *v, Span span, int rank, Axes *axes);
+
+/* ---- loop.c, branch.c ---- */
+Value eval_scan(Sema *s, const AstExpr *expr);
+Value eval_while(Sema *s, const AstExpr *expr);
+Value eval_cond(Sema *s, const AstExpr *expr); /* an if as well */
+void loop_yield(Sema *s, const AstStmt *stmt);
+/* Random tensors in a body have the axes of all loops around in front; loop_turn takes them off.
+ * False: an error was reported. */
+bool loop_axes(Sema *s, Type *type, Span span);
+Node *loop_turn(Sema *s, Node *x);
+/* A name around a decision is about to get another value on one side of it. */
+void branch_assign(Sema *s, BranchRun *branch, Binding *binding);
+/* The tensors of a tree of tuples and arrays, and the tree with others in their place. */
+bool tree_flatten(Sema *s, const Value *v, Span span, Nodes *out);
+Value tree_build(Sema *s, const Value *shape, Node *const *nodes, uint32_t *next, Span span);
 
 /* ---- declarations ---- */
 Value apply_decl(Sema *s, Decl *decl, ValueKind kind, const Args *args, Span span);

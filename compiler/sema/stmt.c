@@ -141,6 +141,24 @@ static bool same_function(const Scope *from, const Binding *binding)
     return false;
 }
 
+/* An assignment out of the body of a loop is an error, one out of a side of a decision is noted. */
+static bool cross_barriers(Sema *s, Binding *binding, AstName name)
+{
+    for (const Scope *from = s->scope; from; from = from->parent) {
+        if (scope_find_local(from, binding->name) == binding)
+            return true;
+        if (from->barrier == BARRIER_LOOP)
+            break;
+        if (from->barrier == BARRIER_BRANCH)
+            branch_assign(s, from->branch, binding);
+    }
+    DiagItem *item = sema_error(s, ERR_E0106, name.span, NULL,
+                                "%s stands outside of this loop and keeps its value", name.text);
+    diag_note(item, binding->span, "declared here");
+    diag_help(item, "carry it from turn to turn: with %s = %s", name.text, name.text);
+    return false;
+}
+
 static void assign(Sema *s, AstName name, const Value *v, Span span)
 {
     Binding *binding = scope_find(s->scope, name.text);
@@ -156,7 +174,8 @@ static void assign(Sema *s, AstName name, const Value *v, Span span)
         return;
     }
     if (binding->kind == BIND_LET && same_function(s->scope, binding)) {
-        binding->value = *v;
+        if (cross_barriers(s, binding, name))
+            binding->value = *v;
         return;
     }
     if (binding->kind == BIND_ARGUMENT && same_function(s->scope, binding) &&
@@ -168,7 +187,7 @@ static void assign(Sema *s, AstName name, const Value *v, Span span)
         [BIND_LET] = "a let of an outer scope",
         [BIND_ARGUMENT] = "an argument",
         [BIND_DIM] = "a dimension",
-        [BIND_LOOP] = "the variable of a for",
+        [BIND_LOOP] = "the variable of a loop",
         [BIND_MEMBER] = "a let of the module",
         [BIND_PARAM] = "a parameter",
         [BIND_STATE] = "a state",
@@ -245,10 +264,7 @@ static void exec_return(Sema *s, const AstStmt *stmt)
 
 static void exec_later(Sema *s, const AstStmt *stmt)
 {
-    if (stmt->kind == AST_STMT_YIELD)
-        sema_error(s, ERR_E0403, stmt->span, NULL, "yield outside of a scan");
-    else
-        sema_error(s, ERR_E0903, stmt->span, NULL, "this version of nnc cannot run minimize yet");
+    sema_error(s, ERR_E0903, stmt->span, NULL, "this version of nnc cannot run minimize yet");
 }
 
 static Value exec_stmt(Sema *s, const AstStmt *stmt)
@@ -271,6 +287,9 @@ static Value exec_stmt(Sema *s, const AstStmt *stmt)
     case AST_STMT_FOR:
         exec_for(s, stmt);
         break;
+    case AST_STMT_YIELD:
+        loop_yield(s, stmt);
+        break;
     default:
         exec_later(s, stmt);
     }
@@ -279,8 +298,9 @@ static Value exec_stmt(Sema *s, const AstStmt *stmt)
 
 static void warn_unused(Sema *s, const AstStmt *stmt, const Value *v)
 {
-    bool call = stmt->as.expr->kind == AST_EXPR_CALL || stmt->as.expr->kind == AST_EXPR_IF ||
-                stmt->as.expr->kind == AST_EXPR_PIPE;
+    AstExprKind kind = stmt->as.expr->kind;
+    bool call = kind == AST_EXPR_CALL || kind == AST_EXPR_IF || kind == AST_EXPR_PIPE ||
+                kind == AST_EXPR_COND || kind == AST_EXPR_SCAN || kind == AST_EXPR_WHILE;
     if (v->kind == VALUE_POISON || v->kind == VALUE_NONE || call ||
         (s->frame && s->frame->returned))
         return;
