@@ -16,7 +16,7 @@ Test(loops, the_axis_of_time_stays_where_it_is)
 {
     expect_values("", "x: f32[A, T, 2]",
                   "let sums, s = scan xt in x over T with s = zeros(A, 2) { s = s + xt\n yield s }\n sums",
-                  "f64[A, T, 2] -1.25 0.51 -1.73 1.79 0.29 -0.7 1.35 -0.63");
+                  "f64[2, 2, 2] -1.25 0.51 -1.73 1.79 0.29 -0.7 1.35 -0.63");
     expect_values("", "x: f32[2, 3, 2], w: f32[2, 2]",
                   "let hs, h = scan xt in x over 3 with h = zeros(2, 2) { h = tanh(xt @ w + 0.5 * h)\n yield h }\n (hs, h)",
                   "f64[2, 3, 2] 0.642664564223559 -0.959708085930561 0.719656586936036 -0.964466779678742 0.0258225516422385 "
