@@ -270,7 +270,7 @@ static nnc_status save(nnc_trainer *trainer, int64_t step, bool best)
     const char *folder = path_in(trainer, "checkpoints");
     if (!folder_make(folder))
         return cannot(trainer, "make the folder", folder);
-    if (trainer->log >= 0 && fsync(trainer->log) != 0 && errno != EINTR)
+    if (trainer->log >= 0 && !file_sync(trainer->log))
         return cannot(trainer, "sync", path_in(trainer, "log.jsonl"));
     nnc_status status =
         rundir_checkpoint(trainer, arena_format(arena, "%s/step-%lld", folder, (long long)step));

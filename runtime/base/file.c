@@ -24,7 +24,7 @@ static int open_again(const char *path, int flags)
     return fd;
 }
 
-static bool sync_again(int fd)
+bool file_sync(int fd)
 {
     int result;
     do
@@ -51,7 +51,7 @@ bool file_rename(const char *from, const char *to)
 static bool fail(FileWriter *file, const char *what)
 {
     if (!file->error) {
-        file->error = errno;
+        file->error = errno ? errno : EIO;
         file->what = what;
     }
     return false;
@@ -131,7 +131,7 @@ bool file_commit(FileWriter *file)
     bool good = !file->error;
     if (good && file->filled > 0)
         good = write_block(file);
-    if (good && !sync_again(file->fd))
+    if (good && !file_sync(file->fd))
         good = fail(file, "sync");
     if (file->fd >= 0 && !close_once(file->fd) && good)
         good = fail(file, "close");
@@ -250,7 +250,7 @@ bool folder_sync(const char *path)
     int fd = open_again(path, O_RDONLY | O_DIRECTORY);
     if (fd < 0)
         return false;
-    bool done = sync_again(fd) || errno == EINVAL || errno == ENOTSUP || errno == EROFS;
+    bool done = file_sync(fd) || errno == EINVAL || errno == ENOTSUP || errno == EROFS;
     int reason = errno;
     close(fd);
     errno = reason;

@@ -39,6 +39,7 @@ char *file_read(const char *path, size_t limit, size_t *length);
 uint64_t file_hash(const void *data, size_t bytes);
 
 /* Folders. False: errno. */
+bool file_sync(int fd);
 bool file_rename(const char *from, const char *to); /* files and folders */
 bool folder_make(const char *path);          /* with every folder on the way; one that exists is fine */
 bool folder_sync(const char *path);          /* a file system that cannot sync folders has done what it can */

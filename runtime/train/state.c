@@ -55,9 +55,15 @@ static void print_fields(const TrainState *state, StrBuf *out)
     }
 }
 
-void state_print(const TrainState *state, StrBuf *out)
+void state_seal(const char *text, size_t length, StrBuf *out)
 {
-    size_t begin = out->length;
+    strbuf_add_bytes(out, text, length);
+    strbuf_printf(out, "%s%016llx\"\n}\n", closing,
+                  (unsigned long long)rng_hash(text, length, STATE_FORMAT));
+}
+
+static void print_body(const TrainState *state, StrBuf *out)
+{
     strbuf_printf(out, "{\n  \"format\": %d,\n", STATE_FORMAT);
     print_fields(state, out);
     strbuf_add(out, "  \"configuration\": {");
@@ -75,8 +81,14 @@ void state_print(const TrainState *state, StrBuf *out)
                       (unsigned long long)state->files[i].hash);
     }
     strbuf_add(out, "\n  },\n  ");
-    uint64_t hash = rng_hash(out->text + begin, out->length - begin, STATE_FORMAT);
-    strbuf_printf(out, "%s%016llx\"\n}\n", closing, (unsigned long long)hash);
+}
+
+void state_print(const TrainState *state, StrBuf *out)
+{
+    StrBuf body = {0};
+    print_body(state, &body);
+    state_seal(body.text, body.length, out);
+    strbuf_free(&body);
 }
 
 /* ---- Reading ---- */
@@ -127,15 +139,15 @@ static bool read_items(Json *json, TrainState *state)
 /* "904512 5c1f0e3a77b2d901" */
 static bool parse_file(const char *text, StateFile *file)
 {
-    int used = -1;
     long long bytes;
     unsigned long long hash;
-    if (!text || *text < '0' || *text > '9' ||
-        sscanf(text, "%18lld %16llx%n", &bytes, &hash, &used) != 2 || text[used] != 0)
+    char again[64];
+    if (!text || sscanf(text, "%18lld %16llx", &bytes, &hash) != 2 || bytes < 0)
         return false;
     file->bytes = bytes;
     file->hash = hash;
-    return true;
+    snprintf(again, sizeof again, "%lld %016llx", bytes, hash);
+    return strcmp(again, text) == 0;
 }
 
 static bool read_files(Json *json, TrainState *state)
@@ -177,7 +189,8 @@ const char *state_read(const char *text, size_t length, Arena *arena, TrainState
     if (format != STATE_FORMAT)
         return "was written by another version of nnc";
     if (!read_fields(&json, state) || !read_items(&json, state) || !json_expect(&json, ',') ||
-        !read_files(&json, state) || !json_expect(&json, ','))
+        !read_files(&json, state) || !json_expect(&json, ',') ||
+        json.at + strspn(json.at, " \n") != text + length - TAIL)
         return "is not the state of a run";
     return NULL;
 }

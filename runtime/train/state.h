@@ -39,6 +39,8 @@ typedef struct {
 } TrainState;
 
 void state_print(const TrainState *state, StrBuf *out);
+/* The end of such a text, with the checksum of `length` bytes that are copied before it. */
+void state_seal(const char *text, size_t length, StrBuf *out);
 /* NULL: read, with strings in `arena`; else what is wrong, a sentence without a subject. */
 const char *state_read(const char *text, size_t length, Arena *arena, TrainState *state);
 
