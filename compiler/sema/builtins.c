@@ -35,7 +35,7 @@ typedef struct {
     ParamName params[PARAM_MAX];
     uint32_t count;
     uint32_t star; /* parameters before the * one; count when there is none */
-    bool has_star;
+    bool has_star, has_named;
 } Signature;
 
 static Signature read_signature(Sema *s, const char *text)
@@ -43,7 +43,9 @@ static Signature read_signature(Sema *s, const char *text)
     Signature out = {0};
     while (*text) {
         size_t length = strcspn(text, ",?");
-        if (*text == '*') {
+        if (strncmp(text, "**", 2) == 0) {
+            out.has_named = true;
+        } else if (*text == '*') {
             out.has_star = true;
             out.star = out.count;
         } else {
@@ -77,6 +79,29 @@ static Args take_rest(Sema *s, const Signature *signature, const Args *args, Bui
     return kept;
 }
 
+static bool has_param(const Signature *signature, const char *name)
+{
+    for (uint32_t i = 0; i < signature->count; i++)
+        if (strcmp(signature->params[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* With two stars, arguments whose names no parameter has go to `named`. */
+static Args take_named(Sema *s, const Signature *signature, const Args *args, BuiltinCall *call)
+{
+    Args kept = {ARENA_ARRAY(s->arena, Arg, args->count + 1), 0};
+    call->named.data = ARENA_ARRAY(s->arena, Arg, args->count + 1);
+    for (uint32_t i = 0; i < args->count; i++) {
+        const Arg *arg = &args->data[i];
+        if (arg->name && !has_param(signature, arg->name))
+            call->named.data[call->named.count++] = *arg;
+        else
+            kept.data[kept.count++] = *arg;
+    }
+    return kept;
+}
+
 Value call_builtin(Sema *s, const Builtin *builtin, const Args *args, Span span)
 {
     for (uint32_t i = 0; i < args->count; i++)
@@ -86,7 +111,9 @@ Value call_builtin(Sema *s, const Builtin *builtin, const Args *args, Span span)
     if (strcmp(builtin->parameters, "**") == 0)
         return builtin->function(s, &call);
     Signature signature = read_signature(s, builtin->parameters);
-    Args kept = signature.has_star ? take_rest(s, &signature, args, &call) : *args;
+    Args kept = signature.has_star    ? take_rest(s, &signature, args, &call)
+                : signature.has_named ? take_named(s, &signature, args, &call)
+                                      : *args;
     int32_t slots[PARAM_MAX];
     if (!bind_arguments(s, builtin->name, span, signature.params, signature.count, &kept, slots,
                         (Span){0, 0, 0}))

@@ -423,6 +423,7 @@ typedef struct {
     Value arg[8];
     Span arg_span[8];
     bool given[8];
+    Args named;  /* of a ** parameter: arguments with names that no other parameter has */
     Value *rest; /* of a * parameter */
     uint32_t rest_count;
     Span rest_span;
