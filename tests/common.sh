@@ -7,6 +7,7 @@ trap 'exit 130' INT TERM
 reports='AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|compiler bug'
 passed=0
 failed=0
+export LSAN_OPTIONS=suppressions=$source/tests/lsan.supp:print_suppressions=0
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}hard_rss_limit_mb=6000:allocator_may_return_null=1"
 

@@ -6,6 +6,7 @@
 #include "compiler/ast/parse.h"
 #include "compiler/ast/read.h"
 
+#include <ctype.h>
 #include <string.h>
 
 enum {
@@ -154,10 +155,19 @@ void ast_read_at_most(AstReader *reader, const AstNode *list, uint32_t count)
     }
 }
 
+/* Letters of other scripts are reported by the scanner and kept in the tree. */
+static bool is_name_byte(unsigned char c)
+{
+    return c >= 0x80 || isalnum(c) || c == '_';
+}
+
 static bool is_name_text(const char *text)
 {
-    size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
-    return length > 0 && text[length] == '\0' && (text[0] < '0' || text[0] > '9');
+    size_t length = 0;
+    while (is_name_byte((unsigned char)text[length])) {
+        length++;
+    }
+    return length > 0 && text[length] == '\0' && !isdigit((unsigned char)text[0]);
 }
 
 AstName ast_read_name(AstReader *reader, const AstNode *node)

@@ -69,6 +69,7 @@ nnc_status nnc_context_new(const nnc_context_options *given, nnc_context **out)
         context->pool = pool_new(context->threads, true);
     context->arena = arena_new();
     context->sources = source_map_new();
+    context->library = sema_library_new();
     context->diag = diag_new(context->sources);
     *out = context;
     return NNC_OK;
@@ -87,6 +88,7 @@ void nnc_context_release(nnc_context *context)
     pool_free(context->pool);
     diag_free(context->diag);
     source_map_free(context->sources);
+    sema_library_free(context->library);
     strbuf_free(&context->rendered);
     arena_free(context->arena);
     free(context);
@@ -105,6 +107,7 @@ const char *nnc_diagnostics(nnc_context *context, nnc_format format)
 void context_begin(nnc_context *context)
 {
     diag_clear(context->diag);
+    source_collect(context->sources);
     context->refused = false;
 }
 

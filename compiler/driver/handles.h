@@ -16,6 +16,7 @@ struct nnc_context {
     Pool *pool; /* NULL: one thread */
     Jit *jit;   /* made at the first compilation */
     SourceMap *sources;
+    SemaLibrary *library;
     Diag *diag;
     StrBuf rendered; /* what nnc_diagnostics returned */
     Arena *arena;    /* names of host functions */

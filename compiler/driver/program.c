@@ -94,7 +94,7 @@ static nnc_status program_new(nnc_context *context, const char *path,
 static nnc_status check(nnc_program *program, const char *text, size_t length)
 {
     nnc_context *context = program->context;
-    uint32_t file = source_add(context->sources, program->name, text, length);
+    uint32_t file = source_add_owned(context->sources, program->arena, program->name, text, length);
     program->file = ast_parse(program->arena, context->sources, file, context->diag);
     if (diag_error_count(context->diag) > 0)
         return NNC_PROGRAM;
@@ -104,6 +104,7 @@ static nnc_status check(nnc_program *program, const char *text, size_t length)
         .define_count = (uint32_t)program->options.define_count,
         .overrides = program->options.settings,
         .override_count = (uint32_t)program->options.setting_count,
+        .library = context->library,
         .read_file = read_import,
         .user = program,
     };
@@ -161,6 +162,7 @@ void nnc_program_release(nnc_program *program)
 {
     if (!program || --program->references > 0)
         return;
+    source_disown(program->context->sources, program->arena);
     arena_free(program->arena);
     nnc_context_release(program->context);
     free(program);

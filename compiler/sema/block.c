@@ -12,7 +12,7 @@
 const AstExpr *parse_option(Sema *s, const char *shown, const char *text)
 {
     const char *program = arena_format(s->arena, "const value = %s\n", text);
-    uint32_t index = source_add(s->map, shown, program, strlen(program));
+    uint32_t index = source_add_owned(s->map, s->arena, shown, program, strlen(program));
     const AstFile *file = ast_parse(s->arena, s->map, index, s->diag);
     bool good = file->items.count == 1 && file->items.data[0]->kind == AST_ITEM_CONST &&
                 file->items.data[0]->as.constant.value;

@@ -71,6 +71,54 @@ static SemaFile *find_file(const Sema *s, const char *name, bool in_std)
     return NULL;
 }
 
+/* ---- Trees of the library ---- */
+
+typedef struct {
+    const char *name;
+    const AstFile *ast;
+} LibraryFile;
+
+struct SemaLibrary {
+    Arena *arena;
+    VEC(LibraryFile) files;
+};
+
+SemaLibrary *sema_library_new(void)
+{
+    Arena *arena = arena_new();
+    SemaLibrary *library = ARENA_NEW(arena, SemaLibrary);
+    library->arena = arena;
+    return library;
+}
+
+void sema_library_free(SemaLibrary *library)
+{
+    if (library)
+        arena_free(library->arena);
+}
+
+static const AstFile *library_tree(Sema *s, SemaLibrary *library, const char *name,
+                                   const char *shown, const char *text, size_t length)
+{
+    for (uint32_t i = 0; i < library->files.count; i++)
+        if (strcmp(library->files.data[i].name, name) == 0)
+            return library->files.data[i].ast;
+    uint32_t index = source_add(s->map, shown, text, length);
+    LibraryFile file = {arena_string(library->arena, name),
+                        ast_parse(library->arena, s->map, index, s->diag)};
+    vec_push(library->arena, &library->files, file);
+    return file.ast;
+}
+
+static const AstFile *tree_of(Sema *s, const char *name, const char *shown, const char *text,
+                              size_t length, bool in_std)
+{
+    if (in_std && s->options.library && !s->options.std_folder)
+        return library_tree(s, s->options.library, name, shown, text, length);
+    uint32_t index = source_add_owned(s->map, s->arena, shown, text, length);
+    return ast_parse(s->arena, s->map, index, s->diag);
+}
+
 /* ---- Texts ---- */
 
 static const char *read_std_folder(Sema *s, const char *name, size_t *length)
@@ -110,8 +158,7 @@ static SemaFile *parse_file(Sema *s, const char *name, const char *shown, const 
                             size_t length, bool in_std)
 {
     uint32_t before = diag_error_count(s->diag);
-    uint32_t index = source_add(s->map, shown, text, length);
-    const AstFile *ast = ast_parse(s->arena, s->map, index, s->diag);
+    const AstFile *ast = tree_of(s, name, shown, text, length, in_std);
     SemaFile *file = file_new(s, name, ast, in_std);
     file->broken = diag_error_count(s->diag) != before;
     file->busy = true;

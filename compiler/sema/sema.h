@@ -29,6 +29,7 @@ typedef struct {
     uint32_t define_count;
     const char *const *overrides; /* --set block.key=value */
     uint32_t override_count;
+    struct SemaLibrary *library; /* files of the library parsed for earlier programs, NULL: none */
     const char *std_folder; /* read the library from *.nn there instead of the built-in texts; NULL:
                                built in */
     /* The text of another program file (`path` is relative to the program's file, as written:
@@ -269,6 +270,12 @@ typedef struct {
         checks; /* of all plans and of the generic checks of unused modules: nnc check --dims */
     struct Sema *sema; /* private */
 } SemaProgram;
+
+/* The trees of the built-in library, shared by the programs of one SourceMap: each file is parsed for the first program that
+ * wants it. Lives longer than those programs. */
+typedef struct SemaLibrary SemaLibrary;
+SemaLibrary *sema_library_new(void);
+void sema_library_free(SemaLibrary *library); /* NULL is allowed */
 
 /* Checks the whole file and builds all plans. Never NULL; errors are in diag. */
 SemaProgram *sema_check(Arena *arena, SourceMap *map, const AstFile *file,

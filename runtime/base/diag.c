@@ -22,6 +22,9 @@
 #define SHOWN_COLUMNS 160 /* a longer source line is cut around the place */
 
 typedef struct {
+    Arena *arena; /* of the rest; NULL: the place is free */
+    const void *owner;
+    bool is_dropped; /* disowned */
     char *name, *text;
     size_t length;
     VEC(uint32_t) lines; /* offset of the first byte of each line */
@@ -117,29 +120,74 @@ SourceMap *source_map_new(void)
 
 void source_map_free(SourceMap *map)
 {
+    for (uint32_t i = 0; map && i < map->files.count; i++) {
+        arena_free(map->files.data[i].arena);
+    }
     if (map) {
         arena_free(map->arena);
     }
 }
 
-uint32_t source_add(SourceMap *map, const char *shown, const char *text, size_t length)
+static uint32_t free_place(SourceMap *map)
+{
+    uint32_t place = 0;
+    while (place < map->files.count && map->files.data[place].arena) {
+        place++;
+    }
+    if (place == map->files.count) {
+        vec_push(map->arena, &map->files, (Source){0});
+    }
+    return place;
+}
+
+uint32_t source_add_owned(SourceMap *map, const void *owner, const char *shown, const char *text,
+                          size_t length)
 {
     NNC_ASSERT(length < UINT32_MAX);
-    Source source = {
-        arena_string(map->arena, shown), arena_substring(map->arena, text, length), length, {0}};
-    vec_push(map->arena, &source.lines, 0);
+    uint32_t place = free_place(map);
+    Arena *arena = arena_new();
+    Source source = {.arena = arena,
+                     .owner = owner,
+                     .name = arena_string(arena, shown),
+                     .text = arena_substring(arena, text, length),
+                     .length = length};
+    vec_push(arena, &source.lines, 0);
     for (size_t i = 0; i < length; i++) {
         if (text[i] == '\n') {
-            vec_push(map->arena, &source.lines, (uint32_t)i + 1);
+            vec_push(arena, &source.lines, (uint32_t)i + 1);
         }
     }
-    vec_push(map->arena, &map->files, source);
-    return map->files.count;
+    map->files.data[place] = source;
+    return place + 1;
+}
+
+uint32_t source_add(SourceMap *map, const char *shown, const char *text, size_t length)
+{
+    return source_add_owned(map, NULL, shown, text, length);
+}
+
+void source_disown(SourceMap *map, const void *owner)
+{
+    for (uint32_t i = 0; i < map->files.count; i++) {
+        Source *source = &map->files.data[i];
+        source->is_dropped |= source->arena && source->owner == owner;
+    }
+}
+
+void source_collect(SourceMap *map)
+{
+    for (uint32_t i = 0; i < map->files.count; i++) {
+        Source *source = &map->files.data[i];
+        if (source->is_dropped) {
+            arena_free(source->arena);
+            *source = (Source){0};
+        }
+    }
 }
 
 static const Source *source_of(const SourceMap *map, uint32_t file)
 {
-    NNC_ASSERT(map && file >= 1 && file <= map->files.count);
+    NNC_ASSERT(map && file >= 1 && file <= map->files.count && map->files.data[file - 1].arena);
     return &map->files.data[file - 1];
 }
 

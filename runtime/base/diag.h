@@ -21,6 +21,11 @@ SourceMap *source_map_new(void);
 void source_map_free(SourceMap *map);
 /* Copies text (length bytes, any bytes). Returns the file index, from 1. `shown` is the name printed in errors. */
 uint32_t source_add(SourceMap *map, const char *shown, const char *text, size_t length);
+/* The same for a text of `owner` (any address, of the arena with its tree): source_disown says that nothing but errors can
+ * speak of its texts any more, and source_collect, when there are no such errors, frees them. Indices are used again. */
+uint32_t source_add_owned(SourceMap *map, const void *owner, const char *shown, const char *text, size_t length);
+void source_disown(SourceMap *map, const void *owner);
+void source_collect(SourceMap *map);
 const char *source_text(const SourceMap *map, uint32_t file, size_t *length);
 const char *source_name(const SourceMap *map, uint32_t file);
 void source_line_column(const SourceMap *map, Span span, uint32_t *line, uint32_t *column); /* from 1, column in bytes */

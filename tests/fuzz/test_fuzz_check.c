@@ -3,7 +3,6 @@
  * a crash (run under ASan and UBSan). A seeded sample here; all of them with NNC_FUZZ_ALL=1 (make
  * fuzz). */
 #include "tests/support/fuzz_text.h"
-#include "tests/support/golden.h"
 
 #include <nnc/nnc.h>
 
@@ -12,23 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOWEST 20.0 /* seconds, for one program on a busy machine under sanitizers */
-
-typedef struct {
-    nnc_context *context;
-    const char *name;
-} Check;
+#define SLOWEST 10.0 /* seconds, for one program under sanitizers */
 
 /* A program that is refused says why. */
-static bool check_text(void *user, const char *text, size_t length)
+static bool check_text(void *user, const char *name, const char *text, size_t length)
 {
-    Check *check = user;
+    nnc_context *context = user;
     nnc_program *program = NULL;
     char *whole = malloc(length + 1);
     memcpy(whole, text, length);
     whole[length] = '\0';
-    nnc_status status = nnc_program_parse(check->context, check->name, whole, NULL, &program);
-    const char *words = nnc_diagnostics(check->context, NNC_TEXT);
+    nnc_status status = nnc_program_parse(context, name, whole, NULL, &program);
+    const char *words = nnc_diagnostics(context, NNC_TEXT);
     bool good =
         status == NNC_OK ? program != NULL : program == NULL && words && strstr(words, "error[E");
     if (!good) {
@@ -39,53 +33,23 @@ static bool check_text(void *user, const char *text, size_t length)
     return good;
 }
 
-static void check_file(nnc_context *context, const char *path, uint64_t sample)
-{
-    size_t length;
-    char *text = test_read_file(path, &length);
-    Check check = {context, path};
-    cr_assert_not_null(text, "%s", path);
-    FuzzReport report = fuzz_text(text, length, 3, fuzz_text_sample(sample), check_text, &check);
-    cr_expect(!report.failed, "%s: mutant %llu", path, (unsigned long long)report.failed_mutant);
-    cr_expect_lt(report.slowest_seconds, SLOWEST, "%s: mutant %llu took %.1f s", path,
-                 (unsigned long long)report.slowest_mutant, report.slowest_seconds);
-    free(text);
-}
-
-static void check_folder(const char *folder, uint64_t sample)
+static void check_folder(const char *folder)
 {
     nnc_context *context = NULL;
-    size_t count;
-    char **paths = test_list_files(folder, ".nn", &count);
-    cr_assert_gt(count, 0, "%s", folder);
     cr_assert_eq(nnc_context_new(NULL, &context), NNC_OK);
-    for (size_t i = 0; i < count; i++) {
-        check_file(context, paths[i], sample);
-    }
+    FuzzFolder files = {folder, ".nn", 3, 60, 0, SLOWEST, check_text, context};
+    fuzz_folder(&files);
     nnc_context_release(context);
-    test_free_list(paths, count);
 }
 
 Test(fuzz_check, examples, .timeout = 40000)
 {
-    check_folder("examples", 60);
-}
-
-Test(fuzz_check, digits, .timeout = 40000)
-{
-    check_folder("examples/mnist", 60);
+    check_folder("examples");
 }
 
 Test(fuzz_check, library, .timeout = 40000)
 {
-    check_folder("compiler/std", 60);
-    check_folder("compiler/std/nn", 60);
-    check_folder("compiler/std/models", 60);
-}
-
-Test(fuzz_check, programs_of_the_language, .timeout = 40000)
-{
-    check_folder("tests/golden/ast", 60);
+    check_folder("compiler/std");
 }
 
 /* ---- programs made to hurt ---- */

@@ -14,8 +14,9 @@ void files_write(const char *path, const void *data, size_t length);
 char *files_read(const char *path, size_t *length); /* malloc'ed, NUL after the end */
 
 /* Calls check(path, user) for the file cut off at every length, and then `edits` times with one to
- * three bytes changed at random (a function of the edit's number); 20 times as many edits with
- * NNC_FUZZ_ALL in the environment. The file is whole again afterwards. */
+ * three small changes: another byte or bit, a deletion, a doubling, a piece copied over another (a
+ * function of NNC_FUZZ_SEED and the edit's number). 100,000 edits with NNC_FUZZ_ALL in the
+ * environment. The file is whole again afterwards. */
 void files_damage(const char *path, int edits, void (*check)(const char *path, void *user),
                   void *user);
 

@@ -4,13 +4,15 @@
 #include "tests/support/fuzz_text.h"
 
 #include "runtime/base/rng.h"
+#include "tests/support/golden.h"
 
+#include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { EDITS_PER_BYTE = 8 };
+enum { EDITS_PER_BYTE = 8, SAY_EVERY = 60 };
 
 uint64_t fuzz_text_count(size_t length)
 {
@@ -62,41 +64,94 @@ static void keep(const char *text, size_t length)
     }
 }
 
+/* Of this thread on the processor: the same on a busy machine. */
 static double seconds(void)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-FuzzReport fuzz_text(const char *text, size_t length, uint64_t seed, uint64_t sample, FuzzTry *try,
-                     void *user)
+/* One file on its way through its mutants. */
+typedef struct {
+    const char *name, *text; /* name: below the source folder */
+    size_t length;
+    uint64_t tries, tried, slowest_mutant;
+    double begin, said, slowest_seconds;
+    bool aloud, failed;
+} Campaign;
+
+static void say(Campaign *c, bool last)
 {
-    FuzzReport report = {0};
-    uint64_t count = fuzz_text_count(length);
-    uint64_t tries = sample == 0 || sample > count ? count : sample;
-    char *mutant = malloc(length + 2);
-    for (uint64_t i = 0; i < tries && !report.failed; i++) {
-        uint64_t index = tries == count ? i : rng_permute(seed, 0, count, i);
-        size_t mutant_length = fuzz_text_mutant(text, length, index, seed, mutant);
-        keep(mutant, mutant_length);
-        double before = seconds();
-        if (!try(user, mutant, mutant_length)) {
-            report.failed = true;
-            report.failed_mutant = index;
-        }
-        double took = seconds() - before;
-        if (took > report.slowest_seconds) {
-            report.slowest_seconds = took;
-            report.slowest_mutant = index;
-        }
-        report.tried++;
+    double now = seconds();
+    if (!c->aloud || (!last && now - c->said < SAY_EVERY)) {
+        return;
     }
-    free(mutant);
-    return report;
+    c->said = now;
+    fprintf(stderr, "fuzz: %s: %llu mutants of %llu in %.0f s, the slowest in %.3f s%s\n", c->name,
+            (unsigned long long)c->tried, (unsigned long long)c->tries, now - c->begin,
+            c->slowest_seconds, last ? "" : " ...");
 }
 
-uint64_t fuzz_text_sample(uint64_t usual)
+static void try_mutant(Campaign *c, const FuzzFolder *folder, uint64_t index, char *mutant)
 {
-    return getenv("NNC_FUZZ_ALL") ? 0 : usual;
+    size_t length = fuzz_text_mutant(c->text, c->length, index, folder->seed, mutant);
+    keep(mutant, length);
+    double before = seconds();
+    c->failed = !folder->try(folder->user, c->name, mutant, length);
+    double took = seconds() - before;
+    if (took > c->slowest_seconds) {
+        c->slowest_seconds = took;
+        c->slowest_mutant = index;
+    }
+    c->tried++;
+    cr_expect(!c->failed, "%s: mutant %llu", c->name, (unsigned long long)index);
+}
+
+/* Which of how many processes this is: NNC_FUZZ_SHARE=0/2. */
+static void share(uint64_t *first, uint64_t *step)
+{
+    unsigned long long mine = 0, all = 1;
+    const char *text = getenv("NNC_FUZZ_SHARE");
+    if (text != NULL && (sscanf(text, "%llu/%llu", &mine, &all) != 2 || mine >= all)) {
+        cr_assert_fail("NNC_FUZZ_SHARE=%s is not of the form 0/2", text);
+    }
+    *first = mine;
+    *step = all;
+}
+
+static void fuzz_file(const FuzzFolder *folder, const char *path)
+{
+    Campaign c = {.name = path + strlen(NNC_SOURCE_DIR) + 1,
+                  .aloud = getenv("NNC_FUZZ_ALL") != NULL};
+    char *text = test_read_file(path, &c.length);
+    cr_assert_not_null(text, "%s", path);
+    uint64_t count = fuzz_text_count(c.length), first, step;
+    uint64_t wanted = c.aloud ? folder->most : folder->sample;
+    share(&first, &step);
+    c.text = text;
+    c.tries = wanted == 0 || wanted > count ? count : wanted;
+    c.begin = c.said = seconds();
+    char *mutant = malloc(c.length + 2);
+    for (uint64_t i = first; i < c.tries && !c.failed; i += step) {
+        uint64_t index = c.tries == count ? i : rng_permute(folder->seed, 0, count, i);
+        try_mutant(&c, folder, index, mutant);
+        say(&c, false);
+    }
+    say(&c, true);
+    cr_expect_lt(c.slowest_seconds, folder->slowest_seconds, "%s: mutant %llu took %.3f s", path,
+                 (unsigned long long)c.slowest_mutant, c.slowest_seconds);
+    free(mutant);
+    free(text);
+}
+
+void fuzz_folder(const FuzzFolder *folder)
+{
+    size_t count;
+    char **paths = test_list_tree(folder->folder, folder->suffix, &count);
+    cr_assert_gt(count, 0, "%s", folder->folder);
+    for (size_t i = 0; i < count; i++) {
+        fuzz_file(folder, paths[i]);
+    }
+    test_free_list(paths, count);
 }

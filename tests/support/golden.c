@@ -31,30 +31,60 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-char **test_list_files(const char *folder, const char *suffix, size_t *count)
+typedef struct {
+    char **paths;
+    size_t count;
+} List;
+
+static bool ends_in(const char *name, const char *suffix)
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", NNC_SOURCE_DIR, folder);
-    *count = 0;
-    DIR *dir = opendir(path);
-    char **list = NULL;
+    size_t length = strlen(name), tail = strlen(suffix);
+    return length >= tail && strcmp(name + length - tail, suffix) == 0;
+}
+
+static void list_folder(List *list, const char *folder, const char *suffix, bool deep)
+{
+    DIR *dir = opendir(folder);
     for (struct dirent *entry = dir ? readdir(dir) : NULL; entry != NULL; entry = readdir(dir)) {
-        size_t length = strlen(entry->d_name), tail = strlen(suffix);
-        if (length < tail || strcmp(entry->d_name + length - tail, suffix) != 0) {
+        size_t room = strlen(folder) + strlen(entry->d_name) + 2;
+        char *path = malloc(room);
+        snprintf(path, room, "%s/%s", folder, entry->d_name);
+        if (deep && entry->d_type == DT_DIR && entry->d_name[0] != '.') {
+            list_folder(list, path, suffix, true);
+        }
+        if (entry->d_type == DT_DIR || !ends_in(path, suffix)) {
+            free(path);
             continue;
         }
-        list = realloc(list, (*count + 1) * sizeof *list);
-        size_t room = strlen(path) + length + 2;
-        list[*count] = malloc(room);
-        snprintf(list[(*count)++], room, "%s/%s", path, entry->d_name);
+        list->paths = realloc(list->paths, (list->count + 1) * sizeof *list->paths);
+        list->paths[list->count++] = path;
     }
     if (dir != NULL) {
         closedir(dir);
     }
-    if (*count != 0) {
-        qsort(list, *count, sizeof *list, by_name);
+}
+
+static char **list_sorted(const char *folder, const char *suffix, bool deep, size_t *count)
+{
+    char path[4096];
+    List list = {0};
+    snprintf(path, sizeof path, "%s/%s", NNC_SOURCE_DIR, folder);
+    list_folder(&list, path, suffix, deep);
+    if (list.count != 0) {
+        qsort(list.paths, list.count, sizeof *list.paths, by_name);
     }
-    return list;
+    *count = list.count;
+    return list.paths;
+}
+
+char **test_list_files(const char *folder, const char *suffix, size_t *count)
+{
+    return list_sorted(folder, suffix, false, count);
+}
+
+char **test_list_tree(const char *folder, const char *suffix, size_t *count)
+{
+    return list_sorted(folder, suffix, true, count);
 }
 
 void test_free_list(char **paths, size_t count)

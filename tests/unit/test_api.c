@@ -904,3 +904,25 @@ Test(api, several_inputs_and_outputs)
     nnc_program_release(program);
     nnc_context_release(context);
 }
+
+/* A host may check as many texts as it likes in one context: those of programs that are gone go with
+ * the next call, and errors stay readable until then. */
+Test(api, many_programs_in_one_context)
+{
+    nnc_context *context = api_context(1);
+    nnc_program *kept = api_parse(context, api_text("mlp"), NULL);
+    for (int i = 0; i < 200; i++) {
+        nnc_program *program = NULL;
+        char text[80];
+        snprintf(text, sizeof text, "const a%d = nothing_%d\n", i, i);
+        cr_assert_eq(nnc_program_parse(context, "wrong.nn", text, NULL, &program), NNC_PROGRAM);
+        snprintf(text, sizeof text, "nothing_%d\n", i);
+        expect_said(context, text);
+        expect_said(context, "wrong.nn:1:");
+        nnc_program_release(api_parse(context, api_text("mlp"), NULL));
+    }
+    nnc_trainer *trainer = make_trainer(context, kept, NULL);
+    nnc_trainer_release(trainer);
+    nnc_program_release(kept);
+    nnc_context_release(context);
+}

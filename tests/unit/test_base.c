@@ -234,6 +234,33 @@ Test(diag, odd_places)
     source_map_free(map);
 }
 
+Test(diag, texts_of_an_owner_go_when_nothing_speaks_of_them)
+{
+    SourceMap *map = source_map_new();
+    Diag *diag = diag_new(map);
+    int first, second;
+    uint32_t shared = source_add(map, "std/nn.nn", "shared", 6);
+    uint32_t mine = source_add_owned(map, &first, "a.nn", "const a = b\n", 12);
+    uint32_t other = source_add_owned(map, &second, "b.nn", "other", 5);
+    diag_error(diag, ERR_E0101, (Span){mine, 10, 11}, NULL, "no b");
+    source_disown(map, &first);
+    StrBuf out = {0};
+    diag_render_text(diag, &out, false);
+    cr_assert_not_null(strstr(out.text, "const a = b"));
+    diag_clear(diag);
+    source_collect(map);
+    cr_assert_str_eq(source_text(map, shared, NULL), "shared");
+    cr_assert_str_eq(source_text(map, other, NULL), "other");
+    cr_assert_eq(source_add_owned(map, &first, "c.nn", "new", 3), mine);
+    cr_assert_str_eq(source_name(map, mine), "c.nn");
+    source_collect(map);
+    cr_assert_str_eq(source_text(map, mine, NULL), "new");
+    cr_assert_eq(source_add(map, "d.nn", "", 0), other + 1);
+    strbuf_free(&out);
+    diag_free(diag);
+    source_map_free(map);
+}
+
 Test(diag, nearest_name)
 {
     const char *names[] = {"Conv2d", "Linear", "relu", "gelu", "max_pool"};

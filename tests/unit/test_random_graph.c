@@ -4,6 +4,7 @@
 #include "tests/support/random_graph.h"
 
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SEEDS = 2000 };
@@ -60,9 +61,13 @@ static void check_run(Arena *arena, const Graph *graph, uint64_t seed, bool spec
     free(text);
 }
 
-static void try_seeds(RandomGraphOptions options, bool special, uint64_t first)
+/* NNC_SEEDS=N tries N graphs of each kind, from seed NNC_SEED on. */
+static void try_seeds(RandomGraphOptions options, bool special, uint64_t usual)
 {
-    for (uint64_t seed = first; seed < first + SEEDS; seed++) {
+    const char *seeds = getenv("NNC_SEEDS"), *begin = getenv("NNC_SEED");
+    const uint64_t first = begin ? strtoull(begin, NULL, 10) + usual : usual,
+                   count = seeds ? strtoull(seeds, NULL, 10) : SEEDS;
+    for (uint64_t seed = first; seed < first + count; seed++) {
         Arena *arena = arena_new();
         Graph *graph = random_graph(arena, dim_table_new(arena), seed, &options);
         check_text(arena, graph, seed);

@@ -1,22 +1,24 @@
 /* Damaged programs: a seeded sample of truncations, deletions, doublings, swaps and other
- * characters of every library file, golden program and reference program ends in errors or in
- * plans, never in a crash or a hang. `make fuzz` tries all of them. */
+ * characters of every golden program and reference program ends in errors or in plans whose graphs
+ * are sound, never in a crash or a hang. `make fuzz` tries more of them (the examples and the
+ * library are tests/fuzz/test_fuzz_check.c). */
 #include "compiler/ast/parse.h"
 #include "compiler/sema/sema.h"
 #include "tests/support/fuzz_text.h"
-#include "tests/support/golden.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
 
-static bool check_text(void *user, const char *text, size_t length)
+#define SLOWEST 10.0 /* seconds, for one program under sanitizers */
+
+static bool check_text(void *user, const char *name, const char *text, size_t length)
 {
     (void)user;
     Arena *arena = arena_new();
     SourceMap *map = source_map_new();
     Diag *diag = diag_new(map);
-    uint32_t file = source_add(map, "mutant.nn", text, length);
+    uint32_t file = source_add(map, name, text, length);
     SemaProgram *program = sema_check(arena, map, ast_parse(arena, map, file, diag), NULL, diag);
     StrBuf out = {0};
     bool good = program != NULL;
@@ -33,39 +35,19 @@ static bool check_text(void *user, const char *text, size_t length)
     return good;
 }
 
-static void fuzz_folder(const char *folder, uint64_t sample)
+Test(sema_fuzz, programs_of_the_language, .timeout = 40000)
 {
-    size_t count;
-    char **paths = test_list_files(folder, ".nn", &count);
-    cr_assert_gt(count, 0, "%s", folder);
-    for (size_t i = 0; i < count; i++) {
-        size_t length;
-        char *text = test_read_file(paths[i], &length);
-        FuzzReport report =
-            fuzz_text(text, length, 7 + i, fuzz_text_sample(sample), check_text, NULL);
-        cr_expect(!report.failed, "%s: mutant %llu", paths[i],
-                  (unsigned long long)report.failed_mutant);
-        cr_expect_lt(report.slowest_seconds, 30.0, "%s: mutant %llu takes %g s", paths[i],
-                     (unsigned long long)report.slowest_mutant, report.slowest_seconds);
-        free(text);
-    }
-    test_free_list(paths, count);
+    fuzz_folder(&(FuzzFolder){"tests/golden/ast", ".nn", 7, 30, 0, SLOWEST, check_text, NULL});
 }
 
-Test(sema_fuzz, library)
+Test(sema_fuzz, golden_programs, .timeout = 40000)
 {
-    fuzz_folder("compiler/std", 60);
-    fuzz_folder("compiler/std/nn", 60);
+    fuzz_folder(&(FuzzFolder){"tests/golden/errors", ".nn", 8, 30, 500, SLOWEST, check_text, NULL});
 }
 
-Test(sema_fuzz, golden_programs)
+Test(sema_fuzz, reference_programs, .timeout = 40000)
 {
-    fuzz_folder("tests/golden/errors", 30);
-}
-
-Test(sema_fuzz, reference_programs)
-{
-    fuzz_folder("tests/reference", 100);
+    fuzz_folder(&(FuzzFolder){"tests/reference", ".nn", 9, 30, 500, SLOWEST, check_text, NULL});
 }
 
 /* ---- Programs that want to be large ---- */
@@ -112,7 +94,7 @@ Test(sema_fuzz, growth_is_bounded)
         strbuf_add(&text, rows[i].head);
         repeat(&text, rows[i].body, rows[i].times);
         strbuf_add(&text, rows[i].tail);
-        cr_expect(check_text(NULL, text.text, text.length), "row %zu", i);
+        cr_expect(check_text(NULL, "large.nn", text.text, text.length), "row %zu", i);
         strbuf_free(&text);
     }
 }
