@@ -446,20 +446,38 @@ Value call_closure(Sema *s, const Closure *closure, const Args *args, Span span)
 
 /* ---- Calls of instances: equal calls are one value ---- */
 
+static bool args_equal(const Args *a, const Args *b)
+{
+    bool equal = a->count == b->count;
+    for (uint32_t i = 0; equal && i < a->count; i++) {
+        const char *x = a->data[i].name, *y = b->data[i].name;
+        equal = value_equal(&a->data[i].value, &b->data[i].value) &&
+                (x && y ? strcmp(x, y) == 0 : x == y);
+    }
+    return equal;
+}
+
 static const Memo *find_memo(const Sema *s, const void *function, const Instance *self,
                              const Args *args)
 {
     const Elab *elab = s->elab;
     for (uint32_t i = 0; i < elab->memos.count; i++) {
         const Memo *memo = &elab->memos.data[i];
-        bool equal = memo->function == function && memo->self == self &&
-                     memo->count == args->count && !memo->stale && memo->frozen == elab->frozen;
-        for (uint32_t a = 0; equal && a < args->count; a++)
-            equal = value_equal(&memo->arguments[a], &args->data[a].value) && !args->data[a].name;
-        if (equal)
+        if (memo->function == function && memo->self == self && !memo->stale &&
+            memo->frozen == elab->frozen && args_equal(memo->arguments, args))
             return memo;
     }
     return NULL;
+}
+
+static const Args *args_copy(Sema *s, const Args *args)
+{
+    Args *copy = ARENA_NEW(s->arena, Args);
+    copy->count = args->count;
+    copy->data = ARENA_ARRAY(s->arena, Arg, args->count ? args->count : 1);
+    if (args->count)
+        memcpy(copy->data, args->data, args->count * sizeof *copy->data);
+    return copy;
 }
 
 Value call_method(Sema *s, Instance *self, const AstFunction *function, const Args *args, Span span)
@@ -477,14 +495,8 @@ Value call_method(Sema *s, Instance *self, const AstFunction *function, const Ar
     Memo made = {.function = function,
                  .self = self,
                  .frozen = s->elab->frozen,
-                 .count = args->count,
+                 .arguments = args_copy(s, args),
                  .result = v};
-    made.arguments = ARENA_ARRAY(s->arena, Value, args->count ? args->count : 1);
-    for (uint32_t i = 0; i < args->count; i++) {
-        made.arguments[i] = args->data[i].value;
-        if (args->data[i].name)
-            return v;
-    }
     vec_push(s->arena, &s->elab->memos, made);
     return v;
 }

@@ -140,8 +140,7 @@ typedef struct {
     const Instance *self;
     bool frozen; /* called through eval(M) */
     bool stale;  /* made with weights that a minimize has replaced */
-    uint32_t count;
-    Value *arguments;
+    const struct Args *arguments;
     Value result;
 } Memo;
 
@@ -331,7 +330,7 @@ typedef struct {
     Span span;
 } Arg;
 
-typedef struct {
+typedef struct Args {
     Arg *data;
     uint32_t count;
 } Args;

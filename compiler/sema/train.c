@@ -481,7 +481,7 @@ static bool find_sample(Sema *s, Train *t)
         const Memo *memo = &s->elab->memos.data[i];
         if (memo->self != t->model || memo->function != function)
             continue;
-        t->sample = make_args(s, memo->arguments, memo->count, t->plan->span);
+        t->sample = *memo->arguments;
         return true;
     }
     return false;
@@ -614,11 +614,11 @@ bool forward_graph(Sema *s, TrainPlan *plan, Instance *model, const Args *sample
     Args args = {ARENA_ARRAY(s->arena, Arg, sample->count + 1), sample->count};
     for (uint32_t i = 0; i < sample->count; i++) {
         args.data[i] = sample->data[i];
-        args.data[i].name = NULL;
         if (sample->data[i].value.kind != VALUE_TENSOR)
             continue;
-        Node *leaf = build_leaf(s->elab->graph, OP_INPUT, function->parameters.data[i].name.text,
-                                sample->data[i].value.as.node->type);
+        const char *name = sample->data[i].name ? sample->data[i].name
+                                                : function->parameters.data[i].name.text;
+        Node *leaf = build_leaf(s->elab->graph, OP_INPUT, name, sample->data[i].value.as.node->type);
         args.data[i].value = value_tensor(leaf, function->parameters.data[i].span);
     }
     Value v = call_method(s, model, function, &args, function->header);
