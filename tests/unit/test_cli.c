@@ -169,6 +169,62 @@ Test(cli, one_step_too_far)
     free(result);
 }
 
+/* Runs a long training, sends the signal when an epoch is done, and prints how it ended. */
+static void interrupt(const char *name, const char *signal, int code)
+{
+    char command[1024], expected[64];
+    snprintf(command, sizeof command,
+             "cd \"$NNC_TEST_FOLDER\" && { " NNC_BINARY_DIR "/nnc run " SIMPLE
+             " --set train.epochs=3000000 --seed 4 --run-dir '%s' > out.txt 2>&1 & p=$!; "
+             "while ! grep -q '\"epoch\"' '%s/log.jsonl' 2>/dev/null; do sleep 0.02; done; "
+             "kill -%s $p; wait $p; echo \"code $?\" >> out.txt; }; cat out.txt",
+             name, name, signal);
+    FILE *pipe = popen(command, "r");
+    cr_assert_not_null(pipe);
+    static char out[262144];
+    out[fread(out, 1, sizeof out - 1, pipe)] = 0;
+    pclose(pipe);
+    snprintf(expected, sizeof expected, "code %d\n", code);
+    cr_expect(strstr(out, expected) != NULL, "not %s: %s", expected, out);
+    snprintf(command, sizeof command,
+             "interrupted; this goes on:\n  nnc run " SIMPLE
+             " simple --seed=4 --set=train.epochs=3000000 --resume --run-dir %s\n",
+             strchr(name, ' ') ? "'it is'" : name);
+    cr_expect(strstr(out, command) != NULL, "no \"%s\": %s", command, out);
+}
+
+Test(cli, interrupted_runs_say_how_to_go_on, .timeout = 120)
+{
+    interrupt("a", "INT", 130);
+    interrupt("it is", "TERM", 143);
+    expect("eval " SIMPLE " --weights a/checkpoints/last", 0, "loss");
+    expect("eval " SIMPLE " --weights a", 0, "loss");
+    expect_with("1,2,3\n", "predict " SIMPLE " --weights a/checkpoints/last -", 0, ",");
+    expect("run " SIMPLE " --set train.epochs=3000000 --run-dir a", 2, "E0809");
+    expect("run " SIMPLE " --set train.epochs=3 --resume --run-dir a", 2, "E0808");
+    expect("run " SIMPLE " --set train.epochs=3 --resume --run-dir a", 2, "steps is 3000000 there and 3");
+    expect("eval " SIMPLE " --weights nothing", 2, "nothing");
+}
+
+/* Without a folder: the newest run of the block, or a new one. */
+Test(cli, resumes_the_newest_run)
+{
+#define SHORT SIMPLE " --set train.epochs=6 --set train.checkpoint.every=2 --resume"
+    expect("run " SHORT, 0, "6 steps");
+    expect("run " SHORT, 0, "going on from runs/simple-simple-");
+    expect("run " SHORT " --json", 0, "\"resumed\":6");
+    expect("eval " SIMPLE, 0, "weights: runs/simple-simple-");
+    char command[256];
+    snprintf(command, sizeof command,
+             "cd \"$NNC_TEST_FOLDER\" && ls runs | wc -l | grep -qx 1 && rm runs/*/weights.safetensors && "
+             "cp -r runs/*/checkpoints/step-6 kept");
+    cr_expect_eq(system(command), 0);
+    expect("eval " SIMPLE, 0, "weights: runs/simple-simple-");
+    expect("eval " SIMPLE " --weights kept", 0, "loss");
+    cr_expect_eq(system("cd \"$NNC_TEST_FOLDER\" && truncate -s 100 kept/weights.safetensors"), 0);
+    expect("eval " SIMPLE " --weights kept", 2, "E0807");
+}
+
 Test(cli, dumps_every_stage)
 {
     static const char *const stages[] = {"ast",      "graph",        "after:simplify", "final",
