@@ -268,7 +268,35 @@ def metrics(model, rows):
         values += [part.mean(), (part * actual).sum() / ROWS, part[1], hits.sum() / ROWS]
     values += [(d ** 2).mean(), np.sqrt((d ** 2).mean()), np.abs(d).mean()]
     values += [(1 - (d ** 2).sum(0) / ((y - y.mean(0)) ** 2).sum(0)).mean()]
-    return values + list(table.reshape(-1))
+    return values + more_metrics(x, y, rows["q"].numpy(), label) + list(table.reshape(-1))
+
+
+def more_metrics(x, y, q, label):
+    """The definitions again; of curves with the scores cut to 20 bins, as the program cuts them."""
+    p = np.exp(x) / np.exp(x).sum(1, keepdims=True)
+    yes, is_yes = 1 / (1 + np.exp(-x[:, 0])), label == 0
+    order = np.argsort(-x, axis=1, kind="stable")
+    cut, nats = np.floor(yes * 20), -np.log(p[np.arange(ROWS), label])
+    values = [np.mean([label[i] in order[i][:2] for i in range(ROWS)]), nats.mean()]
+    values += [-np.log(np.where(is_yes, yes, 1 - yes)).mean()]
+    for assigned, actual in ((x.argmax(1), label), (yes > 0.45, is_yes)):
+        a, b = (np.eye(3)[part.astype(int)] for part in (assigned, actual))
+        cov = lambda u, v: sum(np.cov(u[:, i], v[:, i], bias=True)[0, 1] for i in range(3))
+        values += [cov(a, b) / np.sqrt(cov(a, a) * cov(b, b))]
+    pairs = cut[is_yes][:, None] - cut[~is_yes]
+    values += [(pairs > 0).mean() + 0.5 * (pairs == 0).mean()]
+    values += [np.mean([is_yes[cut >= c].mean() for c in cut[is_yes]])]
+    values += [(np.abs(x - y) / np.abs(y).clip(1e-7)).mean()]
+    values += [np.exp(nats.mean()), np.exp(nats[label != 1].mean()), nats.mean() / np.log(2) / 1.5]
+    dcg = lambda r, k: (r[:, :k] / np.log2(np.arange(2, 2 + min(k, 3)))).sum(1)
+    for r, k in ((q, 3), (y * y, 2)):
+        values += [(dcg(np.take_along_axis(r, order, 1), k) / dcg(-np.sort(-r, axis=1), k)).mean()]
+    relevant = np.take_along_axis(q > 0.3, order, 1)
+    some = relevant[relevant.any(1)]
+    values += [np.mean(1 / (1 + (order == label[:, None]).argmax(1)))]
+    values += [np.mean([1 / (1 + r.argmax()) if r.any() else 0 for r in relevant])]
+    values += [(some[:, :2].sum(1) / some.sum(1)).mean()]
+    return values + [np.mean([np.mean((np.cumsum(r) / np.arange(1, 4))[r]) for r in some])]
 
 
 def main():

@@ -11,7 +11,7 @@
 
 #define FOLDER NNC_SOURCE_DIR "/tests/reference/library/"
 
-enum { STEPS = 20, NUMBERS = 40 };
+enum { STEPS = 20, NUMBERS = 64 };
 
 typedef struct {
     char kind[16], constant[64]; /* "layers", "which=conv" */
