@@ -20,6 +20,7 @@ typedef struct {
     uint32_t words;     /* of a set */
     uint64_t *deps;     /* per node id a set */
     uint64_t *around;   /* per region: the regions known to be around it */
+    bool open;          /* what nothing closes is outside */
     const char *wrong;
 } Finder;
 
@@ -115,8 +116,9 @@ static uint32_t opened_by(Finder *f, const Node *node)
                                       : node->attr.carry.loop;
     uint32_t region = f->first[id];
     if (region == 0 || (f->regions->list[region].kind != REGION_LOOP) != entered) {
-        complain(f, "%%%u is inside of %s %u, which nothing closes", node->id,
-                 entered ? "branch" : "loop", id);
+        if (!f->open)
+            complain(f, "%%%u is inside of %s %u, which nothing closes", node->id,
+                     entered ? "branch" : "loop", id);
         return 0;
     }
     return region + (entered && node->attr.enter.side == SIDE_ELSE);
@@ -248,12 +250,25 @@ static void place_nodes(Finder *f)
             return;
     for (uint32_t i = 0; i < f->graph->nodes.count; i++) {
         const Node *node = f->graph->nodes.data[i];
-        if (!f->live[i] || !place(f, node, set_of(f, node), &end))
+        if (f->live[i] && place(f, node, set_of(f, node), &end))
+            regions->of[i] = end;
+    }
+}
+
+/* What reads a value from outside is beside it the node that closes the reader's region. */
+static void check_order(Finder *f, const Node *node)
+{
+    const Regions *regions = f->regions;
+    for (int i = 0; i < node->nsrc; i++) {
+        uint32_t home = regions->of[node->src[i]->id], at = regions->of[node->id];
+        const Node *reader = node;
+        if (!region_within(regions, at, home))
             continue;
-        regions->of[i] = end;
-        if (end != 0 && regions->list[end].closer->id <= i)
-            complain(f, "%%%u is inside of %%%u, but was made after it", i,
-                     regions->list[end].closer->id);
+        for (; at != home; at = regions->list[at].parent)
+            reader = regions->list[at].closer;
+        if (reader->id <= node->src[i]->id)
+            complain(f, "%%%u is read inside of %%%u, but was made after it", node->src[i]->id,
+                     reader->id);
     }
 }
 
@@ -282,9 +297,10 @@ static void put_parents_first(Finder *f)
         regions->of[i] = place_of[regions->of[i]];
 }
 
-Regions *regions_find(const Graph *graph, const uint8_t *live, Arena *arena, const char **wrong)
+static Regions *find_regions(const Graph *graph, const uint8_t *live, Arena *arena, bool open,
+                             const char **wrong)
 {
-    Finder f = {.graph = graph, .live = live, .arena = arena};
+    Finder f = {.graph = graph, .live = live, .arena = arena, .open = open};
     list_regions(&f);
     f.words = f.regions->count / 64 + 1;
     if (f.wrong == NULL && (f.regions->count > 1 || graph->next_loop > 0)) {
@@ -296,18 +312,35 @@ Regions *regions_find(const Graph *graph, const uint8_t *live, Arena *arena, con
             place_nodes(&f);
         if (f.wrong == NULL)
             put_parents_first(&f);
+        for (uint32_t i = 0; f.wrong == NULL && i < graph->nodes.count; i++)
+            if (live[i])
+                check_order(&f, graph->nodes.data[i]);
     }
     if (f.wrong != NULL && wrong != NULL)
         *wrong = f.wrong;
     return f.wrong == NULL ? f.regions : NULL;
 }
 
+Regions *regions_find(const Graph *graph, const uint8_t *live, Arena *arena, const char **wrong)
+{
+    return find_regions(graph, live, arena, false, wrong);
+}
+
 Regions *regions_of(const Graph *graph, const uint8_t *live, Arena *arena)
 {
     const char *wrong = "";
-    Regions *regions = regions_find(graph, live, arena, &wrong);
+    Regions *regions = find_regions(graph, live, arena, false, &wrong);
     if (regions == NULL)
         NNC_BUG("regions of a graph: %s", wrong);
+    return regions;
+}
+
+Regions *regions_so_far(const Graph *graph, const uint8_t *live, Arena *arena)
+{
+    const char *wrong = "";
+    Regions *regions = find_regions(graph, live, arena, true, &wrong);
+    if (regions == NULL)
+        NNC_BUG("regions of a part of a graph: %s", wrong);
     return regions;
 }
 

@@ -14,9 +14,10 @@
  *   %5 = loop %1 %4 {0, length = T} : bool
  *   %6 = stack %5 %4 : f32[T, 3]            the running sums
  *
- * Every node of a region has a smaller id than the node that closes it. `stack` is where the loop
- * is, although it reads a node of the body; a loop is inside of what its stacked values need, too,
- * even when its carries do not. */
+ * `stack` is where the loop is, although it reads a node of the body; a loop is inside of what its
+ * stacked values need, too, even when its carries do not. What a region reads from outside has a
+ * smaller id than the node that closes the region: so the nodes of each region in ascending order,
+ * with an inner region in the place of the node that closes it, are an order of evaluation. */
 #ifndef NNC_GRAPH_REGION_H
 #define NNC_GRAPH_REGION_H
 #include "compiler/graph/graph.h"
@@ -41,6 +42,9 @@ typedef struct {
 Regions *regions_find(const Graph *graph, const uint8_t *live, Arena *arena, const char **wrong);
 /* The same for a graph that is known to be sound. */
 Regions *regions_of(const Graph *graph, const uint8_t *live, Arena *arena);
+/* The same for a part of a graph that is being built: loops and branches that nothing closes yet
+ * are part of the outside. */
+Regions *regions_so_far(const Graph *graph, const uint8_t *live, Arena *arena);
 /* Is region `inner` the region `outer` or somewhere inside of it? */
 bool region_within(const Regions *regions, uint32_t inner, uint32_t outer);
 /* The innermost region around both. */

@@ -10,7 +10,11 @@
  *   %2 = sum %1 {axes = 0} : f32         total[%0] = t1*w + t1*w              (rule of mul, twice)
  *
  * A first walk upwards marks the nodes that lead to a wrt; the others cost nothing. Parts are added
- * in the order of the walk, so the same graph always gives the same derivative graph. */
+ * in the order of the walk, so the same graph always gives the same derivative graph.
+ *
+ * The walk is over the nodes of one region, at first the outside. The rule of a loop or branch walks
+ * over what is inside of it (grad_loop.c); what is given to nodes outside is set aside for that
+ * rule. */
 #include "compiler/passes/grad_rules.h"
 #include "runtime/base/bug.h"
 
@@ -29,20 +33,43 @@ void grad_zero(Grad *grad, Node *node, Node *dy)
     (void)grad, (void)node, (void)dy;
 }
 
+void grad_fail(Grad *grad, const Node *node, const char *text)
+{
+    if (grad->failed)
+        return;
+    grad->failed = node;
+    grad->text = text                 ? text
+                 : grad->graph->error ? grad->graph->error
+                                      : "the gradient is too large";
+}
+
 void grad_none(Grad *grad, Node *node, Node *dy)
 {
     (void)dy;
-    grad->failed = node;
-    grad->text =
-        node->op == OP_CALL
-            ? arena_format(grad->graph->arena, "host function %s has no gradient",
-                           node->attr.call.name)
-            : arena_format(grad->graph->arena, "%s has no gradient", op_info[node->op].text);
+    grad_fail(grad, node,
+              node->op == OP_CALL
+                  ? arena_format(grad->graph->arena, "host function %s has no gradient",
+                                 node->attr.call.name)
+                  : arena_format(grad->graph->arena, "%s has no gradient", op_info[node->op].text));
 }
 
 bool grad_wants(const Grad *grad, const Node *operand)
 {
     return operand->id < grad->count && grad->wanted[operand->id];
+}
+
+static void set_aside(Grad *grad, Node *operand, Node *part)
+{
+    GradLevel *level = grad->level;
+    for (uint32_t i = 0; i < level->captured.count; i++) {
+        if (level->captured.data[i].of == operand) {
+            vec_push(grad->scratch, &level->captured.data[i].parts, part);
+            return;
+        }
+    }
+    Captured captured = {.of = operand};
+    vec_push(grad->scratch, &captured.parts, part);
+    vec_push(grad->scratch, &level->captured, captured);
 }
 
 void grad_give(Grad *grad, Node *operand, Node *part)
@@ -52,41 +79,118 @@ void grad_give(Grad *grad, Node *operand, Node *part)
     Node **total = &grad->total[operand->id];
     if (part && !type_equal(&part->type, &operand->type))
         NNC_BUG("gradient of %s has another type", op_info[operand->op].text);
-    *total = *total ? build_binary(grad->graph, OP_ADD, *total, part) : part;
-    if (!*total) {
-        grad->failed = operand;
-        grad->text = grad->graph->error ? grad->graph->error : "the gradient is too large";
-    }
+    if (part && grad->regions->of[operand->id] != grad->level->region)
+        set_aside(grad, operand, part);
+    else
+        *total = *total ? build_binary(grad->graph, OP_ADD, *total, part) : part;
+    if (!part || (grad->regions->of[operand->id] == grad->level->region && !*total))
+        grad_fail(grad, operand, NULL);
 }
 
-static bool leads_to_wanted(const bool *wanted, const Node *node)
+/* ---- which nodes matter ---- */
+
+/* Do the two values, of which a result of a loop or branch is one or the other, lead to a wrt? */
+static bool pair_wanted(const Grad *grad, const Node *closer, int index)
 {
+    const int first = closer->op == OP_BRANCH, count = closer->nsrc / 2;
+    const Node *a = closer->src[first + index], *b = closer->src[first + count + index];
+    return dtype_is_float(a->type.dtype) && (grad->wanted[a->id] || grad->wanted[b->id]);
+}
+
+static bool token_wanted(const Grad *grad, const Node *token)
+{
+    bool wanted = false;
+    for (int i = 0; i < token->nsrc / 2; i++)
+        wanted |= pair_wanted(grad, token, i);
+    for (uint32_t i = 0; i < grad->exits[token->id].count; i++)
+        wanted |= grad->wanted[grad->exits[token->id].data[i]->id];
+    return wanted;
+}
+
+static bool leads_to_wanted(const Grad *grad, const Node *node)
+{
+    const Node *loop = NULL;
+    if (node->op == OP_LOOP || node->op == OP_BRANCH)
+        return token_wanted(grad, node);
     if (!dtype_is_float(node->type.dtype) || rules[node->op] == grad_zero)
         return false;
+    if (node->op == OP_CARRY)
+        loop = grad->closers[node->attr.carry.loop];
+    if (loop)
+        return pair_wanted(grad, loop, node->attr.carry.index);
+    if (node->op == OP_FINAL)
+        return pair_wanted(grad, node->src[0], node->attr.final.index);
+    if (node->op == OP_STACK)
+        return grad->wanted[node->src[1]->id];
     for (int i = 0; i < node->nsrc; i++)
-        if (wanted[node->src[i]->id])
+        if (grad->wanted[node->src[i]->id])
             return true;
     return false;
 }
 
+/* What comes around in a loop is found by another round. */
 static void mark_wanted(Grad *grad, Node *const *wrt, int count)
 {
+    bool more = true;
     for (int i = 0; i < count; i++)
         if (wrt[i]->id < grad->count && dtype_is_float(wrt[i]->type.dtype))
             grad->wanted[wrt[i]->id] = true;
-    for (uint32_t id = 0; id < grad->count; id++)
-        if (!grad->wanted[id])
-            grad->wanted[id] = leads_to_wanted(grad->wanted, grad->graph->nodes.data[id]);
+    while (more) {
+        more = false;
+        for (uint32_t id = 0; id < grad->count; id++) {
+            if (grad->wanted[id] || !leads_to_wanted(grad, grad->graph->nodes.data[id]))
+                continue;
+            grad->wanted[id] = true;
+            more |= grad->regions->count > 1;
+        }
+    }
 }
 
-static void walk_back(Grad *grad)
+/* ---- the walk ---- */
+
+void grad_walk(Grad *grad)
 {
-    for (uint32_t id = grad->count; id-- > 0 && !grad->failed;) {
-        Node *node = grad->graph->nodes.data[id];
-        if (!grad->wanted[id] || !grad->total[id] || !leads_to_wanted(grad->wanted, node))
+    const NodeVec *body = &grad->bodies[grad->level->region];
+    for (uint32_t i = body->count; i-- > 0 && !grad->failed;) {
+        Node *node = body->data[i], *total = grad->total[node->id];
+        const bool closes = node->op == OP_LOOP || node->op == OP_BRANCH;
+        if (!grad->wanted[node->id] || (!total && !closes) || !leads_to_wanted(grad, node))
             continue;
         grad->graph->span = node->span;
-        rules[node->op](grad, node, grad->total[id]);
+        rules[node->op](grad, node, total);
+    }
+}
+
+void grad_enter_region(Grad *grad, GradLevel *level, uint32_t region)
+{
+    *level = (GradLevel){.region = region, .up = grad->level};
+    grad->level = level;
+}
+
+void grad_leave_region(Grad *grad, GradLevel *level)
+{
+    NNC_ASSERT(grad->level == level);
+    grad->level = level->up;
+}
+
+static void find_bodies(Grad *grad, const Node *scalar)
+{
+    const Graph *g = grad->graph;
+    uint8_t *live = ARENA_ARRAY(grad->scratch, uint8_t, g->nodes.count + 1);
+    live[scalar->id] = 1;
+    for (uint32_t id = grad->count; id-- > 0;)
+        for (int i = 0; live[id] && i < g->nodes.data[id]->nsrc; i++)
+            live[g->nodes.data[id]->src[i]->id] = 1;
+    grad->regions = regions_so_far(g, live, grad->scratch);
+    grad->closers = graph_closers(g, live, grad->scratch);
+    grad->bodies = ARENA_ARRAY(grad->scratch, NodeVec, grad->regions->count);
+    grad->exits = ARENA_ARRAY(grad->scratch, NodeVec, grad->count);
+    for (uint32_t id = 0; id < grad->count; id++) {
+        Node *node = g->nodes.data[id];
+        if (live[id])
+            vec_push(grad->scratch, &grad->bodies[grad->regions->of[id]], node);
+        if (live[id] && (node->op == OP_FINAL || node->op == OP_STACK))
+            vec_push(grad->scratch, &grad->exits[node->src[0]->id], node);
     }
 }
 
@@ -98,20 +202,22 @@ bool grad_build(Graph *g, Node *scalar, Node *const *wrt, int count, Node **grad
         return false;
     }
     const Span span = g->span;
-    Grad grad = {.graph = g, .count = scalar->id + 1};
-    Arena *scratch = arena_new();
-    grad.wanted = ARENA_ARRAY(scratch, bool, grad.count);
-    grad.total = ARENA_ARRAY(scratch, Node *, grad.count);
+    GradLevel outside;
+    Grad grad = {.graph = g, .scratch = arena_new(), .count = scalar->id + 1};
+    grad.wanted = ARENA_ARRAY(grad.scratch, bool, grad.count);
+    grad.total = ARENA_ARRAY(grad.scratch, Node *, grad.count);
+    find_bodies(&grad, scalar);
     mark_wanted(&grad, wrt, count);
+    grad_enter_region(&grad, &outside, 0);
     g->span = scalar->span;
     grad.total[scalar->id] = build_const(g, scalar->type, 1);
-    walk_back(&grad);
+    grad_walk(&grad);
     for (int i = 0; i < count && !grad.failed; i++) {
         g->span = wrt[i]->span;
         Node *total = grad_wants(&grad, wrt[i]) ? grad.total[wrt[i]->id] : NULL;
         gradients[i] = total ? total : grad_zeros_like(g, wrt[i]);
     }
-    arena_free(scratch);
+    arena_free(grad.scratch);
     g->span = span;
     if (grad.failed)
         *error = (GradError){grad.failed, grad.text};

@@ -746,18 +746,135 @@ static bool sample_SCATTER_ADD(Sample *s, int index)
 
 /* ---- loops and branches ---- */
 
-#define LOOP_SAMPLE(e)                                                                             \
-    static bool sample_##e(Sample *s, int index)                                                   \
-    {                                                                                              \
-        return (void)s, (void)index, false;                                                        \
-    }
-LOOP_SAMPLE(CARRY)
-LOOP_SAMPLE(AT)
-LOOP_SAMPLE(LOOP)
-LOOP_SAMPLE(FINAL)
-LOOP_SAMPLE(STACK)
-LOOP_SAMPLE(ENTER)
-LOOP_SAMPLE(BRANCH)
+/* One loop or branch being written: what it computes depends on the operation to be sampled. */
+typedef struct {
+    Sample *s;
+    Graph *g;
+    uint32_t loop;
+    const Dim *length;
+    Type type;   /* of an element of the sequence */
+    Node *x, *w; /* the sequence, and something captured */
+    bool reverse, recompute;
+} LoopSample;
+
+enum { LOOP_SAMPLES = 4 * (SHAPES - 2) };
+
+/* Sequences of every shape that leaves room for an axis, of 3, B, 1 and 0 elements. */
+static LoopSample loop_sample(Sample *s, int index)
+{
+    static const int64_t lengths[] = {3, B, 1, 0};
+    const Shape *shape = &shapes[index / 4];
+    LoopSample l = {.s = s, .g = s->graph, .type = type_of(s, s->real, shape)};
+    Shape sequence = {.rank = shape->rank + 1};
+    sequence.dims[0] = lengths[index % 4];
+    memcpy(sequence.dims + 1, shape->dims, sizeof *shape->dims * (size_t)shape->rank);
+    l.reverse = index / 2 % 2;
+    l.recompute = index / 3 % 2;
+    l.x = leaf(s, s->real, &sequence, FILL_REAL, -1, 1);
+    l.w = leaf(s, s->real, shape, FILL_REAL, -1.5, 1);
+    l.length = l.x->type.dims[0];
+    l.loop = graph_next_loop(s->graph);
+    return l;
+}
+
+static Node *close_sample(LoopSample *l, Node *init, Node *next)
+{
+    LoopAttr attr = {l->loop, l->length, .reverse = l->reverse, .recompute = l->recompute};
+    return build_loop(l->g, attr, &init, &next, 1);
+}
+
+/* h = tanh(h * w + x[t]), from the second leaf. */
+static Node *recurrence(LoopSample *l, Node **next)
+{
+    Node *h = build_carry(l->g, l->loop, 0, l->type);
+    *next = build_unary(l->g, OP_TANH,
+                        build_binary(l->g, OP_ADD, build_binary(l->g, OP_MUL, h, l->w),
+                                     build_at(l->g, l->loop, l->x)));
+    return close_sample(l, l->w, *next);
+}
+
+static bool sample_CARRY(Sample *s, int index)
+{
+    Node *next;
+    if (index >= LOOP_SAMPLES)
+        return false;
+    LoopSample l = loop_sample(s, index);
+    return done(s, build_final(s->graph, recurrence(&l, &next), 0));
+}
+
+static bool sample_FINAL(Sample *s, int index)
+{
+    return sample_CARRY(s, index);
+}
+
+static bool sample_STACK(Sample *s, int index)
+{
+    Node *next;
+    if (index >= LOOP_SAMPLES)
+        return false;
+    LoopSample l = loop_sample(s, index);
+    Node *loop = recurrence(&l, &next);
+    return done(s, build_stack(s->graph, loop, next));
+}
+
+/* Two values that change places, kept before they do; the loop has a loop inside. */
+static bool sample_LOOP(Sample *s, int index)
+{
+    if (index >= LOOP_SAMPLES)
+        return false;
+    LoopSample l = loop_sample(s, index);
+    Graph *g = s->graph;
+    uint32_t inner = graph_next_loop(g);
+    Node *a = build_carry(g, l.loop, 0, l.type), *b = build_carry(g, l.loop, 1, l.type);
+    Node *c = build_carry(g, inner, 0, l.type), *slice = build_at(g, l.loop, l.x);
+    Node *next =
+        build_binary(g, OP_ADD, build_unary(g, OP_SIN, c), build_binary(g, OP_MUL, b, l.w));
+    Node *within = build_loop(g, (LoopAttr){inner, dim_const(g->dims, 2), .reverse = !l.reverse},
+                              &slice, &next, 1);
+    Node *last = build_final(g, within, 0), *kept = build_stack(g, within, next);
+    Node *loop =
+        build_loop(g, (LoopAttr){l.loop, l.length, .reverse = l.reverse, .recompute = l.recompute},
+                   (Node *[]){l.w, l.w}, (Node *[]){b, build_binary(g, OP_MUL, a, last)}, 2);
+    Node *sum = build_reduce(g, OP_SUM, build_stack(g, loop, kept), axes_range(0, 2));
+    return done(s, build_binary(g, OP_ADD, sum, build_final(g, loop, 1)));
+}
+
+/* A loop without carries. */
+static bool sample_AT(Sample *s, int index)
+{
+    if (index >= LOOP_SAMPLES)
+        return false;
+    LoopSample l = loop_sample(s, index);
+    Node *y = build_binary(l.g, OP_MUL, build_at(l.g, l.loop, l.x), l.w);
+    Node *loop = build_loop(l.g, (LoopAttr){l.loop, l.length, .reverse = l.reverse}, NULL, NULL, 0);
+    return done(s, build_stack(l.g, loop, y));
+}
+
+/* One side multiplies twice in a loop, the other takes the sine. */
+static bool sample_BRANCH(Sample *s, int index)
+{
+    if (index >= 2 * SHAPES)
+        return false;
+    Graph *g = s->graph;
+    uint32_t branch = graph_next_loop(g), loop = graph_next_loop(g);
+    Node *x = real(s, &shapes[index / 2]), *w = real(s, &shapes[index / 2]);
+    Node *condition = build_const(g, (Type){.dtype = DT_BOOL}, index % 2);
+    Node *h = build_carry(g, loop, 0, x->type);
+    Node *first = build_enter(g, branch, SIDE_THEN, x);
+    Node *next = build_binary(g, OP_MUL, h, build_enter(g, branch, SIDE_THEN, w));
+    Node *twice =
+        build_loop(g, (LoopAttr){.id = loop, .length = dim_const(g->dims, 2)}, &first, &next, 1);
+    Node *then = build_final(g, twice, 0);
+    Node *other = build_unary(g, OP_SIN, build_enter(g, branch, SIDE_ELSE, x));
+    Node *token =
+        build_branch(g, branch, condition, (Node *[]){then, first}, (Node *[]){other, w}, 2);
+    return done(s, build_binary(g, OP_ADD, build_final(g, token, 0), build_final(g, token, 1)));
+}
+
+static bool sample_ENTER(Sample *s, int index)
+{
+    return sample_BRANCH(s, index);
+}
 
 static bool sample_CALL(Sample *s, int index)
 {

@@ -172,8 +172,9 @@ static const struct {
      "  output y = %4\n  output z = %3\n",
      "root z is inside of a loop or branch"},
     {"  %3 = carry {0, 0} : f32[3]\n  %4 = loop %2 %3 {0, length = T} : bool\n"
-     "  %5 = exp %3 : f32[3]\n  %6 = stack %4 %5 : f32[T, 3]\n  output y = %6\n",
-     "%5 is inside of %4, but was made after it"},
+     "  %5 = exp %2 : f32[3]\n  %6 = add %3 %5 : f32[3]\n  %7 = stack %4 %6 : f32[T, 3]\n"
+     "  output y = %7\n",
+     "%5 is read inside of %4, but was made after it"},
     {"  %3 = carry {0, 1} : f32[3]\n  %4 = loop %2 %3 {0, length = T} : bool\n  output y = %4\n",
      "%3: loop 0 has no value number 1"},
     {"  %3 = carry {0, 0} : f32[4]\n  %4 = sum %3 {0} : f32\n  %5 = const {0} : f32\n"
@@ -199,7 +200,7 @@ static const struct {
     {"  %3 = at %0 {0} : f32[3]\n  %4 = loop %2 %3 {0, length = T} : bool\n"
      "  %5 = at %0 {1} : f32[3]\n  %6 = add %3 %5 : f32[3]\n  %7 = loop {1, length = T} : bool\n"
      "  %8 = stack %7 %6 : f32[T, 3]\n  output y = %4\n  output z = %8\n",
-     "%7 is inside of %4, but was made after it"},
+     "root z is inside of a loop or branch"},
 };
 
 Test(region, the_verifier_refuses)
