@@ -71,7 +71,7 @@ static void on_event(void *user, const nnc_event *event)
         people_event(run, event);
         return;
     }
-    if ((event->kind != NNC_EVENT_STEP || run->json_steps) &&
+    if ((event->kind != NNC_EVENT_STEP || run->json_steps || event->debug_count > 0) &&
         nnc_event_json(event, &line) == NNC_OK) {
         puts(line);
         if (event->kind != NNC_EVENT_STEP)

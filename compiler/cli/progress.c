@@ -100,10 +100,25 @@ static void note_step(Progress *progress, const nnc_event *event)
     progress->smooth_loss += weight * (event->loss - progress->smooth_loss);
 }
 
+/* What debug(x) saw: "step 12  scores: f32[B, 3] at net.nn:12  min -1 mean 0.2 max 2  [0.1 0.5 2]" */
+static void print_debug(Progress *progress, const nnc_event *event)
+{
+    for (size_t i = 0; i < event->debug_count; i++) {
+        const nnc_debug *debug = &event->debug[i];
+        clear_line(progress);
+        fprintf(progress->out, "step %lld  %s  min %.6g mean %.6g max %.6g  [", (long long)event->step,
+                debug->name, debug->min, debug->mean, debug->max);
+        for (int k = 0; k < debug->first_count; k++)
+            fprintf(progress->out, "%s%.6g", k ? " " : "", debug->first[k]);
+        fprintf(progress->out, "%s]\n", debug->first_count == 6 ? " ..." : "");
+    }
+}
+
 static void draw_step(Progress *progress, const nnc_event *event)
 {
     double now = seconds_now(), left;
     note_step(progress, event);
+    print_debug(progress, event);
     if (!progress->terminal || now - progress->last_drawn < 0.1)
         return;
     progress->last_drawn = now;

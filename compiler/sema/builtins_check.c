@@ -1,6 +1,7 @@
 /* Built-in functions that check and that describe initial values. */
 #include "compiler/sema/builtins.h"
 
+#include <math.h>
 #include <string.h>
 
 static bool code_arg(Sema *s, BuiltinCall *call, ErrorCode *code)
@@ -83,6 +84,77 @@ Value builtin_assert(Sema *s, BuiltinCall *call)
     vec_push(s->arena, &s->frame->asserts, condition);
     vec_push(s->arena, &s->frame->assert_texts, message);
     return value_none;
+}
+
+/* ---- debug ---- */
+
+enum { DEBUG_ELEMENTS = 6, DEBUG_TEXT = 40 };
+
+/* "scores: f32[B, 3] at net.nn:12"; without a name the text of the argument. */
+static const char *debug_label(Sema *s, const BuiltinCall *call, const Node *x)
+{
+    Span span = call->arg_span[0], user = sema_user_span(s, call->span);
+    const char *name = call->given[1] ? call->arg[1].as.string.text : "value";
+    uint32_t line, column;
+    size_t length;
+    if (!call->given[1] && span.file && span.end > span.begin) {
+        const char *text = source_text(s->map, span.file, &length) + span.begin;
+        size_t bytes = strcspn(text, "\n\"");
+        bytes = bytes < span.end - span.begin ? bytes : span.end - span.begin;
+        name = arena_substring(s->arena, text, bytes < DEBUG_TEXT ? bytes : DEBUG_TEXT);
+    }
+    source_line_column(s->map, user, &line, &column);
+    return arena_format(s->arena, "%s: %s at %s:%u", name, type_text(s, &x->type),
+                        user.file ? source_name(s->map, user.file) : "", line);
+}
+
+/* f64[3 + DEBUG_ELEMENTS]: smallest, mean, largest, and the first elements, or NaN where there are fewer. */
+static Node *debug_summary(Sema *s, Node *x)
+{
+    Graph *graph = s->elab->graph;
+    const Dim *size = type_elements(s->dims, &x->type), *one = dim_const(s->dims, 1);
+    const Dim *more = size ? dim_sub(s->dims, dim_const(s->dims, DEBUG_ELEMENTS), size) : NULL;
+    if (!more || dim_is(size, 0))
+        return NULL;
+    Node *flat = build_convert(graph, build_reshape(graph, x, 1, &size), DT_F64);
+    Node *count = build_dim(graph, size, DT_F64);
+    Node *parts[4] = {build_reduce(graph, OP_AMIN, flat, axes_one(0)),
+                      build_binary(graph, OP_DIV, build_reduce(graph, OP_SUM, flat, axes_one(0)), count),
+                      build_reduce(graph, OP_AMAX, flat, axes_one(0)),
+                      build_pad_axis(graph, flat, build_scalar(graph, DT_F64, (double)NAN), 0,
+                                     dim_const(s->dims, 0), more)};
+    for (int i = 0; i < 3; i++)
+        parts[i] = build_reshape(graph, parts[i], 1, &one);
+    return parts[3] ? build_concat(graph, parts, 4, 0) : NULL;
+}
+
+Value builtin_debug(Sema *s, BuiltinCall *call)
+{
+    Node *x;
+    const char *name;
+    int64_t every = 1;
+    if (!want_tensor(s, &call->arg[0], call->arg_span[0], "debug", &x) ||
+        (call->given[1] && !want_string(s, &call->arg[1], call->arg_span[1], "name", &name)) ||
+        (call->given[2] && !want_int(s, &call->arg[2], call->arg_span[2], "every", &every)))
+        return value_poison;
+    if (every < 1) {
+        sema_error(s, ERR_E0205, call->arg_span[2], NULL, "every must be at least 1, and this is %lld",
+                   (long long)every);
+        return value_poison;
+    }
+    if (s->repeat) {
+        DiagItem *item = sema_error(s, ERR_E0403, call->span, NULL,
+                                    "debug stands outside of loops and of decisions at run time");
+        diag_help(item, "yield the value and look at the result of the loop");
+        return value_poison;
+    }
+    Node *summary = s->elab->debugs ? debug_summary(s, x) : NULL;
+    if (summary)
+        graph_root(s->elab->graph, ROOT_OUTPUT,
+                   arena_format(s->arena, "debug %u %lld %s", s->elab->debug_count++, (long long)every,
+                                debug_label(s, call, x)),
+                   summary);
+    return call->arg[0];
 }
 
 /* ---- Initial values ---- */

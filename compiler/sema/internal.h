@@ -162,6 +162,8 @@ struct Elab {
     const TensorSpecs *averages; /* params are read from their averages among these; NULL: as they are */
     bool frozen;                 /* inside of eval(M): params take no gradient, states keep their value */
     SemaCalls *calls; /* NULL: not recorded */
+    bool debugs;      /* of a step of training: debug(x) makes an output */
+    uint32_t debug_count;
     int32_t current_call;
     DimChecks *checks;       /* NULL: dropped */
     Value total_steps, time; /* NONE outside of optimizers and schedules */

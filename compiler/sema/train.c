@@ -312,6 +312,7 @@ static void begin_graph(Sema *s, Train *t, const char *name, bool training)
 {
     s->elab = elab_new(s, name, training);
     s->elab->checks = &t->plan->checks;
+    s->elab->debugs = strcmp(name, "train_step") == 0;
     s->elab->graph->span = t->plan->span;
 }
 

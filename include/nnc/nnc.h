@@ -141,6 +141,14 @@ typedef struct {
     const double *values; /* rank > 0 */
 } nnc_metric;
 
+/* What debug(x) in a program saw in a step. */
+typedef struct {
+    const char *name; /* "scores: f32[B, 3] at net.nn:12" */
+    double min, mean, max;
+    double first[6]; /* elements, in order */
+    int first_count; /* fewer than 6 for a smaller tensor; an element that is NaN ends them */
+} nnc_debug;
+
 typedef enum { NNC_EVENT_START, NNC_EVENT_STEP, NNC_EVENT_EPOCH, NNC_EVENT_END } nnc_event_kind;
 
 typedef struct {
@@ -171,6 +179,8 @@ typedef struct {
     bool stopped_early; /* END */
     int64_t arena_bytes_used, peak_rss_bytes;
     const char *saved; /* END: where the weights are, NULL: nowhere */
+    const nnc_debug *debug; /* STEP: values that the program asked for */
+    size_t debug_count;
 } nnc_event;
 
 typedef struct {

@@ -67,12 +67,32 @@ static void start_json(const nnc_event *event, StrBuf *out)
     strbuf_add_char(out, '}');
 }
 
+static void add_debug(const nnc_event *event, StrBuf *out)
+{
+    for (size_t i = 0; i < event->debug_count; i++) {
+        const nnc_debug *debug = &event->debug[i];
+        strbuf_add(out, i ? ",{\"name\":" : ",\"debug\":[{\"name\":");
+        strbuf_add_json(out, debug->name);
+        add_number(out, "min", debug->min);
+        add_number(out, "mean", debug->mean);
+        add_number(out, "max", debug->max);
+        strbuf_add(out, ",\"first\":[");
+        for (int k = 0; k < debug->first_count; k++) {
+            strbuf_add(out, k ? "," : "");
+            strbuf_add_double(out, debug->first[k]);
+        }
+        strbuf_add(out, "]}");
+    }
+    strbuf_add(out, event->debug_count ? "]" : "");
+}
+
 static void step_json(const nnc_event *event, StrBuf *out)
 {
     strbuf_printf(out, "{\"event\":\"step\",\"step\":%lld,\"epoch\":%lld", (long long)event->step,
                   (long long)event->epoch);
     add_number(out, "loss", event->loss);
     add_number(out, "lr", event->lr);
+    add_debug(event, out);
     add_notice(event, out);
     strbuf_add_char(out, '}');
 }

@@ -175,7 +175,11 @@ static nnc_status train_step(Trainer *trainer, Epoch *epoch, int64_t number)
     epoch->seconds += seconds;
     epoch->step_ms[epoch->done++ - epoch->begun] = seconds * 1e3;
     trainer->step++;
+    nnc_debug debug[DEBUG_MAX];
+    size_t debug_count = debug_collect(&trainer->train, trainer->step, debug);
     send(trainer, &(nnc_event){.kind = NNC_EVENT_STEP,
+                               .debug = debug,
+                               .debug_count = debug_count,
                                .step = trainer->step,
                                .epoch = number + 1,
                                .step_of_epoch = epoch->done,

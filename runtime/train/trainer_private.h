@@ -56,6 +56,9 @@ void binding_close(Binding *binding);
 void *binding_output(const Binding *binding, const char *name); /* NULL: none */
 /* Rows order[first .. first+count) of the part into the staging of the binding. */
 void binding_fill(Binding *binding, const DataPart *part, const int64_t *order, int64_t first, int64_t count);
+/* debug.c: what debug(x) of the program saw, for the event of a step; returns how many. */
+enum { DEBUG_MAX = 64, DEBUG_FIRST = 6 };
+size_t debug_collect(const Binding *binding, int64_t step, nnc_debug out[DEBUG_MAX]);
 nnc_status binding_call(Trainer *trainer, Binding *binding, int64_t rows, const DataPart *part, const int64_t *order);
 
 void metrics_reset(Trainer *trainer);

@@ -1,7 +1,10 @@
 /* Tuples, records, functions and modules as values; asserts on sizes and on values. */
 #include "tests/support/values.h"
 
+#include <nnc/nnc.h>
+
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,4 +57,66 @@ Test(language, asserts_hold_or_name_their_line)
                                 "train t on d { model = M(); loss = model(x[:, 0]); optimizer = sgd() }\n");
     cr_expect_not_null(strstr(text, "four are needed"), "%s", text);
     free(text);
+}
+
+/* ---- debug(x) ---- */
+
+typedef struct {
+    int steps, reports;
+    char name[80];
+    nnc_debug last;
+} Seen;
+
+static void on_event(void *user, const nnc_event *event)
+{
+    Seen *seen = user;
+    if (event->kind != NNC_EVENT_STEP)
+        return;
+    seen->steps++;
+    for (size_t i = 0; i < event->debug_count; i++) {
+        seen->reports++;
+        seen->last = event->debug[i];
+        snprintf(seen->name, sizeof seen->name, "%s", event->debug[i].name);
+    }
+}
+
+static Seen train_with_debug(bool interpret)
+{
+    static const char text[] =
+        "from optim import sgd\n"
+        "module M { param w: f32[2] = 1.0\n"
+        "    fn (x: f32[B, 2]) { sum(debug(x * w, name=\"rows\", every=2), axis=1) } }\n"
+        "dataset d { source = arrays(x=f32([[1, 2], [3, -4], [5, 6], [7, 8]])) }\n"
+        "train t on d { model = M(); loss = model(x); optimizer = sgd(lr=0.0); batch = 2; epochs = 2; shuffle = false }\n";
+    nnc_context *context;
+    nnc_program *program;
+    nnc_trainer *trainer;
+    Seen seen = {0};
+    nnc_program_options options = {.size = sizeof options, .f64 = true, .interpret = interpret};
+    nnc_trainer_options training = {.size = sizeof training, .on_event = on_event, .user = &seen};
+    cr_assert_eq(nnc_context_new(NULL, &context), NNC_OK);
+    cr_assert_eq(nnc_program_parse(context, "debug.nn", text, &options, &program), NNC_OK, "%s",
+                 nnc_diagnostics(context, NNC_TEXT));
+    cr_assert_eq(nnc_trainer_new(program, NULL, &training, &trainer), NNC_OK);
+    cr_assert_eq(nnc_trainer_run(trainer), NNC_OK);
+    nnc_trainer_release(trainer);
+    nnc_program_release(program);
+    nnc_context_release(context);
+    return seen;
+}
+
+Test(language, debug_reports_with_the_event_of_the_step)
+{
+    for (int interpret = 0; interpret < 2; interpret++) {
+        Seen seen = train_with_debug(interpret);
+        cr_expect_eq(seen.steps, 4);
+        cr_expect_eq(seen.reports, 2, "every second step");
+        cr_expect_str_eq(seen.name, "rows: f64[B, 2] at debug.nn:3");
+        cr_expect_eq(seen.last.min, 5);
+        cr_expect_eq(seen.last.mean, 6.5);
+        cr_expect_eq(seen.last.max, 8);
+        cr_assert_eq(seen.last.first_count, 4);
+        for (int i = 0; i < 4; i++)
+            cr_expect_eq(seen.last.first[i], 5 + i);
+    }
 }
