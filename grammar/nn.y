@@ -461,6 +461,11 @@ expr: postfix
     | expr DOTDOT expr     { $$ = ast_new_range(parser, $1, $3, @$); }
     | '-' expr %prec NEGATE { $$ = ast_new_unary(parser, AST_EXPR_NEGATE, $2, @$); }
     | NOT expr             { $$ = ast_new_unary(parser, AST_EXPR_NOT, $2, @$); }
+    | PARAM STRING ':' type '=' expr %prec LAMBDA {
+        AstExpr *computed = ast_new_string(parser, $2, @2);
+        $$ = ast_new_expr(parser, AST_EXPR_PARAM, @$, ast_max_height($4->height, $6->height));
+        $$->as.param = ast_new_variable(parser, AST_MEMBER_PARAM, (AstName){0}, computed, $4, $6, @$);
+    }
     | FN '(' names ')' ARROW expr %prec LAMBDA {
         $$ = ast_new_expr(parser, AST_EXPR_LAMBDA, @$, $6->height);
         $$->as.lambda.parameters = $3;

@@ -24,6 +24,7 @@ typedef struct AstExpr AstExpr;
 typedef struct AstStmt AstStmt;
 typedef struct AstType AstType;
 typedef struct AstPattern AstPattern;
+typedef struct AstMember AstMember;
 
 typedef struct {
     const char *text; /* NULL: none was written */
@@ -114,6 +115,7 @@ struct AstType {
     ROW(LAMBDA, "lambda")      /* as.lambda: fn (x) -> x + 1 */                                    \
     ROW(SCAN, "scan")          /* as.scan */                                                       \
     ROW(WHILE, "while")        /* as.loop */                                                       \
+    ROW(PARAM, "param")        /* as.param: param "w{i}": f32[3] = 0, in a let of a module */      \
     ROW(ERROR, "error")        /* something unreadable stood here */
 
 typedef enum {
@@ -216,6 +218,7 @@ struct AstExpr {
             AstNames parameters;
             AstExpr *body;
         } lambda;
+        AstMember *param; /* as.variable, `computed` set */
         struct { /* scan pattern in source over T reverse with state { body } */
             AstPattern *pattern;
             AstExpr *source;
@@ -345,7 +348,6 @@ typedef enum {
         AST_MEMBER_COUNT
 } AstMemberKind;
 
-typedef struct AstMember AstMember;
 typedef VEC(AstMember *) AstMembers;
 
 struct AstMember {

@@ -299,6 +299,15 @@ static void print_name_use(Printer *printer, const AstExpr *expr)
     strbuf_printf(printer->out, " %s", expr->as.name);
 }
 
+static void print_param(Printer *printer, const AstExpr *expr)
+{
+    strbuf_add_char(printer->out, ' ');
+    print_string(printer, expr->as.param->as.variable.computed->as.string.text);
+    strbuf_add_char(printer->out, ' ');
+    print_type(printer, expr->as.param->as.variable.type);
+    print_optional(printer, expr->as.param->as.variable.value);
+}
+
 static void print_nothing(Printer *printer, const AstExpr *expr)
 {
     (void)printer;
@@ -321,6 +330,7 @@ static void print_expr(Printer *printer, const AstExpr *expr)
         [AST_EXPR_LAMBDA] = print_lambda,   [AST_EXPR_SCAN] = print_scan,
         [AST_EXPR_WHILE] = print_while,     [AST_EXPR_ERROR] = print_nothing,
         [AST_EXPR_RECORD] = print_record,   [AST_EXPR_PADDED] = print_operands,
+        [AST_EXPR_PARAM] = print_param,
     };
     bool binary = expr->kind == AST_EXPR_BINARY;
     strbuf_printf(printer->out, "(%s",

@@ -286,6 +286,22 @@ static AstExpr *read_lambda(AstReader *reader, const AstNode *node)
     return expr;
 }
 
+static AstExpr *read_param(AstReader *reader, const AstNode *node)
+{
+    const AstNode *name = ast_read_part(reader, node, 1);
+    AstText text = {name->text, name->length};
+    AstExpr *computed = ast_new_string(&reader->build, text, name->span);
+    AstType *type = read_type(reader, ast_read_part(reader, node, 2));
+    AstExpr *value = ast_read_expr(reader, ast_read_part(reader, node, 3));
+    if (name->kind != NODE_STRING)
+        ast_read_fail(reader, name->span, "a string");
+    AstExpr *expr = ast_new_expr(&reader->build, AST_EXPR_PARAM, node->span,
+                                 ast_max_height(type->height, value->height));
+    expr->as.param = ast_new_variable(&reader->build, AST_MEMBER_PARAM, (AstName){0}, computed,
+                                      type, value, node->span);
+    return expr;
+}
+
 static AstBindings read_named_values(AstReader *reader, const AstNode *node)
 {
     AstBindings bindings = {0};
@@ -376,7 +392,7 @@ static const ExprForm expr_forms[AST_EXPR_COUNT] = {
     [AST_EXPR_ELLIPSIS] = {read_ellipsis, 1}, [AST_EXPR_LAMBDA] = {read_lambda, 3},
     [AST_EXPR_SCAN] = {read_scan, 6},         [AST_EXPR_WHILE] = {read_while, 5},
     [AST_EXPR_ERROR] = {read_error, 1},       [AST_EXPR_RECORD] = {read_record, 0},
-    [AST_EXPR_PADDED] = {read_padded, 3},
+    [AST_EXPR_PADDED] = {read_padded, 3},     [AST_EXPR_PARAM] = {read_param, 4},
 };
 
 AstExpr *ast_read_expr(AstReader *reader, const AstNode *node)

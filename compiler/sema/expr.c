@@ -117,8 +117,7 @@ Value binding_value(Sema *s, Binding *binding, Span span)
                    ? binding->value
                    : decl_value(s, binding->value.as.decl);
     default:
-        return binding->lazy && binding->owner ? eval_in(s, binding->owner->scope, binding->lazy)
-                                               : binding->value;
+        return binding->lazy && binding->owner ? lazy_value(s, binding) : binding->value;
     }
 }
 
@@ -382,6 +381,7 @@ Value eval_expr(Sema *s, const AstExpr *expr)
         [AST_EXPR_CALL] = eval_call_rule,
         [AST_EXPR_INDEX] = eval_index,
         [AST_EXPR_MEMBER] = eval_member,
+        [AST_EXPR_PARAM] = eval_param,
         [AST_EXPR_TUPLE] = eval_list,
         [AST_EXPR_ARRAY] = eval_list,
         [AST_EXPR_RECORD] = eval_record,

@@ -57,6 +57,7 @@ struct Binding {
     Span span;
     uint32_t tensor;     /* PARAM, STATE: index in the instance's or owner's slots */
     const AstExpr *lazy; /* MEMBER: evaluated in the current graph at every use */
+    const AstPattern *pattern; /* of the let that lazy stands in, NULL: the name alone */
     Instance *owner;     /* PARAM, STATE, lazy MEMBER */
     Binding *next;       /* in the hash bucket */
 };
@@ -228,6 +229,8 @@ typedef struct Sema {
     uint32_t calls, nesting, work, instances;
     bool work_reported, depth_reported;
     bool in_assert; /* sizes that are open are compared at run time */
+    Instance *owner; /* the let being evaluated is of this instance, NULL: of none */
+    bool declaring;  /* for the first time: its params are made */
     const Type *init_type;           /* of the param whose initial value is evaluated */
     const AstExpr **override_values; /* of options.overrides, parsed; NULL: not yet */
     bool *override_used;
@@ -294,6 +297,7 @@ Value eval_expr(Sema *s, const AstExpr *expr);
 Value eval_in(Sema *s, Scope *scope, const AstExpr *expr);
 Value eval_name(Sema *s, const char *name, Span span);
 Value binding_value(Sema *s, Binding *binding, Span span);
+Value lazy_value(Sema *s, Binding *binding);
 Value decl_value(Sema *s, Decl *decl);
 bool sema_step(Sema *s, Span span); /* false: the bounds of work are reached */
 const char *sema_interpolate(Sema *s, const AstExpr *string);
@@ -403,6 +407,7 @@ Value slot_value(Sema *s, Binding *binding, Span span);
  * flows. */
 Node *param_node(Sema *s, const char *name, Type type);
 Value eval_member(Sema *s, const AstExpr *expr);
+Value eval_param(Sema *s, const AstExpr *expr);
 const AstFunction *instance_forward(const Instance *instance); /* the anonymous fn, NULL: none */
 const AstFunction *decl_function(const Decl *decl,
                                  const char *name); /* NULL name: the anonymous one */

@@ -115,12 +115,6 @@ void instance_root(Sema *s, Instance *root, const char *path, TensorSpecs *tenso
 
 /* ---- Members ---- */
 
-static const char *variable_name(Sema *s, const AstMember *member)
-{
-    return member->as.variable.computed ? sema_interpolate(s, member->as.variable.computed)
-                                        : member->as.variable.name.text;
-}
-
 static bool type_of_state(Sema *s, const AstMember *member, const Value *v, Type *out)
 {
     if (v->kind == VALUE_TENSOR)
@@ -167,21 +161,18 @@ static Value initial_value(Sema *s, const AstMember *member, const Type *type)
     return v;
 }
 
-static void declare_variable(Sema *s, Instance *self, const AstMember *member)
+/* Appends the tensor of a param or state; false: an error was reported, or its value is none. */
+static bool declare_slot(Sema *s, Instance *self, const AstMember *member, AstName name,
+                         bool *is_none)
 {
     bool is_param = member->kind == AST_MEMBER_PARAM;
-    AstName name = {variable_name(s, member), member->as.variable.computed
-                                                  ? member->as.variable.computed->span
-                                                  : member->as.variable.name.span};
     Slot slot = {.name = name.text, .is_param = is_param, .span = name.span};
     const AstType *declared = member->as.variable.type;
     bool ok = !declared || eval_type(s, declared, &slot.type);
     Value v = initial_value(s, member, declared && ok ? &slot.type : NULL);
-    if (v.kind == VALUE_NONE) {
-        scope_declare(s, self->scope, name, BIND_MEMBER, v);
-        return;
-    }
-    ok = ok && v.kind != VALUE_POISON && (declared || type_of_state(s, member, &v, &slot.type)) &&
+    *is_none = v.kind == VALUE_NONE;
+    ok = ok && v.kind != VALUE_POISON && !*is_none &&
+         (declared || type_of_state(s, member, &v, &slot.type)) &&
          constant_type(s, &slot.type, name.span) &&
          init_of_value(s, &v, &slot.type,
                        member->as.variable.value ? member->as.variable.value->span : member->span,
@@ -193,12 +184,81 @@ static void declare_variable(Sema *s, Instance *self, const AstMember *member)
         diag_help(item, "state %s keeps a value that is not trained", name.text);
         ok = false;
     }
-    Binding *binding = scope_declare(s, self->scope, name, is_param ? BIND_PARAM : BIND_STATE,
-                                     ok ? value_none : value_poison);
-    binding->owner = ok ? self : NULL;
-    binding->tensor = self->slots.count;
     if (ok)
         vec_push(s->arena, &self->slots, slot);
+    return ok;
+}
+
+static AstName variable_as_name(Sema *s, const AstMember *member)
+{
+    const AstExpr *computed = member->as.variable.computed;
+    return computed ? (AstName){sema_interpolate(s, computed), computed->span}
+                    : member->as.variable.name;
+}
+
+static Value slot_at(Sema *s, const Instance *owner, const Slot *slot, Span span)
+{
+    const char *name = slot_name(s, owner, slot);
+    Span at = s->elab->graph->span;
+    s->elab->graph->span = sema_in_std(s, slot->span) ? owner->span : slot->span;
+    Node *leaf = build_leaf(s->elab->graph, slot->is_param ? OP_PARAM : OP_STATE, name, slot->type);
+    s->elab->graph->span = at;
+    return value_tensor(slot->is_param ? leaf : elab_state(s, name, leaf), span);
+}
+
+static const Slot *find_slot(const Instance *self, const char *name)
+{
+    for (uint32_t i = 0; i < self->slots.count; i++)
+        if (strcmp(self->slots.data[i].name, name) == 0)
+            return &self->slots.data[i];
+    return NULL;
+}
+
+static Value twice(Sema *s, AstName name, const Slot *first)
+{
+    DiagItem *item = sema_error(s, ERR_E0101, name.span, "declared again here",
+                                "the param %s is declared twice", name.text);
+    diag_note(item, first->span, "first declared here");
+    return value_poison;
+}
+
+static void declare_variable(Sema *s, Instance *self, const AstMember *member)
+{
+    AstName name = variable_as_name(s, member);
+    bool is_none;
+    uint32_t index = self->slots.count;
+    const Slot *first = find_slot(self, name.text);
+    bool ok = declare_slot(s, self, member, name, &is_none);
+    if (first && !scope_find_local(self->scope, name.text))
+        twice(s, name, first);
+    BindKind kind = is_none                             ? BIND_MEMBER
+                    : member->kind == AST_MEMBER_PARAM ? BIND_PARAM
+                                                       : BIND_STATE;
+    Binding *binding =
+        scope_declare(s, self->scope, name, kind, ok || is_none ? value_none : value_poison);
+    binding->owner = ok ? self : NULL;
+    binding->tensor = index;
+}
+
+/* param "w{i}": f32[3] = 0 inside of a let: made when the let is evaluated for its instance, found
+ * again by its name in the graphs that use the let. */
+Value eval_param(Sema *s, const AstExpr *expr)
+{
+    AstName name = variable_as_name(s, expr->as.param);
+    Instance *self = s->owner;
+    if (!self) {
+        sema_error(s, ERR_E0403, expr->span, NULL, "a param stands in a let of a module");
+        return value_poison;
+    }
+    const Slot *slot = find_slot(self, name.text);
+    bool is_none = false;
+    if (s->declaring && slot)
+        return twice(s, name, slot);
+    if (s->declaring && declare_slot(s, self, expr->as.param, name, &is_none))
+        slot = find_slot(self, name.text);
+    return slot                       ? slot_at(s, self, slot, expr->span)
+           : is_none || !s->declaring ? value_none
+                                      : value_poison;
 }
 
 static bool has_tensor(const Value *v)
@@ -213,15 +273,48 @@ static bool has_tensor(const Value *v)
 }
 
 /* A let with tensors is computed anew in each graph that uses it. */
-static void make_lazy(Instance *self, const AstLet *let)
+static void make_lazy(Instance *self, const AstPattern *pattern, const AstLet *let)
 {
-    if (let->pattern->is_tuple)
-        return;
-    Binding *binding = scope_find_local(self->scope, let->pattern->name.text);
+    for (uint32_t i = 0; pattern->is_tuple && i < pattern->entries.count; i++)
+        make_lazy(self, pattern->entries.data[i], let);
+    Binding *binding =
+        pattern->is_tuple ? NULL : scope_find_local(self->scope, pattern->name.text);
     if (binding && has_tensor(&binding->value)) {
         binding->lazy = let->value;
+        binding->pattern = let->pattern->is_tuple ? let->pattern : NULL;
         binding->owner = self;
     }
+}
+
+Value lazy_value(Sema *s, Binding *binding)
+{
+    Instance *owner = s->owner;
+    bool declaring = s->declaring;
+    s->owner = binding->owner;
+    s->declaring = false;
+    Value v = eval_in(s, binding->owner->scope, binding->lazy);
+    if (binding->pattern) {
+        Scope *parts = scope_new(s, NULL);
+        bool bound = v.kind != VALUE_POISON && bind_pattern(s, parts, binding->pattern, &v, BIND_LET);
+        const Binding *part = bound ? scope_find_local(parts, binding->name) : NULL;
+        v = part ? part->value : value_poison;
+    }
+    s->owner = owner;
+    s->declaring = declaring;
+    return v;
+}
+
+static void declare_let(Sema *s, Instance *self, const AstLet *let)
+{
+    Instance *outer = s->owner;
+    bool declaring = s->declaring;
+    s->owner = self;
+    s->declaring = true;
+    eval_let(s, let, BIND_MEMBER);
+    s->owner = outer;
+    s->declaring = declaring;
+    adopt_let(s, self, let->pattern);
+    make_lazy(self, let->pattern, let);
 }
 
 static void declare_fn(Sema *s, Instance *self, const AstMember *member)
@@ -251,9 +344,7 @@ void declare_members(Sema *s, Instance *self)
             declare_variable(s, self, member);
         if (member->kind != AST_MEMBER_LET)
             continue;
-        eval_let(s, &member->as.let, BIND_MEMBER);
-        adopt_let(s, self, member->as.let.pattern);
-        make_lazy(self, &member->as.let);
+        declare_let(s, self, &member->as.let);
     }
 }
 
@@ -313,6 +404,8 @@ Value instantiate(Sema *s, Decl *decl, const Args *args, Span span)
                    .in_std = decl->file->in_std,
                    .ellipsis_rank = -1};
     Span declared = decl->file->in_std ? (Span){0, 0, 0} : item->as.declaration.header;
+    Instance *owner = s->owner;
+    s->owner = NULL;
     s->constants.generic = elab->generic;
     s->constants.unsure = elab->unsure;
     s->elab = &s->constants;
@@ -331,6 +424,7 @@ Value instantiate(Sema *s, Decl *decl, const Args *args, Span span)
     s->frame = frame.parent;
     s->scope = outer;
     s->elab = elab;
+    s->owner = owner;
     decl->state = DECL_DONE;
     ok = ok && diag_error_count(s->diag) == errors;
     return ok ? (Value){.kind = VALUE_INSTANCE, .span = span, .as.instance = self} : value_poison;
@@ -361,19 +455,7 @@ Value slot_value(Sema *s, Binding *binding, Span span)
     Instance *owner = binding->owner;
     if (!owner || binding->value.kind == VALUE_POISON)
         return value_poison;
-    const Slot *slot = &owner->slots.data[binding->tensor];
-    const char *name = slot_name(s, owner, slot);
-    Span at = s->elab->graph->span;
-    s->elab->graph->span = sema_in_std(s, slot->span) ? owner->span : slot->span;
-    Node *node;
-    if (slot->is_param)
-        node = param_node(s, name, slot->type);
-    else
-        node = elab_state(s, name, build_leaf(s->elab->graph, OP_STATE, name, slot->type));
-    if (slot->is_param && s->elab->frozen)
-        node = build_unary(s->elab->graph, OP_STOP, node);
-    s->elab->graph->span = at;
-    return value_tensor(node, span);
+    return slot_at(s, owner, &owner->slots.data[binding->tensor], span);
 }
 
 static void unknown_member(Sema *s, const Scope *scope, const char *what, AstName name)

@@ -88,6 +88,7 @@ Binding *scope_put(Sema *s, Scope *scope, const char *name, Span span, BindKind 
     binding->value = value;
     binding->span = span;
     binding->lazy = NULL;
+    binding->pattern = NULL;
     binding->owner = NULL;
     return binding;
 }

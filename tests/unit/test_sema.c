@@ -299,6 +299,37 @@ Test(sema, solved_dimensions)
     done(&f);
 }
 
+Test(sema, params_with_computed_names)
+{
+    Fixture f = check(
+        "module Deep(I: int, H: int, layers: int = 2) {\n"
+        "    let w = [for l in 0..layers: (\n"
+        "        ih=param \"weight_ih_l{l}\": f32[H, if l == 0 { I } else { H }] = normal(std=0.1),\n"
+        "        hh=param \"weight_hh_l{l}\": f32[H, H] = 0)]\n"
+        "    let scale, shift = (param \"scale_{H}\": f32[H] = 1, param \"shift_{H}\": f32[H] = 0)\n"
+        "    let depth = len(w)\n"
+        "    param bias: f32[H] = 0\n"
+        "    fn (x: f32[B, I]) -> f32[B, H] {\n"
+        "        let y = x\n        for l in 0..depth { y = (y @ transpose(w[l].ih)) @ w[l].hh }\n"
+        "        y * scale + shift + bias\n"
+        "    }\n}\n"
+        "module Two { let a = Deep(3, 4)\n let b = Deep(4, 2, layers=1)\n"
+        " fn (x: f32[B, 3]) -> f32[B, 2] { b(a(x)) } }\n");
+    f.plan = sema_module(f.program, "Two", NULL, f.diag);
+    cr_assert_not_null(f.plan);
+    cr_expect_eq(f.plan->tensors.count, 7 + 5);
+    expect_tensor(&f, "a.weight_ih_l0", TENSOR_PARAM, "f32[4, 3]");
+    expect_tensor(&f, "a.weight_ih_l1", TENSOR_PARAM, "f32[4, 4]");
+    expect_tensor(&f, "a.weight_hh_l1", TENSOR_PARAM, "f32[4, 4]");
+    expect_tensor(&f, "b.weight_ih_l0", TENSOR_PARAM, "f32[2, 4]");
+    expect_tensor(&f, "b.shift_2", TENSOR_PARAM, "f32[2]");
+    uint32_t leaves = 0;
+    for (uint32_t i = 0; i < f.plan->forward->nodes.count; i++)
+        leaves += f.plan->forward->nodes.data[i]->op == OP_PARAM;
+    cr_expect_eq(leaves, 12, "each is one leaf of the graph");
+    done(&f);
+}
+
 Test(sema, modules_for_hosts)
 {
     Fixture f = check(IMPORTS NET);
