@@ -99,6 +99,17 @@ static bool loads_before_stores(const Draft *draft)
            group->kind == GROUP_CONTRACT;
 }
 
+/* Single elements have the same trace as operands of a contraction, which are read all along, and
+ * of its epilogue. */
+static bool may_contract(const Draft *draft, const Node *value)
+{
+    bool single = draft->group->kind == GROUP_CONTRACT;
+    for (int i = 0; i < value->type.rank; i++) {
+        single &= dim_is(value->type.dims[i], 1);
+    }
+    return single;
+}
+
 static void note_reader(void *user, const Node *value, const Trace *at)
 {
     BufferPlan *plan = user;
@@ -107,8 +118,8 @@ static void note_reader(void *user, const Node *value, const Trace *at)
         return;
     }
     const Draft *draft = &plan->b->drafts.data[plan->draft];
-    bool element =
-        memory == value && loads_before_stores(draft) && trace_is_element(draft->group, value, at);
+    bool element = memory == value && loads_before_stores(draft) && !may_contract(draft, value) &&
+                   trace_is_element(draft->group, value, at);
     vec_push(plan->b->arena, &plan->readers, (Reader){plan->draft, memory, element});
 }
 

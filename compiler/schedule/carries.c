@@ -236,13 +236,9 @@ static void settle_branch(BufferPlan *plan, const Node *branch, int32_t region)
 }
 
 /* A first value that nobody else wants can be made in the carry itself. */
-static bool is_alone(const Builder *b, const Node *loop, const Node *init)
+static bool is_alone(const Builder *b, const Node *init)
 {
-    bool alone = b->uses[init->id] == 1;
-    for (int i = loop->nsrc / 2; i < loop->nsrc; i++) {
-        alone &= loop->src[i] != init;
-    }
-    return alone;
+    return !b->read[init->id] && b->pinned[init->id] == 1 && !b->is_root[init->id];
 }
 
 static void settle_inits(BufferPlan *plan, const Node *loop, int32_t region)
@@ -251,7 +247,7 @@ static void settle_inits(BufferPlan *plan, const Node *loop, int32_t region)
     int32_t parent = b->schedule->regions.data[region].parent;
     for (int i = 0; i < loop->nsrc / 2; i++) {
         Node *init = loop->src[i];
-        int32_t draft = bring(plan, init, row_of(plan, loop)[i], parent, is_alone(b, loop, init));
+        int32_t draft = bring(plan, init, row_of(plan, loop)[i], parent, is_alone(b, init));
         draft_edge(b, draft, region_enter(b, region));
     }
     if (loop->attr.loop.conditional) {
@@ -261,7 +257,7 @@ static void settle_inits(BufferPlan *plan, const Node *loop, int32_t region)
 
 static const Node *carry_numbered(const Builder *b, const Node *loop, int index)
 {
-    for (uint32_t i = 0; i < loop->id; i++) {
+    for (uint32_t i = 0; i < b->node_count; i++) {
         const Node *n = b->graph->nodes.data[i];
         if (n->op == OP_CARRY && n->attr.carry.loop == loop->attr.loop.id &&
             n->attr.carry.index == index) {

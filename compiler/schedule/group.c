@@ -1,10 +1,10 @@
 /* Which made values share a kernel. In: Builder.made. Out: drafts of groups and the order they
  * need.
  *
- * Values are taken in creation order, producers first. A value joins the group of one of its
- * operands when it reads that group's values only at the element being computed (trace_is_element),
- * and when no detour leads from the group through others back into it; else it founds a group. The
- * traces decide what "the element" is:
+ * Values are taken in creation order, producers first, and what is in a loop before the loop is
+ * closed. A value joins the group of one of its operands when it reads that group's values only at
+ * the element being computed (trace_is_element), and when no detour leads from the group through
+ * others back into it; else it founds a group. The traces decide what "the element" is:
  *
  *   m = amax(x, 1)                reduce over [B, 10] axes 1
  *   e = exp(x - expand(m))        reads m at domain axis 0: joins as a full member (rows only)
@@ -512,12 +512,13 @@ static void merge_producers(Builder *b, const Node *n)
 
 void form_groups(Builder *b)
 {
+    uint32_t count, *order = grouping_order(b, &count);
     open_regions(b);
-    for (uint32_t i = 0; i < b->node_count; i++) {
-        Node *n = b->graph->nodes.data[i];
-        if (b->live[i] && class_of(n) == CLASS_LOOP) {
+    for (uint32_t i = 0; i < count; i++) {
+        Node *n = b->graph->nodes.data[order[i]];
+        if (class_of(n) == CLASS_LOOP) {
             place_loop_node(b, n);
-        } else if (b->made[i] && !has_data(n)) {
+        } else if (b->made[n->id] && !has_data(n)) {
             place_value(b, n);
             if (b->options->fuse && kind_of(n) == GROUP_LOOP) {
                 merge_producers(b, n);

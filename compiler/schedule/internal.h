@@ -39,7 +39,7 @@ typedef struct {
     const uint8_t *live;
     uint8_t *made; /* per node: exists in memory (or, in its own group, as a stage) */
     uint8_t *is_root;
-    uint8_t *pinned; /* per node: loops and branches want it in memory */
+    uint8_t *pinned; /* per node: how often loops and branches want it in memory */
     uint8_t *turned; /* per node: a permute that is made because its neighbours were no neighbours
                         before */
     uint8_t *stage_only; /* per node: stored for later stages of its own rows and for nobody else */
@@ -85,8 +85,9 @@ static inline OpClass class_of(const Node *n)
 
 /* regions.c */
 void find_regions(Builder *b);
-void make_for_regions(Builder *b);               /* what has to be in memory because of them */
-void open_regions(Builder *b);                   /* the drafts of their ends */
+void make_for_regions(Builder *b); /* what has to be in memory because of them */
+uint32_t *grouping_order(const Builder *b, uint32_t *count); /* ids of live nodes */
+void open_regions(Builder *b);                               /* the drafts of their ends */
 void place_loop_node(Builder *b, const Node *n); /* orders what a node of CLASS_LOOP needs */
 void enter_region(Builder *b, int32_t draft);    /* a new draft is between the ends of its region */
 int32_t region_of_loop(const Builder *b, const Node *closer); /* of a branch: the side `then` */

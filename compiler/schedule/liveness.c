@@ -123,7 +123,9 @@ static void try_in_place(Builder *b, int32_t position, const Group *group,
         holds_stage(group, output)) {
         return;
     }
-    for (uint32_t i = 0; i < group->outputs.count + group->operands.count; i++) {
+    /* In rows an earlier stage may be replaced, too. */
+    uint32_t from = group->rows ? 0 : group->outputs.count;
+    for (uint32_t i = from; i < group->outputs.count + group->operands.count; i++) {
         const Node *operand = i < group->outputs.count
                                   ? group->outputs.data[i].node
                                   : group->operands.data[i - group->outputs.count];

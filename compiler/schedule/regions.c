@@ -106,6 +106,11 @@ int32_t draft_making(const Builder *b, const Node *n)
     return b->draft_of[memory_of(n)->id];
 }
 
+static bool closes_region(const Node *n)
+{
+    return n->op == OP_LOOP || n->op == OP_BRANCH;
+}
+
 /* ---- order ---- */
 
 static int32_t enter_of(const Builder *b, int32_t region)
@@ -216,8 +221,6 @@ static void close_loop(Builder *b, const Node *loop)
     for (uint32_t i = loop->id + 1; i < b->node_count; i++) {
         const Node *n = b->graph->nodes.data[i];
         if (b->live[i] && n->op == OP_STACK && n->src[0] == loop) {
-            NNC_ASSERT(below_enters(n->src[1])->id < loop->id ||
-                       draft_making(b, below_enters(n->src[1])) == NO_GROUP);
             wait_for(b, n->src[1], region);
         }
     }
@@ -243,21 +246,62 @@ void place_loop_node(Builder *b, const Node *n)
     }
 }
 
+/* ---- the order of grouping ---- */
+
+/* Nodes of a region in ascending order, with all that is in an inner region before the node that
+ * closes it: when that comes, everything it needs has a group. */
+static void list_region(const Builder *b, uint32_t region, uint32_t *const *ids,
+                        const uint32_t *counts, uint32_t *out, uint32_t *count)
+{
+    for (uint32_t k = 0; k < counts[region]; k++) {
+        const Node *n = b->graph->nodes.data[ids[region][k]];
+        for (int32_t i = 1; closes_region(n) && i < (int32_t)b->schedule->regions.count; i++) {
+            if (b->schedule->regions.data[i].node == n) {
+                list_region(b, (uint32_t)i, ids, counts, out, count);
+            }
+        }
+        out[(*count)++] = n->id;
+    }
+}
+
+uint32_t *grouping_order(const Builder *b, uint32_t *count)
+{
+    uint32_t regions = b->schedule->regions.count;
+    uint32_t **ids = ARENA_ARRAY(b->arena, uint32_t *, regions);
+    uint32_t *counts = ARENA_ARRAY(b->arena, uint32_t, regions);
+    uint32_t *out = ARENA_ARRAY(b->arena, uint32_t, b->node_count + 1);
+    for (uint32_t i = 0; i < b->node_count; i++) {
+        counts[b->region[i]] += b->live[i];
+    }
+    for (uint32_t r = 0; r < regions; r++) {
+        ids[r] = ARENA_ARRAY(b->arena, uint32_t, counts[r] + 1);
+        counts[r] = 0;
+    }
+    for (uint32_t i = 0; i < b->node_count; i++) {
+        if (b->live[i]) {
+            ids[b->region[i]][counts[b->region[i]]++] = i;
+        }
+    }
+    *count = 0;
+    list_region(b, 0, ids, counts, out, count);
+    return out;
+}
+
 /* ---- what has to be in memory ---- */
 
 static void pin(Builder *b, Node *n)
 {
     n = below_enters(n);
-    if (class_of(n) != CLASS_LEAF || n->op == OP_RANDOM) {
-        b->made[n->id] = b->pinned[n->id] = 1;
-    }
+    b->made[n->id] |= class_of(n) != CLASS_LEAF || n->op == OP_RANDOM;
+    b->pinned[n->id] += b->pinned[n->id] < 255;
 }
 
 /* What is sliced is memory, whatever it is. */
 static void pin_sliced(Builder *b, const Node *at)
 {
     Node *n = sliced_value(at);
-    b->made[n->id] = b->pinned[n->id] = 1;
+    b->made[n->id] = 1;
+    b->pinned[n->id] += b->pinned[n->id] < 255;
 }
 
 /* A value that another region reads is computed where it is, once: it is made, or a view of

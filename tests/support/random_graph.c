@@ -1,7 +1,7 @@
 /* Random graphs (random_graph.h). A pool of nodes grows by operations drawn at random; an operand
  * of a given type is one of the pool or a new leaf. What a shape rule refuses is simply not added.
  */
-#include "tests/support/random_graph.h"
+#include "tests/support/random_maker.h"
 
 #include "compiler/graph/build.h"
 #include "compiler/graph/op.h"
@@ -12,15 +12,6 @@
 #include <string.h>
 
 enum { LARGEST_B = 8, MOST_AXES = 5 };
-
-typedef struct {
-    Graph *g;
-    uint64_t seed, draws;
-    const RandomGraphOptions *options;
-    int64_t max_elements;
-    int leaves;
-    VEC(Node *) pool;
-} Maker;
 
 static uint64_t draw(Maker *m, uint64_t limit)
 {
@@ -99,11 +90,19 @@ static Type random_type(Maker *m, DType dtype)
     return type;
 }
 
+/* A new value inside of branches has come through them all. */
+static Node *enter_sides(Maker *m, Node *node)
+{
+    for (int i = 0; i < m->side_count; i++)
+        node = build_enter(m->g, m->sides[i].branch, m->sides[i].side, node);
+    return node;
+}
+
 static Node *new_leaf(Maker *m, Type type)
 {
     static const OpCode kinds[] = {OP_INPUT, OP_INPUT, OP_INPUT, OP_PARAM, OP_STATE};
     const char *name = arena_format(m->g->arena, "in%d", m->leaves++);
-    return keep(m, build_leaf(m->g, kinds[draw(m, 5)], name, type));
+    return keep(m, enter_sides(m, build_leaf(m->g, kinds[draw(m, 5)], name, type)));
 }
 
 static bool sizes_known(const Type *type)
@@ -139,12 +138,13 @@ static Node *new_operand(Maker *m, Type type)
         break;
     case 2:
         if (dtype_is_float(type.dtype))
-            return keep(m, graph_node(m->g, OP_RANDOM, NULL, 0,
-                                      &(Attr){.kind = AT_RANDOM, .random = {type, site}}));
+            return keep(
+                m, enter_sides(m, graph_node(m->g, OP_RANDOM, NULL, 0,
+                                             &(Attr){.kind = AT_RANDOM, .random = {type, site}})));
         break;
     case 3:
         if (sizes_known(&type))
-            return keep(m, new_literal(m, type));
+            return keep(m, enter_sides(m, new_literal(m, type)));
         break;
     default:
         break;
@@ -542,6 +542,8 @@ static Node *make_node(Maker *m, OpCode op)
     case CLASS_INDEX:
         return make_index(m, op);
     case CLASS_LOOP:
+        if (m->options->loops && m->depth < MAKER_DEPTH)
+            (op == OP_BRANCH || op == OP_ENTER ? make_branch : make_loop)(m);
         return NULL;
     case CLASS_CALL:
         return make_call(m);
@@ -586,6 +588,30 @@ static OpCode random_op(Maker *m)
     }
 }
 
+uint64_t maker_draw(Maker *m, uint64_t limit)
+{
+    return draw(m, limit);
+}
+
+Node *maker_keep(Maker *m, Node *node)
+{
+    return keep(m, node);
+}
+
+Node *maker_condition(Maker *m)
+{
+    return operand_like(m, (Type){.dtype = DT_BOOL});
+}
+
+void maker_grow(Maker *m, int operations)
+{
+    for (int i = 0; i < operations; i++) {
+        Node *node = make_node(m, random_op(m));
+        if (node != NULL && node->type.rank <= MOST_AXES + 1)
+            keep(m, node);
+    }
+}
+
 Graph *random_graph(Arena *arena, DimTable *dims, uint64_t seed, const RandomGraphOptions *options)
 {
     Maker m = {.g = graph_new(arena, dims, "random"),
@@ -595,11 +621,7 @@ Graph *random_graph(Arena *arena, DimTable *dims, uint64_t seed, const RandomGra
     int operations = options->operations > 0 ? options->operations : 12;
     for (int i = 0; i < 2; i++)
         new_leaf(&m, random_type(&m, i == 0 ? DT_F32 : random_dtype(&m)));
-    for (int i = 0; i < operations; i++) {
-        Node *node = make_node(&m, random_op(&m));
-        if (node != NULL && node->type.rank <= MOST_AXES + 1)
-            keep(&m, node);
-    }
+    maker_grow(&m, operations);
     make_roots(&m);
     return m.g;
 }

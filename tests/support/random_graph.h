@@ -12,6 +12,7 @@ typedef struct {
     int64_t max_elements;   /* of any tensor with B = 8, 0: 4096 */
     bool free_symbol;       /* leaves may have axes of size B */
     bool may_fail;          /* raw indices, divisors and conditions */
+    bool loops;             /* loops and branches, two deep */
     bool only_f32;          /* float leaves and constants are f32 */
     const uint8_t *allowed; /* a byte per OpCode for the operations to draw from, NULL: all but
                                call. Operands may need others. */
