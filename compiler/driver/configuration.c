@@ -64,11 +64,13 @@ static const char *data_hash(Arena *arena, const Dataset *dataset)
     return hex(arena, hash);
 }
 
-static const char *join(Arena *arena, const char *const *items, size_t count)
+static const char *join(Arena *arena, const nnc_program_options *options)
 {
     StrBuf text = {0};
-    for (size_t i = 0; i < count; i++)
-        strbuf_printf(&text, "%s%s", i ? " " : "", items[i]);
+    for (size_t i = 0; i < options->setting_count; i++)
+        strbuf_printf(&text, "%s--set %s", text.length ? " " : "", options->settings[i]);
+    for (size_t i = 0; i < options->define_count; i++)
+        strbuf_printf(&text, "%s-D %s", text.length ? " " : "", options->defines[i]);
     const char *joined = arena_string(arena, text.text ? text.text : "");
     strbuf_free(&text);
     return joined;
@@ -85,6 +87,7 @@ static void add_settings(Configuration *to, const Run *run)
     add(to, "train", spec->block);
     add(to, "seed", arena_format(arena, "%llu", (unsigned long long)spec->seed));
     add(to, "batch", arena_format(arena, "%lld", (long long)spec->batch));
+    add(to, "accumulate", arena_format(arena, "%lld", (long long)spec->accumulate));
     add(to, "steps", arena_format(arena, "%lld", (long long)trainer_planned_steps(spec)));
     add(to, "shuffle", spec->shuffle ? "true" : "false");
     add(to, "drop_last", spec->drop_last ? "true" : "false");
@@ -109,9 +112,7 @@ Configuration *configuration_of(const Run *run)
     uint64_t step = hash_graph(run->plan->apply_step, hash_graph(run->plan->train_step, 0));
     add(to, "training step", hex(arena, step));
     add(to, "evaluation", evaluation_hash(arena, run->plan));
-    add(to, told,
-        arena_format(arena, "%s %s", join(arena, options->settings, options->setting_count),
-                     join(arena, options->defines, options->define_count)));
+    add(to, told, join(arena, options));
     return to;
 }
 
@@ -156,7 +157,7 @@ bool configuration_matches(const Configuration *ours, const TrainState *theirs, 
         note_difference(item, key, there ? there : "missing", here);
     }
     const char *settings = configuration_find(theirs->items, theirs->item_count, told);
-    if (item && settings && strspn(settings, " ") < strlen(settings))
-        diag_help(item, "that run was started with the settings %s", settings);
+    if (item && settings && *settings)
+        diag_help(item, "that run was started with %s", settings);
     return item == NULL;
 }

@@ -180,6 +180,8 @@ static void describe(const Inspection *at, const Node *origin, Finding *finding)
     strbuf_printf(&finding->what, " of %lld value%s", (long long)range->count,
                   range->count == 1 ? "" : "s");
     for (int i = 0; i < origin->nsrc; i++) {
+        if (i > 0 && origin->src[i] == origin->src[i - 1])
+            continue;
         strbuf_add(&finding->inputs, i ? "\n" : "");
         describe_input(at, origin->src[i], &finding->inputs);
     }
