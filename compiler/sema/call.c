@@ -543,6 +543,8 @@ Value call_value(Sema *s, const Value *callee, const Args *args, Span span, cons
     case VALUE_BUILTIN:
         return call_builtin(s, callee->as.builtin, args, span);
     case VALUE_FN:
+        if (callee->as.closure->transform)
+            return call_transform(s, callee->as.closure->transform, args, span);
         if (callee->as.closure->self && callee->as.closure->function)
             return call_method(s, callee->as.closure->self, callee->as.closure->function, args,
                                span);

@@ -13,6 +13,8 @@
  *   optim.c      optimizers, their groups, clipping, averages
  *   metric.c     metrics                       dataset.c   datasets, their maps (batch.c)
  *   train.c      train blocks and their graphs generic.c   what no block uses
+ *   step.c       steps written by hand
+ *   gradient.c   grad(f), value_and_grad(f), jvp(f), eval(M), load(M, file)
  *   loop.c       scan and while                branch.c    cond, and if at run time
  *   elab.c       the graph being built         hints.c     where a wrong size came from
  *   relation.c   sizes that may be equal */
@@ -127,6 +129,8 @@ struct Instance {
     VEC(Instance *) children;
     SemaInstance *shown;
     const char *suffix; /* optimizer states: optim.NAME.suffix */
+    const char *file;   /* load(M(), "file"): where its initial values are */
+    bool file_partial;
 };
 
 /* ---- Building a graph ---- */
@@ -466,6 +470,9 @@ void branch_assign(Sema *s, BranchRun *branch, Binding *binding);
 bool tree_flatten(Sema *s, const Value *v, Span span, Nodes *out);
 Value tree_build(Sema *s, const Value *shape, Node *const *nodes, uint32_t *next, Span span);
 
+/* ---- gradient.c ---- */
+Value call_transform(Sema *s, const struct Transform *transform, const Args *args, Span span);
+
 /* ---- declarations ---- */
 Value apply_decl(Sema *s, Decl *decl, ValueKind kind, const Args *args, Span span);
 bool value_to_schedule(Sema *s, const Value *v, Value *out);
@@ -530,7 +537,7 @@ Value conform_state(Sema *s, const Value *v, const Type *type, const char *name,
  */
 bool metric_step(Sema *s, Applied *metric, const char *name, TensorSpecs *tensors,
                  MetricPlan *plan);
-void metric_loss(Sema *s, Node *loss, const Dim *batch, TensorSpecs *tensors, MetricPlan *plan,
+void metric_loss(Sema *s, const char *name, Node *loss, const Dim *batch, TensorSpecs *tensors, MetricPlan *plan,
                  Span span);
 
 /* ---- block.c: keys of dataset and train blocks ---- */
@@ -557,6 +564,18 @@ void options_defines(Sema *s);
 void options_check_overrides(Sema *s);
 const AstExpr *parse_option(Sema *s, const char *shown, const char *text);
 
+/* ---- step.c: steps written by hand ---- */
+/* The fn step among the members, NULL: none. False: an error was reported. */
+bool step_find(Sema *s, const Block *block, const AstFunction **out);
+/* Roots for the instances that the lets of a block made: their paths are the names of the lets. */
+void step_instances(Sema *s, const Scope *scope, TrainPlan *plan);
+/* Expands the step into the current graph; `rows` has the values of the dataset, `first` says that
+ * its losses become metrics of the plan. */
+bool step_expand(Sema *s, TrainPlan *plan, const AstFunction *function, Scope *scope,
+                 const Scope *rows, bool first);
+void exec_minimize(Sema *s, const AstStmt *stmt);
+const char *step_optimizer_path(Sema *s, const Applied *optimizer, const char *param);
+
 /* ---- dataset.c ---- */
 DatasetPlan *dataset_plan(Sema *s, Decl *decl);
 /* The values of a row for expressions, with the axis `batch`: declared in scope. False: an error
@@ -566,6 +585,9 @@ void dataset_tensors(Sema *s, Decl *decl, TensorSpecs *tensors);
 
 /* ---- train.c ---- */
 TrainPlan *train_plan(Sema *s, Decl *decl);
+Node *mean_loss(Sema *s, Node *loss);
+/* What a scalar depends on, by id; nothing flows through a stop. */
+bool *reached_from(Sema *s, const Node *scalar);
 /* Adds all trainable params of the plan; one that the loss does not depend on is an error. */
 bool trained_params(Sema *s, TrainPlan *plan, const Node *loss, ParamSet *set);
 TrainPlan *module_plan(Sema *s, Decl *decl, const Value *model, Span span);

@@ -134,13 +134,13 @@ static uint32_t loss_state(Sema *s, const char *name, DType dtype, TensorSpecs *
     return tensors->count - 1;
 }
 
-static void loss_result(Sema *s, MetricPlan *plan)
+static void loss_result(Sema *s, const char *sum_name, const char *count_name, MetricPlan *plan)
 {
     Elab *outer = s->elab;
-    s->elab = elab_new(s, "metric.loss", false);
+    s->elab = elab_new(s, arena_format(s->arena, "metric.%s", plan->name), false);
     Graph *graph = s->elab->graph;
-    Node *sum = build_leaf(graph, OP_STATE, "metric.loss.sum", (Type){.dtype = DT_F64});
-    Node *count = build_leaf(graph, OP_STATE, "metric.loss.n", (Type){.dtype = DT_I64});
+    Node *sum = build_leaf(graph, OP_STATE, sum_name, (Type){.dtype = DT_F64});
+    Node *count = build_leaf(graph, OP_STATE, count_name, (Type){.dtype = DT_I64});
     graph_root(graph, ROOT_OUTPUT, "value",
                build_binary(graph, OP_DIV, sum, build_convert(graph, count, DT_F64)));
     plan->type = (Type){.dtype = DT_F64};
@@ -148,27 +148,29 @@ static void loss_result(Sema *s, MetricPlan *plan)
     s->elab = outer;
 }
 
-void metric_loss(Sema *s, Node *loss, const Dim *batch, TensorSpecs *tensors, MetricPlan *plan,
-                 Span span)
+void metric_loss(Sema *s, const char *name, Node *loss, const Dim *batch, TensorSpecs *tensors,
+                 MetricPlan *plan, Span span)
 {
     Graph *graph = s->elab->graph;
-    uint32_t sum_index = loss_state(s, "metric.loss.sum", DT_F64, tensors, span);
-    uint32_t count_index = loss_state(s, "metric.loss.n", DT_I64, tensors, span);
-    Node *sum = build_leaf(graph, OP_STATE, "metric.loss.sum", (Type){.dtype = DT_F64});
-    Node *count = build_leaf(graph, OP_STATE, "metric.loss.n", (Type){.dtype = DT_I64});
+    const char *sum_name = arena_format(s->arena, "metric.%s.sum", name);
+    const char *count_name = arena_format(s->arena, "metric.%s.n", name);
+    uint32_t sum_index = loss_state(s, sum_name, DT_F64, tensors, span);
+    uint32_t count_index = loss_state(s, count_name, DT_I64, tensors, span);
+    Node *sum = build_leaf(graph, OP_STATE, sum_name, (Type){.dtype = DT_F64});
+    Node *count = build_leaf(graph, OP_STATE, count_name, (Type){.dtype = DT_I64});
     Node *total = build_convert(graph, loss, DT_F64);
     const Dim *rows = loss->type.rank ? type_elements(s->dims, &loss->type) : batch;
     if (loss->type.rank)
         total = build_reduce(graph, OP_SUM, total, axes_range(0, loss->type.rank));
     else
         total = build_binary(graph, OP_MUL, total, build_dim(graph, batch, DT_F64));
-    graph_root(graph, ROOT_UPDATE, "metric.loss.sum", build_binary(graph, OP_ADD, sum, total));
-    graph_root(graph, ROOT_UPDATE, "metric.loss.n",
+    graph_root(graph, ROOT_UPDATE, sum_name, build_binary(graph, OP_ADD, sum, total));
+    graph_root(graph, ROOT_UPDATE, count_name,
                build_binary(graph, OP_ADD, count, build_dim(graph, rows, DT_I64)));
     if (!plan)
         return;
-    *plan = (MetricPlan){.name = "loss", .has_better = true, .span = span};
+    *plan = (MetricPlan){.name = name, .has_better = true, .span = span};
     vec_push(s->arena, &plan->states, sum_index);
     vec_push(s->arena, &plan->states, count_index);
-    loss_result(s, plan);
+    loss_result(s, sum_name, count_name, plan);
 }

@@ -71,6 +71,20 @@ static void adopt_let(Sema *s, Instance *self, const AstPattern *pattern)
         instance_adopt(s, self, pattern->name.text, &binding->value);
 }
 
+/* Inside of load(M(), "file") names of tensors are looked up without the path of M. */
+static void find_file(const Instance *self, TensorSpec *spec)
+{
+    for (const Instance *at = self; at; at = at->parent) {
+        if (!at->file)
+            continue;
+        size_t skip = at->path ? strlen(at->path) : 0;
+        spec->file = at->file;
+        spec->file_name = spec->name + skip + (skip > 0);
+        spec->file_partial = at->file_partial;
+        return;
+    }
+}
+
 static void add_tensors(Sema *s, Instance *self, SemaInstance *shown, TensorSpecs *tensors)
 {
     for (uint32_t i = 0; tensors && i < self->slots.count; i++) {
@@ -81,6 +95,7 @@ static void add_tensors(Sema *s, Instance *self, SemaInstance *shown, TensorSpec
                            .init = slot->init,
                            .trainable = slot->is_param,
                            .span = self->decl->file->in_std ? self->span : slot->span};
+        find_file(self, &spec);
         vec_push(s->arena, &shown->tensors, tensors->count);
         vec_push(s->arena, tensors, spec);
     }

@@ -316,7 +316,8 @@ static bool step_param(Sema *s, Applied *optimizer, TensorSpecs *tensors, Node *
                    "an optimizer needs fn update(p, g, t) { ... }");
         return false;
     }
-    Instance *self = owner_new(s, optimizer, "optim", spec->name);
+    Instance *self = owner_new(s, optimizer, step_optimizer_path(s, optimizer, spec->name),
+                               spec->name);
     Value values[3] = {value_tensor(p, spec->span), value_tensor(g, spec->span), s->elab->time};
     uint32_t errors = diag_error_count(s->diag);
     scope_put(s, self->scope, "p", spec->span, BIND_ARGUMENT, values[0]);

@@ -262,11 +262,6 @@ static void exec_return(Sema *s, const AstStmt *stmt)
     s->frame->returned = true;
 }
 
-static void exec_later(Sema *s, const AstStmt *stmt)
-{
-    sema_error(s, ERR_E0903, stmt->span, NULL, "this version of nnc cannot run minimize yet");
-}
-
 static Value exec_stmt(Sema *s, const AstStmt *stmt)
 {
     switch (stmt->kind) {
@@ -290,8 +285,11 @@ static Value exec_stmt(Sema *s, const AstStmt *stmt)
     case AST_STMT_YIELD:
         loop_yield(s, stmt);
         break;
-    default:
-        exec_later(s, stmt);
+    case AST_STMT_MINIMIZE:
+        exec_minimize(s, stmt);
+        break;
+    default: /* an error of the grammar */
+        break;
     }
     return value_none;
 }

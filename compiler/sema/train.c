@@ -16,6 +16,8 @@ typedef struct {
     Scope *scope; /* file, lets of the block, model */
     Instance *model;
     const AstExpr *loss, *metrics, *predict;
+    const AstFunction *step; /* in place of model, loss and optimizer */
+    uint32_t losses;         /* metrics that are losses: they come first */
     Applied *optimizer;
     Args sample; /* arguments of the first call of the model in eval_step */
 } Train;
@@ -133,9 +135,6 @@ static void read_lets(Sema *s, Train *t)
         const AstMember *member = members->data[i];
         if (member->kind == AST_MEMBER_LET)
             eval_let(s, &member->as.let, BIND_MEMBER);
-        if (member->kind == AST_MEMBER_FN)
-            sema_error(s, ERR_E0903, member->as.function.header, NULL,
-                       "this version of nnc cannot run a step written by hand yet");
     }
     s->scope = outer;
 }
@@ -144,6 +143,8 @@ static bool read_model(Sema *s, Train *t)
 {
     const AstExpr *expr = block_value(s, &t->block, "model", NULL);
     Span name = t->decl->item->name.span;
+    if (!expr && t->step)
+        return true;
     if (!expr) {
         sema_error(s, ERR_E0402, name, NULL, "the train block %s needs model = ...", t->block.name);
         return false;
@@ -176,12 +177,15 @@ static bool read_model(Sema *s, Train *t)
 static bool read_optimizer(Sema *s, Train *t)
 {
     const AstExpr *expr = block_value(s, &t->block, "optimizer", NULL);
+    if (!expr && t->step)
+        return true;
     if (!expr) {
         sema_error(s, ERR_E0402, t->decl->item->name.span, NULL,
                    "the train block %s needs optimizer = ...", t->block.name);
         return false;
     }
     Value v = eval_in(s, t->scope, expr);
+    scope_put(s, t->scope, "optimizer", expr->span, BIND_MEMBER, v);
     if (v.kind == VALUE_OPTIMIZER) {
         t->optimizer = v.as.applied;
         return true;
@@ -224,7 +228,7 @@ static bool loss_fits(Sema *s, Train *t, const Value *v, Node **out)
     return true;
 }
 
-static Node *mean_loss(Sema *s, Node *loss)
+Node *mean_loss(Sema *s, Node *loss)
 {
     Graph *graph = s->elab->graph;
     if (loss->type.rank == 0)
@@ -296,12 +300,12 @@ static bool run_metrics(Sema *s, Train *t, Scope *scope, bool first)
     Value v = eval_in(s, metric_scope(s, scope), t->metrics);
     bool ok = true;
     if (v.kind != VALUE_ARRAY && v.kind != VALUE_TUPLE)
-        return one_metric(s, t, 1, &v, t->metrics->span, first);
+        return one_metric(s, t, t->losses, &v, t->metrics->span, first);
     for (uint32_t i = 0; i < v.as.list->count; i++) {
         bool written = (t->metrics->kind == AST_EXPR_ARRAY || t->metrics->kind == AST_EXPR_TUPLE) &&
                        i < t->metrics->as.list.count;
         Span span = written ? t->metrics->as.list.data[i]->span : t->metrics->span;
-        ok &= one_metric(s, t, i + 1, &v.as.list->items[i], span, first);
+        ok &= one_metric(s, t, t->losses + i, &v.as.list->items[i], span, first);
     }
     return ok;
 }
@@ -316,14 +320,20 @@ static void begin_graph(Sema *s, Train *t, const char *name, bool training)
     s->elab->graph->span = t->plan->span;
 }
 
-/* Values of the rows and the loss in a new graph; NULL after an error. */
-static Node *begin_step(Sema *s, Train *t, const char *name, bool training, Scope **scope)
+/* A new graph with the values of the rows; false: an error was reported. */
+static bool begin_rows(Sema *s, Train *t, const char *name, bool training, Scope **scope)
 {
     begin_graph(s, t, name, training);
     if (!training)
         s->elab->averages = &t->plan->tensors;
     *scope = scope_new(s, t->scope);
-    if (!dataset_values(s, t->dataset, t->plan->batch, *scope))
+    return dataset_values(s, t->dataset, t->plan->batch, *scope);
+}
+
+/* Values of the rows and the loss in a new graph; NULL after an error. */
+static Node *begin_step(Sema *s, Train *t, const char *name, bool training, Scope **scope)
+{
+    if (!begin_rows(s, t, name, training, scope))
         return NULL;
     Value v = eval_in(s, *scope, t->loss);
     Node *loss;
@@ -338,8 +348,7 @@ static bool unused_param(Sema *s, const TensorSpec *spec)
     return false;
 }
 
-/* What a scalar depends on, by id; nothing flows through a stop. */
-static bool *reached_from(Sema *s, const Node *scalar)
+bool *reached_from(Sema *s, const Node *scalar)
 {
     const Graph *graph = s->elab->graph;
     bool *reached = ARENA_ARRAY(s->arena, bool, graph->nodes.count + 1);
@@ -457,16 +466,37 @@ static bool train_update(Sema *s, Train *t, Node *mean)
     return ok;
 }
 
+/* The step that the block has a fn for, in a training or an evaluation. */
+static bool written_step(Sema *s, Train *t, bool training)
+{
+    Scope *scope;
+    if (!begin_rows(s, t, training ? "train_step" : "eval_step", training, &scope))
+        return false;
+    bool ok = step_expand(s, t->plan, t->step, t->scope, scope, training);
+    t->losses = training ? t->plan->metrics.count : t->losses;
+    ok = ok && run_metrics(s, t, scope, training);
+    if (training) {
+        state_roots(s, &t->plan->tensors);
+        t->plan->train_step = s->elab->graph;
+    } else {
+        t->plan->eval_step = s->elab->graph;
+    }
+    return ok;
+}
+
 static bool train_step(Sema *s, Train *t)
 {
     Scope *scope;
+    if (t->step)
+        return written_step(s, t, true);
     Node *loss = begin_step(s, t, "train_step", true, &scope);
     if (!loss)
         return false;
     MetricPlan plan;
     Node *mean = mean_loss(s, loss);
     graph_root(s->elab->graph, ROOT_OUTPUT, "loss", mean);
-    metric_loss(s, loss, t->plan->batch, &t->plan->tensors, &plan, t->loss->span);
+    metric_loss(s, "loss", loss, t->plan->batch, &t->plan->tensors, &plan, t->loss->span);
+    t->losses = 1;
     vec_push(s->arena, &t->plan->metrics, plan);
     bool ok = run_metrics(s, t, scope, true);
     ok &= t->optimizer && train_update(s, t, mean);
@@ -491,10 +521,12 @@ static bool find_sample(Sema *s, Train *t)
 static bool eval_step(Sema *s, Train *t)
 {
     Scope *scope;
+    if (t->step)
+        return written_step(s, t, false);
     Node *loss = begin_step(s, t, "eval_step", false, &scope);
     if (!loss)
         return false;
-    metric_loss(s, loss, t->plan->batch, &t->plan->tensors, NULL, t->loss->span);
+    metric_loss(s, "loss", loss, t->plan->batch, &t->plan->tensors, NULL, t->loss->span);
     bool ok = run_metrics(s, t, scope, false);
     t->plan->eval_step = s->elab->graph;
     find_sample(s, t);
@@ -580,18 +612,15 @@ static bool rows_out(Sema *s, const Train *t, Span span)
 
 static bool predict_graph(Sema *s, Train *t)
 {
-    const AstExpr *expr = t->predict ? t->predict : find_model_call(t->loss);
-    if (!expr)
-        return true;
-    begin_graph(s, t, "predict", false);
-    s->elab->averages = &t->plan->tensors;
-    Scope *scope = scope_new(s, t->scope);
-    if (!dataset_values(s, t->dataset, t->plan->batch, scope))
-        return false;
+    const AstExpr *expr = t->predict ? t->predict : t->loss ? find_model_call(t->loss) : NULL;
+    Scope *scope;
+    bool rows = begin_rows(s, t, "predict", false, &scope);
+    t->plan->predict = s->elab->graph;
+    if (!rows || !expr)
+        return rows;
     Value v = eval_in(s, scope, expr);
     bool ok =
         v.kind != VALUE_POISON && output_roots(s, &v, expr->span) && rows_out(s, t, expr->span);
-    t->plan->predict = s->elab->graph;
     return ok;
 }
 
@@ -688,15 +717,17 @@ static bool read_block(Sema *s, Train *t)
         "checkpoint", "sample", NULL};
     s->elab = &s->constants;
     block_check(s, &t->block, known);
+    bool function = step_find(s, &t->block, &t->step);
     read_lets(s, t);
     t->loss = block_value(s, &t->block, "loss", NULL);
     t->metrics = block_value(s, &t->block, "metrics", NULL);
     t->predict = block_value(s, &t->block, "predict", NULL);
-    if (!t->loss)
+    if (!t->loss && !t->step && function)
         sema_error(s, ERR_E0402, t->decl->item->name.span, NULL,
                    "the train block %s needs loss = ...", t->block.name);
     bool settings = read_settings(s, t), model = read_model(s, t), optimizer = read_optimizer(s, t);
-    return settings && model && read_frozen(s, t) && optimizer && t->loss;
+    step_instances(s, t->scope, t->plan);
+    return settings && model && read_frozen(s, t) && optimizer && function && (t->loss || t->step);
 }
 
 TrainPlan *train_plan(Sema *s, Decl *decl)
@@ -711,7 +742,7 @@ TrainPlan *train_plan(Sema *s, Decl *decl)
     plan->batch = dim_symbol(s->dims, "B");
     t.scope = scope_new(s, decl->file->scope);
     bool data = find_dataset(s, &t), block = read_block(s, &t);
-    if (t.loss && t.model && data) {
+    if ((t.step ? block : t.loss && t.model) && data) {
         dataset_tensors(s, t.dataset, &plan->tensors);
         bool ok = train_step(s, &t) && block && eval_step(s, &t) && predict_graph(s, &t) &&
                   sample_plan(s, &t) && monitor_exists(s, &t);

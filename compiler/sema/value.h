@@ -74,6 +74,7 @@ typedef struct {
     const SemaFile *file;
     bool is_extern;
     Decl *decl;
+    const struct Transform *transform; /* grad(f) and its like: neither function nor lambda is set */
 } Closure;
 
 /* A declaration with its arguments: cosine(1e-3), adam(lr=...), accuracy(y, t), moments(x). */

@@ -11,7 +11,7 @@ import os
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -122,6 +122,118 @@ UPDATES = {
 }
 
 
+class Small(nn.Module):
+    def __init__(self, size_in, hidden, size_out):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(size_in, hidden), nn.Linear(hidden, size_out)
+
+    def forward(self, x):
+        return self.fc2(torch.tanh(self.fc1(x)))
+
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.G, self.D = Small(5, 4, 3), Small(3, 4, 1)
+
+
+def minimize(loss, params, rule, clip=None):
+    grads = torch.autograd.grad(loss, params)
+    for p, g in zip(params, grads):
+        p.grad = g
+    if clip:
+        nn.utils.clip_grad_norm_(params, clip)
+    rule.step()
+    return loss.item()
+
+
+def logits(x, target):
+    return F.binary_cross_entropy_with_logits(x, torch.full_like(x, target))
+
+
+def gan(pair, rules, x, y, learn):
+    fake = pair.G(x)
+    first = logits(pair.D(y), 1.0) + logits(pair.D(fake.detach()), 0.0)
+    losses = [first.item()]
+    if learn:
+        minimize(first, list(pair.D.parameters()), rules[1])
+    second = logits(pair.D(fake), 1.0)
+    losses.append(second.item())
+    if learn:
+        minimize(second, list(pair.G.parameters()), rules[0])
+    return [sum(losses)] + losses
+
+
+def parts(pair, rules, x, y, learn):
+    first = F.mse_loss(pair.G(x), y) + 0.1 * (pair.D.fc1.bias ** 2).sum()
+    losses = [first.item()]
+    if learn:
+        minimize(first, [*pair.G.fc2.parameters(), pair.G.fc1.weight, pair.D.fc1.bias], rules[0], clip=0.5)
+    second = (pair.D(pair.G(x)) ** 2).mean()
+    losses.append(second.item())
+    if learn:
+        minimize(second, [*pair.D.fc2.parameters(), pair.D.fc1.weight], rules[1], clip=0.5)
+    return [sum(losses)] + losses + ([] if learn else [F.mse_loss(pair.G(x), y).item()])
+
+
+def critic(pair, rules, x, y, learn):
+    losses = []
+    for _ in range(3):
+        loss = pair.D(pair.G(x).detach()).mean() - pair.D(y).mean() + 0.1 * (pair.D(y) ** 2).mean()
+        losses.append(loss.item())
+        if learn:
+            minimize(loss, list(pair.D.parameters()), rules[1])
+    first = sum(losses) / 3
+    loss = -pair.D(pair.G(x)).mean()
+    if learn:
+        minimize(loss, list(pair.G.parameters()), rules[0])
+    return [first + loss.item(), first, loss.item()]
+
+
+def penalty(pair, rules, x, y, learn):
+    fake = pair.G(x).detach()
+    between = (0.25 * y + 0.75 * fake).requires_grad_(True)
+    slope, = torch.autograd.grad(pair.D(between).sum(), between, create_graph=True)
+    norm = torch.sqrt((slope ** 2).sum(1) + 1e-12)
+    first = pair.D(fake).mean() - pair.D(y).mean() + 2.0 * ((norm - 1.0) ** 2).mean()
+    losses = [first.item()]
+    if learn:
+        minimize(first, list(pair.D.parameters()), rules[1])
+    second = -pair.D(pair.G(x)).mean()
+    losses.append(second.item())
+    if learn:
+        minimize(second, list(pair.G.parameters()), rules[0])
+    return [sum(losses)] + losses
+
+
+optim = torch.optim
+STEPS_BY_HAND = {
+    "gan": (gan, lambda p: (optim.Adam(p.G.parameters(), lr=0.02, betas=(0.5, 0.999)),
+                            optim.Adam(p.D.parameters(), lr=0.05, betas=(0.5, 0.999))), None),
+    "parts": (parts, lambda p: (optim.SGD([*p.G.fc2.parameters(), p.G.fc1.weight, p.D.fc1.bias], lr=0.3),
+                                optim.SGD([*p.D.fc2.parameters(), p.D.fc1.weight], lr=0.2, momentum=0.9)), None),
+    "critic": (critic, lambda p: (optim.SGD(p.G.parameters(), lr=0.1), optim.SGD(p.D.parameters(), lr=0.05)), 0.5),
+    "penalty": (penalty, lambda p: (optim.SGD(p.G.parameters(), lr=0.1), optim.SGD(p.D.parameters(), lr=0.1)), None),
+}
+
+
+def steps_by_hand(initial, rows, step, rules_of, ema):
+    """Losses of 20 steps, then what is measured over all rows in batches of 8 at the end: the sum of the losses, each loss."""
+    pair = copy.deepcopy(initial)
+    rules = rules_of(pair)
+    average, losses = None, []
+    for k in range(STEPS):
+        part = batches(rows, 8, k * 8)
+        losses.append(step(pair, rules, part["x"], part["y"], True)[0])
+        if ema:
+            average = average or optim.swa_utils.AveragedModel(
+                pair, multi_avg_fn=optim.swa_utils.get_ema_multi_avg_fn(ema))
+            average.update_parameters(pair)
+    model = average.module if average else pair
+    measured = [step(model, None, part["x"], part["y"], False) for part in (batches(rows, 8, k * 8) for k in range(5))]
+    return losses + [sum(column) / 5 for column in zip(*measured)]
+
+
 def main():
     torch.manual_seed(5)
     dense = dense_rows()
@@ -129,6 +241,11 @@ def main():
         write = lambda *key, numbers: out.write(" ".join(key) + " " + " ".join(repr(float(v)) for v in numbers) + "\n")
         for name, settings in UPDATES.items():
             write("updates", name, "../library/dense", numbers=updates(dense, **settings))
+        pair = Pair()
+        save_file({key: value.contiguous() for key, value in pair.state_dict().items()}, os.path.join(HERE, "steps.safetensors"))
+        pair.double()
+        for name, (step, rules, ema) in STEPS_BY_HAND.items():
+            write("steps", name, "steps", numbers=steps_by_hand(pair, dense, step, rules, ema))
 
 
 if __name__ == "__main__":

@@ -96,3 +96,13 @@ Test(training, updates_interpreted)
 {
     compare_all("updates", 8, true);
 }
+
+Test(training, steps_by_hand)
+{
+    compare_all("steps", 4, false);
+}
+
+Test(training, steps_by_hand_interpreted)
+{
+    compare_all("steps", 4, true);
+}
