@@ -211,14 +211,38 @@ static AstName variable_as_name(Sema *s, const AstMember *member)
                     : member->as.variable.name;
 }
 
+static const char *average_name(Sema *s, const char *name)
+{
+    const TensorSpecs *tensors = s->elab->averages;
+    const char *average = tensors ? arena_format(s->arena, "ema.%s", name) : NULL;
+    for (uint32_t i = 0; tensors && i < tensors->count; i++)
+        if (tensors->data[i].role == TENSOR_AVERAGE && strcmp(tensors->data[i].name, average) == 0)
+            return average;
+    return name;
+}
+
+Node *param_node(Sema *s, const char *name, Type type)
+{
+    Graph *graph = s->elab->graph;
+    Node *leaf = build_leaf(graph, OP_PARAM, average_name(s, name), type);
+    Node *node = elab_state(s, name, leaf);
+    return node == leaf ? leaf : build_unary(graph, OP_STOP, node);
+}
+
 static Value slot_at(Sema *s, const Instance *owner, const Slot *slot, Span span)
 {
     const char *name = slot_name(s, owner, slot);
     Span at = s->elab->graph->span;
     s->elab->graph->span = sema_in_std(s, slot->span) ? owner->span : slot->span;
-    Node *leaf = build_leaf(s->elab->graph, slot->is_param ? OP_PARAM : OP_STATE, name, slot->type);
+    Node *node;
+    if (slot->is_param)
+        node = param_node(s, name, slot->type);
+    else
+        node = elab_state(s, name, build_leaf(s->elab->graph, OP_STATE, name, slot->type));
+    if (slot->is_param && s->elab->frozen)
+        node = build_unary(s->elab->graph, OP_STOP, node);
     s->elab->graph->span = at;
-    return value_tensor(slot->is_param ? leaf : elab_state(s, name, leaf), span);
+    return value_tensor(node, span);
 }
 
 static const Slot *find_slot(const Instance *self, const char *name)
@@ -446,24 +470,6 @@ Value instantiate(Sema *s, Decl *decl, const Args *args, Span span)
 }
 
 /* ---- Uses ---- */
-
-static const char *average_name(Sema *s, const char *name)
-{
-    const TensorSpecs *tensors = s->elab->averages;
-    const char *average = tensors ? arena_format(s->arena, "ema.%s", name) : NULL;
-    for (uint32_t i = 0; tensors && i < tensors->count; i++)
-        if (tensors->data[i].role == TENSOR_AVERAGE && strcmp(tensors->data[i].name, average) == 0)
-            return average;
-    return name;
-}
-
-Node *param_node(Sema *s, const char *name, Type type)
-{
-    Graph *graph = s->elab->graph;
-    Node *leaf = build_leaf(graph, OP_PARAM, average_name(s, name), type);
-    Node *node = elab_state(s, name, leaf);
-    return node == leaf ? leaf : build_unary(graph, OP_STOP, node);
-}
 
 Value slot_value(Sema *s, Binding *binding, Span span)
 {
