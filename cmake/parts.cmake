@@ -116,6 +116,7 @@ if(NNC_TESTS)
   add_custom_target(bench_programs DEPENDS ${bench_targets})
   if(NOT NNC_SANITIZE) # a host program without a sanitizer cannot load a library with one
     add_test(NAME install COMMAND sh ${PROJECT_SOURCE_DIR}/tests/install.sh ${PROJECT_BINARY_DIR})
+    add_test(NAME docs COMMAND sh ${PROJECT_SOURCE_DIR}/tests/docs.sh ${PROJECT_BINARY_DIR})
   endif()
   get_property(test_targets GLOBAL PROPERTY NNC_TEST_TARGETS)
   if(test_targets)
