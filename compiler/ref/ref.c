@@ -18,7 +18,8 @@ enum { BYTE_LIMIT_BITS = 46 };
 void ref_fail(RefEval *e, int64_t element)
 {
     RefRun *run = e->run;
-    if (run->failed == NULL || (run->failed == e->node && element < run->failed_element)) {
+    if (run->failed == NULL || e->node->id < run->failed->id ||
+        (run->failed == e->node && element < run->failed_element)) {
         run->failed = e->node;
         run->failed_element = element;
     }

@@ -14,8 +14,9 @@ typedef struct {
     uint64_t seed, step;
     /* Host functions by name, NULL: none. */
     nnc_extern *(*find_extern)(void *user, const char *name, void **extern_user);
-    const Node *failed;          /* out: first check, division or index that failed, NULL: none */
-    int64_t failed_element;      /* of its result, row-major; of scatter_add: of the index; the lowest that fails */
+    const Node *failed;          /* out: first check, division or index of the graph that failed, NULL: none */
+    int64_t failed_element;      /* of its result, row-major; of scatter_add: of the index; the lowest that fails,
+                                  in whatever iteration */
 } RefRun;
 
 /* Evaluates all live nodes; values[i] gets the address of root i (in arena, row-major). False: run->failed says where

@@ -5,6 +5,7 @@
  * NNC_FUZZ_COUNT graphs (default 600) from seed NNC_FUZZ_SEED (default 1), and every
  * NNC_FUZZ_STRIDE-th sample of every operation (default 5). A mismatch prints the seed, the graph,
  * and the way it was compiled. */
+#include "compiler/passes/grad.h"
 #include "compiler/ref/ref.h"
 #include "tests/support/compiled.h"
 #include "tests/support/golden.h"
@@ -238,7 +239,7 @@ static bool compare_sample(const Case *t, const Sample *sample, const Way *way, 
                   .seed = 11,
                   .step = 5};
     CompiledCall call = {symbols, sample_leaf, &data, 11, 5, way->chunks};
-    const void *expected[1], *found[1];
+    const void *expected[9], *found[9];
     bool good = !ref_run(&run, arena, expected) || compiled_run(c, &call, found);
     good = good && (run.failed != NULL || same_values(t, way, size, symbols, expected, found));
     good = good && same_failure(&run, c);
@@ -247,6 +248,21 @@ static bool compare_sample(const Case *t, const Sample *sample, const Way *way, 
     }
     arena_free(arena);
     return good;
+}
+
+/* Of loops and branches the gradients, too: loops that run the other way, several stacks, sums. */
+static void add_gradients(Sample *sample)
+{
+    Graph *g = sample->graph;
+    Node *wrt[8], *gradient[8], *y = sample->result;
+    GradError error = {0};
+    for (int i = 0; i < sample->leaf_count; i++)
+        wrt[i] = sample->leaves[i].node;
+    Node *loss =
+        build_reduce(g, OP_SUM, build_binary(g, OP_MUL, y, y), axes_range(0, y->type.rank));
+    cr_assert(grad_build(g, loss, wrt, sample->leaf_count, gradient, &error), "%s", error.text);
+    for (int i = 0; i < sample->leaf_count; i++)
+        graph_root(g, ROOT_OUTPUT, arena_format(g->arena, "d%d", i), gradient[i]);
 }
 
 static bool check_sample(OpCode op, int index, DType real, const Way *way, bool *exists)
@@ -259,6 +275,8 @@ static bool check_sample(OpCode op, int index, DType real, const Way *way, bool 
     bool good = true;
     if (*exists && sample.result != NULL) {
         graph_root(sample.graph, ROOT_OUTPUT, "y", sample.result);
+        if (op_info[op].op_class == CLASS_LOOP)
+            add_gradients(&sample);
         Case t = {arena, sample.graph, (uint64_t)index, false, true};
         Compiled compiled;
         char *error = NULL;
@@ -285,7 +303,7 @@ Test(differential, samples_of_operations)
 {
     int stride = setting("NNC_FUZZ_STRIDE", 5), wrong = 0, tried = 0;
     for (int op = 0; op < OP_COUNT && wrong < 3; op++) {
-        bool exists = op != OP_CALL && op_info[op].op_class != CLASS_LOOP;
+        bool exists = op != OP_CALL;
         for (int index = op % stride; exists && wrong < 3; index += stride) {
             tried++;
             wrong += !check_sample((OpCode)op, index, index % 2 ? DT_F64 : DT_F32, &ways[tried % 4],

@@ -477,6 +477,7 @@ static uint32_t check_random(uint64_t seed)
     RandomGraphOptions options = {.operations = 8 + (int)(seed % 20),
                                   .max_elements = 512,
                                   .free_symbol = true,
+                                  .loops = true,
                                   .may_fail = seed % 7 == 0,
                                   .allowed = sums ? NULL : allowed};
     Graph *g = random_graph(arena, dims, seed, &options);

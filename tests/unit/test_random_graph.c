@@ -83,21 +83,25 @@ Test(random_graph, constant_sizes)
 
 Test(random_graph, free_batch)
 {
-    try_seeds((RandomGraphOptions){.max_elements = 512, .free_symbol = true, .operations = 20},
-              false, 10001);
+    try_seeds(
+        (RandomGraphOptions){
+            .max_elements = 512, .free_symbol = true, .loops = true, .operations = 20},
+        false, 10001);
 }
 
 Test(random_graph, special_values_and_failures)
 {
-    try_seeds((RandomGraphOptions){.max_elements = 512, .free_symbol = true, .may_fail = true},
-              true, 20001);
+    try_seeds(
+        (RandomGraphOptions){
+            .max_elements = 512, .free_symbol = true, .loops = true, .may_fail = true},
+        true, 20001);
 }
 
 /* The generator draws every operation. */
 Test(random_graph, all_operations_appear)
 {
     bool seen[OP_COUNT] = {[OP_CALL] = true};
-    RandomGraphOptions options = {.free_symbol = true};
+    RandomGraphOptions options = {.free_symbol = true, .loops = true};
     for (uint64_t seed = 0; seed < 400; seed++) {
         Arena *arena = arena_new();
         Graph *graph = random_graph(arena, dim_table_new(arena), seed, &options);
@@ -106,5 +110,5 @@ Test(random_graph, all_operations_appear)
         arena_free(arena);
     }
     for (int op = 0; op < OP_COUNT; op++)
-        cr_expect(seen[op] || op_info[op].op_class == CLASS_LOOP, "%s never appears", op_info[op].text);
+        cr_expect(seen[op], "%s never appears", op_info[op].text);
 }
