@@ -234,6 +234,108 @@ def steps_by_hand(initial, rows, step, rules_of, ema):
     return losses + [sum(column) / 5 for column in zip(*measured)]
 
 
+class Cell(nn.LSTM):
+    def __init__(self, size_in, hidden):
+        super().__init__(size_in, hidden, batch_first=True)
+
+    def backwards(self, x, n):
+        """Each row reversed within its length, zeros behind."""
+        hs = torch.zeros(*x.shape[:2], self.hidden_size, dtype=x.dtype)
+        last = []
+        for row, length in enumerate(n.tolist()):
+            if length == 0:
+                last.append(torch.zeros(self.hidden_size, dtype=x.dtype))
+                continue
+            out, (h, _) = self(x[row:row + 1, :length].flip(1))
+            pad = torch.zeros(x.shape[1] - length, self.hidden_size, dtype=x.dtype)
+            hs = hs.index_put((torch.tensor([row]),), torch.cat([out[0].flip(0), pad])[None])
+            last.append(h[0, 0])
+        return hs, torch.stack(last)
+
+
+class Last(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.head = Cell(3, 5), nn.Linear(5, 2)
+
+    def loss(self, r):
+        hs, (h, _) = self.lstm(r["x"])
+        return F.mse_loss(self.head(h[0] + hs.mean(1)), r["y"])
+
+
+class Lengths(Last):
+    def loss(self, r):
+        hs, h = self.lstm.backwards(r["x"], r["n"])
+        return F.mse_loss(self.head(h + hs.sum(1)), r["y"])
+
+
+class Layers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.second, self.head = Cell(3, 5), Cell(5, 5), nn.Linear(5, 4)
+
+    def loss(self, r):
+        hs, _ = self.lstm(r["x"])
+        logits = self.head(self.second(hs)[0])
+        return F.cross_entropy(logits.reshape(-1, 4), r["label"].repeat_interleave(7))
+
+
+class Nested(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w, self.b = nn.Parameter(torch.tensor([0.5, -0.3, 0.8])), nn.Parameter(torch.tensor(0.1))
+
+    def one(self, row):
+        total = torch.zeros((), dtype=row.dtype)
+        for v in row:
+            r = total
+            for e, k in zip(v, self.w):
+                r = torch.tanh(r + e * k + self.b)
+            total = 0.5 * total + r
+        halved, n = total * 3.0, 0
+        while halved.abs() > 0.3 and n < 6:
+            halved, n = halved * 0.5, n + 1
+        return halved * self.w[0] if total > 0 else total * total + self.b
+
+    def loss(self, r):
+        return F.mse_loss(torch.stack([self.one(row) for row in r["x"]]), r["y"][:, 0])
+
+
+RECURRENT = {
+    "last": (Last, lambda p: optim.SGD(p, lr=0.5), None),
+    "lengths": (Lengths, lambda p: optim.SGD(p, lr=0.3), None),
+    "layers": (Layers, lambda p: optim.Adam(p, lr=0.05), 0.25),
+    "nested": (Nested, lambda p: optim.SGD(p, lr=0.2), None),
+}
+
+
+def sequences(random):
+    n = random.integers(0, 8, size=24).astype(np.int32)
+    x = (random.normal(size=(24, 7, 3)) * 64).round()
+    y = (random.normal(size=(24, 2)) * 64).round()
+    label = random.integers(0, 4, size=24).astype(np.int32)
+    np.savez_compressed(os.path.join(HERE, "recurrent.npz"), x=x.astype(np.int32), n=n, y=y.astype(np.int32),
+                        label=label)
+    return {"x": torch.from_numpy(x) / 64, "n": torch.from_numpy(n), "y": torch.from_numpy(y) / 64,
+            "label": torch.from_numpy(label).long()}
+
+
+def recurrent(name, rows):
+    make, rule_of, clip = RECURRENT[name]
+    model = make()
+    state = {("net." if name == "nested" else "") + key: value for key, value in model.state_dict().items()}
+    save_file(state, os.path.join(HERE, name + ".safetensors"))
+    model.double()
+    rule, losses = rule_of(model.parameters()), []
+    for step in range(STEPS):
+        at = step * 6 % 24
+        losses.append(minimize(model.loss({key: value[at:at + 6] for key, value in rows.items()}),
+                               list(model.parameters()), rule, clip))
+    with torch.no_grad():
+        return losses + [sum(model.loss({key: value[at:at + 6] for key, value in rows.items()}).item()
+                             for at in range(0, 24, 6)) / 4]
+
+
 def main():
     torch.manual_seed(5)
     dense = dense_rows()
@@ -246,6 +348,9 @@ def main():
         pair.double()
         for name, (step, rules, ema) in STEPS_BY_HAND.items():
             write("steps", name, "steps", numbers=steps_by_hand(pair, dense, step, rules, ema))
+        rows = sequences(np.random.default_rng(8))
+        for name in RECURRENT:
+            write("recurrent", name, name, numbers=recurrent(name, rows))
 
 
 if __name__ == "__main__":

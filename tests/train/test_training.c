@@ -106,3 +106,13 @@ Test(training, steps_by_hand_interpreted)
 {
     compare_all("steps", 4, true);
 }
+
+Test(training, recurrence)
+{
+    compare_all("recurrent", 4, false);
+}
+
+Test(training, recurrence_interpreted)
+{
+    compare_all("recurrent", 4, true);
+}
