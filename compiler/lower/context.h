@@ -165,7 +165,8 @@ bool lower_transpose(
     const Group *group); /* a LOOP that only turns axes; false: it is another one */
 void lower_reduce(LowerContext *c, const Group *group); /* innermost axis reduced, or else: */
 void lower_columns(LowerContext *c, const Group *group);
-void lower_contract(LowerContext *c, const Group *group);       /* lower_contract.c */
+void lower_contract(LowerContext *c, const Group *group); /* lower_contract.c */
+void lower_hoisted(LowerContext *c, const Group *group);  /* the packing that runs before a loop */
 void lower_contract_naive(LowerContext *c, const Group *group); /* lower_naive.c */
 void lower_cumsum(LowerContext *c, const Group *group);
 void lower_scatter(LowerContext *c, const Group *group);

@@ -337,9 +337,28 @@ static void lower_group(LowerContext *c, const Group *group)
 
 /* ---- regions ---- */
 
-/* The regions of the schedule over launches; `launched[g]` launches come before group g. Slices are
- * told their loop's number. */
-static void add_regions(LowerContext *c, const uint32_t *launched)
+/* What runs once before a loop comes before its launches, and inside of the regions around it. */
+static void open_regions(LowerContext *c, int32_t position, uint32_t *first)
+{
+    const Schedule *s = c->schedule;
+    for (int32_t r = 1; r < (int32_t)s->regions.count; r++) {
+        const ScheduleRegion *region = &s->regions.data[r];
+        if (region->first != position || region->last < position) {
+            continue;
+        }
+        for (int32_t g = region->first; g <= region->last; g++) {
+            if (s->groups.data[g]->hoisted == r) {
+                c->group = s->groups.data[g];
+                lower_hoisted(c, c->group);
+            }
+        }
+        first[r] = c->program->launches.count;
+    }
+}
+
+/* The regions of the schedule over launches: they begin at first[region] and end where the launches
+ * of group g do, launched[g]. Slices are told their loop's number. */
+static void add_regions(LowerContext *c, const uint32_t *first, const uint32_t *launched)
 {
     const Schedule *s = c->schedule;
     KProgram *program = c->program;
@@ -348,14 +367,14 @@ static void add_regions(LowerContext *c, const uint32_t *launched)
         const ScheduleRegion *from = &s->regions.data[i];
         bool loop = from->kind == REGION_LOOP;
         number[i] = program->regions.count;
-        if (from->first > from->last || launched[from->first] == launched[from->last + 1]) {
+        if (from->first > from->last) {
             continue;
         }
         KRegion to = {.kind = loop                        ? KREGION_LOOP
                               : from->kind == REGION_THEN ? KREGION_THEN
                                                           : KREGION_ELSE,
-                      .first = launched[from->first],
-                      .last = launched[from->last + 1],
+                      .first = first[i],
+                      .last = launched[from->last],
                       .count_slot = loop ? count_slot(c, from->node->attr.loop.length) : 0,
                       .reverse = loop && from->node->attr.loop.reverse,
                       .condition = from->condition};
@@ -395,11 +414,13 @@ LowerResult lower_program(Arena *arena, const Schedule *schedule, const LowerOpt
     add_buffers(&c);
     add_dims(&c);
     uint32_t *launched = ARENA_ARRAY(arena, uint32_t, schedule->groups.count + 1);
+    uint32_t *first = ARENA_ARRAY(arena, uint32_t, schedule->regions.count);
     for (uint32_t g = 0; g < schedule->groups.count; g++) {
+        open_regions(&c, (int32_t)g, first);
         lower_group(&c, schedule->groups.data[g]);
-        launched[g + 1] = c.program->launches.count;
+        launched[g] = c.program->launches.count;
     }
-    add_regions(&c, launched);
+    add_regions(&c, first, launched);
     lower_plan(&c);
     c.program->failure_sites = c.tables->sites.count;
     check_program(c.program);

@@ -25,6 +25,7 @@ LowerResult lower_program(Arena *arena, const Schedule *schedule, const LowerOpt
                           const char *name);
 /* For ScheduleOptions.scratch (user is a LowerOptions): what lower_contract wants. In
  * lower_contract.c. */
-const Dim *lower_contract_scratch(void *user, const Schedule *schedule, const Group *group);
+const Dim *lower_contract_scratch(void *user, const Schedule *schedule, const Group *group,
+                                  int32_t *packed);
 
 #endif

@@ -11,6 +11,8 @@
  * window. */
 #include "compiler/lower/lower_contract_walk.h"
 
+#include "runtime/base/bug.h"
+
 KInst *walk_open(Walk *w, KInst *low, KInst *high, int64_t step, KInst *const *inits, int count)
 {
     KInst *loop = kir_for(&w->c->b, low, high, step, inits, count);
@@ -274,7 +276,7 @@ void lower_contract(LowerContext *c, const Group *group)
         return;
     }
     TilePlan plan = tile_plan(c->schedule, &of, c->options);
-    if (plan.packed) {
+    if (plan.packed && group->hoisted == NO_REGION) {
         contract_pack(c, &of, &plan, group);
     }
     if (plan.split != SPLIT_NONE) {
@@ -283,7 +285,16 @@ void lower_contract(LowerContext *c, const Group *group)
     lower_walk(c, group, &of, &plan, plan.split == SPLIT_NONE ? DO_ALL : DO_OUTPUTS);
 }
 
-const Dim *lower_contract_scratch(void *user, const Schedule *schedule, const Group *group)
+void lower_hoisted(LowerContext *c, const Group *group)
+{
+    Contraction of = contraction_of(c->schedule, group);
+    TilePlan plan = tile_plan(c->schedule, &of, c->options);
+    NNC_ASSERT(plan.packed);
+    contract_pack(c, &of, &plan, group);
+}
+
+const Dim *lower_contract_scratch(void *user, const Schedule *schedule, const Group *group,
+                                  int32_t *packed)
 {
     const LowerOptions *options = user;
     Contraction of = contraction_of(schedule, group);
@@ -292,5 +303,6 @@ const Dim *lower_contract_scratch(void *user, const Schedule *schedule, const Gr
     }
     TilePlan plan = tile_plan(schedule, &of, options);
     const Dim *bytes = scratch_bytes(schedule->graph->dims, &of, &plan);
+    *packed = plan.packed ? of.buffer[SIDE_Y] : NO_BUFFER;
     return dim_is(bytes, 0) ? NULL : bytes;
 }

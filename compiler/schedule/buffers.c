@@ -490,7 +490,8 @@ static void add_scratch(Builder *b, Group *group)
     if (group->kind != GROUP_CONTRACT || b->options->scratch == NULL) {
         return;
     }
-    const Dim *bytes = b->options->scratch(b->options->scratch_user, b->schedule, group);
+    const Dim *bytes =
+        b->options->scratch(b->options->scratch_user, b->schedule, group, &group->packed);
     if (bytes != NULL && !dim_is(bytes, 0)) {
         Type type = {.dtype = DT_U8, .rank = 1, .dims = {bytes}};
         group->scratch = add_buffer(b, STORAGE_ARENA, "scratch", &type);

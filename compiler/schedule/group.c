@@ -34,6 +34,8 @@ Group *group_new(Builder *b, GroupKind kind)
     group->kind = kind;
     group->scratch = NO_BUFFER;
     group->copy_from = NO_BUFFER;
+    group->packed = NO_BUFFER;
+    group->hoisted = NO_REGION;
     return group;
 }
 

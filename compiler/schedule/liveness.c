@@ -152,6 +152,10 @@ static void touch_all(Schedule *s, Touch *touch)
         }
         touch(s, group->copy_from, group->region, g);
         touch(s, group->scratch, group->region, g);
+        if (group->hoisted != NO_REGION) {
+            const ScheduleRegion *loop = &s->regions.data[group->hoisted];
+            touch(s, group->scratch, loop->parent, loop->first);
+        }
     }
     for (uint32_t i = 1; i < s->regions.count; i++) {
         const ScheduleRegion *region = &s->regions.data[i];
@@ -195,6 +199,11 @@ static void extend(Schedule *s, int32_t buffer, int32_t region, int32_t position
 void find_lifetimes(Builder *b)
 {
     Schedule *s = b->schedule;
+    for (uint32_t g = 0; g < s->groups.count; g++) {
+        Group *group = s->groups.data[g];
+        group->hoisted =
+            group->packed != NO_BUFFER ? schedule_invariant(s, group, group->packed) : NO_REGION;
+    }
     touch_all(s, find_region);
     touch_all(s, extend);
     for (uint32_t g = 0; b->options->plan && g < s->groups.count; g++) {

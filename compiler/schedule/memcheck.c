@@ -108,7 +108,7 @@ static void add_group(Checker *c, int32_t g)
     const Point *point = &c->points.data[at];
     touch(c, point->reads, group->copy_from);
     touch(c, point->writes, group->scratch);
-    touch(c, point->renews, group->scratch);
+    touch(c, group->hoisted == NO_REGION ? point->renews : point->reads, group->scratch);
     for (uint32_t i = 0; i < group->outputs.count; i++) {
         const GroupOutput *output = &group->outputs.data[i];
         c->round++;
@@ -139,6 +139,19 @@ static void renew_stacks(Checker *c, int32_t region, const Point *enter)
     }
 }
 
+/* Scratch memory that is filled once, before the loop. */
+static void fill_hoisted(Checker *c, int32_t region, const Point *enter)
+{
+    for (int32_t g = c->s->regions.data[region].first; g <= c->s->regions.data[region].last; g++) {
+        const Group *group = c->s->groups.data[g];
+        if (group->hoisted == region) {
+            touch(c, enter->writes, group->scratch);
+            touch(c, enter->renews, group->scratch);
+            touch(c, enter->reads, group->packed);
+        }
+    }
+}
+
 static void begin_region(Checker *c, int32_t r)
 {
     const ScheduleRegion *region = &c->s->regions.data[r];
@@ -149,6 +162,7 @@ static void begin_region(Checker *c, int32_t r)
     if (region->kind == REGION_LOOP) {
         int32_t enter = add_point(c, NO_GROUP);
         renew_stacks(c, r, &c->points.data[enter]);
+        fill_hoisted(c, r, &c->points.data[enter]);
     }
     int32_t head = add_point(c, NO_GROUP);
     c->heads[r] = head;
@@ -439,9 +453,14 @@ static bool touching(const Checker *c, int32_t a, int32_t b)
 /* The group writes `written`; may `other` be in the same bytes? */
 static bool check_pair(Checker *c, const Point *at, int32_t written, int32_t other)
 {
+    if (at->group == NO_GROUP) {
+        return written == other ||
+               !(has(at->reads, other) || has(at->writes, other) || lives_after(c, at, other));
+    }
     const Group *group = c->s->groups.data[at->group];
     if (written == other) {
-        return !has(at->reads, written) || may_write_over(c, at->group, written);
+        return !has(at->reads, written) || written == group->scratch ||
+               may_write_over(c, at->group, written);
     }
     bool dies = has(at->reads, other) && !has(at->writes, other) && !lives_after(c, at, other);
     bool whole = group->kind != GROUP_REDUCE || group->rows;
@@ -478,9 +497,7 @@ bool plan_check(const Schedule *schedule, const int64_t *symbols, StrBuf *out)
     find_live(&c);
     bool good = find_bytes(&c, out);
     for (uint32_t p = 0; good && p < c.points.count; p++) {
-        if (c.points.data[p].group != NO_GROUP) {
-            good = check_point(&c, &c.points.data[p], out);
-        }
+        good = check_point(&c, &c.points.data[p], out);
     }
     arena_free(arena);
     return good;

@@ -72,6 +72,40 @@ int32_t buffer_home(const Schedule *s, int32_t buffer)
     return buffer;
 }
 
+static bool is_written_in(const Schedule *s, const ScheduleRegion *region, int32_t home)
+{
+    for (int32_t g = region->first; g <= region->last; g++) {
+        const Group *group = s->groups.data[g];
+        for (uint32_t i = 0; i < group->outputs.count; i++) {
+            if (buffer_home(s, group->outputs.data[i].buffer) == home) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool moves_in(const Schedule *s, int32_t region, int32_t buffer)
+{
+    for (; s->buffers.data[buffer].kind == STORAGE_SLICE; buffer = s->buffers.data[buffer].base) {
+        if (schedule_common(s, s->buffers.data[buffer].region, region) == region) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int32_t schedule_invariant(const Schedule *s, const Group *group, int32_t buffer)
+{
+    int32_t best = NO_REGION, region = group->region;
+    while (s->regions.data[region].kind == REGION_LOOP && !moves_in(s, region, buffer) &&
+           !is_written_in(s, &s->regions.data[region], buffer_home(s, buffer))) {
+        best = region;
+        region = s->regions.data[region].parent;
+    }
+    return best;
+}
+
 /* ---- what stands for what ---- */
 
 Node *below_enters(Node *n)

@@ -146,6 +146,9 @@ static void print_group(const Schedule *s, uint32_t position, StrBuf *out)
         strbuf_add(out, " reads ");
         print_buffer(s, group->copy_from, out);
     }
+    if (group->hoisted != NO_REGION) {
+        strbuf_printf(out, " packs before t%d", group->hoisted);
+    }
     strbuf_add(out, "\n");
 }
 
@@ -301,6 +304,25 @@ static void verify_group(Legality *l, uint32_t g)
     }
 }
 
+/* What is packed before a loop must not change in it. */
+static void verify_hoisted(Legality *l, uint32_t g)
+{
+    const Schedule *s = l->s;
+    const Group *group = s->groups.data[g];
+    if (group->hoisted == NO_REGION) {
+        return;
+    }
+    const ScheduleRegion *loop = &s->regions.data[group->hoisted];
+    for (int32_t other = loop->first; other <= loop->last; other++) {
+        for (uint32_t i = 0; i < s->groups.data[other]->outputs.count; i++) {
+            int32_t written = s->groups.data[other]->outputs.data[i].buffer;
+            if (buffer_home(s, written) == buffer_home(s, group->packed)) {
+                fault(l, "group %u packs what group %d changes before a loop of both\n", g, other);
+            }
+        }
+    }
+}
+
 /* Regions are made of neighbours, one inside of the other, and hold the groups that say so. */
 static void verify_regions(Legality *l)
 {
@@ -334,6 +356,7 @@ bool schedule_verify(const Schedule *schedule, StrBuf *out)
     verify_regions(&l);
     for (uint32_t g = 0; g < schedule->groups.count; g++) {
         verify_group(&l, g);
+        verify_hoisted(&l, g);
     }
     for (uint32_t i = 0; i < schedule->buffers.count; i++) {
         if (schedule->buffers.data[i].kind == STORAGE_OUTPUT && !l.written[i]) {

@@ -108,6 +108,9 @@ typedef struct {
     operands;        /* materialised nodes it reads, without its own outputs; for CALL in order */
     View views[2];   /* CONTRACT: operands x and y over the axes of node->src[0] and node->src[1] */
     int32_t region;  /* of Schedule.regions */
+    int32_t packed;  /* CONTRACT: the buffer of the operand that lowering copies into `scratch`
+                        first, NO_BUFFER: none */
+    int32_t hoisted; /* the loop before which that is done once, NO_REGION: in the group */
     int32_t scratch; /* buffer that lives during this group only, NO_BUFFER: none */
     int32_t copy_from; /* LOOP without nodes: its output is a copy of this buffer; NO_BUFFER: an
                           ordinary group */
@@ -135,8 +138,9 @@ typedef struct {
     uint64_t stress_seed; /* not 0: a random legal order; the hostile build always has one */
     int vector_bytes;     /* of the target, for the choice of copies; 0: 64 */
     /* Bytes of scratch memory that lowering wants for a CONTRACT group (multiple of 64), NULL:
-     * none. May be NULL. */
-    const Dim *(*scratch)(void *user, const Schedule *schedule, const Group *group);
+     * none; *packed: see Group. May be NULL. */
+    const Dim *(*scratch)(void *user, const Schedule *schedule, const Group *group,
+                          int32_t *packed);
     void *scratch_user;
 } ScheduleOptions;
 
