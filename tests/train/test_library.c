@@ -165,6 +165,12 @@ Test(library, attention)
     compare_all("attention", 22, compare_losses, true);
 }
 
+Test(library, models)
+{
+    compare_all("whole", 9, compare_losses, false);
+    compare_all("whole", 9, compare_losses, true);
+}
+
 Test(library, activations_losses_and_optimizers)
 {
     compare_all("dense", 100, compare_losses, false);

@@ -1,0 +1,183 @@
+"""The models of library/whole.nn in PyTorch, small: NETS[case]() takes the rows of layers.npz and gives its loss."""
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torchvision_blocks import SqueezeExcitation, conv
+
+
+def heads(x, n):
+    return x.unflatten(2, (n, -1)).transpose(1, 2)
+
+
+def attend(q, k, v, n, **options):
+    return F.scaled_dot_product_attention(heads(q, n), heads(k, n), heads(v, n), **options).transpose(1, 2).flatten(2)
+
+
+class Tree(nn.Module):
+    """Parts by name."""
+
+    def __init__(self, /, **parts):
+        super().__init__()
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+
+class Mlp(Tree):
+    def __init__(self):
+        super().__init__(layers=nn.ModuleList([nn.Linear(144, 6), nn.Linear(6, 5), nn.Linear(5, 3)]))
+
+    def forward(self, rows):
+        a, b, c = self.layers
+        return F.cross_entropy(c(F.relu(b(F.relu(a(rows["image"].flatten(1)))))), rows["label"])
+
+
+def double(i, o):
+    return Tree(double_conv=nn.Sequential(conv(i, o, 3), nn.BatchNorm2d(o), nn.ReLU(), conv(o, o, 3), nn.BatchNorm2d(o), nn.ReLU()))
+
+
+class Unet(Tree):
+    def __init__(self):
+        super().__init__(inc=double(2, 1), outc=nn.Conv2d(1, 3, 1))
+        for i in range(4):
+            setattr(self, f"down{i + 1}", Tree(conv=double(2 ** i, 2 ** (i + 1))))
+            up = Tree(up=nn.ConvTranspose2d(2 ** (4 - i), 2 ** (3 - i), 2, 2), conv=double(2 ** (4 - i), 2 ** (3 - i)))
+            setattr(self, f"up{i + 1}", up)
+
+    def forward(self, x):
+        levels = [self.inc.double_conv(x)]
+        for i in range(4):
+            levels.append(self._modules[f"down{i + 1}"].conv.double_conv(F.max_pool2d(levels[-1], 2)))
+        y = levels.pop()
+        for i in range(4):
+            up = self._modules[f"up{i + 1}"]
+            y = up.conv.double_conv(torch.cat([levels.pop(), up.up(y)], 1))
+        return self.outc(y)
+
+
+class Everywhere(Tree):
+    def __init__(self):
+        super().__init__(net=Unet())
+
+    def forward(self, rows):
+        square = rows["image"][:, :, :8]
+        x = torch.cat([square, square.flip(2)], 3)
+        return F.cross_entropy(self.net(torch.cat([x, x.flip(3)], 2)).mean((2, 3)), rows["label"])
+
+
+class Dense(nn.Module):
+    def __init__(self, i, o):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(0.3 * torch.randn(i, o)), nn.Parameter(0.1 * torch.randn(o))
+
+    def forward(self, x):
+        return x @ self.weight + self.bias
+
+
+class Gpt2(Tree):
+    def __init__(self):
+        block = lambda: Tree(ln_1=nn.LayerNorm(8), ln_2=nn.LayerNorm(8), attn=Tree(c_attn=Dense(8, 24), c_proj=Dense(8, 8)),
+                             mlp=Tree(c_fc=Dense(8, 32), c_proj=Dense(32, 8)))
+        super().__init__(wte=nn.Embedding(11, 8), wpe=nn.Embedding(6, 8), h=nn.ModuleList([block(), block()]), ln_f=nn.LayerNorm(8))
+
+    def forward(self, rows):
+        token = rows["token"]
+        x = self.wte(token[:, :4]) + self.wpe.weight[:4]
+        for b in self.h:
+            x = x + b.attn.c_proj(attend(*b.attn.c_attn(b.ln_1(x)).split(8, 2), 2, is_causal=True))
+            x = x + b.mlp.c_proj(F.gelu(b.mlp.c_fc(b.ln_2(x)), approximate="tanh"))
+        return F.cross_entropy((self.ln_f(x) @ self.wte.weight.T).flatten(0, 1), token[:, 1:].flatten())
+
+
+class Bert(Tree):
+    def __init__(self):
+        norm = lambda: nn.LayerNorm(8, 1e-12)
+        part = lambda i: Tree(dense=nn.Linear(i, 8), LayerNorm=norm())
+        three = lambda: Tree(query=nn.Linear(8, 8), key=nn.Linear(8, 8), value=nn.Linear(8, 8))
+        layer = lambda: Tree(attention=Tree(self=three(), output=part(8)), intermediate=Tree(dense=nn.Linear(8, 12)), output=part(12))
+        words = Tree(word_embeddings=nn.Embedding(11, 8), position_embeddings=nn.Embedding(6, 8),
+                     token_type_embeddings=nn.Embedding(2, 8), LayerNorm=norm())
+        super().__init__(bert=Tree(embeddings=words, encoder=Tree(layer=nn.ModuleList([layer(), layer()])),
+                                   pooler=Tree(dense=nn.Linear(8, 8))), classifier=nn.Linear(8, 3))
+
+    def forward(self, rows):
+        token, bert, real = rows["token"], self.bert, (rows["token"] != 3)[:, None, None]
+        e = bert.embeddings
+        x = e.LayerNorm(e.word_embeddings(token) + e.position_embeddings.weight[:5] + e.token_type_embeddings(token % 2))
+        for b in bert.encoder.layer:
+            parts = b.attention._modules
+            three = parts["self"]
+            seen = attend(three.query(x), three.key(x), three.value(x), 2, attn_mask=real)
+            x = parts["output"].LayerNorm(parts["output"].dense(seen) + x)
+            x = b.output.LayerNorm(b.output.dense(F.gelu(b.intermediate.dense(x))) + x)
+        return F.cross_entropy(self.classifier(torch.tanh(bert.pooler.dense(x[:, 0]))), rows["label"])
+
+
+class Vit(Tree):
+    def __init__(self):
+        norm = lambda: nn.LayerNorm(8, 1e-6)
+        block = lambda: Tree(norm1=norm(), norm2=norm(), attn=Tree(qkv=nn.Linear(8, 24), proj=nn.Linear(8, 8)),
+                             mlp=Tree(fc1=nn.Linear(8, 32), fc2=nn.Linear(32, 8)))
+        super().__init__(patch_embed=Tree(proj=nn.Conv2d(2, 8, 4, 4)), blocks=nn.ModuleList([block(), block()]), norm=norm(),
+                         head=nn.Linear(8, 3))
+        self.cls_token, self.pos_embed = nn.Parameter(torch.randn(1, 1, 8)), nn.Parameter(torch.randn(1, 5, 8))
+
+    def forward(self, rows):
+        patches = self.patch_embed.proj(rows["image"][:, :, :8]).flatten(2).transpose(1, 2)
+        x = torch.cat([self.cls_token.expand(len(patches), 1, 8), patches], 1) + self.pos_embed
+        for b in self.blocks:
+            x = x + b.attn.proj(attend(*b.attn.qkv(b.norm1(x)).split(8, 2), 2))
+            x = x + b.mlp.fc2(F.gelu(b.mlp.fc1(b.norm2(x))))
+        return F.cross_entropy(self.head(self.norm(x)[:, 0]), rows["label"])
+
+
+class Ncf(Tree):
+    def __init__(self):
+        super().__init__(user_gmf=nn.Embedding(11, 3), item_gmf=nn.Embedding(11, 3), user_mlp=nn.Embedding(11, 4),
+                         item_mlp=nn.Embedding(11, 4), layers=nn.ModuleList([nn.Linear(8, 4)]), out=nn.Linear(7, 1))
+
+    def forward(self, rows):
+        user, item = rows["token"][:, 0], rows["token"][:, 1]
+        y = F.relu(self.layers[0](torch.cat([self.user_mlp(user), self.item_mlp(item)], 1)))
+        logit = self.out(torch.cat([self.user_gmf(user) * self.item_gmf(item), y], 1))[:, 0]
+        return F.binary_cross_entropy_with_logits(logit, (rows["label"] == 1).double())
+
+
+class TwoTower(Tree):
+    def __init__(self):
+        tower = lambda: Tree(layers=nn.ModuleList([nn.Linear(4, 6), nn.Linear(6, 3)]))
+        super().__init__(user=nn.Embedding(11, 4), item=nn.Embedding(11, 4), user_tower=tower(), item_tower=tower())
+
+    def forward(self, rows):
+        token = rows["token"]
+        up = lambda layers, x: F.normalize(layers[1](F.relu(layers[0](x))), dim=1)
+        who, what = up(self.user_tower.layers, self.user(token[:, 0])), up(self.item_tower.layers, self.item(token[:, 1]))
+        return F.cross_entropy(who @ what.T / 0.5, torch.arange(len(token)))
+
+
+class Seq2seq(Tree):
+    def __init__(self):
+        super().__init__(source=nn.Embedding(11, 8), target=nn.Embedding(11, 8), out=nn.Linear(8, 11),
+                         transformer=nn.Transformer(8, 2, 1, 1, 12, 0.0, batch_first=True))
+
+    def forward(self, rows):
+        token = rows["token"]
+        angle = torch.arange(5)[:, None] / 10000.0 ** (torch.arange(0, 8, 2) / 8.0).double()
+        places = torch.stack([angle.sin(), angle.cos()], 2).flatten(1)
+        x, y = self.source(token) * 8 ** 0.5 + places, self.target(token[:, :4]) * 8 ** 0.5 + places[:4]
+        past, empty = torch.ones(4, 4).triu(1).bool(), token == 0
+        y = self.transformer(x, y, tgt_mask=past, src_key_padding_mask=empty, memory_key_padding_mask=empty)
+        return F.cross_entropy(self.out(y).flatten(0, 1), token[:, 1:].flatten())
+
+
+class Mbconv(Tree):
+    def __init__(self):
+        layer = lambda i, o, k, s=1, g=1: nn.Sequential(conv(i, o, k, s, g), nn.BatchNorm2d(o))
+        super().__init__(block=nn.Sequential(layer(2, 4, 1), layer(4, 4, 3, 2, 4), SqueezeExcitation(4, 1, F.silu), layer(4, 3, 1)))
+
+    def forward(self, rows):
+        a, b, squeeze, c = self.block
+        return F.cross_entropy(c(squeeze(F.silu(b(F.silu(a(rows["image"])))))).mean((2, 3)), rows["label"])
+
+
+NETS = {"mlp": Mlp, "unet": Everywhere, "gpt2": Gpt2, "bert": Bert, "vit": Vit, "ncf": Ncf, "two_tower": TwoTower, "seq2seq": Seq2seq,
+        "mbconv": Mbconv}
