@@ -3,7 +3,8 @@
  *
  * Infinities are not wrong in themselves (a mask adds -inf, exp makes 0 of it), so a result counts as bad when it has a NaN, or
  * an infinity that none of its operands had. From the loss (or, when that is finite, from the updates) the bad results are
- * followed backwards; the first of them whose operands are all good is where it began:
+ * followed backwards; the first of them whose operands were all good is where it began. What a loop does in later iterations
+ * changes nothing of what was found in an earlier one:
  *
  *   log %x -> -inf        good operands, bad result: this one
  *   mul %y %1 -> nan
@@ -15,17 +16,22 @@
 #include <math.h>
 #include <string.h>
 
-typedef struct {
-    bool seen, bad, reaches; /* reaches: a bad root, through bad results only */
+typedef struct Range Range;
+struct Range {
+    bool bad, reaches; /* reaches: a bad root, through bad results only */
     int64_t count, nans, infinities;
     double low, high; /* of the finite values */
-} Range;
+    int64_t began;    /* how many were bad before it, when its operands were good; -1: they were not */
+    Range *operands;  /* at that time */
+};
 
 typedef struct {
     const Engine *engine;
     const nnc_call *call;
     const int64_t *values; /* per symbol */
     Range *ranges;         /* per node */
+    Arena *arena;
+    int64_t bad_count;
 } Inspection;
 
 static const void *leaf_data(void *user, const Node *leaf)
@@ -62,7 +68,7 @@ static double value_at(DType dtype, const void *data, int64_t i)
 
 static Range range_of(DType dtype, const void *data, int64_t count)
 {
-    Range range = {.seen = true, .count = count, .low = INFINITY, .high = -INFINITY};
+    Range range = {.count = count, .low = INFINITY, .high = -INFINITY, .began = -1};
     for (int64_t i = 0; i < count; i++) {
         double value = value_at(dtype, data, i);
         range.nans += isnan(value) != 0;
@@ -75,10 +81,20 @@ static Range range_of(DType dtype, const void *data, int64_t count)
     return range;
 }
 
+static bool has_bad_operand(const Node *node, const Range *ranges)
+{
+    for (int i = 0; i < node->nsrc; i++)
+        if (ranges[node->src[i]->id].bad)
+            return true;
+    return false;
+}
+
 static bool is_bad(const Node *node, const Range *range, const Range *ranges)
 {
     if (range->nans > 0)
         return true;
+    if (node->op == OP_LOOP || node->op == OP_BRANCH) /* their own value is nothing: they pass others on */
+        return has_bad_operand(node, ranges);
     if (range->infinities == 0 || node->op == OP_CONST || node->op == OP_LITERAL)
         return false;
     for (int i = 0; i < node->nsrc; i++) {
@@ -91,13 +107,24 @@ static bool is_bad(const Node *node, const Range *range, const Range *ranges)
 
 static void visit(void *user, const Node *node, const void *data)
 {
-    const Inspection *at = user;
+    Inspection *at = user;
     int64_t count = 1;
+    if (at->ranges[node->id].bad)
+        return;
     for (int axis = 0; axis < node->type.rank; axis++)
         count *= dim_eval(node->type.dims[axis], at->values);
     Range *range = &at->ranges[node->id];
     *range = range_of(node->type.dtype, data, count);
     range->bad = is_bad(node, range, at->ranges);
+    if (!range->bad)
+        return;
+    at->bad_count++;
+    if (node->op == OP_CARRY || has_bad_operand(node, at->ranges))
+        return;
+    range->began = at->bad_count;
+    range->operands = ARENA_ARRAY(at->arena, Range, node->nsrc + 1);
+    for (int i = 0; i < node->nsrc; i++)
+        range->operands[i] = at->ranges[node->src[i]->id];
 }
 
 /* Marks the bad roots to explain: the loss alone when it is one. */
@@ -124,15 +151,12 @@ static const Node *find_origin(const Inspection *at)
     mark_roots(at);
     for (uint32_t i = graph->nodes.count; i-- > 0;) {
         const Node *node = graph->nodes.data[i];
-        bool first = true;
-        if (!at->ranges[i].reaches)
+        const Range *range = &at->ranges[i];
+        if (!range->reaches)
             continue;
-        for (int j = 0; j < node->nsrc; j++) {
-            Range *operand = &at->ranges[node->src[j]->id];
-            operand->reaches |= operand->bad;
-            first &= !operand->bad;
-        }
-        if (first)
+        for (int j = 0; j < node->nsrc; j++)
+            at->ranges[node->src[j]->id].reaches |= at->ranges[node->src[j]->id].bad;
+        if (range->began >= 0 && (!origin || range->began < at->ranges[origin->id].began))
             origin = node;
     }
     return origin;
@@ -155,9 +179,8 @@ static void add_counts(const Range *range, StrBuf *out)
                       (long long)range->infinities);
 }
 
-static void describe_input(const Inspection *at, const Node *node, StrBuf *out)
+static void describe_input(const Inspection *at, const Node *node, const Range *range, StrBuf *out)
 {
-    const Range *range = &at->ranges[node->id];
     add_name(node, out);
     strbuf_add(out, ": ");
     type_print(at->engine->graph->dims, &node->type, out);
@@ -183,7 +206,7 @@ static void describe(const Inspection *at, const Node *origin, Finding *finding)
         if (i > 0 && origin->src[i] == origin->src[i - 1])
             continue;
         strbuf_add(&finding->inputs, i ? "\n" : "");
-        describe_input(at, origin->src[i], &finding->inputs);
+        describe_input(at, origin->src[i], &range->operands[i], &finding->inputs);
     }
 }
 
@@ -196,6 +219,7 @@ bool engine_inspect(const Function *self, const nnc_call *call, Finding *finding
     Inspection at = {.engine = engine,
                      .call = call,
                      .values = engine->values,
+                     .arena = arena,
                      .ranges = ARENA_ARRAY(arena, Range, engine->graph->nodes.count + 1)};
     RefRun run = {.graph = engine->graph,
                   .symbols = engine->values,

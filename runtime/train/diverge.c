@@ -48,6 +48,8 @@ typedef struct {
 static bool find_bad_step(Trainer *trainer, Replay *replay, int64_t last)
 {
     int64_t first = trainer->epoch * steps_of_epoch(trainer->spec);
+    if (!trainer->can_replay)
+        return false;
     tensors_restore(trainer, trainer->snapshot);
     for (trainer->step = trainer->snapshot_step; trainer->step < last; trainer->step++) {
         if (!tensors_copy(trainer, COPY_ALL, &replay->before) ||

@@ -268,10 +268,16 @@ static nnc_status finish_epoch(Trainer *trainer, Epoch *epoch, int64_t number)
     return NNC_OK;
 }
 
+/* Where there is not enough memory for a copy of everything, a copy of the model is what a divergence goes back to. */
 static bool take_snapshot(Trainer *trainer)
 {
     trainer->snapshot_step = trainer->step;
-    return tensors_copy(trainer, COPY_ALL, &trainer->snapshot);
+    trainer->can_replay = trainer->can_replay && tensors_copy(trainer, COPY_ALL, &trainer->snapshot);
+    if (trainer->can_replay)
+        return true;
+    tensors_discard(trainer, trainer->snapshot);
+    trainer->snapshot = NULL;
+    return tensors_copy(trainer, COPY_MODEL, &trainer->snapshot);
 }
 
 static nnc_status run_epoch(Trainer *trainer, int64_t number)

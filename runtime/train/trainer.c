@@ -75,6 +75,7 @@ Trainer *trainer_new(const TrainSpec *spec, Session *session, Diag *diag)
     if (!trainer)
         return NULL;
     trainer->spec = spec;
+    trainer->can_replay = true;
     trainer->session = session;
     trainer->diag = diag;
     trainer->total_steps = spec->train ? trainer_planned_steps(spec) : 0;

@@ -37,6 +37,7 @@ struct Trainer {
     int64_t step, total_steps;
     int64_t epoch;         /* finished, with their evaluation */
     int64_t snapshot_step; /* in the epoch that is not finished */
+    bool can_replay;       /* the snapshot has all that a step changes */
     int64_t resumed;       /* the step at which this process took over, 0: it began the run */
     double loss, lr;       /* of the last step */
     int64_t micro;         /* batches of this step before: other random numbers for each */

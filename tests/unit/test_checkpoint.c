@@ -436,7 +436,56 @@ Test(checkpoint, files_of_two_checkpoints_do_not_mix)
     free(run);
 }
 
+/* By the clock: with no time at all between them, every step has one. */
+Test(checkpoint, by_minutes)
+{
+    char *run = checkpointed("run", "    checkpoint { minutes = 0.0000001; keep = 20 }");
+    for (int step = 1; step <= 16; step++) {
+        char name[64];
+        snprintf(name, sizeof name, "checkpoints/step-%d", step);
+        cr_expect(resume_exists(run, name), "%s", name);
+    }
+    free(run);
+    run = checkpointed("seldom", "    checkpoint { minutes = 1000 }");
+    cr_expect(resume_exists(run, "checkpoints/step-16") && !resume_exists(run, "checkpoints/step-15"));
+    free(run);
+}
+
 /* ---- Divergence ---- */
+
+static void expect_divergence(const char *text, const char *const *says)
+{
+    StrBuf said = {0};
+    ResumeRun train = {.text = text, .said = &said};
+    cr_assert_eq(resume_train(&train), NNC_DIVERGED, "%s", text);
+    for (; *says; says++)
+        expect_part(&said, *says);
+    strbuf_free(&said);
+}
+
+#define DIVERGING(body)                                                                            \
+    "from nn import Linear\nfrom optim import sgd\n"                                               \
+    "dataset d { source = arrays(x=randn(64, 3, seed=1), y=randn(64, 1, seed=2))\n"                \
+    "            fields = [x: f32[3], y: f32[1]] }\n"                                              \
+    "fn walk(x: f32[B, T], h: f32[B, 1]) {\n"                                                      \
+    "    scan s in x over T with h = h { h = log(h + 2.5 + 0.0 * unsqueeze(s, 1)) } }\n"           \
+    "module M { let fc = Linear(3, 1)\n"                                                           \
+    "    fn (x: f32[B, 3]) {\n" body "    } }\n"                                                   \
+    "train t on d { model = M(); loss = mean((model(x) - y)**2); optimizer = sgd(lr=0.3)\n"        \
+    "    batch = 8; epochs = 60 }\n"
+
+Test(checkpoint, divergence_to_infinity)
+{
+    expect_divergence(DIVERGING("let z = fc(x)\n exp(z * z * where(x[:, 0..1] > 1.0, 1000.0, 1.0)) - x[:, 0..1]\n"),
+                      (const char *const[]){"the loss is infinite at step", "exp gives", "its input mul", NULL});
+}
+
+/* The first iteration that does it is the one that is described. */
+Test(checkpoint, divergence_inside_of_a_loop)
+{
+    expect_divergence(DIVERGING("walk(concat([x, x], axis=1), fc(x))\n"),
+                      (const char *const[]){"log gives", "its input add", NULL});
+}
 
 Test(checkpoint, divergence_names_the_operation_and_keeps_the_last_checkpoint)
 {
