@@ -307,6 +307,8 @@ Value apply_op(Sema *s, OpCode op, const Value *a, const Value *b, Span span, co
         no_broadcast(s, a, b, &x->type, &y->type, span, sign);
         return value_poison;
     }
+    if (!type_elements(s->dims, &type))
+        return overflow(s, span);
     Graph *graph = s->elab->graph;
     graph->error = NULL;
     Node *node = build_binary(graph, op, x, y);

@@ -341,6 +341,10 @@ Test(sema, modules_for_hosts)
     cr_expect_gt(plan->calls.count, 3);
     cr_expect_null(sema_module(f.program, "Nett", NULL, f.diag));
     cr_expect_eq(diag_error_count(f.diag), 1);
+    StrBuf said = {0};
+    diag_render_text(f.diag, &said, false);
+    cr_expect_str_eq(said.text, "error[E0100]: the file has no module Nett\n   help: did you mean Net?\n");
+    strbuf_free(&said);
     done(&f);
 }
 

@@ -117,3 +117,112 @@ Test(sema_errors, every_code_has_a_golden_message)
         cr_expect(!used[code] || shown[code], "%s is never shown by a golden test",
                   error_code_text((ErrorCode)code));
 }
+
+/* ---- Every wording is in a golden text ---- */
+
+/* Guards against what the parser does not let through, and what takes a program of 1000 arguments. */
+static const char *const unshown[] = {
+    "the sizes of a field must be numbers", "more than %d axes arise here",
+    "a range without an end is for slices only", "more than %d fields", "more than %d arguments",
+    "the file has no module %s" /* sema_module: test_sema */,
+};
+
+/* The literals of a C call that follow each other, as one text; moves *at behind them. */
+static void read_literal(const char **at, StrBuf *out)
+{
+    while (**at == '"') {
+        for (++*at; **at && **at != '"'; ++*at) {
+            if (**at == '\\')
+                ++*at;
+            strbuf_add_char(out, **at);
+        }
+        *at += **at == '"';
+        *at += strspn(*at, " \n");
+    }
+}
+
+/* Are the words between the conversions of a format in this order in one line of the text? */
+static bool line_fits(const char *line, const char *end, const char *format)
+{
+    while (*format) {
+        if (*format == '%' && format[1] != '%') {
+            format += strcspn(format, "diufgsxXc") + 1;
+            continue;
+        }
+        format += *format == '%';
+        size_t length = 1 + strcspn(format + 1, "%");
+        const char *found = line;
+        while (found + length <= end && memcmp(found, format, length) != 0)
+            found++;
+        if (found + length > end)
+            return false;
+        line = found + length;
+        format += length;
+    }
+    return true;
+}
+
+static bool is_shown(const char *goldens, const char *format)
+{
+    for (size_t i = 0; i < sizeof unshown / sizeof *unshown; i++)
+        if (strcmp(unshown[i], format) == 0)
+            return true;
+    for (const char *line = goldens; *line;) {
+        const char *end = line + strcspn(line, "\n");
+        if (line_fits(line, end, format))
+            return true;
+        line = end + (*end == '\n');
+    }
+    return false;
+}
+
+/* Each literal among the arguments of the call that begins at `at`. */
+static void check_call(const char *path, const char *at, const char *goldens)
+{
+    for (int depth = 1; *at && depth > 0;) {
+        StrBuf format = {0};
+        depth += *at == '(' ? 1 : *at == ')' ? -1 : 0;
+        if (*at != '"') {
+            at++;
+            continue;
+        }
+        read_literal(&at, &format);
+        if (format.length > 5)
+            cr_expect(is_shown(goldens, format.text), "%s: \"%s\" is in no golden text", path,
+                      format.text);
+        strbuf_free(&format);
+    }
+}
+
+static void check_source(const char *path, const char *goldens)
+{
+    static const char *const calls[] = {"sema_error(", "sema_unknown(", "diag_error(", "diag_help(",
+                                        "diag_note("};
+    size_t length;
+    char *text = test_read_file(path, &length);
+    for (size_t c = 0; c < sizeof calls / sizeof *calls; c++)
+        for (const char *at = text; (at = strstr(at, calls[c]));) {
+            at += strlen(calls[c]);
+            check_call(path, at, goldens);
+        }
+    free(text);
+}
+
+Test(sema_errors, every_wording_has_a_golden_message)
+{
+    StrBuf goldens = {0};
+    size_t count;
+    char **paths = test_list_files("tests/golden/errors", ".txt", &count);
+    for (size_t i = 0; i < count; i++) {
+        size_t length;
+        char *text = test_read_file(paths[i], &length);
+        strbuf_add_bytes(&goldens, text, length);
+        free(text);
+    }
+    test_free_list(paths, count);
+    paths = test_list_files("compiler/sema", ".c", &count);
+    for (size_t i = 0; i < count; i++)
+        check_source(paths[i], goldens.text);
+    test_free_list(paths, count);
+    strbuf_free(&goldens);
+}
