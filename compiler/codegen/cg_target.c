@@ -273,3 +273,16 @@ bool codegen_describe(const char *triple, const char *cpu, const char *features,
     free_machine(&machine);
     return found;
 }
+
+CodeIdentity codegen_identity(const char *cpu)
+{
+    CodeIdentity identity;
+    unsigned major, minor, patch;
+    char *host = cpu ? NULL : LLVMGetHostCPUName();
+    LLVMGetVersion(&major, &minor, &patch);
+    snprintf(identity.cpu, sizeof identity.cpu, "%s", cpu ? cpu : host);
+    snprintf(identity.llvm, sizeof identity.llvm, "%u.%u.%u", major, minor, patch);
+    if (host)
+        LLVMDisposeMessage(host);
+    return identity;
+}

@@ -46,4 +46,12 @@ typedef struct {
 bool codegen_describe(const char *triple, const char *cpu, const char *features,
                       TargetDescription *target, char **error);
 
+/* For records of a run: the processor that code is made for ("znver4"; cpu NULL: this machine) and
+ * the version of LLVM that makes it. */
+typedef struct {
+    char cpu[64], llvm[32];
+} CodeIdentity;
+
+CodeIdentity codegen_identity(const char *cpu);
+
 #endif

@@ -151,7 +151,7 @@ static nnc_status write_run_json(nnc_trainer *trainer)
     const char *path = path_in(trainer, "run.json");
     if (trainer->resumed && access(path, F_OK) == 0)
         return NNC_OK;
-    run_json(trainer, &text);
+    run_json(trainer, configuration(trainer), &text);
     bool done = file_replace(path, text.text, text.length);
     strbuf_free(&text);
     return done ? NNC_OK : cannot(trainer, "write", path);

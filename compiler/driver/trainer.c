@@ -1,4 +1,5 @@
 /* nnc_trainer: a run with its files, which rundir.c keeps. */
+#include "compiler/codegen/codegen.h"
 #include "compiler/driver/rundir.h"
 #include "compiler/driver/sample.h"
 #include "compiler/driver/weights.h"
@@ -24,7 +25,30 @@ static void add_list(StrBuf *out, const char *key, const char *const *items, siz
     strbuf_add(out, "]");
 }
 
-void run_json(const nnc_trainer *trainer, StrBuf *out)
+static void add_machine(StrBuf *out, const nnc_program_options *options)
+{
+    CodeIdentity code = codegen_identity(options->cpu);
+    strbuf_add(out, ",\n  \"cpu\": ");
+    strbuf_add_json(out, code.cpu);
+    strbuf_add(out, ",\n  \"llvm\": ");
+    strbuf_add_json(out, code.llvm);
+}
+
+static void add_configuration(StrBuf *out, const Configuration *told)
+{
+    strbuf_add(out, ",\n  \"configuration\": {");
+    for (int i = 0; i < told->count; i++) {
+        if (strcmp(told->items[i].key, "told") == 0) /* the options, which stand above */
+            continue;
+        strbuf_add(out, i ? ",\n    " : "\n    ");
+        strbuf_add_json(out, told->items[i].key);
+        strbuf_add(out, ": ");
+        strbuf_add_json(out, told->items[i].value);
+    }
+    strbuf_add(out, "\n  }");
+}
+
+void run_json(const nnc_trainer *trainer, const Configuration *told, StrBuf *out)
 {
     const nnc_program_options *options = &trainer->run.program->options;
     const TrainSpec *spec = &trainer->run.spec;
@@ -48,6 +72,8 @@ void run_json(const nnc_trainer *trainer, StrBuf *out)
     }
     add_list(out, "defines", options->defines, options->define_count);
     add_list(out, "settings", options->settings, options->setting_count);
+    add_machine(out, options);
+    add_configuration(out, told);
     strbuf_add(out, "\n}\n");
 }
 

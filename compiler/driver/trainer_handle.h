@@ -22,6 +22,8 @@ struct nnc_trainer {
     void *user;
 };
 
-void run_json(const nnc_trainer *trainer, StrBuf *out); /* the text of run.json */
+/* The text of run.json: what was asked for, by what it was done, and the resolved configuration with
+ * hashes of the data and of the graphs. */
+void run_json(const nnc_trainer *trainer, const Configuration *told, StrBuf *out);
 
 #endif

@@ -342,6 +342,21 @@ Test(api, evaluation)
     nnc_context_release(context);
 }
 
+/* run.json names what a result depends on. */
+static void expect_record(const char *text)
+{
+    static const char *const keys[] = {"nnc",  "file", "seed",          "threads",
+                                       "cpu",  "llvm", "configuration", "data",
+                                       "rows", "float"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        char key[40];
+        snprintf(key, sizeof key, "\"%s\": ", keys[i]);
+        const char *at = strstr(text, key);
+        cr_assert(at != NULL, "%s in %s", keys[i], text);
+        cr_expect(strncmp(at + strlen(key), "\"\"", 2) != 0, "%s is empty", keys[i]);
+    }
+}
+
 Test(api, a_run_directory)
 {
     nnc_context *context = api_context(1);
@@ -356,6 +371,8 @@ Test(api, a_run_directory)
         size_t length = 0;
         char *path = files_path(run, names[i]), *text = files_read(path, &length);
         cr_expect(length > 50, "%s", path);
+        if (i == 0)
+            expect_record(text);
         free(text);
         free(path);
     }
