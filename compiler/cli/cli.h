@@ -49,7 +49,7 @@ typedef int WeightsUser(const Arguments *arguments, nnc_context *context, nnc_pr
 /* Opens the program and calls use with its block (NULL: the first) and the weights of --weights or of the newest run. */
 int with_weights(const Arguments *arguments, const char *block, WeightsUser *use);
 char *default_run_directory(const char *file, const char *block); /* malloc'd */
-char *newest_run(const char *file, const char *block); /* the folder in runs/ that was written to last, malloc'd; NULL: none */
+char *newest_run(const char *file, const char *block); /* in runs/: the one written to last, malloc'd; NULL: none, or it cannot go on */
 
 /* progress.c: events for people. */
 typedef struct Progress Progress;

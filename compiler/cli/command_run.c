@@ -38,6 +38,7 @@ typedef struct {
     bool json, json_steps;
     nnc_program *program;
     const char *block;
+    bool several; /* blocks to run */
 } Run;
 
 static void print_text(nnc_program *program, const char *block, const char *what)
@@ -136,13 +137,23 @@ static int train(Run *run, nnc_context *context, nnc_trainer_options *options)
     return code;
 }
 
+/* --run-dir, with a folder in it for each block when there are several; malloc'd, NULL: not given. */
+static char *given_folder(const Run *run)
+{
+    const char *given = option_value(run->arguments, OPTION_RUN_DIR);
+    char *path = NULL;
+    if (!given || !run->several)
+        return given ? strdup(given) : NULL;
+    return asprintf(&path, "%s/%s", given, run->block) >= 0 ? path : NULL;
+}
+
 static int run_block(Run *run, nnc_context *context)
 {
     const Arguments *arguments = run->arguments;
     long long seed = 0;
     if (!option_number(arguments, OPTION_SEED, 0, &seed))
         return 1;
-    const char *given = option_value(arguments, OPTION_RUN_DIR);
+    char *given = given_folder(run);
     bool resume = arguments->counts[OPTION_RESUME] > 0;
     char *folder = given || !resume ? NULL : newest_run(arguments->operands[0], run->block);
     if (!given && !folder)
@@ -162,6 +173,7 @@ static int run_block(Run *run, nnc_context *context)
     int code = run->progress ? train(run, context, &options) : NNC_MEMORY;
     progress_free(run->progress);
     free(folder);
+    free(given);
     return code;
 }
 
@@ -204,6 +216,7 @@ static int run_blocks(const Arguments *arguments, nnc_context *context, nnc_prog
     if (count == 0)
         fprintf(stderr, "nnc: %s has no train block\n", arguments->operands[0]);
     int code = count == 0;
+    run.several = count > 1 && !arguments->operands[1];
     for (size_t i = 0; code == 0 && i < (arguments->operands[1] ? 1 : count); i++) {
         run.block =
             arguments->operands[1] ? arguments->operands[1] : nnc_program_block_name(program, i);

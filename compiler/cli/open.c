@@ -148,7 +148,15 @@ static char *newest_with(const char *program, const char *block, const char *fil
 
 char *newest_run(const char *program, const char *block)
 {
-    return newest_with(program, block, "log.jsonl");
+    char *folder = newest_with(program, block, "log.jsonl"), *checkpoints = NULL;
+    struct stat info;
+    bool goes_on = folder && asprintf(&checkpoints, "%s/checkpoints", folder) >= 0 &&
+                   stat(checkpoints, &info) == 0;
+    free(checkpoints);
+    if (goes_on)
+        return folder;
+    free(folder);
+    return NULL;
 }
 
 /* What eval and predict use: the weights at the end of the newest run that has any, else its newest checkpoint. */

@@ -165,6 +165,22 @@ static bool point(nnc_trainer *trainer, const char *name, int64_t step)
     return file_replace(path, text, (size_t)length) || cannot(trainer, "write", path) == NNC_OK;
 }
 
+/* A process that was killed after a checkpoint and before its pointers, or checkpoints that were damaged later: both pointers
+ * are those of the checkpoint that the run goes on from. */
+static bool point_again(nnc_trainer *trainer)
+{
+    Arena *arena = trainer->run.arena;
+    int64_t best = trainer_best_step(trainer->run.trainer);
+    const char *folder = path_in(trainer, "checkpoints");
+    const char *path = arena_format(arena, "%s/step-%lld", folder, (long long)best);
+    if (!point(trainer, "last", trainer->saved_step))
+        return false;
+    if (best >= 0 && access(path, F_OK) == 0)
+        return point(trainer, "best", best);
+    (void)unlink(arena_format(arena, "%s/best", folder));
+    return true;
+}
+
 nnc_status rundir_start(nnc_trainer *trainer, bool may_go_on)
 {
     if (!folder_make(trainer->run_dir))
@@ -181,7 +197,7 @@ nnc_status rundir_start(nnc_trainer *trainer, bool may_go_on)
         status = write_run_json(trainer);
     trainer->saved_step = trainer->resumed ? trainer_steps(trainer->run.trainer) : -1;
     trainer->saved_at = seconds();
-    if (status == NNC_OK && trainer->resumed && !point(trainer, "last", trainer->saved_step))
+    if (status == NNC_OK && trainer->resumed && !point_again(trainer))
         status = NNC_DATA;
     return status;
 }
@@ -280,6 +296,20 @@ static nnc_status save(nnc_trainer *trainer, int64_t step, bool best)
     return NNC_OK;
 }
 
+/* The last error, at once: when a later checkpoint is written it is no error of the run. */
+static void add_reason(nnc_trainer *trainer)
+{
+    StrBuf text = {0};
+    diag_render_text(diag_of(trainer), &text, false);
+    const char *last = NULL;
+    for (const char *at = text.text; at && (at = strstr(at, "]: ")); at += 3)
+        last = at + 3;
+    if (last)
+        strbuf_add_bytes(&trainer->notice, last, strcspn(last, "\n"));
+    strbuf_add(&trainer->notice, " (the next checkpoint is tried when it is due)");
+    strbuf_free(&text);
+}
+
 static bool is_due(const nnc_trainer *trainer, TrainMoment moment, int64_t step, bool best)
 {
     const TrainSettings *settings = &trainer->run.plan->settings;
@@ -296,7 +326,7 @@ static bool is_due(const nnc_trainer *trainer, TrainMoment moment, int64_t step,
 void rundir_moment(nnc_trainer *trainer, TrainMoment moment)
 {
     int64_t step = trainer_steps(trainer->run.trainer);
-    bool best = moment == MOMENT_EPOCH && trainer_best_is_now(trainer->run.trainer);
+    bool best = moment == MOMENT_EPOCH && trainer_best_step(trainer->run.trainer) == step;
     if (!is_due(trainer, moment, step, best))
         return;
     trainer->checkpoint_status = save(trainer, step, best);
@@ -304,9 +334,5 @@ void rundir_moment(nnc_trainer *trainer, TrainMoment moment)
     if (trainer->checkpoint_status == NNC_OK)
         trainer->saved_step = step;
     else
-        strbuf_printf(&trainer->notice, "the checkpoint of step %lld was not written; %s",
-                      (long long)step,
-                      moment == MOMENT_EPOCH || moment == MOMENT_STEP
-                          ? "the next one is tried when it is due"
-                          : "nnc_diagnostics says why");
+        add_reason(trainer);
 }

@@ -262,8 +262,8 @@ static nnc_status finish_epoch(Trainer *trainer, Epoch *epoch, int64_t number)
     event.train_count = trainer->sets[NNC_PART_TRAIN].count;
     event.valid = trainer->sets[NNC_PART_VALID].items;
     event.valid_count = trainer->sets[NNC_PART_VALID].count;
+    trainer->epoch++; /* a checkpoint that the host makes at the event is of a finished epoch */
     send(trainer, &event);
-    trainer->epoch++;
     at_moment(trainer, MOMENT_EPOCH);
     return NNC_OK;
 }

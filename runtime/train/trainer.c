@@ -136,9 +136,9 @@ int64_t trainer_steps(const Trainer *trainer)
     return trainer->step;
 }
 
-bool trainer_best_is_now(const Trainer *trainer)
+int64_t trainer_best_step(const Trainer *trainer)
 {
-    return trainer->has_best && trainer->best_step == trainer->step;
+    return trainer->has_best ? trainer->best_step : -1;
 }
 
 int trainer_tensor_index(const Trainer *trainer, const char *name)

@@ -91,7 +91,7 @@ int trainer_tensor_index(const Trainer *trainer, const char *name);
 void *trainer_tensor_at(Trainer *trainer, int index);
 int64_t trainer_planned_steps(const TrainSpec *spec);
 int64_t trainer_steps(const Trainer *trainer); /* done so far */
-bool trainer_best_is_now(const Trainer *trainer); /* was the last epoch the best one, and nothing done since? */
+int64_t trainer_best_step(const Trainer *trainer); /* steps done at the end of the best epoch, -1: no epoch has ended */
 void trainer_on_moment(Trainer *trainer, void (*on_moment)(void *user, TrainMoment moment), void *user);
 /* Where the run keeps its weights, for the end event; called before the event is sent, may be NULL. */
 void trainer_on_finish(Trainer *trainer, const char *(*finish)(void *user, nnc_status status), void *user);

@@ -158,6 +158,8 @@ Test(checkpoint, damaged_ones_are_named_and_skipped)
     expect_part(&said, "step-16 is damaged");
     expect_part(&said, "step-15 is damaged: state.json does not fit its checksum");
     expect_part(&said, "step-12 is damaged");
+    cr_expect_eq(pointed(run, "last"), 16);
+    cr_expect_eq(pointed(run, "best"), 16);
     expect_same(whole, run); /* the damaged ones were written again */
     strbuf_free(&said);
     free(text);
@@ -361,6 +363,52 @@ Test(checkpoint, save_resume_and_load_by_hand)
     free(text);
     free(best);
     free(run);
+    free(path);
+}
+
+/* Checkpoints that the host makes at events, whatever the event: those who go on from them end like the run itself. */
+typedef struct {
+    nnc_trainer **trainer;
+    nnc_event_kind kind;
+    int64_t step;
+    const char *path;
+    int made;
+} AtEvent;
+
+static void save_at_event(void *user, const nnc_event *event)
+{
+    AtEvent *at = user;
+    if (event->kind == at->kind && event->step == at->step)
+        at->made += nnc_trainer_checkpoint(*at->trainer, at->path) == NNC_OK;
+}
+
+Test(checkpoint, made_at_events)
+{
+    static const struct {
+        nnc_event_kind kind;
+        int64_t step;
+    } moments[] = {{NNC_EVENT_STEP, 1}, {NNC_EVENT_STEP, 4}, {NNC_EVENT_EPOCH, 4}, {NNC_EVENT_STEP, 7},
+                   {NNC_EVENT_EPOCH, 16}};
+    char *path = files_path(folder, "kept");
+    char *text = resume_text(api_text("mlp"), "    early_stop { patience = 2; min_delta = 0.3 }");
+    for (size_t i = 0; i < sizeof moments / sizeof *moments; i++) {
+        Host a = {.context = api_context(1)}, b = host_of(text, NULL);
+        AtEvent at = {&a.trainer, moments[i].kind, moments[i].step, path, 0};
+        nnc_trainer_options options = {.size = sizeof options, .on_event = save_at_event, .user = &at};
+        a.program = api_parse(a.context, text, NULL);
+        cr_assert_eq(nnc_trainer_new(a.program, NULL, &options, &a.trainer), NNC_OK);
+        cr_assert_eq(nnc_trainer_run(a.trainer), NNC_OK);
+        if (at.made > 0) { /* the run may have stopped before */
+            cr_assert_eq(nnc_trainer_resume(b.trainer, path), NNC_OK);
+            cr_assert_eq(nnc_trainer_run(b.trainer), NNC_OK);
+            cr_expect_eq(weight_of(&a), weight_of(&b), "moment %zu", i);
+        } else {
+            cr_expect_eq(moments[i].step, 16);
+        }
+        host_done(&a);
+        host_done(&b);
+    }
+    free(text);
     free(path);
 }
 

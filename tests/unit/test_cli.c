@@ -206,6 +206,20 @@ Test(cli, interrupted_runs_say_how_to_go_on, .timeout = 120)
     expect("eval " SIMPLE " --weights nothing", 2, "nothing");
 }
 
+/* Each of several blocks has its own folder. */
+Test(cli, several_blocks)
+{
+    char command[512];
+    snprintf(command, sizeof command,
+             "cd \"$NNC_TEST_FOLDER\" && { cat " SIMPLE "; sed -n '/^train/,$p' " SIMPLE
+             " | sed 's/train simple/train again/'; } > two.nn");
+    cr_assert_eq(system(command), 0);
+    for (int twice = 0; twice < 2; twice++)
+        expect("run two.nn --set train.epochs=4 --set train.checkpoint.every=2 --resume --run-dir r", 0,
+               "weights: r/again/weights.safetensors");
+    expect("eval two.nn again --weights r/again", 0, "loss");
+}
+
 /* Without a folder: the newest run of the block, or a new one. */
 Test(cli, resumes_the_newest_run)
 {
