@@ -61,7 +61,7 @@ typedef enum { TEXT_BYTES, TEXT_CHARS, TEXT_BPE } TextTokens;
 typedef struct {
     TextTokens tokens;
     int64_t vocabulary;   /* the most pieces that the model has room for; BPE without a file: how many to train; 0: any */
-    const char *tokenizer; /* path of a tokenizer.json, NULL: none */
+    const char *tokenizer; /* path of a tokenizer.json or of weights (.safetensors) that were saved with one, NULL: none */
     int64_t window, stride; /* at least 1 */
     double valid, test;   /* fractions */
 } TextOptions;

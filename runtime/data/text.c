@@ -6,6 +6,7 @@
  *   row 1                       token 0 2 2, next 2 2 3 */
 #include "runtime/data/reader.h"
 #include "runtime/data/tokenizer.h"
+#include "runtime/tensor/safetensors.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -91,15 +92,40 @@ static void cut(Text *text, bool whole)
 
 /* ---- The tokenizer ---- */
 
-static bool read_tokenizer(Text *text)
+static bool is_weights(const char *path)
+{
+    static const char ending[] = ".safetensors";
+    size_t length = strlen(path), tail = sizeof ending - 1;
+    return length > tail && strcmp(path + length - tail, ending) == 0;
+}
+
+/* The tokenizer that was saved with weights. */
+static Tokenizer *tokenizer_of_weights(const Text *text, const char **problem)
+{
+    SafeTensors *file = safetensors_open(text->options->tokenizer, text->diag, text->file.span);
+    const char *json = file ? safetensors_metadata(file, "tokenizer.token") : NULL;
+    Tokenizer *tokenizer = json ? tokenizer_from_text(json, strlen(json), problem) : NULL;
+    if (file && !json)
+        *problem = "these weights have no tokenizer of a text";
+    safetensors_close(file);
+    return tokenizer;
+}
+
+static Tokenizer *tokenizer_of_file(const Text *text, const char **problem)
 {
     Bytes json;
-    const char *problem = "", *path = text->options->tokenizer;
-    if (!bytes_read(path, text->file.span, text->diag, &json))
-        return false;
-    text->tokenizer = tokenizer_from_text(json.data, json.length, &problem);
+    if (!bytes_read(text->options->tokenizer, text->file.span, text->diag, &json))
+        return NULL;
+    Tokenizer *tokenizer = tokenizer_from_text(json.data, json.length, problem);
     free(json.data);
-    if (!text->tokenizer)
+    return tokenizer;
+}
+
+static bool read_tokenizer(Text *text)
+{
+    const char *problem = NULL, *path = text->options->tokenizer;
+    text->tokenizer = is_weights(path) ? tokenizer_of_weights(text, &problem) : tokenizer_of_file(text, &problem);
+    if (!text->tokenizer && problem)
         diag_error(text->diag, ERR_E0618, text->file.span, NULL, "%s: %s", path, problem);
     return text->tokenizer != NULL;
 }

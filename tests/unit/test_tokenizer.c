@@ -1,6 +1,7 @@
 /* Tokenizers and texts: pieces, merges, words, the form of tokenizer.json, windows, every refusal. */
 #include "runtime/data/data.h"
 #include "runtime/data/tokenizer.h"
+#include "runtime/tensor/safetensors.h"
 
 #include "tests/support/files.h"
 
@@ -236,6 +237,28 @@ Test(text, refusals_name_the_place)
                    "line 1, column 4: the character U+000A is not");
     expect_refusal("abcd", (TextOptions){.tokenizer = "/nowhere.json", .window = 1, .stride = 1}, ERR_E0600,
                    "/nowhere.json");
+}
+
+Test(text, weights_bring_their_tokenizer)
+{
+    Place place = make_place("cab");
+    char *path = files_path(place.folder, "w.safetensors");
+    Tokenizer *saved = tokenizer_chars(NULL, 0, "abcd", 4);
+    StrBuf json = {0};
+    tokenizer_text(saved, &json);
+    float one = 1;
+    SafeEntry entry = {.name = "w", .dtype = DT_F32, .data = &one};
+    SafeMetadata notes[] = {{"tokenizer.token", json.text}};
+    TextOptions options = {.tokenizer = path, .window = 2, .stride = 1};
+    cr_assert(safetensors_write(path, &entry, 1, notes, 1, place.diag, (Span){0}));
+    cr_assert(text_read((DataFile){.path = place.path}, &options, NULL, place.parts, place.diag));
+    expect_row(place.parts[0], "token", 0, (int32_t[]){2, 0}, 2);
+    cr_assert(safetensors_write(path, &entry, 1, NULL, 0, place.diag, (Span){0}));
+    expect_refusal("cab", options, ERR_E0618, "these weights have no tokenizer of a text");
+    strbuf_free(&json);
+    tokenizer_free(saved);
+    free(path);
+    drop_place(place);
 }
 
 /* ---- Columns of text ---- */
