@@ -43,6 +43,15 @@ Test(lower, golden_kernels)
                  "  %2 = const {0.1} : f32[B]\n  %3 = mul %1 %2 : f32[B]\n  output y = %3\n}\n");
     check_golden("columns", "graph g {\n  %0 = input {x} : f32[B, 24]\n  %1 = sum %0 {0} : "
                             "f32[24]\n  output y = %1\n}\n");
+    check_golden("loop", "graph g {\n  %0 = input {x} : f32[T, 4]\n  %1 = const {0.0} : f32[4]\n"
+                         "  %2 = carry {0, 0} : f32[4]\n  %3 = at %0 {0} : f32[4]\n"
+                         "  %4 = add %2 %3 : f32[4]\n"
+                         "  %5 = loop %1 %4 {0, length = T, reverse} : bool\n"
+                         "  %6 = stack %5 %4 : f32[T, 4]\n  output y = %6\n}\n");
+    check_golden("branch", "graph g {\n  %0 = input {x} : f32[4]\n  %1 = input {c} : bool\n"
+                           "  %2 = enter %0 {0, then} : f32[4]\n  %3 = neg %2 : f32[4]\n"
+                           "  %4 = const {1.0} : f32[4]\n  %5 = branch %1 %3 %4 {0} : bool\n"
+                           "  %6 = final %5 {0} : f32[4]\n  output y = %6\n}\n");
     check_golden("dot", "graph g {\n  %0 = input {x} : f32[B, 3]\n  %1 = param {w} : f32[2, 3]\n"
                         "  %2 = dot %0 %1 {contract = 1:1} : f32[B, 2]\n  output y = %2\n}\n");
 }
