@@ -3,6 +3,8 @@
  * each metric, and a Trainer over them. */
 #include "compiler/driver/run.h"
 
+#include "runtime/tensor/safetensors.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +63,67 @@ static void neutral_stats(Run *run)
         if (deviation)
             deviation->init = (InitSpec){.kind = INIT_CONSTANT, .a = 1};
     }
+}
+
+static void *converted(Arena *arena, const Tensor *from, DType dtype)
+{
+    double *wide = arena_alloc(arena, (size_t)from->count * 8 + 8);
+    float *narrow = (float *)wide;
+    for (int64_t i = 0; i < from->count; i++) {
+        if (dtype == DT_F64)
+            wide[i] = ((const float *)from->data)[i];
+        else
+            narrow[i] = (float)((const double *)from->data)[i];
+    }
+    return wide;
+}
+
+/* The initial value of a tensor of load(M(), "file"). */
+static nnc_status load_tensor(Run *run, const TensorSpec *spec, const SafeTensors *file,
+                              const char *path, RunTensor *out)
+{
+    Diag *diag = run->program->context->diag;
+    const Tensor *found = safetensors_find(file, spec->file_name);
+    if (!found && spec->file_partial)
+        return NNC_OK;
+    if (!found) {
+        diag_error(diag, ERR_E0703, spec->span, NULL, "%s has no tensor %s", path, spec->file_name);
+        return NNC_DATA;
+    }
+    bool floats = dtype_is_float(found->dtype) && dtype_is_float(out->dtype);
+    if (!tensor_same_shape(found->rank, found->sizes, out->rank, out->sizes) ||
+        (found->dtype != out->dtype && !floats)) {
+        diag_error(diag, ERR_E0705, spec->span, NULL, "%s: %s is of another shape or type than %s",
+                   path, spec->file_name, spec->name);
+        return NNC_DATA;
+    }
+    out->value = found->dtype == out->dtype ? arena_copy(run->arena, found->data, found->bytes)
+                                            : converted(run->arena, found, out->dtype);
+    return NNC_OK;
+}
+
+/* Weights of the files that the program names. */
+static nnc_status load_files(Run *run)
+{
+    Diag *diag = run->program->context->diag;
+    SafeTensors *file = NULL;
+    const char *open = NULL, *path = NULL;
+    nnc_status status = NNC_OK;
+    for (int i = 0; status == NNC_OK && i < run->spec.tensor_count; i++) {
+        const TensorSpec *spec = &run->plan->tensors.data[i];
+        if (!spec->file)
+            continue;
+        if (!open || strcmp(open, spec->file) != 0) {
+            safetensors_close(file);
+            open = spec->file;
+            path = program_path(run->program, run->arena, open);
+            file = safetensors_open(path, diag, spec->span);
+        }
+        status = file ? load_tensor(run, spec, file, path, (RunTensor *)&run->spec.tensors[i])
+                      : NNC_DATA;
+    }
+    safetensors_close(file);
+    return status;
 }
 
 static void list_tensors(Run *run)
@@ -252,7 +315,9 @@ nnc_status run_open(Run *run, nnc_program *program, const char *block, uint64_t 
         seed == 0 && run->plan->settings.seed > 0 ? (uint64_t)run->plan->settings.seed : seed;
     run->spec.batch = program_batch(run->plan);
     list_tensors(run);
-    nnc_status status = train ? open_training(run) : compile_run(run, false);
+    nnc_status status = train ? load_files(run) : NNC_OK; /* else all weights come from one file */
+    if (status == NNC_OK)
+        status = train ? open_training(run) : compile_run(run, false);
     if (status != NNC_OK)
         return status;
     run->predict = compiled_function(run->compiled, UNIT_PREDICT);

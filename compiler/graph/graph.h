@@ -148,6 +148,14 @@ typedef struct {
     Node *node;
 } Root;
 
+/* A gradient that the program states itself (custom_vjp): the derivatives of a scalar by inputs are parts with `result`'s own
+ * derivative in place of the leaf `seed`. Only differentiation knows of it; passes over a graph drop it. */
+typedef struct {
+    Node *result, *seed;
+    Node **inputs, **parts; /* part NULL: none */
+    uint32_t count;
+} CustomGradient;
+
 struct Graph {
     const char *name;
     Arena *arena;
@@ -155,6 +163,7 @@ struct Graph {
     Span span; /* given to nodes built now (graph_at) */
     VEC(Node *) nodes;
     VEC(Root) roots;
+    VEC(CustomGradient) customs;
     VEC(Node *) buckets; /* hash table of nodes, power of two */
     const char *error;   /* text of the last refused node (arena) */
     uint32_t next_loop;  /* above the number of every loop and branch (graph_next_loop) */

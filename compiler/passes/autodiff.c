@@ -107,9 +107,23 @@ static bool token_wanted(const Grad *grad, const Node *token)
     return wanted;
 }
 
+static const CustomGradient *custom_of(const Grad *grad, const Node *node)
+{
+    for (uint32_t i = 0; i < grad->graph->customs.count; i++)
+        if (grad->graph->customs.data[i].result == node)
+            return &grad->graph->customs.data[i];
+    return NULL;
+}
+
 static bool leads_to_wanted(const Grad *grad, const Node *node)
 {
     const Node *loop = NULL;
+    const CustomGradient *custom = custom_of(grad, node);
+    for (uint32_t i = 0; custom && i < custom->count; i++)
+        if (custom->inputs[i]->id < grad->count && grad->wanted[custom->inputs[i]->id])
+            return true;
+    if (custom)
+        return false;
     if (node->op == OP_LOOP || node->op == OP_BRANCH)
         return token_wanted(grad, node);
     if (!dtype_is_float(node->type.dtype) || rules[node->op] == grad_zero)
@@ -146,6 +160,46 @@ static void mark_wanted(Grad *grad, Node *const *wrt, int count)
     }
 }
 
+/* ---- gradients that the program states ---- */
+
+/* `part` with dy in place of the seed: what depends on the seed is made again. */
+static Node *substitute(Grad *grad, const CustomGradient *custom, Node *part, Node *dy)
+{
+    uint32_t first = custom->seed->id, count = part->id < first ? 0 : part->id - first + 1;
+    bool *needed = ARENA_ARRAY(grad->scratch, bool, count + 1);
+    Node **image = ARENA_ARRAY(grad->scratch, Node *, count + 1);
+    if (count > 0)
+        needed[count - 1] = true;
+    for (uint32_t i = count; i-- > 0;) {
+        const Node *node = grad->graph->nodes.data[first + i];
+        for (int k = 0; needed[i] && k < node->nsrc; k++)
+            if (node->src[k]->id >= first)
+                needed[node->src[k]->id - first] = true;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        Node *node = grad->graph->nodes.data[first + i];
+        Node **src = ARENA_ARRAY(grad->scratch, Node *, node->nsrc + 1);
+        bool changed = false;
+        image[i] = node == custom->seed ? dy : node;
+        for (int k = 0; needed[i] && k < node->nsrc; k++) {
+            src[k] = node->src[k]->id < first ? node->src[k] : image[node->src[k]->id - first];
+            changed |= src[k] != node->src[k];
+        }
+        if (changed)
+            image[i] = graph_node(grad->graph, node->op, src, node->nsrc, &node->attr);
+        if (!image[i])
+            return NULL;
+    }
+    return count > 0 ? image[count - 1] : part;
+}
+
+static void give_custom(Grad *grad, const CustomGradient *custom, Node *dy)
+{
+    for (uint32_t i = 0; i < custom->count; i++)
+        if (custom->parts[i] && grad_wants(grad, custom->inputs[i]))
+            grad_give(grad, custom->inputs[i], substitute(grad, custom, custom->parts[i], dy));
+}
+
 /* ---- the walk ---- */
 
 void grad_walk(Grad *grad)
@@ -157,7 +211,11 @@ void grad_walk(Grad *grad)
         if (!grad->wanted[node->id] || (!total && !closes) || !leads_to_wanted(grad, node))
             continue;
         grad->graph->span = node->span;
-        rules[node->op](grad, node, total);
+        const CustomGradient *custom = custom_of(grad, node);
+        if (custom)
+            give_custom(grad, custom, total);
+        else
+            rules[node->op](grad, node, total);
     }
 }
 

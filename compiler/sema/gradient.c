@@ -1,5 +1,5 @@
-/* Derivatives of functions: grad(f), value_and_grad(f) and jvp(f) are functions made of f; calling
- * them expands f into the current graph and differentiates there, so a derivative is made of
+/* Derivatives of functions: grad(f), value_and_grad(f), jvp(f) and custom_vjp(f, backward) are
+ * functions made of f; calling them expands f into the current graph and differentiates there, so a derivative is made of
  * ordinary operations and can be differentiated again.
  *
  *   grad(fn (x) -> sum(x ** 3.0))(x)      3 x^2
@@ -14,11 +14,16 @@
 
 #include <string.h>
 
-typedef enum { TRANSFORM_GRAD, TRANSFORM_VALUE_AND_GRAD, TRANSFORM_JVP } TransformKind;
+typedef enum {
+    TRANSFORM_GRAD,
+    TRANSFORM_VALUE_AND_GRAD,
+    TRANSFORM_JVP,
+    TRANSFORM_CUSTOM
+} TransformKind;
 
 struct Transform {
     TransformKind kind;
-    Value function;
+    Value function, backward;
     uint32_t *wrt; /* places of the arguments to differentiate by */
     uint32_t wrt_count;
     bool one; /* the gradient of one argument, no tuple */
@@ -60,20 +65,26 @@ Value builtin_transform(Sema *s, BuiltinCall *call)
         TransformKind kind;
     } rows[] = {{"grad", TRANSFORM_GRAD},
                 {"value_and_grad", TRANSFORM_VALUE_AND_GRAD},
-                {"jvp", TRANSFORM_JVP}};
+                {"jvp", TRANSFORM_JVP},
+                {"custom_vjp", TRANSFORM_CUSTOM}};
     struct Transform *transform = ARENA_NEW(s->arena, struct Transform);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strcmp(rows[i].name, call->row->name) == 0)
             transform->kind = rows[i].kind;
-    if (!callable(&call->arg[0])) {
+    bool custom = transform->kind == TRANSFORM_CUSTOM;
+    for (int i = 0; i < 1 + custom; i++) {
+        if (callable(&call->arg[i]))
+            continue;
         DiagItem *item =
-            sema_error(s, ERR_E0202, call->arg_span[0], NULL, "%s takes a function, and this is %s",
-                       call->row->name, value_text(s, &call->arg[0]));
-        diag_help(item, "%s(fn (x) -> ...)(x)", call->row->name);
+            sema_error(s, ERR_E0202, call->arg_span[i], NULL, "%s takes a function, and this is %s",
+                       call->row->name, value_text(s, &call->arg[i]));
+        diag_help(item, custom ? "custom_vjp(fn (x) -> f, fn (x, y, dy) -> dx)(x)"
+                               : "%s(fn (x) -> ...)(x)", call->row->name);
         return value_poison;
     }
     transform->function = call->arg[0];
-    if (transform->kind != TRANSFORM_JVP && !read_wrt(s, call, transform))
+    transform->backward = call->arg[1];
+    if (!custom && transform->kind != TRANSFORM_JVP && !read_wrt(s, call, transform))
         return value_poison;
     Closure *closure = ARENA_NEW(s->arena, Closure);
     *closure = (Closure){.name = call->row->name, .scope = s->scope, .transform = transform};
@@ -263,6 +274,91 @@ static Value call_jvp(Sema *s, const struct Transform *transform, const Args *ar
     return both;
 }
 
+/* ---- Gradients that the program states ---- */
+
+static bool is_custom(const Graph *graph, const Node *node)
+{
+    for (uint32_t i = 0; i < graph->customs.count; i++)
+        if (graph->customs.data[i].result == node)
+            return true;
+    return false;
+}
+
+/* One gradient per input, of its type; none: no gradient flows there. */
+static bool read_parts(Sema *s, const Value *result, CustomGradient *custom, Span span)
+{
+    bool list = result->kind == VALUE_TUPLE || result->kind == VALUE_ARRAY;
+    uint32_t given = list ? result->as.list->count : 1;
+    if (given != custom->count) {
+        sema_error(s, ERR_E0201, span, NULL,
+                   "the backward function gives %u gradients for %u arguments that are floats",
+                   given, custom->count);
+        return false;
+    }
+    for (uint32_t i = 0; i < custom->count; i++) {
+        const Value *v = list ? &result->as.list->items[i] : result;
+        const Type *type = &custom->inputs[i]->type;
+        if (v->kind == VALUE_NONE)
+            continue;
+        Value part = conform_state(s, v, type, "the gradient of an argument", span);
+        if (part.kind != VALUE_TENSOR)
+            return false;
+        custom->parts[i] = part.as.node;
+    }
+    return true;
+}
+
+static bool has_loop(const Graph *graph, uint32_t first)
+{
+    for (uint32_t i = first; i < graph->nodes.count; i++)
+        if (graph->nodes.data[i]->op == OP_LOOP || graph->nodes.data[i]->op == OP_BRANCH)
+            return true;
+    return false;
+}
+
+static Value call_custom(Sema *s, const struct Transform *transform, const Args *args, Span span)
+{
+    Graph *graph = s->elab->graph;
+    Args own = {ARENA_ARRAY(s->arena, Arg, args->count + 1), args->count};
+    Nodes inputs = {0};
+    if (s->repeat) {
+        sema_error(s, ERR_E0903, span, NULL,
+                   "a function with a gradient of its own cannot be called in a loop or a decision");
+        return value_poison;
+    }
+    for (uint32_t i = 0; i < args->count; i++) {
+        own.data[i] = args->data[i];
+        const Value *v = &args->data[i].value;
+        bool real = v->kind == VALUE_TENSOR && dtype_is_float(v->as.node->type.dtype);
+        if (real && !wrap_tree(s, &own.data[i].value, own.data[i].span, &inputs))
+            return value_poison;
+    }
+    Value result = call_value(s, &transform->function, &own, span, "f");
+    Node *y;
+    if (result.kind == VALUE_POISON || !want_tensor(s, &result, span, "the result", &y))
+        return value_poison;
+    do
+        y = wrap(s, y);
+    while (is_custom(graph, y));
+    CustomGradient custom = {.result = y, .seed = seed_leaf(s, y->type), .count = inputs.count};
+    custom.inputs = inputs.data;
+    custom.parts = ARENA_ARRAY(s->arena, Node *, inputs.count + 1);
+    Args back = {ARENA_ARRAY(s->arena, Arg, args->count + 2), args->count + 2};
+    for (uint32_t i = 0; i < args->count; i++)
+        back.data[i] = (Arg){.value = own.data[i].value, .span = own.data[i].span};
+    back.data[args->count] = (Arg){.value = value_tensor(y, span), .span = span};
+    back.data[args->count + 1] = (Arg){.value = value_tensor(custom.seed, span), .span = span};
+    Value parts = call_value(s, &transform->backward, &back, span, "backward");
+    if (parts.kind == VALUE_POISON || !read_parts(s, &parts, &custom, span))
+        return value_poison;
+    if (has_loop(graph, custom.seed->id)) {
+        sema_error(s, ERR_E0903, span, NULL, "a backward function has neither loops nor decisions");
+        return value_poison;
+    }
+    vec_push(graph->arena, &graph->customs, custom);
+    return value_tensor(y, span);
+}
+
 Value call_transform(Sema *s, const struct Transform *transform, const Args *args, Span span)
 {
     for (uint32_t i = 0; i < args->count; i++)
@@ -270,6 +366,8 @@ Value call_transform(Sema *s, const struct Transform *transform, const Args *arg
             return value_poison;
     if (transform->kind == TRANSFORM_JVP)
         return call_jvp(s, transform, args, span);
+    if (transform->kind == TRANSFORM_CUSTOM)
+        return call_custom(s, transform, args, span);
     return call_grad(s, transform, args, span);
 }
 

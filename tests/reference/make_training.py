@@ -4,7 +4,7 @@
     /tmp/reference/bin/python tests/reference/make_training.py
 
 A line of expected.txt is "FILE BLOCK WEIGHTS" and numbers in f64: the losses of the steps of that block of FILE.nn from the weights
-in WEIGHTS.safetensors, then what it measures over the test rows at the end.
+in WEIGHTS.safetensors (-: those that the program loads), then what it measures over the test rows at the end.
 """
 import copy
 import os
@@ -42,9 +42,12 @@ def batches(rows, size, first):
     return {key: value[at:at + size] for key, value in rows.items()}
 
 
-def updates(rows, rule, batch=8, accumulate=1, clip_norm=None, clip_value=None, ema=None, rate=None):
+def updates(rows, rule, weights="../library/dense", teacher=False, batch=8, accumulate=1, clip_norm=None, clip_value=None, ema=None, rate=None):
     """Losses of 20 steps and of all rows at the end. Batches of a step are of equal sizes unless the epoch ends."""
     model = Net()
+    if teacher:
+        with torch.no_grad():
+            rows = {"x": rows["x"], "y": rows["y"] + model(rows["x"])}
     optimizer = rule(model)
     scheduler = rate(optimizer) if rate else None
     average = None
@@ -119,6 +122,8 @@ UPDATES = {
     "average": dict(rule=sgd(0.3), ema=0.9),
     "frozen": dict(rule=sgd(0.3, only=("fc1.bias", "fc2.weight"))),
     "chosen": dict(rule=sgd(0.3, only=("fc1.bias", "fc2.weight"))),
+    "loaded": dict(rule=sgd(0.3), weights="-"),
+    "distilled": dict(rule=sgd(0.3), weights="-", teacher=True),
 }
 
 
@@ -342,7 +347,7 @@ def main():
     with open(os.path.join(HERE, "expected.txt"), "w", encoding="ascii") as out:
         write = lambda *key, numbers: out.write(" ".join(key) + " " + " ".join(repr(float(v)) for v in numbers) + "\n")
         for name, settings in UPDATES.items():
-            write("updates", name, "../library/dense", numbers=updates(dense, **settings))
+            write("updates", name, settings.get("weights", "../library/dense"), numbers=updates(dense, **settings))
         pair = Pair()
         save_file({key: value.contiguous() for key, value in pair.state_dict().items()}, os.path.join(HERE, "steps.safetensors"))
         pair.double()
