@@ -552,7 +552,7 @@ Test(passes, driver_dumps_and_reports)
         .verify = true, .dump = hear_dump, .report = hear_report, .user = &heard};
     Graph *final = passes_run(g, &options, &error);
     cr_assert(final);
-    cr_expect_str_eq(heard.dumped.text, "simplify fold layout tidy ");
+    cr_expect_str_eq(heard.dumped.text, "simplify fold carries loops layout tidy ");
     cr_expect_eq(heard.reports, PASS_COUNT);
     cr_expect_eq(heard.rewrites, 2);
     cr_expect_eq(heard.before, 6);
