@@ -43,8 +43,7 @@ static void expect_same(const char *a, const char *b)
 
 static const char *const variants[] = {
     "    checkpoint { every = 2; keep = 100 }",
-    "    checkpoint { every = 3 }\n    early_stop { monitor = \"train/loss\"; patience = 1; min_delta "
-    "= 0.02 }",
+    "    checkpoint { every = 3 }\n    early_stop { monitor = \"train/loss\"; min_delta = 0.02 }",
     "    drop_last = true\n    steps = 7\n    shuffle = false",
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
