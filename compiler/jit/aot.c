@@ -81,7 +81,8 @@ static bool writes_constants(const KProgram *program, const char **name)
     for (uint32_t i = 0; i < program->launches.count; i++) {
         const Launch *launch = &program->launches.data[i];
         for (uint32_t k = 0; !launch->is_extern && k < launch->args.count; k++) {
-            const ProgramBuffer *buffer = &program->buffers.data[launch->args.data[k]];
+            const ProgramBuffer *buffer =
+                &program->buffers.data[kprogram_whole(program, launch->args.data[k])];
             if (buffer->kind == BUFFER_CONSTANT &&
                 program->kernels.data[launch->kernel]->buffers.data[k].written) {
                 *name = buffer->name;

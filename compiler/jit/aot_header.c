@@ -168,7 +168,7 @@ static void find_written(Header *h)
     for (uint32_t i = 0; i < program->launches.count; i++) {
         const Launch *launch = &program->launches.data[i];
         for (uint32_t k = 0; !launch->is_extern && k < launch->args.count; k++) {
-            uint32_t buffer = launch->args.data[k];
+            uint32_t buffer = kprogram_whole(program, launch->args.data[k]);
             if (buffer < program->externals &&
                 program->kernels.data[launch->kernel]->buffers.data[k].written) {
                 h->written[buffer] = true;

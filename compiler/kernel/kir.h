@@ -206,6 +206,15 @@ typedef struct {
     VEC(const char *) externs; /* host functions by name */
 } KProgram;
 
+/* The buffer whose memory a slice is part of, itself when it is none. */
+static inline uint32_t kprogram_whole(const KProgram *program, uint32_t buffer)
+{
+    while (program->buffers.data[buffer].kind == BUFFER_SLICE) {
+        buffer = program->buffers.data[buffer].base;
+    }
+    return buffer;
+}
+
 /* Text: print o read is the identity. */
 void kernel_print(const Kernel *kernel, StrBuf *out);
 Kernel *kernel_read(Arena *arena, const char *text, char **error);

@@ -188,22 +188,16 @@ uint32_t lower_buffer(LowerContext *c, int32_t schedule_buffer, Access access)
     return at;
 }
 
-static const ProgramBuffer *whole_of(const KProgram *program, uint32_t buffer)
-{
-    while (program->buffers.data[buffer].kind == BUFFER_SLICE) {
-        buffer = program->buffers.data[buffer].base;
-    }
-    return &program->buffers.data[buffer];
-}
-
 /* Buffers of one stretch of arena memory, in place of each other, and slices of one buffer. */
 static void mark_shared(LowerContext *c)
 {
     const LowerTables *t = c->tables;
     for (uint32_t i = 0; i < t->args.count; i++) {
         for (uint32_t k = 0; k < i; k++) {
-            const ProgramBuffer *x = whole_of(c->program, (uint32_t)t->args.data[i].buffer);
-            const ProgramBuffer *y = whole_of(c->program, (uint32_t)t->args.data[k].buffer);
+            uint32_t first = kprogram_whole(c->program, (uint32_t)t->args.data[i].buffer);
+            uint32_t other = kprogram_whole(c->program, (uint32_t)t->args.data[k].buffer);
+            const ProgramBuffer *x = &c->program->buffers.data[first];
+            const ProgramBuffer *y = &c->program->buffers.data[other];
             bool arena = x->kind == BUFFER_ARENA && y->kind == BUFFER_ARENA;
             if (x == y || (arena && x->slot == y->slot)) {
                 c->kernel->buffers.data[i].shares = c->kernel->buffers.data[k].shares = true;

@@ -402,16 +402,11 @@ Test(loops, programs_that_do_not_fit_are_found)
 
 static const char app[] = "#include \"net.h\"\n#include <stdio.h>\n#include <stdlib.h>\n"
                           "int main(void) {\n"
-                          "    static float x[8] = {1, 10, 2, 20, 3, 30, 4, 40}, last[2];\n"
-                          "    int64_t dims[2] = {4, 2}, table[net_TABLE];\n"
-                          "    char *arena = malloc(net_plan(dims, table) + 64);\n"
-                          "    void *buffers[2] = {x, last};\n"
-                          "    net_call call = {0};\n"
-                          "    call.dims = dims, call.table = table, call.buffers = buffers;\n"
-                          "    call.arena = arena + (64 - (uintptr_t)arena % 64) % 64;\n"
-                          "    net_step(&call);\n"
-                          "    printf(\"%g %g\\n\", last[0], last[1]);\n"
-                          "    free(arena);\n"
+                          "    static float x[8] = {1, 10, 2, 20, 3, 30, 4, 40}, seen[8];\n"
+                          "    void *space = malloc((size_t)net_workspace(4, 2) + 1);\n"
+                          "    if (net_forward(4, 2, x, seen, (char *)space)) return 1;\n"
+                          "    printf(\"%g %g %g\\n\", seen[0], seen[6], seen[7]);\n"
+                          "    free(space);\n"
                           "    return 0;\n}\n";
 
 Test(loops, ahead_of_time)
@@ -425,8 +420,8 @@ Test(loops, ahead_of_time)
                                      "  %3 = at %0 {0} : f32[B]\n"
                                      "  %4 = mul %2 %3 : f32[B]\n"
                                      "  %5 = loop %1 %4 {0, length = T} : bool\n"
-                                     "  %6 = final %5 {0} : f32[B]\n"
-                                     "  output last = %6\n");
+                                     "  %6 = stack %5 %4 : f32[T, B]\n"
+                                     "  output seen = %6\n");
     KProgram *program = lower_program(arena, s, &(LowerOptions){0}, "net").program;
     cr_assert(aot_write(program, &(AotOptions){.name = "net"},
                         arena_format(arena, "%s/net.o", folder),
@@ -442,7 +437,7 @@ Test(loops, ahead_of_time)
     FILE *out = popen(command, "r");
     cr_assert(out && fgets(found, sizeof found, out), "%s", command);
     pclose(out);
-    cr_expect_str_eq(found, "24 240000\n");
+    cr_expect_str_eq(found, "1 24 240000\n");
     cr_expect_eq(system(arena_format(arena, "rm -r %s", folder)), 0);
     arena_free(arena);
 }
