@@ -48,7 +48,7 @@ echo "seed $seed, $graphs graphs, $jobs processes"
 make_build "$build" "nnc tests"
 make_build "$build-asan" tests -DCMAKE_BUILD_TYPE=RelWithDebInfo -DNNC_SANITIZE=address,undefined
 export NNC_FUZZ_ALL=1
-for test in test_data_csv test_data_files test_tensor test_ast test_sema_fuzz test_fuzz_check; do
+for test in test_data_csv test_data_files test_tensor test_tokenizer test_ast test_sema_fuzz test_fuzz_check; do
     campaign "$build-asan" $test
 done
 export NNC_FUZZ_COUNT=$((graphs / jobs)) NNC_SEEDS=$((graphs / jobs)) NNC_FUZZ_STRIDE=1

@@ -158,6 +158,45 @@ Test(tokenizer, broken_files_are_refused)
     }
 }
 
+/* Read whole or refused with words; what is read takes any text. */
+static void read_damaged(const char *path, void *user)
+{
+    static const char text[] = "abaab <end> \xC3\xA9\xFF";
+    size_t length, unknown;
+    char *json = files_read(path, &length);
+    const char *problem = NULL;
+    Tokenizer *tokenizer = tokenizer_from_text(json, length, &problem);
+    Tokens tokens = {0};
+    (void)user;
+    cr_assert_eq(tokenizer == NULL, problem != NULL);
+    if (tokenizer != NULL && !tokenizer_encode(tokenizer, text, sizeof text - 1, &tokens, &unknown))
+        cr_assert_lt(unknown, sizeof text - 1);
+    for (size_t i = 0; i < tokens.count; i++)
+        cr_assert_not_null(tokenizer_piece(tokenizer, tokens.data[i], &length));
+    free(tokens.data);
+    tokenizer_free(tokenizer);
+    free(json);
+}
+
+Test(tokenizer, damaged_files, .timeout = 40000)
+{
+    static const char foreign[] =
+        "{\"added_tokens\": [{\"id\": 4, \"content\": \"<end>\"}], \"model\": {\"vocab\": {\"a\": 0, \"b\": 1,"
+        " \"ab\": 2, \"aba\": 3}, \"merges\": [\"a b\", [\"ab\", \"a\"]], \"unk\": null}}";
+    char *folder = files_folder(), *path = files_path(folder, "tokenizer.json");
+    files_write(path, foreign, sizeof foreign - 1);
+    files_damage(path, 2000, read_damaged, NULL);
+    Tokenizer *made = tokenizer_train("the cat the dog, the end", 24, 260);
+    StrBuf text = {0};
+    tokenizer_text(made, &text);
+    files_write(path, text.text, text.length);
+    files_damage(path, 500, read_damaged, NULL);
+    strbuf_free(&text);
+    tokenizer_free(made);
+    files_remove(folder);
+    free(path);
+}
+
 /* ---- Texts as windows ---- */
 
 typedef struct {
