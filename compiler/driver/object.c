@@ -90,6 +90,10 @@ nnc_status nnc_program_compile(nnc_program *program, const char *block, const ch
                             object ? "compile options begin with their size"
                                    : "an object needs a path");
     nnc_status status = run_open(&run, program, block, 0, false);
+    if (status == NNC_OK && !run.plan->forward)
+        status = context_fail(program->context, NNC_PROGRAM, ERR_E0900,
+                              "%s has a step written by hand and no one model to compile",
+                              run.plan->name);
     if (status == NNC_OK && !sizes_are_proved(&run))
         status = NNC_PROGRAM;
     if (status == NNC_OK && options.weights &&
