@@ -26,7 +26,7 @@ Node *build_concat(Graph *g, Node *const *x, int count, int axis);
 Node *build_reverse(Graph *g, Node *x, Axes axes);
 Node *build_reduce(Graph *g, OpCode op, Node *x, Axes axes);             /* axes leave; none: x itself */
 Node *build_reduce_keep(Graph *g, OpCode op, Node *x, Axes axes);        /* axes stay with size 1 */
-Node *build_axis_op(Graph *g, OpCode op, Node *x, int axis);             /* argmax argmin cumsum */
+Node *build_axis_op(Graph *g, OpCode op, Node *x, int axis);             /* argmax argmin cumsum argsort */
 /* The usual product: x[.., M, K] times y[.., K, N] over equal leading (batch) axes. */
 Node *build_matmul(Graph *g, Node *x, Node *y);
 Node *build_dot(Graph *g, Node *x, Node *y, Axes batch_x, Axes batch_y, Axes contract_x, Axes contract_y);

@@ -1,5 +1,5 @@
 /* Shape rules of reductions and windows. Reduced axes leave the result; argmax and argmin give i32;
- * cumsum keeps the shape.
+ * cumsum and argsort keep the shape.
  *
  *   sum f32[B, 3, 4] {0, 2}   ->   f32[3] */
 #include "compiler/graph/shape.h"
@@ -54,6 +54,13 @@ const char *shape_cumsum(Graph *graph, const Node *n, Type *out)
     *out = n->src[0]->type;
     const char *wrong = shape_want_numeric(graph, n, out);
     return wrong != NULL ? wrong : shape_want_axis(graph, out, n->attr.axis);
+}
+
+const char *shape_argsort(Graph *graph, const Node *n, Type *out)
+{
+    const char *wrong = shape_cumsum(graph, n, out);
+    out->dtype = DT_I32;
+    return wrong;
 }
 
 /* Windows */

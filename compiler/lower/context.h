@@ -169,6 +169,7 @@ void lower_contract(LowerContext *c, const Group *group); /* lower_contract.c */
 void lower_hoisted(LowerContext *c, const Group *group);  /* the packing that runs before a loop */
 void lower_contract_naive(LowerContext *c, const Group *group); /* lower_naive.c */
 void lower_cumsum(LowerContext *c, const Group *group);
+void lower_sort(LowerContext *c, const Group *group);
 void lower_scatter(LowerContext *c, const Group *group);
 void lower_call(LowerContext *c, const Group *group);
 void lower_plan(LowerContext *c);

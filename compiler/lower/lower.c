@@ -321,6 +321,7 @@ static void lower_group(LowerContext *c, const Group *group)
         [GROUP_REDUCE] = lower_reduce,
         [GROUP_CONTRACT] = lower_contraction,
         [GROUP_CUMSUM] = lower_cumsum,
+        [GROUP_SORT] = lower_sort,
         [GROUP_SCATTER] = lower_scatter,
         [GROUP_CALL] = lower_call,
     };

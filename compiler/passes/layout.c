@@ -247,6 +247,7 @@ static LayoutRule *rule_of(const Node *old)
         [OP_PERMUTE] = note_permute,   [OP_CONCAT] = layout_elementwise,
         [OP_RESHAPE] = layout_reshape, [OP_ARGMAX] = layout_axis,
         [OP_ARGMIN] = layout_axis,     [OP_CUMSUM] = layout_axis,
+        [OP_ARGSORT] = layout_axis,
         [OP_DOT] = layout_dot,
     };
     LayoutRule *rule = by_op[old->op] ? by_op[old->op] : by_class[op_info[old->op].op_class];

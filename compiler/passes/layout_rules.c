@@ -106,7 +106,7 @@ void layout_reduce(Layout *layout, const Node *old)
     finish(layout, old, layout->stored[x->id], &attr, &kept);
 }
 
-/* argmax, argmin (the axis leaves) and cumsum (it stays) */
+/* argmax, argmin (the axis leaves), cumsum and argsort (it stays) */
 void layout_axis(Layout *layout, const Node *old)
 {
     const Node *x = old->src[0];

@@ -277,8 +277,80 @@ static void reduce_cumsum(RefEval *e)
     }
 }
 
+/* ---- argsort ---- */
+
+/* Does element a come strictly before element b? NaN comes after every number. */
+#define BEFORE(name, type)                                                                         \
+    static bool before_##name(const void *data, int64_t a, int64_t b)                              \
+    {                                                                                              \
+        type x = ((const type *)data)[a], y = ((const type *)data)[b];                             \
+        return x < y || (x == x && y != y);                                                        \
+    }
+BEFORE(u8, uint8_t)
+BEFORE(i32, int32_t)
+BEFORE(i64, int64_t)
+BEFORE(f32, float)
+BEFORE(f64, double)
+
+typedef bool Before(const void *data, int64_t a, int64_t b);
+
+static Before *const before_functions[DT_COUNT] = {
+    [DT_U8] = before_u8,   [DT_I32] = before_i32, [DT_I64] = before_i64,
+    [DT_F32] = before_f32, [DT_F64] = before_f64,
+};
+
+/* One row: element k of it is at data[first + k * step]. Merges runs of 1, 2, 4, ... indices. */
+typedef struct {
+    const void *data;
+    Before *before;
+    int64_t first, step, length;
+} SortRow;
+
+static void merge_runs(const SortRow *row, const int32_t *from, int32_t *to, int64_t begin, int64_t width)
+{
+    int64_t middle = begin + width < row->length ? begin + width : row->length;
+    int64_t end = begin + 2 * width < row->length ? begin + 2 * width : row->length;
+    for (int64_t k = begin, i = begin, j = middle; k < end; k++) {
+        bool right = j < end && (i == middle || row->before(row->data, row->first + from[j] * row->step,
+                                                            row->first + from[i] * row->step));
+        to[k] = right ? from[j++] : from[i++];
+    }
+}
+
+static void sort_row(const SortRow *row, int32_t *order, int32_t *other)
+{
+    for (int64_t k = 0; k < row->length; k++)
+        order[k] = (int32_t)k;
+    for (int64_t width = 1; width < row->length; width *= 2) {
+        for (int64_t begin = 0; begin < row->length; begin += 2 * width)
+            merge_runs(row, order, other, begin, width);
+        memcpy(order, other, sizeof *order * (size_t)row->length);
+    }
+}
+
+static void reduce_argsort(RefEval *e)
+{
+    const RefTensor *x = ref_in(e, 0);
+    int64_t strides[MAX_RANK], length = x->dims[e->node->attr.axis];
+    int32_t *out = e->out->data;
+    ref_strides(x, strides);
+    int64_t inner = strides[e->node->attr.axis];
+    int32_t *order = x->count ? ref_scratch(e, 2 * length, DT_I32) : NULL;
+    for (int64_t i = 0; order && i < x->count / length; i++) {
+        SortRow row = {x->data, before_functions[x->dtype], i / inner * inner * length + i % inner, inner, length};
+        sort_row(&row, order, order + length);
+        for (int64_t k = 0; k < length; k++)
+            out[row.first + k * inner] = order[k];
+    }
+    free(order);
+}
+
 void ref_reduce(RefEval *e)
 {
+    if (e->node->op == OP_ARGSORT) {
+        reduce_argsort(e);
+        return;
+    }
     if (e->node->op == OP_CUMSUM)
         reduce_cumsum(e);
     else if (e->node->attr.kind == AT_AXIS)

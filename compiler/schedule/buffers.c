@@ -487,6 +487,9 @@ static void add_scratch(Builder *b, Group *group)
             group->scratch = add_buffer(b, STORAGE_ARENA, "leaves", &type);
         }
     }
+    if (group->kind == GROUP_SORT) {
+        group->scratch = add_buffer(b, STORAGE_ARENA, "order", &group->node->type);
+    }
     if (group->kind != GROUP_CONTRACT || b->options->scratch == NULL) {
         return;
     }

@@ -132,7 +132,7 @@ static GroupKind kind_of(const Node *n)
     case CLASS_CALL:
         return GROUP_CALL;
     case CLASS_REDUCE:
-        return n->op == OP_CUMSUM ? GROUP_CUMSUM : GROUP_REDUCE;
+        return n->op == OP_CUMSUM ? GROUP_CUMSUM : n->op == OP_ARGSORT ? GROUP_SORT : GROUP_REDUCE;
     default:
         return n->op == OP_SCATTER_ADD ? GROUP_SCATTER : GROUP_LOOP;
     }

@@ -114,6 +114,8 @@ static void want_operands(Builder *b, Node *n)
         }
     } else if (class == CLASS_WINDOW || n->op == OP_GATHER || n->op == OP_CUMSUM) {
         want_base(b, n->src[0]);
+    } else if (n->op == OP_ARGSORT) {
+        b->made[below_enters(n->src[0])->id] = 1; /* read at an index that is data, often */
     } else if (n->op == OP_SCATTER_ADD) {
         b->made[below_enters(n->src[1])->id] = 1;
     }

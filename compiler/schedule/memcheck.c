@@ -450,6 +450,15 @@ static bool touching(const Checker *c, int32_t a, int32_t b)
     return a == b || (arena && x->begin < y->end && y->begin < x->end);
 }
 
+/* Rows store a stage before their last pass, which reads it at its element only: what that pass stores may lie there. */
+static bool replaces_stage(Checker *c, const Point *at, int32_t later, int32_t stage)
+{
+    const Group *group = c->s->groups.data[at->group];
+    return group->rows && c->s->buffers.data[later].in_place_of == stage && has(at->writes, stage) &&
+           !lives_after(c, at, stage) && same_span(c, later, stage) &&
+           may_write_over(c, at->group, stage);
+}
+
 /* The group writes `written`; may `other` be in the same bytes? */
 static bool check_pair(Checker *c, const Point *at, int32_t written, int32_t other)
 {
@@ -464,6 +473,9 @@ static bool check_pair(Checker *c, const Point *at, int32_t written, int32_t oth
     }
     bool dies = has(at->reads, other) && !has(at->writes, other) && !lives_after(c, at, other);
     bool whole = group->kind != GROUP_REDUCE || group->rows;
+    if (replaces_stage(c, at, written, other) || replaces_stage(c, at, other, written)) {
+        return true;
+    }
     if (dies) {
         return c->s->buffers.data[written].in_place_of == other && whole &&
                same_span(c, written, other) && may_write_over(c, at->group, other);

@@ -85,7 +85,7 @@ Schedule *schedule_build(Arena *arena, const Graph *graph, const ScheduleOptions
 /* ---- text ---- */
 
 static const char *const kind_names[GROUP_KINDS] = {"loop",   "reduce",  "contract",
-                                                    "cumsum", "scatter", "call"};
+                                                    "cumsum", "sort",    "scatter",  "call"};
 static const char *const storage_names[] = {"input",  "param",    "state",
                                             "output", "constant", "arena"};
 

@@ -84,6 +84,7 @@ typedef enum {
     GROUP_CONTRACT, /* one dot or conv; the outputs are elementwise functions of it (the epilogue)
                        or itself */
     GROUP_CUMSUM,
+    GROUP_SORT, /* its scratch holds the indices of a merge, in the shape of the result */
     GROUP_SCATTER,
     GROUP_CALL,
     GROUP_KINDS
@@ -96,7 +97,7 @@ typedef struct {
 
 typedef struct {
     GroupKind kind;
-    const Node *node; /* CONTRACT CUMSUM SCATTER CALL: the operation */
+    const Node *node; /* CONTRACT CUMSUM SORT SCATTER CALL: the operation */
     int rank; /* the domain: of loops (LOOP), of what is reduced (REDUCE), of the result (others) */
     const Dim *dims[MAX_RANK];
     Axes reduced; /* REDUCE */

@@ -532,6 +532,12 @@ static bool sample_CUMSUM(Sample *s, int index)
     return along_axis(s, OP_CUMSUM, index, true);
 }
 
+/* Irregular values: no two of a row are equal. */
+static bool sample_ARGSORT(Sample *s, int index)
+{
+    return along_axis(s, OP_ARGSORT, index, true);
+}
+
 /* ---- contractions ---- */
 
 static bool sample_DOT(Sample *s, int index)

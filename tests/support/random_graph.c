@@ -395,7 +395,7 @@ static Node *make_reduce(Maker *m, OpCode op)
     Node *x = operand(m, op == OP_ALL || op == OP_ANY ? WANT_BOOL : WANT_NUMBER, 1);
     if (op_info[op].attr == AT_AXES)
         return build_reduce(m->g, op, x, random_axes(m, x));
-    if (op != OP_CUMSUM && has_empty_axis(m, x) && !m->options->may_fail)
+    if (op != OP_CUMSUM && op != OP_ARGSORT && has_empty_axis(m, x) && !m->options->may_fail)
         return NULL; /* the first largest of nothing is a failure */
     return build_axis_op(m->g, op, x, random_axis(m, x));
 }

@@ -260,6 +260,8 @@ Test(ref, other_reductions)
     EXPECT_ARRAY(int32_t, REDUCE("argmax %0 {1} : i32[2]"), 1, 0);
     EXPECT_ARRAY(int32_t, REDUCE("argmin %0 {1} : i32[2]"), 1, 1);
     EXPECT_ARRAY(int32_t, REDUCE("argmax %0 {0} : i32[3]"), 1, 0, 1);
+    EXPECT_ARRAY(int32_t, REDUCE("argsort %0 {1} : i32[2, 3]"), 2, 0, 1, 1, 0, 2);
+    EXPECT_ARRAY(int32_t, REDUCE("argsort %0 {0} : i32[2, 3]"), 0, 1, 0, 1, 0, 1);
     leaves[0] = FLOATS(1, 2, 3, 4, 5, 6);
     EXPECT_ARRAY(float, REDUCE("prod %0 {0, 1} : f32"), 720);
     EXPECT_ARRAY(float, REDUCE("cumsum %0 {1} : f32[2, 3]"), 1, 3, 6, 4, 9, 15);
