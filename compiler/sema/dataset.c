@@ -52,22 +52,46 @@ static bool source_kind(Sema *s, const AstExpr *expr, SourceKind *kind)
     return false;
 }
 
-static bool file_argument(Sema *s, const AstArgument *written, Scope *scope, SourceArgument *out)
+/* Places are texts: a file, a column or several; a column of a CSV file may be a number. */
+static bool argument_fits(Sema *s, SourceKind kind, SourceArgument *argument, const Value *v)
+{
+    bool header = argument->name && kind == SOURCE_CSV && strcmp(argument->name, "header") == 0;
+    bool separator = argument->name && kind == SOURCE_CSV && strcmp(argument->name, "separator") == 0;
+    int64_t column;
+    if (kind == SOURCE_CSV && argument->name && !separator && value_int64(v, &column) && column >= 0) {
+        argument->kind = ARGUMENT_STRING;
+        argument->text = arena_format(s->arena, "%lld", (long long)column);
+    }
+    if (argument->kind == (header ? ARGUMENT_BOOL : ARGUMENT_STRING))
+        return true;
+    sema_error(s, ERR_E0200, argument->span, NULL, "%s is %s, and gets %s",
+               argument->name ? argument->name : "the path of a source",
+               header      ? "true or false"
+               : separator ? "a string"
+                           : "a string that says where",
+               value_text(s, v));
+    return false;
+}
+
+static bool file_argument(Sema *s, SourceKind kind, const AstArgument *written, Scope *scope,
+                          SourceArgument *out)
 {
     Value v = eval_in(s, scope, written->value);
     *out = (SourceArgument){.name = written->name.text, .span = written->span};
+    if (v.kind == VALUE_POISON)
+        return false;
     if (v.kind == VALUE_STRING) {
         out->kind = ARGUMENT_STRING;
         out->text = v.as.string.text;
-        return true;
-    }
-    if (v.kind == VALUE_BOOL) {
+    } else if (v.kind == VALUE_BOOL) {
         out->kind = ARGUMENT_BOOL;
         out->flag = v.as.boolean;
-        return true;
+    } else {
+        out->kind = ARGUMENT_NUMBER;
+        if (!want_real(s, &v, written->value->span, "an argument of a source", &out->number))
+            return false;
     }
-    out->kind = ARGUMENT_NUMBER;
-    return want_real(s, &v, written->value->span, "an argument of a source", &out->number);
+    return argument_fits(s, kind, out, &v);
 }
 
 static bool known_argument(Sema *s, SourceKind kind, const DatasetPlan *plan,
@@ -331,7 +355,7 @@ static bool read_source(Sema *s, Work *work, const char *key, uint32_t role, boo
         SourceArgument argument;
         const AstArgument *written = &expr->as.call.arguments.data[i];
         if (!known_argument(s, source->kind, &work->plan, written) ||
-            !file_argument(s, written, work->decl->file->scope, &argument))
+            !file_argument(s, source->kind, written, work->decl->file->scope, &argument))
             ok = false;
         else
             vec_push(s->arena, &source->arguments, argument);
