@@ -251,8 +251,8 @@ static bool read_sequence(Sema *s, Loop *loop, const Settings *settings, const V
 static bool read_lengths(Sema *s, Loop *loop, const AstExpr *expr)
 {
     Value v = expr ? eval_expr(s, expr) : value_none;
-    if (!expr)
-        return true;
+    if (v.kind == VALUE_NONE)
+        return true; /* all rows to the end */
     if (!want_tensor(s, &v, expr->span, "lengths", &loop->lengths))
         return false;
     const Type *type = &loop->lengths->type;

@@ -1,9 +1,10 @@
-"""The modules of library/convs.nn, moments.nn and attention.nn in PyTorch: FAMILIES[program][case]() makes a model that takes the rows of
+"""The modules of library/convs.nn, moments.nn, attention.nn and recurrent.nn in PyTorch: FAMILIES[program][case]() makes a model that takes the rows of
 layers.npz. Parts are called as in the programs, so that a state_dict loads there; make_library.py trains them."""
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import weight_norm
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torchvision_blocks import BasicBlock, Bottleneck, InvertedResidual, PatchEmbedding, SeparableConv, SqueezeExcitation
 
 
@@ -275,4 +276,38 @@ ATTENTION = {
     "geglu": lambda: itself(Gated(F.gelu, True)),
 }
 
-FAMILIES = {"convs": CONVS, "moments": NORMS, "attention": ATTENTION}
+class Recurs(nn.Module):
+    """All outputs and all last states of a recurrent part, with lengths or beginning states of the batch."""
+
+    def __init__(self, part, n, short=False, begins=False):
+        super().__init__()
+        self.a, self.fc, self.short, self.begins = part, nn.Linear(n, 3), short, begins
+
+    def forward(self, rows):
+        image, token = rows["image"], rows["token"]
+        x, state = image[:, :, :3].flatten(1, 2), None
+        if self.begins:
+            state = tuple(image[:, :, i, :4].transpose(0, 1).contiguous() for i in (3, 4))
+            state = state if isinstance(self.a, nn.LSTM) else state[0]
+        if self.short:
+            x = pack_padded_sequence(x, token[:, 0] % 6 + 1, batch_first=True, enforce_sorted=False)
+        y, h = self.a(x, state)
+        if self.short:
+            y = pad_packed_sequence(y, batch_first=True, total_length=6)[0]
+        h = torch.cat(h, 2) if isinstance(h, tuple) else h
+        return self.fc(torch.cat([y.flatten(1), h.transpose(0, 1).flatten(1)], 1))
+
+
+BOTH = {"num_layers": 2, "batch_first": True, "bidirectional": True}
+RECURRENT = {
+    "rnn": lambda: Recurs(nn.RNN(8, 4, batch_first=True), 28),
+    "rnn_relu": lambda: Recurs(nn.RNN(8, 4, 2, "relu", bias=False, batch_first=True), 32, begins=True),
+    "rnn_both": lambda: Recurs(nn.RNN(8, 4, **BOTH), 64, short=True),
+    "gru": lambda: Recurs(nn.GRU(8, 4, 2, batch_first=True), 32, begins=True),
+    "gru_both": lambda: Recurs(nn.GRU(8, 3, **BOTH), 48, short=True),
+    "lstm": lambda: Recurs(nn.LSTM(8, 4, 2, batch_first=True), 40, begins=True),
+    "lstm_both": lambda: Recurs(nn.LSTM(8, 3, **BOTH), 60, short=True),
+    "lstm_proj": lambda: Recurs(nn.LSTM(8, 4, proj_size=2, bias=False, **BOTH), 48),
+}
+
+FAMILIES = {"recurrent": RECURRENT, "convs": CONVS, "moments": NORMS, "attention": ATTENTION}

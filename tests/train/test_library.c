@@ -165,6 +165,12 @@ Test(library, attention)
     compare_all("attention", 22, compare_losses, true);
 }
 
+Test(library, recurrence)
+{
+    compare_all("recurrent", 8, compare_losses, false);
+    compare_all("recurrent", 8, compare_losses, true);
+}
+
 Test(library, models)
 {
     compare_all("whole", 9, compare_losses, false);
