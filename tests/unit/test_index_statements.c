@@ -2,6 +2,10 @@
 #include "tests/support/values.h"
 
 #include <criterion/criterion.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 Test(index_statements, sums_over_missing_indices)
 {
@@ -134,4 +138,149 @@ Test(index_statements, diagonals_constants_and_positions)
     expect_values_and_gradient("", "x: f32[3, 3]",
         "let y[i, j] = x[k, k] * x[i, j]\n y",
         "f64[3, 3] 2.35 -0.9588 0.9024 -2.4064 -0.5452 1.316 -1.9928 -0.1316 1.7296 ");
+}
+
+/* ---- Random statements against loops ---- */
+
+enum { INDICES = 6, FACTORS = 4, AXES = 3, TEXT = 4000 };
+
+typedef struct {
+    int rank;
+    int index[AXES], shift[AXES], size[AXES]; /* shift 0: the index alone */
+} Factor;
+
+typedef struct {
+    uint64_t state;
+    int size[INDICES];
+    bool plain[INDICES]; /* stands alone somewhere: has a size */
+    bool used[INDICES];
+    Factor factors[FACTORS];
+    int count;
+    int left[INDICES], left_count;
+} Statement;
+
+static int draw(Statement *s, int bound)
+{
+    s->state = s->state * 6364136223846793005u + 1442695040888963407u;
+    return (int)((s->state >> 33) % (uint64_t)bound);
+}
+
+static void draw_factor(Statement *s, Factor *f)
+{
+    bool taken[INDICES] = {false};
+    f->rank = 1 + draw(s, AXES);
+    for (int a = 0; a < f->rank; a++) {
+        do {
+            f->index[a] = draw(s, INDICES);
+        } while (taken[f->index[a]]);
+        taken[f->index[a]] = true;
+        bool shifted = s->plain[f->index[a]] && draw(s, 4) == 0;
+        f->shift[a] = shifted ? draw(s, 2) * 2 - 1 : 0;
+        f->size[a] = shifted ? 1 + draw(s, 4) : s->size[f->index[a]];
+        s->plain[f->index[a]] = s->used[f->index[a]] = true;
+    }
+}
+
+static void draw_statement(Statement *s, uint64_t seed)
+{
+    *s = (Statement){.state = seed * 977 + 13};
+    for (int i = 0; i < INDICES; i++)
+        s->size[i] = 1 + draw(s, 3);
+    s->count = 1 + draw(s, FACTORS);
+    for (int f = 0; f < s->count; f++)
+        draw_factor(s, &s->factors[f]);
+    for (int i = INDICES - 1; i >= 0; i--)
+        if (s->used[i] && draw(s, 2))
+            s->left[s->left_count++] = i;
+    for (int i = 0; s->left_count == 0; i++)
+        if (s->used[i])
+            s->left[s->left_count++] = i;
+}
+
+static double value_at(const Statement *s, int k, const int *at)
+{
+    const Factor *f = &s->factors[k];
+    int flat = 0;
+    for (int a = 0; a < f->rank; a++) {
+        int place = at[f->index[a]] + f->shift[a];
+        if (place < 0 || place >= f->size[a])
+            return 0.5;
+        flat = flat * f->size[a] + place;
+    }
+    return (double)((7 * flat + 3 * k) % 11 - 5) / 4 + (double)flat / 100;
+}
+
+static int left_elements(const Statement *s)
+{
+    int elements = 1;
+    for (int i = 0; i < s->left_count; i++)
+        elements *= s->size[s->left[i]];
+    return elements;
+}
+
+static void sum_by_loops(const Statement *s, double *out)
+{
+    int at[INDICES] = {0};
+    for (int i = 0; i < left_elements(s); i++)
+        out[i] = 0;
+    for (bool more = true; more;) {
+        double product = 1;
+        int flat = 0;
+        for (int k = 0; k < s->count; k++)
+            product *= value_at(s, k, at);
+        for (int i = 0; i < s->left_count; i++)
+            flat = flat * s->size[s->left[i]] + at[s->left[i]];
+        out[flat] += product;
+        more = false;
+        for (int i = 0; i < INDICES && !more; i++) {
+            if (!s->used[i])
+                continue;
+            more = ++at[i] < s->size[i];
+            at[i] = more ? at[i] : 0;
+        }
+    }
+}
+
+static void add(char *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add(char *text, const char *format, ...)
+{
+    va_list args;
+    size_t length = strlen(text);
+    va_start(args, format);
+    vsnprintf(text + length, TEXT - length, format, args);
+    va_end(args);
+}
+
+Test(index_statements, random_ones_agree_with_loops)
+{
+    for (uint64_t seed = 1; seed <= 250; seed++) {
+        Statement s;
+        double values[729];
+        char parameters[TEXT] = "", body[TEXT] = "let y[", expected[TEXT] = "f64[";
+        draw_statement(&s, seed);
+        sum_by_loops(&s, values);
+        for (int i = 0; i < s.left_count; i++) {
+            add(body, "%s%c", i ? ", " : "", 'a' + s.left[i]);
+            add(expected, "%s%d", i ? ", " : "", s.size[s.left[i]]);
+        }
+        add(body, "] = ");
+        add(expected, "]");
+        for (int k = 0; k < s.count; k++) {
+            const Factor *f = &s.factors[k];
+            add(parameters, "%sx%d: f32[", k ? ", " : "", k);
+            add(body, "%sx%d[", k ? " * " : "", k);
+            for (int a = 0; a < f->rank; a++) {
+                add(parameters, "%s%d", a ? ", " : "", f->size[a]);
+                add(body, "%s%c", a ? ", " : "", 'a' + f->index[a]);
+                if (f->shift[a])
+                    add(body, " + %d else 0.5", f->shift[a]);
+            }
+            add(parameters, "]");
+            add(body, "]");
+        }
+        add(body, "\n y");
+        for (int i = 0; i < left_elements(&s); i++)
+            add(expected, " %.13g", values[i]);
+        expect_values("", parameters, body, expected);
+    }
 }
