@@ -12,7 +12,7 @@
  * indexed reads and results of inner loops are slices of stacks that the forward loop keeps;
  * elementwise operations and moves between them are computed again. When nothing is kept
  * (`recompute`, sides of a branch), all is computed again from the carries or the entered values,
- * inner loops under new numbers.
+ * inner loops under new numbers; inner loops of the derivative get new numbers, too.
  *
  * What is where is told by numbers: loops made for derivatives have numbers from graft->number on,
  * forward ones smaller numbers. */
@@ -51,6 +51,17 @@ static bool opens(const Node *node, uint32_t *number)
     return true;
 }
 
+static bool closes(const Node *node, uint32_t *number)
+{
+    if (node->op == OP_LOOP)
+        *number = node->attr.loop.id;
+    else if (node->op == OP_BRANCH)
+        *number = node->attr.branch.id;
+    else
+        return false;
+    return true;
+}
+
 static void find_inner(Grafter *f)
 {
     const Regions *regions = f->grad->regions;
@@ -68,9 +79,11 @@ static Kind kind_of(const Grafter *f, const Node *node)
     if (node == f->graft->closer ||
         ((node->op == OP_FINAL || node->op == OP_STACK) && node->src[0] == f->graft->closer))
         return OUTSIDE;
-    if (opens(node, &number) && number >= f->graft->number)
+    /* A loop without values has no operands that would tell. */
+    const bool numbered = opens(node, &number) || closes(node, &number);
+    if (numbered && number >= f->graft->number)
         return DERIVED;
-    if (opens(node, &number) && f->inner[number])
+    if (numbered && f->inner[number])
         kind = FORWARD;
     for (int i = 0; i < node->nsrc; i++)
         kind = f->kind[node->src[i]->id] > kind ? f->kind[node->src[i]->id] : kind;
@@ -153,7 +166,17 @@ static uint32_t *number_in(Attr *attr)
     }
 }
 
-/* A copy on stand-ins; loops of the forward region get new numbers. */
+/* Forward loops that are computed again are loops of their own. So are derivative loops that were
+ * made inside: what they read from outside is made now, so they have to be made later. */
+static bool gets_number(const Grafter *f, uint32_t number)
+{
+    const Graft *graft = f->graft;
+    return number < graft->number
+               ? f->inner[number]
+               : number > graft->number && !(graft->guarded && number == graft->guard);
+}
+
+/* A copy on stand-ins. */
 static Node *rebuild(Grafter *f, const Node *node)
 {
     Attr attr = node->attr;
@@ -161,7 +184,7 @@ static Node *rebuild(Grafter *f, const Node *node)
     uint32_t *number = number_in(&attr);
     for (int i = 0; i < node->nsrc; i++)
         src[i] = f->map[node->src[i]->id];
-    if (number && *number < f->graft->number && f->inner[*number]) {
+    if (number && gets_number(f, *number)) {
         uint32_t *fresh = &f->number[*number];
         *fresh = *fresh ? *fresh : graph_next_loop(f->g);
         *number = *fresh;

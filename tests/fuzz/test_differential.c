@@ -6,10 +6,12 @@
  * NNC_FUZZ_STRIDE-th sample of every operation (default 5). A mismatch prints the seed, the graph,
  * and the way it was compiled. */
 #include "compiler/passes/grad.h"
+#include "compiler/passes/pass.h"
 #include "compiler/ref/ref.h"
 #include "tests/support/compiled.h"
 #include "tests/support/golden.h"
 #include "tests/support/op_samples.h"
+#include "tests/support/random_gradient.h"
 #include "tests/support/random_graph.h"
 
 #include <criterion/criterion.h>
@@ -162,6 +164,39 @@ static bool compare_seed(uint64_t seed)
     bool good = compare_way(&t, way);
     arena_free(arena);
     return good;
+}
+
+/* The gradients of a graph with loops, after the passes. */
+static bool compare_gradients(uint64_t seed)
+{
+    Arena *arena = arena_new();
+    StrBuf error = {0};
+    RandomGraphOptions options = {.operations = (int)(4 + seed % 9),
+                                  .max_elements = 500,
+                                  .free_symbol = true,
+                                  .loops = true,
+                                  .only_f32 = seed % 3 == 0};
+    Graph *graph = random_graph(arena, dim_table_new(arena), seed, &options);
+    Graph *gradients = random_gradient(arena, graph, seed % 5 == 0);
+    bool good = true;
+    if (gradients != NULL) {
+        Graph *final = passes_run(gradients, NULL, &error);
+        cr_assert(final != NULL, "seed %d: %s", (int)seed, error.text);
+        Case t = {arena, final, seed, false, false};
+        good = compare_way(&t, &ways[seed / 8 % (sizeof ways / sizeof *ways)]);
+        arena_free(final->arena);
+    }
+    arena_free(arena);
+    return good;
+}
+
+/* A sixth as many as other graphs: they are larger. */
+Test(differential, gradients_of_random_graphs, .timeout = 20000)
+{
+    int count = setting("NNC_FUZZ_COUNT", 600) / 6, first = setting("NNC_FUZZ_SEED", 1), wrong = 0;
+    for (int i = 0; i < count && wrong < 3; i++)
+        wrong += !compare_gradients((uint64_t)first + (uint64_t)i);
+    cr_assert_eq(wrong, 0);
 }
 
 /* Every fourth graph: the four cases run at the same time. */

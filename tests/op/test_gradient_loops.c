@@ -5,6 +5,7 @@
 #include "compiler/graph/build.h"
 #include "compiler/graph/region.h"
 #include "compiler/passes/grad.h"
+#include "compiler/passes/pass.h"
 #include "compiler/ref/ref.h"
 #include "runtime/base/rng.h"
 
@@ -74,6 +75,34 @@ static bool evaluate(Program *p, Node *const *nodes, int count, const void **val
     return good;
 }
 
+static const void *named_data(void *user, const Node *leaf)
+{
+    const Program *p = user;
+    for (int i = 0; i < p->count; i++)
+        if (strcmp(p->leaf[i]->attr.leaf.name, leaf->attr.leaf.name) == 0)
+            return leaf_data(user, p->leaf[i]);
+    return NULL;
+}
+
+/* The passes keep every bit of the roots: sums in these programs are not over axes that layout
+ * moves. */
+static void check_passes(Program *p, const char *name, const void **values)
+{
+    StrBuf error = {0};
+    Graph *better = passes_run(p->g, NULL, &error);
+    cr_assert_not_null(better, "%s: %s", name, error.text);
+    const void *found[MOST_LEAVES];
+    RefRun run = {.graph = better, .symbols = p->symbols, .leaf = named_data, .user = p, .seed = 3};
+    cr_assert(ref_run(&run, better->arena, found));
+    for (uint32_t i = 0; i < better->roots.count; i++) {
+        size_t bytes = (size_t)elements(p, p->g->roots.data[i].node) *
+                       dtype_bytes(p->g->roots.data[i].node->type.dtype);
+        cr_expect(memcmp(found[i], values[i], bytes) == 0, "%s: root %u changed in the passes",
+                  name, i);
+    }
+    arena_free(better->arena);
+}
+
 static double scalar_value(Program *p, Node *scalar)
 {
     Arena *arena = arena_new();
@@ -108,6 +137,7 @@ static int check(Program *p, const char *name, Node *loss, Node **gradients)
     int alive = 0;
     Arena *arena = arena_new();
     evaluate(p, gradients, p->count, values, arena);
+    check_passes(p, name, values);
     for (int i = 0; i < p->count; i++) {
         const double *gradient = values[i];
         for (int64_t e = 0; p->leaf[i]->type.dtype == DT_F64 && e < elements(p, p->leaf[i]); e++) {
