@@ -176,8 +176,21 @@ nnc_status nnc_model_sample(nnc_model *model, const nnc_sample_options *given, c
     return NNC_OK;
 }
 
+static int function_outputs(const Function *function)
+{
+    int count = 0;
+    for (int i = 0; i < function->arg_count; i++)
+        count += function->args[i].kind == ARG_OUTPUT;
+    return count;
+}
+
 nnc_status nnc_session_new(nnc_model *model, nnc_session **out)
 {
+    Run *run = model_run(model);
+    if (function_outputs(run->predict) == 0)
+        return context_fail(run->program->context, NNC_PROGRAM, ERR_E0402,
+                            "the train block %s needs predict = ... for predictions",
+                            run->plan->name);
     nnc_session *session = calloc(1, sizeof *session);
     if (!session)
         return NNC_MEMORY;

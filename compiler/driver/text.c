@@ -237,8 +237,9 @@ static bool choose_function(Request *r, const char *function)
     } functions[] = {{"train", r->plan->train_step},
                      {"eval", r->plan->eval_step},
                      {"predict", r->plan->predict},
-                     {"forward", r->plan->forward}};
-    for (int i = 0; i < 4; i++)
+                     {"forward", r->plan->forward},
+                     {"apply", r->plan->apply_step}};
+    for (int i = 0; i < 5; i++)
         if (strcmp(functions[i].name, function) == 0) {
             r->function = functions[i].name;
             r->graph = functions[i].graph;
@@ -264,7 +265,7 @@ static nnc_status print_text(Request *r, char *what, const char *block)
         return NNC_PROGRAM;
     if (info->needs_plan && !choose_function(r, dot ? dot + 1 : "train"))
         return context_fail(r->program->context, NNC_ARGUMENT, ERR_E0901,
-                            "no function %s: train, eval, predict and forward exist",
+                            "no function %s: train, eval, predict and forward exist, and apply with accumulate",
                             dot ? dot + 1 : "train");
     return info->print(r);
 }

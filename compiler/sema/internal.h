@@ -569,10 +569,15 @@ const AstExpr *parse_option(Sema *s, const char *shown, const char *text);
 bool step_find(Sema *s, const Block *block, const AstFunction **out);
 /* Roots for the instances that the lets of a block made: their paths are the names of the lets. */
 void step_instances(Sema *s, const Scope *scope, TrainPlan *plan);
-/* Expands the step into the current graph; `rows` has the values of the dataset, `first` says that
- * its losses become metrics of the plan. */
+typedef enum {
+    STEP_TRAIN,   /* its losses become metrics of the plan */
+    STEP_MEASURE, /* nothing changes but metrics */
+    STEP_SHOW     /* for pictures: losses are outputs */
+} StepUse;
+
+/* Expands the step into the current graph; `rows` has the values of the dataset. */
 bool step_expand(Sema *s, TrainPlan *plan, const AstFunction *function, Scope *scope,
-                 const Scope *rows, bool first);
+                 const Scope *rows, StepUse use);
 void exec_minimize(Sema *s, const AstStmt *stmt);
 const char *step_optimizer_path(Sema *s, const Applied *optimizer, const char *param);
 

@@ -320,10 +320,23 @@ static void measure(Sema *s, const char *name, Node *value, bool first, Span spa
         vec_push(s->arena, &plan->metrics, metric);
 }
 
+static void show_losses(Sema *s)
+{
+    for (uint32_t i = 0; i < s->step->losses.count; i++) {
+        const StepLoss *loss = &s->step->losses.data[i];
+        graph_root(s->elab->graph, ROOT_OUTPUT, loss->name, mean_of(s, loss));
+    }
+}
+
 /* The sum of all losses is "loss"; when there are several, each has a number of its own. */
-static bool measure_losses(Sema *s, bool first)
+static bool measure_losses(Sema *s, StepUse use)
 {
     Graph *graph = s->elab->graph;
+    bool first = use == STEP_TRAIN;
+    if (use == STEP_SHOW) {
+        show_losses(s);
+        return true;
+    }
     Node *total = NULL;
     Span span = s->step->function->header;
     for (uint32_t i = 0; i < s->step->losses.count; i++) {
@@ -343,7 +356,7 @@ static bool measure_losses(Sema *s, bool first)
 }
 
 bool step_expand(Sema *s, TrainPlan *plan, const AstFunction *function, Scope *scope,
-                 const Scope *rows, bool first)
+                 const Scope *rows, StepUse use)
 {
     struct StepRun run = {.plan = plan, .function = function};
     Closure closure = {
@@ -354,7 +367,7 @@ bool step_expand(Sema *s, TrainPlan *plan, const AstFunction *function, Scope *s
         return false;
     s->step = &run;
     call_closure(s, &closure, &args, function->header);
-    bool ok = diag_error_count(s->diag) == errors && measure_losses(s, first);
+    bool ok = diag_error_count(s->diag) == errors && measure_losses(s, use);
     if (ok && s->elab->training && plan->settings.ema > 0)
         average_params(s, &plan->tensors, plan->settings.ema, plan->span);
     s->step = NULL;

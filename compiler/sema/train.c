@@ -472,7 +472,8 @@ static bool written_step(Sema *s, Train *t, bool training)
     Scope *scope;
     if (!begin_rows(s, t, training ? "train_step" : "eval_step", training, &scope))
         return false;
-    bool ok = step_expand(s, t->plan, t->step, t->scope, scope, training);
+    StepUse use = training ? STEP_TRAIN : STEP_MEASURE;
+    bool ok = step_expand(s, t->plan, t->step, t->scope, scope, use);
     t->losses = training ? t->plan->metrics.count : t->losses;
     ok = ok && run_metrics(s, t, scope, training);
     if (training) {
@@ -482,6 +483,17 @@ static bool written_step(Sema *s, Train *t, bool training)
         t->plan->eval_step = s->elab->graph;
     }
     return ok;
+}
+
+/* The step as summaries and pictures see it. */
+static bool shown_step(Sema *s, Train *t)
+{
+    Scope *scope;
+    if (!begin_rows(s, t, "forward", false, &scope))
+        return false;
+    s->elab->calls = &t->plan->calls;
+    t->plan->forward = s->elab->graph;
+    return step_expand(s, t->plan, t->step, t->scope, scope, STEP_SHOW);
 }
 
 static bool train_step(Sema *s, Train *t)
@@ -746,8 +758,12 @@ TrainPlan *train_plan(Sema *s, Decl *decl)
         dataset_tensors(s, t.dataset, &plan->tensors);
         bool ok = train_step(s, &t) && block && eval_step(s, &t) && predict_graph(s, &t) &&
                   sample_plan(s, &t) && monitor_exists(s, &t);
-        if (ok && t.sample.count)
+        if (ok && t.step)
+            shown_step(s, &t);
+        else if (ok && t.sample.count)
             forward_graph(s, plan, t.model, &t.sample);
+        else
+            plan->forward = plan->predict;
     }
     s->elab = outer;
     return plan;

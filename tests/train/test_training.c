@@ -88,6 +88,31 @@ static void compare_all(const char *file_name, int cases, bool interpret)
     cr_assert_eq(cases, 0, "%d cases of %s are missing", cases, file_name);
 }
 
+/* Summaries and pictures of a block without a model; a prediction it does not know. */
+Test(training, tools_of_a_step_written_by_hand)
+{
+    nnc_context *context = NULL;
+    nnc_program *program = NULL;
+    nnc_model *model = NULL;
+    nnc_session *session = NULL;
+    nnc_program_options options = {.size = sizeof options, .interpret = true};
+    cr_assert_eq(nnc_context_new(NULL, &context), NNC_OK);
+    cr_assert_eq(nnc_program_load(context, FOLDER "steps.nn", &options, &program), NNC_OK);
+    static const char *const what[] = {"summary", "dot"};
+    for (int i = 0; i < 2; i++) {
+        char *text = NULL;
+        cr_assert_eq(nnc_program_text(program, "gan", what[i], &text), NNC_OK);
+        cr_expect_not_null(strstr(text, "fc1"), "%s", text);
+        nnc_free(text);
+    }
+    cr_assert_eq(nnc_model_load(program, "gan", NULL, &model), NNC_OK);
+    cr_expect_eq(nnc_session_new(model, &session), NNC_PROGRAM);
+    cr_expect_not_null(strstr(nnc_diagnostics(context, NNC_TEXT), "needs predict = ..."));
+    nnc_model_release(model);
+    nnc_program_release(program);
+    nnc_context_release(context);
+}
+
 Test(training, updates)
 {
     compare_all("updates", 10, false);
