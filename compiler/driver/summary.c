@@ -195,8 +195,7 @@ void summary_print(const SemaProgram *program, const TrainPlan *plan, StrBuf *ou
     Totals totals = add_up(plan);
     size_t widths[COLUMNS] = {0};
     add_row(&table, "layer", "module", "output", "parameters");
-    if (plan->forward)
-        add_inputs(&table);
+    add_inputs(&table);
     if (plan->model)
         add_instance(&table, plan->model);
     add_row(&table, "total", "", "", grouped(table.arena, totals.parameters));

@@ -51,25 +51,14 @@ static nnc_status text_summary(Request *r)
     return NNC_OK;
 }
 
-/* A step written by hand has several models and no forward function to draw. */
-static nnc_status nothing_to_draw(const Request *r)
-{
-    return context_fail(r->program->context, NNC_PROGRAM, ERR_E0900,
-                        "%s has a step written by hand and no one model to draw", r->plan->name);
-}
-
 static nnc_status text_dot(Request *r)
 {
-    if (!r->plan->forward)
-        return nothing_to_draw(r);
     picture_dot(r->program->sema, r->plan, r->out);
     return NNC_OK;
 }
 
 static nnc_status text_svg(Request *r)
 {
-    if (!r->plan->forward)
-        return nothing_to_draw(r);
     picture_svg(r->program->sema, r->plan, r->out);
     return NNC_OK;
 }

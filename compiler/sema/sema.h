@@ -231,6 +231,7 @@ typedef struct {
     Span span;
     const DatasetPlan *dataset; /* NULL for sema_module */
     const char *model_name;     /* "LeNet" */
+    bool by_hand; /* the block has a step of its own: model only groups its models, forward gives its losses */
     SemaInstance *model;
     SemaCalls calls; /* of the forward graph */
     TensorSpecs tensors;

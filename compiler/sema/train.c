@@ -754,6 +754,7 @@ TrainPlan *train_plan(Sema *s, Decl *decl)
     plan->batch = dim_symbol(s->dims, "B");
     t.scope = scope_new(s, decl->file->scope);
     bool data = find_dataset(s, &t), block = read_block(s, &t);
+    plan->by_hand = t.step != NULL;
     if ((t.step ? block : t.loss && t.model) && data) {
         dataset_tensors(s, t.dataset, &plan->tensors);
         bool ok = train_step(s, &t) && block && eval_step(s, &t) && predict_graph(s, &t) &&
