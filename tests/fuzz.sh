@@ -19,7 +19,7 @@ start=$(date +%s)
 one_share() {
     export NNC_FUZZ_SHARE=$3/$4 NNC_FUZZ_KEEP=$work/mutant.$3
     export NNC_FUZZ_SEED=$((seed + $3 * graphs)) NNC_SEED=$((seed + $3 * graphs))
-    { "$1/$2" -j1 --timeout "$limit" 2>&1 || echo "exit status $?"; } | tee "$work/out.$3" |
+    { timeout --foreground "$limit" "$1/$2" -j1 --timeout "$limit" 2>&1 || echo "exit status $?"; } | tee "$work/out.$3" |
         sed -un "s/^fuzz: /  $2 $3: /p"
 }
 
@@ -48,7 +48,7 @@ echo "seed $seed, $graphs graphs, $jobs processes"
 make_build "$build" "nnc tests"
 make_build "$build-asan" tests -DCMAKE_BUILD_TYPE=RelWithDebInfo -DNNC_SANITIZE=address,undefined
 export NNC_FUZZ_ALL=1
-for test in test_data_csv test_data_files test_tensor test_tokenizer test_ast test_sema_fuzz test_fuzz_check; do
+for test in test_data_csv test_data_files test_tensor test_tokenizer test_fuzz_check test_sema_fuzz test_ast; do
     campaign "$build-asan" $test
 done
 export NNC_FUZZ_COUNT=$((graphs / jobs)) NNC_SEEDS=$((graphs / jobs)) NNC_FUZZ_STRIDE=1

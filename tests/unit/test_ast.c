@@ -467,7 +467,7 @@ static bool try_parse(void *user, const char *name, const char *text, size_t len
 Test(ast, damaged_programs, .timeout = 40000)
 {
     for (size_t f = 0; f < sizeof program_folders / sizeof *program_folders; f++) {
-        fuzz_folder(&(FuzzFolder){program_folders[f], ".nn", 1, 300, 0, 1.0, try_parse, NULL});
+        fuzz_folder(&(FuzzFolder){program_folders[f], ".nn", 1, 300, 20000, 1.0, try_parse, NULL});
     }
 }
 
