@@ -42,8 +42,7 @@ static Checkpoint *newest(Arena *arena, const char *folder, const char **found, 
     StepList list = steps_list(folder);
     Checkpoint *checkpoint = NULL;
     for (int64_t i = 0; i < list.count && !checkpoint; i++) {
-        const char *path =
-            arena_format(arena, "%s/step-%lld", folder, (long long)list.steps[i]);
+        const char *path = arena_format(arena, "%s/step-%lld", folder, (long long)list.steps[i]);
         StrBuf wrong = {0};
         checkpoint = checkpoint_open(path, &wrong);
         if (checkpoint)
@@ -68,10 +67,9 @@ Checkpoint *checkpoint_find(Arena *arena, const char *path, const char **found, 
         *found = to;
         return checkpoint_open(to, problem);
     }
-    Checkpoint *checkpoint =
-        newest(arena, is_there(arena, to, "checkpoints") ? arena_format(arena, "%s/checkpoints", to)
-                                                         : to,
-               found, problem);
+    Checkpoint *checkpoint = newest(
+        arena, is_there(arena, to, "checkpoints") ? arena_format(arena, "%s/checkpoints", to) : to,
+        found, problem);
     if (!checkpoint && problem->length == 0)
         strbuf_add(problem, "there is no checkpoint");
     return checkpoint;

@@ -43,10 +43,9 @@ static uint64_t hash_table(const DataTable *table, uint64_t hash)
         const DataColumn *column = &table->columns[i];
         hash = rng_hash(column->name, strlen(column->name), hash);
         if (table->rows > 0 && !column->borrowed)
-            hash = rng_hash(column->data,
-                            (uint64_t)((table->rows - 1) * column_stride(column) +
-                                       column->row_bytes),
-                            hash);
+            hash = rng_hash(
+                column->data,
+                (uint64_t)((table->rows - 1) * column_stride(column) + column->row_bytes), hash);
     }
     return hash;
 }

@@ -21,8 +21,8 @@ struct Range {
     bool bad, reaches; /* reaches: a bad root, through bad results only */
     int64_t count, nans, infinities;
     double low, high; /* of the finite values */
-    int64_t began;    /* how many were bad before it, when its operands were good; -1: they were not */
-    Range *operands;  /* at that time */
+    int64_t began; /* how many were bad before it, when its operands were good; -1: they were not */
+    Range *operands; /* at that time */
 };
 
 typedef struct {
@@ -93,7 +93,8 @@ static bool is_bad(const Node *node, const Range *range, const Range *ranges)
 {
     if (range->nans > 0)
         return true;
-    if (node->op == OP_LOOP || node->op == OP_BRANCH) /* their own value is nothing: they pass others on */
+    if (node->op == OP_LOOP ||
+        node->op == OP_BRANCH) /* their own value is nothing: they pass others on */
         return has_bad_operand(node, ranges);
     if (range->infinities == 0 || node->op == OP_CONST || node->op == OP_LITERAL)
         return false;

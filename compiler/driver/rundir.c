@@ -138,10 +138,10 @@ static nnc_status refuse_mixture(const nnc_trainer *trainer)
     steps_free(&list);
     if (count == 0)
         return NNC_OK;
-    DiagItem *item =
-        diag_error(diag_of(trainer), ERR_E0809, (Span){0}, NULL,
-                   "%s holds the checkpoints of an earlier run", trainer->run_dir);
-    diag_help(item, "--resume goes on with it; another --run-dir, or removing the folder, starts anew");
+    DiagItem *item = diag_error(diag_of(trainer), ERR_E0809, (Span){0}, NULL,
+                                "%s holds the checkpoints of an earlier run", trainer->run_dir);
+    diag_help(item,
+              "--resume goes on with it; another --run-dir, or removing the folder, starts anew");
     return NNC_DATA;
 }
 
@@ -161,7 +161,8 @@ static bool point(nnc_trainer *trainer, const char *name, int64_t step)
 {
     char text[32];
     int length = snprintf(text, sizeof text, "step-%lld\n", (long long)step);
-    const char *path = arena_format(trainer->run.arena, "%s/checkpoints/%s", trainer->run_dir, name);
+    const char *path =
+        arena_format(trainer->run.arena, "%s/checkpoints/%s", trainer->run_dir, name);
     return file_replace(path, text, (size_t)length) || cannot(trainer, "write", path) == NNC_OK;
 }
 
@@ -249,7 +250,7 @@ nnc_status rundir_checkpoint(nnc_trainer *trainer, const char *path)
                              .notes = weights->items,
                              .note_count = weights->count};
     return checkpoint_write(trainer->run.trainer, path, &notes, diag_of(trainer)) ? NNC_OK
-                                                                                 : NNC_DATA;
+                                                                                  : NNC_DATA;
 }
 
 /* A folder that is removed is none before its first file goes. */
@@ -290,7 +291,8 @@ static nnc_status save(nnc_trainer *trainer, int64_t step, bool best)
         return cannot(trainer, "sync", path_in(trainer, "log.jsonl"));
     nnc_status status =
         rundir_checkpoint(trainer, arena_format(arena, "%s/step-%lld", folder, (long long)step));
-    if (status != NNC_OK || !point(trainer, "last", step) || (best && !point(trainer, "best", step)))
+    if (status != NNC_OK || !point(trainer, "last", step) ||
+        (best && !point(trainer, "best", step)))
         return NNC_DATA;
     remove_old(trainer, step);
     return NNC_OK;

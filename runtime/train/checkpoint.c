@@ -188,8 +188,8 @@ bool checkpoint_write(const Trainer *trainer, const char *path, const Checkpoint
     const char *parent = slash ? arena_substring(writer.arena, path, (size_t)(slash - path)) : ".";
     const char *folder = arena_format(writer.arena, "%s/" CHECKPOINT_TEMPORARY "%ld-%s",
                                       slash && slash == path ? "" : parent, (long)getpid(), name);
-    bool good = (folder_remove(folder) && folder_make(folder)) ||
-                failed(&writer, "make", folder, errno);
+    bool good =
+        (folder_remove(folder) && folder_make(folder)) || failed(&writer, "make", folder, errno);
     good = good && fill_folder(&writer, trainer, folder, notes) &&
            put_in_place(&writer, folder, parent);
     if (!good)
@@ -219,8 +219,8 @@ static bool refuse(StrBuf *problem, const char *format, ...)
 static bool read_state(Checkpoint *checkpoint, const char *path, StrBuf *problem)
 {
     size_t length;
-    char *text = file_read(arena_format(checkpoint->arena, "%s/state.json", path), MAX_STATE_BYTES,
-                           &length);
+    char *text =
+        file_read(arena_format(checkpoint->arena, "%s/state.json", path), MAX_STATE_BYTES, &length);
     if (!text)
         return refuse(problem, "state.json cannot be read: %s", strerror(errno));
     const char *wrong = state_read(text, length, checkpoint->arena, &checkpoint->state);
@@ -328,8 +328,8 @@ static bool find_tensors(const Checkpoint *checkpoint, const Trainer *trainer, c
 static bool check_position(const TrainState *state, const Trainer *trainer, StrBuf *problem)
 {
     int64_t each = steps_of_epoch(trainer->spec), before;
-    bool good = state->step <= trainer->total_steps &&
-                !__builtin_mul_overflow(state->epoch, each, &before);
+    bool good =
+        state->step <= trainer->total_steps && !__builtin_mul_overflow(state->epoch, each, &before);
     if (good && before > state->step) /* only the last epoch may be cut short */
         good = state->step == trainer->total_steps && before - state->step < each;
     else

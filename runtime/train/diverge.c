@@ -23,7 +23,8 @@ bool step_is_bad(Trainer *trainer, double loss, StrBuf *what)
 {
     if (!isfinite(loss)) {
         if (what)
-            strbuf_printf(what, "the loss is %s at step", isnan(loss) ? "not a number" : "infinite");
+            strbuf_printf(what, "the loss is %s at step",
+                          isnan(loss) ? "not a number" : "infinite");
         return true;
     }
     for (int i = 0; i < trainer->spec->tensor_count; i++) {

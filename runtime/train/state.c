@@ -19,12 +19,12 @@ typedef struct {
 
 #define FIELD(name, real)                                                                          \
     {                                                                                              \
-        #name, offsetof(TrainState, name), real                                                    \
+#name, offsetof(TrainState, name), real                                                    \
     }
 static const Field fields[] = {
-    FIELD(step, false),       FIELD(epoch, false),     FIELD(step_of_epoch, false),
-    FIELD(has_best, false),   FIELD(best_step, false), FIELD(epochs_since_best, false),
-    FIELD(best_value, true),  FIELD(loss, true),       FIELD(lr, true),
+    FIELD(step, false),      FIELD(epoch, false),     FIELD(step_of_epoch, false),
+    FIELD(has_best, false),  FIELD(best_step, false), FIELD(epochs_since_best, false),
+    FIELD(best_value, true), FIELD(loss, true),       FIELD(lr, true),
     FIELD(log_bytes, false),
 };
 enum { FIELD_COUNT = sizeof fields / sizeof *fields };

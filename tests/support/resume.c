@@ -59,6 +59,15 @@ char *resume_text(const char *program, const char *lines)
     return text;
 }
 
+char *resume_folder(void)
+{
+    char *memory = strdup("/dev/shm/nnc-test-XXXXXX");
+    if (mkdtemp(memory))
+        return memory;
+    free(memory);
+    return files_folder();
+}
+
 bool resume_exists(const char *folder, const char *name)
 {
     struct stat status;
@@ -102,9 +111,9 @@ static void take_out(char *line, const char *key)
 /* The lines of a log that do not depend on who ran it and how fast. */
 static void steady_log(const char *folder, StrBuf *out)
 {
-    static const char *const keys[] = {",\"seconds\":",          ",\"step_ms\":",
-                                       ",\"valid_seconds\":",    ",\"peak_rss_bytes\":",
-                                       ",\"arena_bytes_used\":", ",\"saved\":"};
+    static const char *const keys[] = {
+        ",\"seconds\":",        ",\"step_ms\":",          ",\"valid_seconds\":",
+        ",\"peak_rss_bytes\":", ",\"arena_bytes_used\":", ",\"saved\":"};
     size_t length;
     char *path = files_path(folder, "log.jsonl"), *text = files_read(path, &length), *rest = NULL;
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {

@@ -21,6 +21,7 @@ nnc_status resume_train(const ResumeRun *run);
 char *resume_text(const char *program, const char *lines);
 /* The weights, every checkpoint that both have, and the log but for times and "start" lines. False: *why says what differs. */
 bool resume_same(const char *a, const char *b, StrBuf *why);
+char *resume_folder(void); /* a new one, in memory where that is possible: syncing costs nothing there */
 void resume_remove(const char *folder); /* with everything in it */
 bool resume_exists(const char *folder, const char *name);
 

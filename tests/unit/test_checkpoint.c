@@ -17,7 +17,7 @@ static char *folder;
 
 static void make_folder(void)
 {
-    folder = files_folder();
+    folder = resume_folder();
 }
 
 static void remove_folder(void)
@@ -97,8 +97,7 @@ static int64_t pointed(const char *run, const char *name)
 {
     Arena *arena = arena_new();
     int64_t step = -1;
-    const char *to =
-        steps_pointed(arena, arena_format(arena, "%s/checkpoints/%s", run, name));
+    const char *to = steps_pointed(arena, arena_format(arena, "%s/checkpoints/%s", run, name));
     cr_assert_not_null(to, "%s", name);
     cr_expect(step_of_name(strrchr(to, '/') + 1, &step));
     arena_free(arena);
@@ -111,7 +110,8 @@ Test(checkpoint, what_is_kept_and_pointed_at)
     char *run = checkpointed("a", "    checkpoint { every = 3; keep = 2 }");
     cr_expect_eq(pointed(run, "last"), 16);
     cr_expect_eq(pointed(run, "best"), 16);
-    cr_expect(resume_exists(run, "checkpoints/step-15") && resume_exists(run, "checkpoints/step-16"));
+    cr_expect(resume_exists(run, "checkpoints/step-15") &&
+              resume_exists(run, "checkpoints/step-16"));
     cr_expect(!resume_exists(run, "checkpoints/step-12"));
     free(run);
 }
@@ -119,14 +119,16 @@ Test(checkpoint, what_is_kept_and_pointed_at)
 /* A rate of zero: the first epoch is the best one, and its checkpoint stays. */
 Test(checkpoint, the_best_one_stays)
 {
-    char *path = files_path(folder, "a"), *text = resume_text(api_text("mlp"), "    checkpoint { every = 3; keep = 1 }");
+    char *path = files_path(folder, "a"),
+         *text = resume_text(api_text("mlp"), "    checkpoint { every = 3; keep = 1 }");
     char *rate = strstr(text, "adam(lr=0.01)");
     memcpy(rate, "adam(lr=0.00)", 13);
     ResumeRun run = {.text = text, .folder = path};
     cr_assert_eq(resume_train(&run), NNC_OK);
     cr_expect_eq(pointed(path, "best"), 4);
     cr_expect_eq(pointed(path, "last"), 16);
-    cr_expect(resume_exists(path, "checkpoints/step-4") && resume_exists(path, "checkpoints/step-16") &&
+    cr_expect(resume_exists(path, "checkpoints/step-4") &&
+              resume_exists(path, "checkpoints/step-16") &&
               !resume_exists(path, "checkpoints/step-15"));
     free(text);
     free(path);
@@ -189,7 +191,8 @@ Test(checkpoint, of_another_run_are_refused)
     static const struct {
         const char *from, *to, *says;
     } others[] = {
-        {"relu |> fc2", "relu |> relu |> fc2", "the training step (model, loss, optimizer) is another"},
+        {"relu |> fc2", "relu |> relu |> fc2",
+         "the training step (model, loss, optimizer) is another"},
         {"adam(lr=0.01)", "adam(lr=0.02)", "the training step (model, loss, optimizer) is another"},
         {"batch     = 16", "batch     = 15", "batch is 16 there and 15 here"},
         {"epochs    = 4", "epochs    = 5", "steps is 16 there and 20 here"},
@@ -223,7 +226,8 @@ Test(checkpoint, of_another_run_are_refused)
 Test(checkpoint, comments_and_how_often_do_not_matter)
 {
     char *run = checkpointed("run", "    checkpoint { every = 8 }");
-    char *text = resume_text(api_text("mlp"), "    # a remark\n    checkpoint { every = 5; minutes = 1 }");
+    char *text =
+        resume_text(api_text("mlp"), "    # a remark\n    checkpoint { every = 5; minutes = 1 }");
     ResumeRun again = {.text = text, .folder = run, .resume = true};
     cr_expect_eq(resume_train(&again), NNC_OK);
     free(text);
@@ -386,14 +390,18 @@ Test(checkpoint, made_at_events)
     static const struct {
         nnc_event_kind kind;
         int64_t step;
-    } moments[] = {{NNC_EVENT_STEP, 1}, {NNC_EVENT_STEP, 4}, {NNC_EVENT_EPOCH, 4}, {NNC_EVENT_STEP, 7},
+    } moments[] = {{NNC_EVENT_STEP, 1},
+                   {NNC_EVENT_STEP, 4},
+                   {NNC_EVENT_EPOCH, 4},
+                   {NNC_EVENT_STEP, 7},
                    {NNC_EVENT_EPOCH, 16}};
     char *path = files_path(folder, "kept");
     char *text = resume_text(api_text("mlp"), "    early_stop { patience = 2; min_delta = 0.3 }");
     for (size_t i = 0; i < sizeof moments / sizeof *moments; i++) {
         Host a = {.context = api_context(1)}, b = host_of(text, NULL);
         AtEvent at = {&a.trainer, moments[i].kind, moments[i].step, path, 0};
-        nnc_trainer_options options = {.size = sizeof options, .on_event = save_at_event, .user = &at};
+        nnc_trainer_options options = {
+            .size = sizeof options, .on_event = save_at_event, .user = &at};
         a.program = api_parse(a.context, text, NULL);
         cr_assert_eq(nnc_trainer_new(a.program, NULL, &options, &a.trainer), NNC_OK);
         cr_assert_eq(nnc_trainer_run(a.trainer), NNC_OK);
@@ -494,7 +502,8 @@ Test(checkpoint, by_minutes)
     }
     free(run);
     run = checkpointed("seldom", "    checkpoint { minutes = 1000 }");
-    cr_expect(resume_exists(run, "checkpoints/step-16") && !resume_exists(run, "checkpoints/step-15"));
+    cr_expect(resume_exists(run, "checkpoints/step-16") &&
+              !resume_exists(run, "checkpoints/step-15"));
     free(run);
 }
 
@@ -523,8 +532,10 @@ static void expect_divergence(const char *text, const char *const *says)
 
 Test(checkpoint, divergence_to_infinity)
 {
-    expect_divergence(DIVERGING("let z = fc(x)\n exp(z * z * where(x[:, 0..1] > 1.0, 1000.0, 1.0)) - x[:, 0..1]\n"),
-                      (const char *const[]){"the loss is infinite at step", "exp gives", "its input mul", NULL});
+    expect_divergence(
+        DIVERGING(
+            "let z = fc(x)\n exp(z * z * where(x[:, 0..1] > 1.0, 1000.0, 1.0)) - x[:, 0..1]\n"),
+        (const char *const[]){"the loss is infinite at step", "exp gives", "its input mul", NULL});
 }
 
 /* The first iteration that does it is the one that is described. */

@@ -23,7 +23,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-typedef enum { CALL_OPEN, CALL_WRITE, CALL_FSYNC, CALL_CLOSE, CALL_RENAME, CALL_MKDIR, CALL_CUT } Call;
+typedef enum {
+    CALL_OPEN,
+    CALL_WRITE,
+    CALL_FSYNC,
+    CALL_CLOSE,
+    CALL_RENAME,
+    CALL_MKDIR,
+    CALL_CUT
+} Call;
 
 typedef enum { FAULT_ONCE, FAULT_FROM_NOW_ON, FAULT_SHORT, FAULT_DEATH } Kind;
 
@@ -119,10 +127,7 @@ static char *folder, *text, *whole;
 
 static void make_folder(void)
 {
-    char *memory = strdup("/dev/shm/nnc-test-XXXXXX"); /* where syncing costs nothing, if there is such a place */
-    folder = mkdtemp(memory) ? memory : files_folder();
-    if (folder != memory)
-        free(memory);
+    folder = resume_folder();
     whole = files_path(folder, "whole");
     text = resume_text(api_text("cnn"), "    checkpoint { every = 2; keep = 2 }");
     ResumeRun run = {.text = text, .folder = whole}; /* 12 steps, 4 an epoch */
@@ -214,7 +219,8 @@ static bool one_fault(Kind kind, int error, long at, bool harmless)
     fault.at = at;
     nnc_status status = run_with_fault(run, &watched, &said);
     bool hit = fault.hit;
-    cr_assert_eq(status, NNC_OK, "call %ld (%d), error %d: %s", at, (int)fault.call, error, said.text);
+    cr_assert_eq(status, NNC_OK, "call %ld (%d), error %d: %s", at, (int)fault.call, error,
+                 said.text);
     if (harmless)
         cr_assert(!said.text || !strstr(said.text, "not written"), "call %ld: %s", at, said.text);
     cr_assert(resume_same(whole, run, &why) || strstr(why.text, "notice"), "call %ld: %s", at,
@@ -264,12 +270,52 @@ Test(checkpoint_faults, a_disk_that_stays_full)
         nnc_status status = run_with_fault(run, &watched, &said);
         hit = fault.hit && fault.at < 25; /* beyond are the saves of later steps */
         cr_assert_eq(status, NNC_DATA, "call %ld: %s", fault.at, said.text);
-        cr_assert(strstr(said.text, "No space left on device"), "call %ld: %s", fault.at, said.text);
+        cr_assert(strstr(said.text, "No space left on device"), "call %ld: %s", fault.at,
+                  said.text);
         check_checkpoints(run);
         go_on_and_compare(run);
         strbuf_free(&said);
         resume_remove(run);
     }
+    free(run);
+}
+
+static void disarm_at_first_step(void *user, const nnc_event *event)
+{
+    (void)user;
+    if (event->kind == NNC_EVENT_STEP)
+        fault.armed = false;
+}
+
+/* The folder, the log, run.json, or a call that does not matter: an error that says which, or a run; and the next one is whole. */
+Test(checkpoint_faults, at_the_beginning)
+{
+    char *run = files_path(folder, "run");
+    int refused = 0;
+    fault.kind = FAULT_ONCE;
+    fault.error = ENOSPC;
+    fault.hit = true;
+    for (fault.at = 0; fault.hit; fault.at++) {
+        StrBuf said = {0};
+        ResumeRun how = {.text = text,
+                         .folder = run,
+                         .resume = true,
+                         .on_event = disarm_at_first_step,
+                         .said = &said};
+        fault.hit = false;
+        fault.count = 0;
+        fault.armed = true;
+        nnc_status status = resume_train(&how);
+        fault.armed = false;
+        cr_assert(status == NNC_OK ||
+                      (status == NNC_DATA && strstr(said.text, "No space left on device")),
+                  "call %ld: %s", fault.at, said.text);
+        refused += status == NNC_DATA;
+        go_on_and_compare(run);
+        strbuf_free(&said);
+        resume_remove(run);
+    }
+    cr_expect_gt(refused, 4);
     free(run);
 }
 
