@@ -306,11 +306,24 @@ class Nested(nn.Module):
         return F.mse_loss(torch.stack([self.one(row) for row in r["x"]]), r["y"][:, 0])
 
 
+class Normed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.norm, self.head = nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)
+
+    def loss(self, r):
+        h = torch.zeros(len(r["x"]), 4, dtype=r["x"].dtype)
+        for t in range(7):
+            h = torch.tanh(self.norm(self.fc(r["x"][:, t]) + h))
+        return F.mse_loss(self.head(h), r["y"])
+
+
 RECURRENT = {
     "last": (Last, lambda p: optim.SGD(p, lr=0.5), None),
     "lengths": (Lengths, lambda p: optim.SGD(p, lr=0.3), None),
     "layers": (Layers, lambda p: optim.Adam(p, lr=0.05), 0.25),
     "nested": (Nested, lambda p: optim.SGD(p, lr=0.2), None),
+    "normed": (Normed, lambda p: optim.SGD(p, lr=0.1), None),
 }
 
 
@@ -336,6 +349,7 @@ def recurrent(name, rows):
         at = step * 6 % 24
         losses.append(minimize(model.loss({key: value[at:at + 6] for key, value in rows.items()}),
                                list(model.parameters()), rule, clip))
+    model.eval()
     with torch.no_grad():
         return losses + [sum(model.loss({key: value[at:at + 6] for key, value in rows.items()}).item()
                              for at in range(0, 24, 6)) / 4]

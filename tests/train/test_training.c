@@ -135,10 +135,10 @@ Test(training, steps_by_hand_interpreted)
 
 Test(training, recurrence)
 {
-    compare_all("recurrent", 4, false);
+    compare_all("recurrent", 5, false);
 }
 
 Test(training, recurrence_interpreted)
 {
-    compare_all("recurrent", 4, true);
+    compare_all("recurrent", 5, true);
 }

@@ -25,7 +25,8 @@ static bool check_text(void *user, const char *name, const char *text, size_t le
     for (uint32_t i = 0; diag_error_count(diag) == 0 && i < program->trains.count; i++) {
         const TrainPlan *plan = program->trains.data[i];
         good &= plan->train_step && plan->eval_step && graph_verify(plan->train_step, &out) &&
-                graph_verify(plan->eval_step, &out);
+                graph_verify(plan->eval_step, &out) && graph_verify(plan->forward, &out) &&
+                (!plan->apply_step || graph_verify(plan->apply_step, &out));
     }
     diag_render_text(diag, &out, false);
     strbuf_free(&out);
