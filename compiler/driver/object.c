@@ -42,6 +42,78 @@ static Embedded embed(Run *run, const KProgram *program, Arena *arena)
     return embedded;
 }
 
+/* ---- Relations of sizes that only a call can check ---- */
+
+static void print_size(const Dim *dim, const int *places, StrBuf *out);
+
+static void print_factor(const DimAtom *atom, const int *places, StrBuf *out)
+{
+    if (atom->kind == DIM_SYMBOL) {
+        strbuf_printf(out, "dims[%d]", places[atom->symbol]);
+        return;
+    }
+    strbuf_add(out, atom->kind == DIM_FLOORDIV ? "nnc_aot_floor(" : "nnc_aot_max(");
+    print_size(atom->left, places, out);
+    strbuf_add(out, ", ");
+    print_size(atom->right, places, out);
+    strbuf_add(out, ")");
+}
+
+/* A polynomial as C: (2*dims[0] + -1) */
+static void print_size(const Dim *dim, const int *places, StrBuf *out)
+{
+    strbuf_add(out, dim->count ? "(" : "(0");
+    for (uint32_t i = 0; i < dim->count; i++) {
+        const DimTerm *term = &dim->terms[i];
+        strbuf_printf(out, "%s(int64_t)%lld", i ? " + " : "", (long long)term->coefficient);
+        for (uint32_t k = 0; k < term->count; k++) {
+            strbuf_add(out, "*");
+            print_factor(term->factors[k], places, out);
+        }
+    }
+    strbuf_add(out, ")");
+}
+
+static const char *size_text(Arena *arena, const Dim *dim, const int *places)
+{
+    StrBuf out = {0};
+    print_size(dim, places, &out);
+    const char *text = arena_string(arena, out.text);
+    strbuf_free(&out);
+    return text;
+}
+
+static bool knows_sizes(const DimCheck *check, const int *places, uint32_t symbols)
+{
+    for (uint32_t i = 0; i < symbols; i++)
+        if (places[i] < 0 && (dim_uses_symbol(check->left, i) || dim_uses_symbol(check->right, i)))
+            return false;
+    return true;
+}
+
+/* Those whose sizes a call of the function knows. */
+static void list_relations(const Run *run, const KProgram *program, AotOptions *aot)
+{
+    const DimTable *table = run->plan->forward->dims;
+    const DimChecks *checks = &run->plan->checks;
+    uint32_t symbols = dim_symbol_count(table);
+    int *places = ARENA_ARRAY(run->arena, int, symbols + 1);
+    AotRelation *relations = ARENA_ARRAY(run->arena, AotRelation, checks->count + 1);
+    for (uint32_t i = 0; i < symbols; i++) {
+        places[i] = -1;
+        for (uint32_t k = 0; k < program->dims.count; k++)
+            if (strcmp(program->dims.data[k], dim_symbol_name(table, i)) == 0)
+                places[i] = (int)k;
+    }
+    aot->relations = relations;
+    for (uint32_t i = 0; i < checks->count; i++)
+        if (knows_sizes(&checks->data[i], places, symbols))
+            relations[aot->relation_count++] =
+                (AotRelation){size_text(run->arena, checks->data[i].left, places),
+                              size_text(run->arena, checks->data[i].right, places),
+                              checks->data[i].text};
+}
+
 static nnc_status write_object(Run *run, const KProgram *program, const char *object,
                                const nnc_compile_options *options)
 {
@@ -56,26 +128,13 @@ static nnc_status write_object(Run *run, const KProgram *program, const char *ob
         aot.weights = embedded.data;
         aot.weight_bytes = embedded.bytes;
     }
+    list_relations(run, program, &aot);
     nnc_status status = NNC_OK;
     if (!aot_write(program, &aot, object, header, &error))
         status = context_fail(run->program->context, NNC_DATA, ERR_E0806, "%s",
                               error ? error : "the object cannot be written");
     free(error);
     return status;
-}
-
-/* The object's functions take any sizes: a relation that only a run could check would go unchecked.
- */
-static bool sizes_are_proved(const Run *run)
-{
-    const DimChecks *checks = &run->plan->checks;
-    for (uint32_t i = 0; i < checks->count; i++) {
-        DiagItem *item =
-            diag_error(run->program->context->diag, ERR_E0903, checks->data[i].span, NULL,
-                       "an object cannot check this relation of sizes: %s", checks->data[i].text);
-        diag_help(item, "declare the shapes so that it is known when the program is compiled");
-    }
-    return checks->count == 0;
 }
 
 nnc_status nnc_program_compile(nnc_program *program, const char *block, const char *object,
@@ -94,8 +153,6 @@ nnc_status nnc_program_compile(nnc_program *program, const char *block, const ch
         status = context_fail(program->context, NNC_PROGRAM, ERR_E0900,
                               "%s has a step written by hand and no one model to compile",
                               run.plan->name);
-    if (status == NNC_OK && !sizes_are_proved(&run))
-        status = NNC_PROGRAM;
     if (status == NNC_OK && options.weights &&
         !(options.weights = weights_find(program->context, run.arena, options.weights)))
         status = NNC_DATA;

@@ -123,7 +123,7 @@ bool aot_write(const KProgram *program, const AotOptions *options, const char *o
     bool done = compile(program, options, name, arena, &object, error);
     if (done) {
         StrBuf header = {0};
-        aot_header(program, name, options->weights != NULL, &header);
+        aot_header(program, name, options, &header);
         done = write_file(object_path, object.data, object.size, error);
         if (done && !write_file(header_path, header.text, header.length, error)) {
             remove(object_path);

@@ -11,11 +11,18 @@
  *                    void *workspace);
  *
  * pure functions over memory of the caller, safe from several threads with a workspace each.
- * NAME_forward gives 0, or 1 + the number of the check that failed. Names that are no C
+ * NAME_forward gives 0, or 1 + the number of the check that failed; NAME_workspace gives -1 for sizes
+ * that the model does not take. Names that are no C
  * identifiers, or taken, are changed; shapes and original names stand beside. */
 #ifndef NNC_JIT_AOT_H
 #define NNC_JIT_AOT_H
 #include "compiler/codegen/codegen.h"
+
+/* Two sizes that must be equal: C expressions over dims[], nnc_aot_floor(a, b) and nnc_aot_max(a, b). */
+typedef struct {
+    const char *left, *right;
+    const char *text; /* for a comment */
+} AotRelation;
 
 typedef struct {
     const char *triple, *cpu, *features; /* as in CodegenOptions */
@@ -24,12 +31,14 @@ typedef struct {
      * NULL: none is embedded. Either all params and states have data or none has. */
     const void *const *weights;
     const size_t *weight_bytes;
+    const AotRelation *relations;
+    uint32_t relation_count;
 } AotOptions;
 
 /* Writes both files. False: *error (malloc'd) says why, and neither file is left behind. */
 bool aot_write(const KProgram *program, const AotOptions *options, const char *object_path,
                const char *header_path, char **error);
 /* The text of the header alone; `name` is the prefix, a C identifier. */
-void aot_header(const KProgram *program, const char *name, bool embedded, StrBuf *out);
+void aot_header(const KProgram *program, const char *name, const AotOptions *options, StrBuf *out);
 
 #endif

@@ -12,6 +12,7 @@ typedef struct {
     const KProgram *program;
     const char *name;
     bool embedded;
+    const AotOptions *options;
     StrBuf *out;
     Arena *arena;
     const char **buffer_names; /* C identifiers, by external buffer */
@@ -265,7 +266,7 @@ static void print_top(Header *h)
                   "the bytes of scratch memory that\n"
                   " * %s_forward wants, of any alignment. %s_forward gives 0, or 1 + the number of "
                   "the run-time check that failed (an index\n"
-                  " * out of range, a division by zero, sizes that differ). Several threads may "
+                  " * out of range, a division by zero, sizes that the model does not take: then the workspace is -1). Several threads may "
                   "call it, each with a workspace of its own. */\n",
                   h->name, h->name, h->name);
     strbuf_printf(
@@ -312,6 +313,54 @@ static void print_params(Header *h)
     strbuf_printf(h->out, "} %s_params;\n\n", h->name);
 }
 
+/* ---- relations of sizes ---- */
+
+static void print_size_functions(Header *h)
+{
+    if (h->options->relation_count == 0) {
+        return;
+    }
+    strbuf_add(h->out,
+               "#ifndef NNC_AOT_SIZES\n#define NNC_AOT_SIZES\n"
+               "static inline int64_t nnc_aot_floor(int64_t a, int64_t b) {\n"
+               "    return b > 0 ? a / b - (a % b < 0) : -1;\n}\n"
+               "static inline int64_t nnc_aot_max(int64_t a, int64_t b) { return a > b ? a : b; }\n"
+               "#endif\n\n");
+}
+
+/* A comment must not end early. */
+static void print_comment(Header *h, const char *text)
+{
+    for (const char *at = text; *at; at++) {
+        strbuf_add_char(h->out, at[0] == '*' && at[1] == '/' ? '.' : *at);
+    }
+}
+
+/* 0, or 1 + the number of the relation that does not hold. */
+static void print_sizes(Header *h)
+{
+    if (h->options->relation_count == 0) {
+        return;
+    }
+    strbuf_printf(h->out, "static inline int %s_sizes(const int64_t *dims) {\n", h->name);
+    for (uint32_t i = 0; i < h->options->relation_count; i++) {
+        const AotRelation *relation = &h->options->relations[i];
+        strbuf_add(h->out, "    /* ");
+        print_comment(h, relation->text);
+        strbuf_printf(h->out, " */\n    if (%s != %s) {\n        return %u;\n    }\n", relation->left,
+                      relation->right, i + 1);
+    }
+    strbuf_add(h->out, "    return 0;\n}\n\n");
+}
+
+static void print_sizes_test(Header *h, const char *result)
+{
+    if (h->options->relation_count > 0) {
+        strbuf_printf(h->out, "    if (%s_sizes(dims) != 0) {\n        return %s;\n    }\n", h->name,
+                      result);
+    }
+}
+
 /* ---- the two functions ---- */
 
 static void print_dims_array(Header *h)
@@ -330,6 +379,7 @@ static void print_workspace(Header *h)
     print_dims(h, "");
     strbuf_add(h->out, h->program->dims.count ? ") {\n" : "void) {\n");
     print_dims_array(h);
+    print_sizes_test(h, "-1");
     strbuf_printf(h->out,
                   "    int64_t table[%s_TABLE];\n"
                   "    return %s_plan(dims, table) + (int64_t)sizeof(int64_t) * (%s_TABLE + "
@@ -381,6 +431,7 @@ static void print_forward(Header *h)
 {
     print_forward_head(h);
     print_dims_array(h);
+    print_sizes_test(h, arena_format(h->arena, "%s_CHECKS + %s_sizes(dims)", h->name, h->name));
     print_buffer_array(h);
     strbuf_printf(h->out,
                   "    int64_t *table = (int64_t *)(((uintptr_t)workspace + 7) & ~(uintptr_t)7);\n"
@@ -400,15 +451,22 @@ static void print_forward(Header *h)
                   h->name, h->name, h->name, h->name, h->name, h->name, h->name);
 }
 
-void aot_header(const KProgram *program, const char *name, bool embedded, StrBuf *out)
+void aot_header(const KProgram *program, const char *name, const AotOptions *options, StrBuf *out)
 {
     Arena *arena = arena_new();
-    Header h = {.program = program, .name = name, .embedded = embedded, .out = out, .arena = arena};
+    Header h = {.program = program,
+                .name = name,
+                .embedded = options->weights != NULL,
+                .options = options,
+                .out = out,
+                .arena = arena};
     choose_names(&h);
     find_written(&h);
     print_top(&h);
     print_call_layout(&h);
     print_params(&h);
+    print_size_functions(&h);
+    print_sizes(&h);
     print_workspace(&h);
     print_forward(&h);
     strbuf_add(out, "#endif\n");

@@ -232,21 +232,34 @@ Test(compile, what_cannot_be_written)
     close_work(&w);
 }
 
+/* Takes batches of a multiple of 5 rows. */
 static const char open_sizes[] =
     "from nn import Linear\nfrom losses import mse\nfrom optim import sgd\n"
-    "fn four(x: f32[4, 3]) -> f32[4, 3] { 2.0 * x }\n"
-    "module Net { let fc = Linear(3, 1)\n fn (x: f32[B, 3]) -> f32[B, 1] { fc(x) + 0.1 * "
-    "mean(four(x)) } }\n"
-    "dataset d { source = arrays(x=rand(10, 3, seed=1), y=rand(10, 1, seed=2))\n fields = [x: "
-    "f32[3], y: f32[1]] }\n"
-    "train t on d { model = Net()\n loss = mse(model(x), y)\n optimizer = sgd(lr=0.01)\n batch = 4 "
+    "module Net { let fc = Linear(3, 2)\n fn (x: f32[B, 3]) -> f32[B, 2] {\n"
+    "  let a = reshape(fc(x), B//5, 10)\n"
+    "  reshape(a * 2.0, -1, 2) } }\n"
+    "dataset d { source = arrays(x=rand(20, 3, seed=1), y=rand(20, 2, seed=2))\n fields = [x: "
+    "f32[3], y: f32[2]] }\n"
+    "train t on d { model = Net()\n loss = mse(model(x), y)\n optimizer = sgd(lr=0.01)\n batch = 5 "
     "}\n";
 
-Test(compile, open_relations_of_sizes_are_refused)
+Test(compile, open_relations_of_sizes_are_checked_by_the_call)
 {
+    expect_bits(open_sizes, 2, (int64_t[]){ROWS, 3});
     Work w = open_work(open_sizes);
-    cr_expect_eq(nnc_program_compile(w.program, NULL, w.object, NULL), NNC_PROGRAM);
-    cr_expect(strstr(nnc_diagnostics(w.context, NNC_TEXT), "error[E0903]") != NULL);
-    cr_expect(access(w.object, F_OK) != 0);
+    nnc_model_release(trained_model(&w));
+    compile(&w, true);
+    StrBuf text = {0};
+    strbuf_printf(&text,
+                  "#include \"net.h\"\nint main(void) {\n    static float x[64], y[64];\n"
+                  "    static char space[65536];\n"
+                  "    if (net_workspace(%d + 1) != -1) return 2;\n"
+                  "    if (net_workspace(2*%d) < 0 || net_workspace(2*%d) > 65536) return 3;\n"
+                  "    if (net_forward(%d + 1, x, y, space) != net_CHECKS + 1) return 4;\n"
+                  "    return net_forward(2*%d, x, y, space);\n}\n",
+                  ROWS, ROWS, ROWS, ROWS, ROWS);
+    files_write(w.source, text.text, text.length);
+    strbuf_free(&text);
+    build_and_run(&w, NULL, 0);
     close_work(&w);
 }
