@@ -78,12 +78,15 @@ static void *converted(Arena *arena, const Tensor *from, DType dtype)
     return wide;
 }
 
-/* The initial value of a tensor of load(M(), "file"). */
+/* The initial value of a tensor of load(M(), "file"): the running mean where the file has one. */
 static nnc_status load_tensor(Run *run, const TensorSpec *spec, const SafeTensors *file,
                               const char *path, RunTensor *out)
 {
     Diag *diag = run->program->context->diag;
-    const Tensor *found = safetensors_find(file, spec->file_name);
+    const char *average = arena_format(run->arena, "ema.%s", spec->file_name);
+    const Tensor *found = safetensors_find(file, average);
+    if (!found)
+        found = safetensors_find(file, spec->file_name);
     if (!found && spec->file_partial)
         return NNC_OK;
     if (!found) {

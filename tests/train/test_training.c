@@ -113,6 +113,37 @@ Test(training, tools_of_a_step_written_by_hand)
     nnc_context_release(context);
 }
 
+static void expect_no_load(const char *file, const char *wanted)
+{
+    char text[1024];
+    snprintf(text, sizeof text,
+             "from optim import sgd\n"
+             "module Net { param w: f32[6, 5] = 0.0\n fn (x: f32[B, 5]) { sum(x @ transpose(w), axis=1) } }\n"
+             "dataset rows { source = arrays(x=zeros(4, 5)) }\n"
+             "train net on rows { model = load(Net(), \"%s\"); loss = model(x); optimizer = sgd() }\n",
+             file);
+    nnc_context *context = NULL;
+    nnc_program *program = NULL;
+    nnc_trainer *trainer = NULL;
+    nnc_program_options options = {.size = sizeof options, .interpret = true};
+    nnc_trainer_options training = {.size = sizeof training};
+    cr_assert_eq(nnc_context_new(NULL, &context), NNC_OK);
+    nnc_status status = nnc_program_parse(context, FOLDER "text.nn", text, &options, &program);
+    cr_assert_eq(status, NNC_OK, "%s", nnc_diagnostics(context, NNC_TEXT));
+    cr_expect_eq(nnc_trainer_new(program, "net", &training, &trainer), NNC_DATA);
+    const char *said = nnc_diagnostics(context, NNC_TEXT);
+    cr_expect_not_null(strstr(said, wanted), "%s", said);
+    nnc_program_release(program);
+    nnc_context_release(context);
+}
+
+Test(training, weights_that_cannot_be_loaded)
+{
+    expect_no_load("nowhere.safetensors", "error[E0700]");
+    expect_no_load("../library/dense.safetensors", "has no tensor w");
+    expect_no_load("wrong.nn", "error[E070");
+}
+
 Test(training, updates)
 {
     compare_all("updates", 10, false);
