@@ -17,7 +17,7 @@
 
 #include <string.h>
 
-enum { CHUNK_ELEMENTS = 32768, LEAST_CHUNK = 4096 };
+enum { CHUNK_ELEMENTS = 32768, LEAST_CHUNK = 4096, CHEAP_KERNEL = 32, COSTLY_CHUNK = 2048 };
 
 /* ---- lanes ---- */
 
@@ -197,17 +197,29 @@ static void build_loop(LowerContext *c, const Group *group, Nest *nest)
     }
 }
 
-/* Work of one chunk: enough elements that handing it out does not matter. */
-static int64_t loop_grain(const Nest *nest)
+/* Elements that are worth handing out: fewer of those that cost many instructions each, such as the
+ * gates of a recurrent cell. */
+static int64_t chunk_elements(const LowerContext *c)
 {
-    int64_t row;
+    uint32_t instructions = c->kernel->next_id;
+    int64_t elements = CHUNK_ELEMENTS;
+    for (; instructions > CHEAP_KERNEL && elements > COSTLY_CHUNK; instructions /= 2) {
+        elements /= 2;
+    }
+    return elements;
+}
+
+/* Work of one chunk: enough elements that handing it out does not matter. */
+static int64_t loop_grain(const LowerContext *c, const Nest *nest)
+{
+    int64_t row, chunk = chunk_elements(c);
     if (nest->count <= 1) {
-        return CHUNK_ELEMENTS;
+        return chunk;
     }
     if (!dim_is_const(nest->sizes[nest->count - 1], &row)) {
         return CHUNK_ELEMENTS / LEAST_CHUNK;
     }
-    return row >= CHUNK_ELEMENTS ? 1 : row < 1 ? CHUNK_ELEMENTS : CHUNK_ELEMENTS / row;
+    return row >= chunk ? 1 : row < 1 ? chunk : chunk / row;
 }
 
 static void copy_lanes(LowerContext *c, void *user, Index index)
@@ -273,5 +285,5 @@ void lower_loop(LowerContext *c, const Group *group)
     } while (domain.changed);
     c->domain = NULL;
     int outer = nest.count > 1 ? nest.count - 1 : nest.count;
-    lower_kernel_end(c, lower_product(c, nest.sizes, 0, outer), loop_grain(&nest));
+    lower_kernel_end(c, lower_product(c, nest.sizes, 0, outer), loop_grain(c, &nest));
 }
