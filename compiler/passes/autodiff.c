@@ -215,7 +215,7 @@ void grad_walk(Grad *grad)
         if (custom)
             give_custom(grad, custom, total);
         else
-            rules[node->op](grad, node, total);
+            rules[node->op](grad, node, total ? grad_joined(grad->graph, total) : NULL);
     }
 }
 
@@ -273,7 +273,7 @@ bool grad_build(Graph *g, Node *scalar, Node *const *wrt, int count, Node **grad
     for (int i = 0; i < count && !grad.failed; i++) {
         g->span = wrt[i]->span;
         Node *total = grad_wants(&grad, wrt[i]) ? grad.total[wrt[i]->id] : NULL;
-        gradients[i] = total ? total : grad_zeros_like(g, wrt[i]);
+        gradients[i] = total ? grad_joined(g, total) : grad_zeros_like(g, wrt[i]);
     }
     arena_free(grad.scratch);
     g->span = span;

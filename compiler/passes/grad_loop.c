@@ -131,7 +131,7 @@ static void collect(LoopGrad *l)
 
 /* ---- parts of nodes outside ---- */
 
-enum { MOST_PARTS = 16 }; /* of one node, that are looked at one by one */
+enum { MOST_PARTS = 16, MOST_DEPTH = 6 }; /* of one node, that are looked at one by one */
 
 static bool fits_stack(const Node *x)
 {
@@ -184,12 +184,22 @@ static int add_yield(LoopGrad *l, Node *value)
     return (int)l->outs.count - 1;
 }
 
-/* Terms of sums are parts of their own. */
-static void split_sums(LoopGrad *l, NodeVec *parts)
+/* Is there a product among the terms of a sum? */
+static bool has_product(const Node *part, const uint8_t *inside, int depth)
+{
+    Node *yields[2];
+    if (part->op == OP_ADD && depth > 0)
+        return has_product(part->src[0], inside, depth - 1) ||
+               has_product(part->src[1], inside, depth - 1);
+    return yields_of(core_of((Node *)part), inside, yields) > 0;
+}
+
+/* Terms of sums with products are parts of their own. */
+static void split_sums(LoopGrad *l, NodeVec *parts, const uint8_t *inside)
 {
     for (uint32_t i = 0; i < parts->count && parts->count < MOST_PARTS;) {
         Node *part = parts->data[i];
-        if (part->op != OP_ADD) {
+        if (part->op != OP_ADD || !has_product(part, inside, MOST_DEPTH)) {
             i++;
             continue;
         }
@@ -228,7 +238,7 @@ static void place_captured(LoopGrad *l, GradLevel *level, Node ***grafted)
         Captured *captured = &level->captured.data[i];
         for (uint32_t j = 0; j < captured->parts.count; j++, (*grafted)++)
             vec_push(l->grad->scratch, &parts[i], **grafted);
-        split_sums(l, &parts[i]);
+        split_sums(l, &parts[i], inside);
     }
     for (int sums = 0; sums < 2; sums++)
         for (uint32_t i = 0; i < level->captured.count; i++)

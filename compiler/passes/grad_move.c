@@ -175,3 +175,74 @@ void grad_reverse(Grad *grad, Node *node, Node *dy)
 {
     grad_give(grad, node->src[0], build_reverse(grad->graph, dy, node->attr.axes));
 }
+
+/* ---- slices that cover a tensor ---- */
+
+enum { MOST_SLICES = 32 };
+
+typedef struct {
+    Node *pads[MOST_SLICES];
+    int count, axis;
+} Slices;
+
+/* The only axis of n with zeros around it, -1: there is none. */
+static int padded_axis(const Node *n)
+{
+    int axis = -1;
+    if (n->op != OP_PAD || n->src[1]->op != OP_CONST || n->src[1]->attr.constant.value.f != 0)
+        return -1;
+    for (int i = 0; i < n->type.rank; i++) {
+        if (n->attr.pad.interior[i] != 0)
+            return -1;
+        if (dim_is(n->attr.pad.low[i], 0) && dim_is(n->attr.pad.high[i], 0))
+            continue;
+        if (axis >= 0)
+            return -1;
+        axis = i;
+    }
+    return axis;
+}
+
+/* The terms of a sum. False: they are not slices along one axis. */
+static bool collect_slices(Slices *slices, Node *total)
+{
+    if (total->op == OP_ADD)
+        return collect_slices(slices, total->src[0]) && collect_slices(slices, total->src[1]);
+    const int axis = padded_axis(total);
+    if (axis < 0 || slices->count == MOST_SLICES || (slices->count > 0 && axis != slices->axis))
+        return false;
+    slices->axis = axis;
+    slices->pads[slices->count++] = total;
+    return true;
+}
+
+/* The slice that begins at start; it is taken off the list. */
+static Node *take_slice(Slices *slices, const Dim *start)
+{
+    for (int i = 0; i < slices->count; i++) {
+        Node *pad = slices->pads[i];
+        if (pad->attr.pad.low[slices->axis] != start)
+            continue;
+        slices->pads[i] = slices->pads[--slices->count];
+        return pad->src[0];
+    }
+    return NULL;
+}
+
+Node *grad_joined(Graph *g, Node *total)
+{
+    Slices slices = {.count = 0};
+    Node *parts[MOST_SLICES], *part;
+    int count = 0;
+    const Dim *start = dim_const(g->dims, 0);
+    if (total->op != OP_ADD || !collect_slices(&slices, total))
+        return total;
+    while (slices.count > 0 && (part = take_slice(&slices, start)) != NULL) {
+        parts[count++] = part;
+        start = dim_add(g->dims, start, part->type.dims[slices.axis]);
+    }
+    if (slices.count > 0 || start != total->type.dims[slices.axis])
+        return total;
+    Node *joined = build_concat(g, parts, count, slices.axis);
+    return joined ? joined : total;
+}
