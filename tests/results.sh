@@ -1,6 +1,6 @@
 #!/bin/sh
-# Trains every example to its end over several seeds and writes docs/results.md: mean and range of each test metric, time and
-# memory. About an hour on two processors; RESULTS=iris or RESULTS="binary dense" does only these and prints the table.
+# Trains every example to its end over several seeds and writes docs/results.md: mean and range of each metric of the test part (of
+# the validation part where there is no test, of training where there is neither), time and memory. Some hours on two processors; RESULTS=iris or RESULTS="binary dense" does only these and prints the table.
 set -eu
 . "$(dirname "$0")/common.sh"
 build=$1
@@ -15,24 +15,34 @@ dense_cancer 5
 iris 5
 mnist/small 1
 mnist/lenet 1
-mnist/cnn 5'
+mnist/cnn 5
+adding 3
+transformer 3
+lstm_text 3
+gpt 3
+lora 3
+vae 3
+gan 3'
 
-# One line per run from the end event: seconds, megabytes, bytes of the arena, then every scalar test metric as name=value.
+# One line per block of a run, from its end event: its number, seconds, bytes of memory and of the arena, then every scalar metric as
+# name=value.
 digest() {
-    sed -n '/"event":"end"/{
-        s/.*"seconds":\([^,]*\),.*"test":{\(.*\)},"arena_bytes":\([0-9]*\).*"peak_rss_bytes":\([0-9]*\).*/\1 \4 \3 \2/
-        s/"[a-z_0-9]*":\[[^}]*\]//g
-        s/"\([a-z_0-9]*\)":/\1=/g
-        s/,/ /g
-        p
-    }' "$work/stream"
+    awk '
+        function object(key) { return match($0, "\"" key "\":[{][^}]*[}]") ? substr($0, RSTART + length(key) + 4, RLENGTH - length(key) - 5) : "" }
+        function number(key) { return match($0, "\"" key "\":[0-9.e+-]+") ? substr($0, RSTART + length(key) + 3, RLENGTH - length(key) - 3) : 0 }
+        /"event":"end"/ {
+            part = object("test"); if (part == "") part = object("valid"); if (part == "") part = object("train")
+            gsub(/"[a-zA-Z_0-9.]*":\[[^}]*\],?/, "", part); gsub(/"/, "", part); gsub(/:/, "=", part); gsub(/,/, " ", part)
+            print ++block, number("seconds"), number("peak_rss_bytes"), number("arena_bytes"), part
+        }' "$work/stream"
 }
 
-# Rows of one program, from its digests: mean (lowest to highest) of each metric, seconds, memory.
+# A row of one block of a program, from its digests: mean (lowest to highest) of each metric, seconds, memory.
 row() {
-    awk -v name="$1" '
-        { seconds += $1; if ($2 > rss) rss = $2; arena = $3; runs++
-          for (i = 4; i <= NF; i++) {
+    awk -v name="$1" -v block="$3" -v blocks="$4" '
+        $1 == block {
+          seconds += $2; if ($3 > rss) rss = $3; arena = $4; runs++
+          for (i = 5; i <= NF; i++) {
               split($i, part, "=")
               m = part[1]; v = part[2] + 0
               if (!(m in sum)) { order[++metrics] = m; low[m] = v; high[m] = v }
@@ -45,7 +55,7 @@ row() {
                 text = text (i > 1 ? "; " : "") m " " sprintf("%.4f", sum[m] / runs)
                 if (runs > 1) text = text sprintf(" (%.4f to %.4f)", low[m], high[m])
             }
-            printf "| `examples/%s.nn` | %d | %s | %.2f | %.0f | %.0f |\n", name, runs, text, seconds / runs,
+            printf "| `examples/%s.nn`%s | %d | %s | %.2f | %.0f | %.0f |\n", name, (blocks > 1 ? ", block " block : ""), runs, text, seconds / runs,
                    arena / 1024, rss / 1048576
         }' "$2"
 }
@@ -56,7 +66,10 @@ echo "$programs" | while read -r name seeds; do
     : >"$work/digests"
     for seed in $(seq 0 $((seeds - 1))); do
         failed=0
-        run_example "$build" "$source/examples/$name.nn" --seed "$seed" >"$work/said" || true
+        extra=""
+        [ "$name" != gpt ] || [ "$seed" != 0 ] || extra="--save $work/gpt.safetensors"
+        [ "$name" != lora ] || extra="--init $work/gpt.safetensors --init-partial -D gpt=\"$work/gpt.safetensors\""
+        run_example "$build" "$source/examples/$name.nn" --seed "$seed" $extra >"$work/said" || true
         if [ "$failed" -ne 0 ]; then
             cat "$work/said" >&2
             echo failed >>"$work/failures"
@@ -64,7 +77,10 @@ echo "$programs" | while read -r name seeds; do
         fi
         digest >>"$work/digests"
     done
-    [ ! -s "$work/digests" ] || row "$name" "$work/digests" | tee -a "$work/rows" >&2
+    blocks=$(cut -d ' ' -f 1 "$work/digests" | sort -nu | tail -n 1)
+    for block in $(seq 1 "${blocks:-0}"); do
+        row "$name" "$work/digests" "$block" "$blocks" | tee -a "$work/rows" >&2
+    done
 done
 
 {
