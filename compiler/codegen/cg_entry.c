@@ -5,11 +5,12 @@
  *                            count, and hands both to an internal function that skips, splits over
  *                            threads or runs the kernel
  *
- * The addresses live in one array on the stack: a launch is over before the next one begins. Regions
- * become loops and jumps around the launches in NAME_step:
+ * The addresses live in one array on the stack: a launch is over before the next one begins.
+ * Regions become loops and jumps around the launches in NAME_step:
  *
- *   enter: i = 0            head: i < count and condition ? body : after
- *   body:  t = i, or count - 1 - i backwards; slices add t * their bytes; launches; i = i + 1; head */
+ *   enter: i = 0
+ *   head:  i < count and condition ? body : after
+ *   body:  t = i, or count - 1 - i backwards; slices add t * their bytes; i = i + 1; head */
 #include "compiler/codegen/cg.h"
 #include "nnc/abi.h"
 #include "runtime/base/bug.h"

@@ -217,8 +217,8 @@ static bool is_early(const Builder *b, const Group *group, const Node *n)
 }
 
 /* Where a result of the whole rows will be, the stage before it can lie: it is read back at the
- * element that is then written. Not where an old value is still read: in params, states and carries.
- */
+ * element that is then written. Not where an old value is still read: in params, states and
+ * carries. */
 static int32_t place_of_result(const Builder *b, const Group *group, const Node *stage)
 {
     for (uint32_t i = 0; i < group->outputs.count; i++) {

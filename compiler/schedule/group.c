@@ -11,8 +11,8 @@
  *   s = sum(e, 1)                 joins as the second reduction
  *   y = e / expand(s)             joins; x is read once from memory, and e never leaves the row
  *
- * Draft.before holds the groups that must run earlier, transitively closed, as one bit each. A group
- * is of one region: what is in a loop never joins what is outside (regions.c). */
+ * Draft.before holds the groups that must run earlier, transitively closed, as one bit each. A
+ * group is of one region: what is in a loop never joins what is outside (regions.c). */
 #include "compiler/schedule/internal.h"
 
 #include "runtime/base/bug.h"

@@ -111,9 +111,8 @@ typedef struct {
 typedef struct {
     Builder *b;
     int32_t draft;
-    VEC(Reader) readers; /* of what may be written over: leaves with data, carries */
-    int32_t
-        *early; /* per root: the draft that puts aside a leaf which becomes another leaf's value */
+    VEC(Reader) readers;  /* of what may be written over: leaves with data, carries */
+    int32_t *early;       /* per root: puts aside a leaf which becomes another leaf's value */
     int32_t **rows;       /* per loop or branch: buffers of its carries or results */
     int32_t first_output; /* buffer of the first output */
 } BufferPlan;
@@ -131,8 +130,8 @@ void write_over(BufferPlan *plan, const Node *n, const Node *leaf, int32_t home)
 void copy_at_end(BufferPlan *plan, const Node *value, int32_t before, int32_t from,
                  const Node *leaf, int32_t home, int32_t region);
 void after_readers(BufferPlan *plan, const Node *leaf, int32_t draft);
-void give_place(Builder *b,
-                const Node *n); /* memory of its own for what a group makes, if it has none */
+/* Memory of its own for what a group makes, if it has none. */
+void give_place(Builder *b, const Node *n);
 void add_loop_buffers(BufferPlan *plan); /* carries.c: of carries, slices, results, stacks */
 void settle_loops(BufferPlan *plan);     /* carries.c: who writes them */
 void settle_slices(Builder *b);          /* carries.c: of which buffers they are, at last */

@@ -1,9 +1,9 @@
 /* schedule_build: the stages one after the other, then the text and the check of the result.
  *
- *   make.c      which values exist in memory        buffers.c   where they live, updates in place
- *   group.c     which of them share a kernel        carries.c   buffers of loops and branches
- *   order.c     when each group runs                liveness.c  from when to when, in place of what
- *   memplan.c   at which offset                     regions.c   loops and branches for all of them */
+ *   make.c      which values exist in memory   buffers.c   where they live, updates in place
+ *   group.c     which of them share a kernel   carries.c   buffers of loops and branches
+ *   order.c     when each group runs           liveness.c  from when to when, in place of what
+ *   memplan.c   at which offset                regions.c   loops and branches for all of them */
 #include "compiler/schedule/internal.h"
 
 #include "runtime/base/bug.h"
@@ -84,8 +84,8 @@ Schedule *schedule_build(Arena *arena, const Graph *graph, const ScheduleOptions
 
 /* ---- text ---- */
 
-static const char *const kind_names[GROUP_KINDS] = {"loop",   "reduce",  "contract",
-                                                    "cumsum", "sort",    "scatter",  "call"};
+static const char *const kind_names[GROUP_KINDS] = {"loop", "reduce",  "contract", "cumsum",
+                                                    "sort", "scatter", "call"};
 static const char *const storage_names[] = {"input",  "param",    "state",
                                             "output", "constant", "arena"};
 
