@@ -162,6 +162,23 @@ static void mark_wanted(Grad *grad, Node *const *wrt, int count)
 
 /* ---- gradients that the program states ---- */
 
+/* Fresh numbers for the loops and branches that close among the nodes from `first` on, 0 for
+ * others: what is made again has loops of its own. */
+static uint32_t *fresh_numbers(Grad *grad, uint32_t first, const bool *needed, uint32_t count)
+{
+    Graph *g = grad->graph;
+    uint32_t *fresh = ARENA_ARRAY(grad->scratch, uint32_t, g->next_loop + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        const Node *node = g->nodes.data[first + i];
+        if (needed[i] && (node->op == OP_LOOP || node->op == OP_BRANCH)) {
+            Attr attr = node->attr;
+            uint32_t *number = grad_number_in(&attr);
+            fresh[*number] = graph_next_loop(g);
+        }
+    }
+    return fresh;
+}
+
 /* `part` with dy in place of the seed: what depends on the seed is made again. */
 static Node *substitute(Grad *grad, const CustomGradient *custom, Node *part, Node *dy)
 {
@@ -176,17 +193,23 @@ static Node *substitute(Grad *grad, const CustomGradient *custom, Node *part, No
             if (node->src[k]->id >= first)
                 needed[node->src[k]->id - first] = true;
     }
+    const uint32_t known = grad->graph->next_loop;
+    const uint32_t *fresh = fresh_numbers(grad, first, needed, count);
     for (uint32_t i = 0; i < count; i++) {
         Node *node = grad->graph->nodes.data[first + i];
         Node **src = ARENA_ARRAY(grad->scratch, Node *, node->nsrc + 1);
-        bool changed = false;
+        Attr attr = node->attr;
+        uint32_t *number = grad_number_in(&attr);
+        bool changed = number && *number < known && fresh[*number] != 0;
+        if (changed)
+            *number = fresh[*number];
         image[i] = node == custom->seed ? dy : node;
         for (int k = 0; needed[i] && k < node->nsrc; k++) {
             src[k] = node->src[k]->id < first ? node->src[k] : image[node->src[k]->id - first];
             changed |= src[k] != node->src[k];
         }
-        if (changed)
-            image[i] = graph_node(grad->graph, node->op, src, node->nsrc, &node->attr);
+        if (changed && needed[i])
+            image[i] = graph_node(grad->graph, node->op, src, node->nsrc, &attr);
         if (!image[i])
             return NULL;
     }

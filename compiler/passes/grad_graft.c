@@ -148,7 +148,7 @@ static Node *stand_in(Grafter *f, Node *node)
     return guard(f, build_at(f->g, graft->number, build_stack(f->g, (Node *)graft->closer, node)));
 }
 
-static uint32_t *number_in(Attr *attr)
+uint32_t *grad_number_in(Attr *attr)
 {
     switch (attr->kind) {
     case AT_CARRY:
@@ -181,7 +181,7 @@ static Node *rebuild(Grafter *f, const Node *node)
 {
     Attr attr = node->attr;
     Node **src = ARENA_ARRAY(f->arena, Node *, node->nsrc + 1);
-    uint32_t *number = number_in(&attr);
+    uint32_t *number = grad_number_in(&attr);
     for (int i = 0; i < node->nsrc; i++)
         src[i] = f->map[node->src[i]->id];
     if (number && gets_number(f, *number)) {

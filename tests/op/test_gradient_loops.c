@@ -452,6 +452,37 @@ Test(gradient_loops, in_a_body)
     }
 }
 
+/* A stated gradient in the body of a loop, itself made by a loop: y = sin(h w) gives h the part
+ * seed cos(h w) w and w the part seed cos(h w) h, added up by an inner loop of one iteration. */
+Test(gradient_loops, stated_in_a_body)
+{
+    Program p = program("  %0 = input {x} : f64[T, B]\n  %1 = input {w} : f64[B]\n"
+                        "  output loss = %1\n");
+    Graph *g = p.g;
+    uint32_t loop = graph_next_loop(g), inner = graph_next_loop(g);
+    Node *x = p.leaf[0], *w = p.leaf[1], *gradients[MOST_LEAVES];
+    Node *h = build_carry(g, loop, 0, w->type);
+    Node *product = build_binary(g, OP_MUL, h, w), *result = build_unary(g, OP_SIN, product);
+    Node *seed = build_leaf(g, OP_INPUT, "seed", w->type);
+    Node *slope = build_binary(g, OP_MUL, seed, build_unary(g, OP_COS, product));
+    Node *zero = build_const_like(g, w, 0), *sum = build_carry(g, inner, 0, w->type);
+    Node *next = build_binary(g, OP_ADD, sum, build_binary(g, OP_MUL, slope, w));
+    Node *token =
+        build_loop(g, (LoopAttr){.id = inner, .length = dim_const(g->dims, 1)}, &zero, &next, 1);
+    Node *inputs[] = {h, w};
+    Node *parts[] = {build_final(g, token, 0), build_binary(g, OP_MUL, slope, h)};
+    vec_push(g->arena, &g->customs, (CustomGradient){result, seed, inputs, parts, 2});
+    Node *after = build_binary(g, OP_ADD, result, build_at(g, loop, x));
+    Node *outer = build_loop(g, (LoopAttr){.id = loop, .length = x->type.dims[0]}, &w, &after, 1);
+    Node *loss = build_reduce(g, OP_SUM, build_stack(g, outer, after), axes_range(0, 2));
+    differentiate(&p, loss, gradients);
+    cr_expect_gt(check(&p, "stated", loss, gradients), 0);
+    Node *twice = build_unary(g, OP_EXP, loss);
+    differentiate(&p, twice, gradients);
+    cr_expect_gt(check(&p, "stated, again", twice, gradients), 0);
+    arena_free(p.arena);
+}
+
 Test(gradient_loops, a_bound_is_needed)
 {
     Program p = program("  %0 = input {x} : f64\n"
