@@ -106,8 +106,8 @@ static void print_debug(Progress *progress, const nnc_event *event)
     for (size_t i = 0; i < event->debug_count; i++) {
         const nnc_debug *debug = &event->debug[i];
         clear_line(progress);
-        fprintf(progress->out, "step %lld  %s  min %.6g mean %.6g max %.6g  [", (long long)event->step,
-                debug->name, debug->min, debug->mean, debug->max);
+        fprintf(progress->out, "step %lld  %s  min %.6g mean %.6g max %.6g  [",
+                (long long)event->step, debug->name, debug->min, debug->mean, debug->max);
         for (int k = 0; k < debug->first_count; k++)
             fprintf(progress->out, "%s%.6g", k ? " " : "", debug->first[k]);
         fprintf(progress->out, "%s]\n", debug->first_count == 6 ? " ..." : "");

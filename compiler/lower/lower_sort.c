@@ -1,10 +1,11 @@
-/* argsort: one row is one item, sorted by merging runs of 1, 2, 4, ... indices (bottom-up merge sort, von Neumann).
+/* argsort: one row is one item, sorted by merging runs of 1, 2, 4, ... indices (bottom-up merge
+ * sort, von Neumann).
  *
  *   x = 3 1 2 0    out = 0 1 2 3  ->  1 0 | 3 2  ->  3 1 2 0
  *
- * Every pass merges from the result's buffer into the scratch of the group and copies it back. A run on the left goes first among
- * equals, so the order is stable and one for all numbers of threads. Elements are scalars: the next one depends on the last
- * comparison. */
+ * Every pass merges from the result's buffer into the scratch of the group and copies it back. A
+ * run on the left goes first among equals, so the order is stable and one for all numbers of
+ * threads. Elements are scalars: the next one depends on the last comparison. */
 #include "compiler/lower/nest.h"
 
 enum { SORT_GRAIN = 1, MOST_PASSES = 40 };
@@ -43,7 +44,8 @@ static KInst *element(const Sort *s, KInst *k)
         segments[count++] = (Segment){0, (uint8_t)s->axis, 0, 0, index_scalar(s->outer)};
     segments[count++] = (Segment){(uint8_t)s->axis, 1, 0, 0, index_scalar(k)};
     if (rest > 0)
-        segments[count++] = (Segment){(uint8_t)(s->axis + 1), (uint8_t)rest, 0, 0, index_scalar(s->column)};
+        segments[count++] =
+            (Segment){(uint8_t)(s->axis + 1), (uint8_t)rest, 0, 0, index_scalar(s->column)};
     return lower_value(s->c, x, place_segments(s->c, x->type.rank, x->type.dims, segments, count));
 }
 
@@ -69,7 +71,8 @@ static void merge_runs(const Sort *s, KInst *begin, KInst *middle, KInst *end)
     KInst *loop = kir_for(b, begin, end, 1, starts, 2);
     lower_scope_open(s->c);
     KInst *i = kir_loop_arg(loop, 1), *j = kir_loop_arg(loop, 2);
-    KInst *left = index_at(s, s->out, op(s, K_IMIN, i, last)), *right = index_at(s, s->out, op(s, K_IMIN, j, last));
+    KInst *left = index_at(s, s->out, op(s, K_IMIN, i, last)),
+          *right = index_at(s, s->out, op(s, K_IMIN, j, last));
     KInst *first = before(s, element(s, right), element(s, left));
     KInst *left_ends = op(s, K_LE, middle, i), *right_goes_on = op(s, K_LT, j, end);
     KInst *take = op(s, K_AND, right_goes_on, op(s, K_OR, left_ends, first));

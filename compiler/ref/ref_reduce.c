@@ -306,13 +306,15 @@ typedef struct {
     int64_t first, step, length;
 } SortRow;
 
-static void merge_runs(const SortRow *row, const int32_t *from, int32_t *to, int64_t begin, int64_t width)
+static void merge_runs(const SortRow *row, const int32_t *from, int32_t *to, int64_t begin,
+                       int64_t width)
 {
     int64_t middle = begin + width < row->length ? begin + width : row->length;
     int64_t end = begin + 2 * width < row->length ? begin + 2 * width : row->length;
     for (int64_t k = begin, i = begin, j = middle; k < end; k++) {
-        bool right = j < end && (i == middle || row->before(row->data, row->first + from[j] * row->step,
-                                                            row->first + from[i] * row->step));
+        bool right =
+            j < end && (i == middle || row->before(row->data, row->first + from[j] * row->step,
+                                                   row->first + from[i] * row->step));
         to[k] = right ? from[j++] : from[i++];
     }
 }
@@ -337,7 +339,8 @@ static void reduce_argsort(RefEval *e)
     int64_t inner = strides[e->node->attr.axis];
     int32_t *order = x->count ? ref_scratch(e, 2 * length, DT_I32) : NULL;
     for (int64_t i = 0; order && i < x->count / length; i++) {
-        SortRow row = {x->data, before_functions[x->dtype], i / inner * inner * length + i % inner, inner, length};
+        SortRow row = {x->data, before_functions[x->dtype], i / inner * inner * length + i % inner,
+                       inner, length};
         sort_row(&row, order, order + length);
         for (int64_t k = 0; k < length; k++)
             out[row.first + k * inner] = order[k];

@@ -450,12 +450,13 @@ static bool touching(const Checker *c, int32_t a, int32_t b)
     return a == b || (arena && x->begin < y->end && y->begin < x->end);
 }
 
-/* Rows store a stage before their last pass, which reads it at its element only: what that pass stores may lie there. */
+/* Rows store a stage before their last pass, which reads it at its element only: what that pass
+ * stores may lie there. */
 static bool replaces_stage(Checker *c, const Point *at, int32_t later, int32_t stage)
 {
     const Group *group = c->s->groups.data[at->group];
-    return group->rows && c->s->buffers.data[later].in_place_of == stage && has(at->writes, stage) &&
-           !lives_after(c, at, stage) && same_span(c, later, stage) &&
+    return group->rows && c->s->buffers.data[later].in_place_of == stage &&
+           has(at->writes, stage) && !lives_after(c, at, stage) && same_span(c, later, stage) &&
            may_write_over(c, at->group, stage);
 }
 

@@ -211,6 +211,7 @@ static bool run_side(Sema *s, BranchRun *branch, const AstBlock *block, int inde
     }
     if (s->frame && s->frame->asserts.count > asserts) {
         s->frame->asserts.count = s->frame->assert_texts.count = asserts;
+        s->frame->assert_spans.count = asserts;
         sema_error(s, ERR_E0403, block->span, NULL,
                    "an assert on a tensor cannot stand on one side of a decision at run time");
     }

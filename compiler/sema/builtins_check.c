@@ -83,6 +83,7 @@ Value builtin_assert(Sema *s, BuiltinCall *call)
             build_reduce(s->elab->graph, OP_ALL, condition, axes_range(0, condition->type.rank));
     vec_push(s->arena, &s->frame->asserts, condition);
     vec_push(s->arena, &s->frame->assert_texts, message);
+    vec_push(s->arena, &s->frame->assert_spans, sema_user_span(s, call->span));
     return value_none;
 }
 
@@ -118,11 +119,12 @@ static Node *debug_summary(Sema *s, Node *x)
         return NULL;
     Node *flat = build_convert(graph, build_reshape(graph, x, 1, &size), DT_F64);
     Node *count = build_dim(graph, size, DT_F64);
-    Node *parts[4] = {build_reduce(graph, OP_AMIN, flat, axes_one(0)),
-                      build_binary(graph, OP_DIV, build_reduce(graph, OP_SUM, flat, axes_one(0)), count),
-                      build_reduce(graph, OP_AMAX, flat, axes_one(0)),
-                      build_pad_axis(graph, flat, build_scalar(graph, DT_F64, (double)NAN), 0,
-                                     dim_const(s->dims, 0), more)};
+    Node *parts[4] = {
+        build_reduce(graph, OP_AMIN, flat, axes_one(0)),
+        build_binary(graph, OP_DIV, build_reduce(graph, OP_SUM, flat, axes_one(0)), count),
+        build_reduce(graph, OP_AMAX, flat, axes_one(0)),
+        build_pad_axis(graph, flat, build_scalar(graph, DT_F64, (double)NAN), 0,
+                       dim_const(s->dims, 0), more)};
     for (int i = 0; i < 3; i++)
         parts[i] = build_reshape(graph, parts[i], 1, &one);
     return parts[3] ? build_concat(graph, parts, 4, 0) : NULL;
@@ -138,8 +140,8 @@ Value builtin_debug(Sema *s, BuiltinCall *call)
         (call->given[2] && !want_int(s, &call->arg[2], call->arg_span[2], "every", &every)))
         return value_poison;
     if (every < 1) {
-        sema_error(s, ERR_E0205, call->arg_span[2], NULL, "every must be at least 1, and this is %lld",
-                   (long long)every);
+        sema_error(s, ERR_E0205, call->arg_span[2], NULL,
+                   "every must be at least 1, and this is %lld", (long long)every);
         return value_poison;
     }
     if (s->repeat) {
@@ -151,8 +153,8 @@ Value builtin_debug(Sema *s, BuiltinCall *call)
     Node *summary = s->elab->debugs ? debug_summary(s, x) : NULL;
     if (summary)
         graph_root(s->elab->graph, ROOT_OUTPUT,
-                   arena_format(s->arena, "debug %u %lld %s", s->elab->debug_count++, (long long)every,
-                                debug_label(s, call, x)),
+                   arena_format(s->arena, "debug %u %lld %s", s->elab->debug_count++,
+                                (long long)every, debug_label(s, call, x)),
                    summary);
     return call->arg[0];
 }

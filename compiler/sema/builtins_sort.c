@@ -2,7 +2,8 @@
  *
  *   x = [3, 1, 2]   argsort(x) = [1, 2, 0]   take_along_axis(x, argsort(x)) = [1, 2, 3]
  *
- * Descending order is ascending order of the reversed axis, reversed, so that it is stable as well and begins with NaN. */
+ * Descending order is ascending order of the reversed axis, reversed, so that it is stable as well
+ * and begins with NaN. */
 #include "compiler/sema/builtins.h"
 
 static bool axis_of(Sema *s, BuiltinCall *call, int index, int rank, int *axis)
@@ -20,13 +21,15 @@ Value builtin_argsort(Sema *s, BuiltinCall *call)
     bool descending = false;
     if (!want_tensor(s, &call->arg[0], call->arg_span[0], "argsort", &x) ||
         !axis_of(s, call, 1, x->type.rank, &axis) ||
-        (call->given[2] && !want_bool(s, &call->arg[2], call->arg_span[2], "descending", &descending)))
+        (call->given[2] &&
+         !want_bool(s, &call->arg[2], call->arg_span[2], "descending", &descending)))
         return value_poison;
     if (descending)
         x = build_reverse(graph, x, axes_one(axis));
     Node *order = build_axis_op(graph, OP_ARGSORT, x, axis);
     if (order && descending) {
-        Node *last = build_dim(graph, dim_sub(s->dims, x->type.dims[axis], dim_const(s->dims, 1)), DT_I32);
+        Node *last =
+            build_dim(graph, dim_sub(s->dims, x->type.dims[axis], dim_const(s->dims, 1)), DT_I32);
         order = build_binary(graph, OP_SUB, last, build_reverse(graph, order, axes_one(axis)));
     }
     return sema_node_value(s, order, call->span);
@@ -42,7 +45,8 @@ static bool same_but_axis(Sema *s, BuiltinCall *call, Node *x, Node **index, int
                settle_alike(s, index, i, x->type.dims[i], call->span, "take_along_axis");
     if (!fits)
         sema_error(s, ERR_E0312, call->span, NULL,
-                   "take_along_axis of %s by %s: the indices are integers of the same sizes but for axis %d",
+                   "take_along_axis of %s by %s: the indices are integers of the same sizes but "
+                   "for axis %d",
                    type_text(s, &x->type), type_text(s, &(*index)->type), axis);
     return fits;
 }
@@ -61,7 +65,8 @@ static Node *axis_last(Sema *s, Node *x, int axis, const Dim **rows)
     }
     perm[to] = (uint8_t)axis;
     *rows = dims[0];
-    return dims[0] ? build_reshape(s->elab->graph, build_permute(s->elab->graph, x, perm), 2, dims) : NULL;
+    return dims[0] ? build_reshape(s->elab->graph, build_permute(s->elab->graph, x, perm), 2, dims)
+                   : NULL;
 }
 
 /* [rows, K] back to the shape of `like`, with the last axis at `axis`. */
@@ -87,12 +92,15 @@ static Node *take_rows(Sema *s, Node *x, Node *index, const Dim *rows)
     Node *wide = build_convert(graph, index, DT_I64), *count = build_dim(graph, size, DT_I64);
     if (!total)
         return NULL;
-    Node *inside = build_binary(graph, OP_AND, build_binary(graph, OP_LE, build_scalar(graph, DT_I64, 0), wide),
+    Node *inside = build_binary(graph, OP_AND,
+                                build_binary(graph, OP_LE, build_scalar(graph, DT_I64, 0), wide),
                                 build_binary(graph, OP_LT, wide, count));
     Attr attr = {.kind = AT_CHECK, .check = {ERR_E0205, "an index is out of range"}};
     wide = graph_node(graph, OP_CHECK, (Node *[]){wide, inside}, 2, &attr);
-    Node *first = wide ? build_binary(graph, OP_MUL, build_iota(graph, wide->type, 0), count) : NULL;
-    return build_gather(graph, build_reshape(graph, x, 1, &total), build_binary(graph, OP_ADD, wide, first), 0);
+    Node *first =
+        wide ? build_binary(graph, OP_MUL, build_iota(graph, wide->type, 0), count) : NULL;
+    return build_gather(graph, build_reshape(graph, x, 1, &total),
+                        build_binary(graph, OP_ADD, wide, first), 0);
 }
 
 Value builtin_take_along_axis(Sema *s, BuiltinCall *call)

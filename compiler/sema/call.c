@@ -254,7 +254,10 @@ Node *attach_asserts(Sema *s, Frame *frame, Node *node)
             build_broadcast(graph, frame->asserts.data[i], node->type.rank, node->type.dims);
         Node *src[2] = {node, condition};
         Attr attr = {.kind = AT_CHECK, .check = {ERR_E0205, frame->assert_texts.data[i]}};
+        Span at = graph->span;
+        graph->span = frame->assert_spans.data[i];
         Node *checked = graph_node(graph, OP_CHECK, src, 2, &attr);
+        graph->span = at;
         node = checked ? checked : node;
     }
     return node;

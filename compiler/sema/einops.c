@@ -1,9 +1,10 @@
-/* Patterns in strings: the functions of einops, and einsum. Checked when compiling; an error points into the string.
+/* Patterns in strings: the functions of einops, and einsum. Checked when compiling; an error points
+ * into the string.
  *
  *   rearrange(x, "b t (s h d) -> s b h t d", s=3, h=H)    axes split, moved and merged
  *   reduce(x, "b c (h 2) (w 2) -> b c h w", "max")        what the right side has not is reduced
  *   repeat(x, "h w -> h w c", c=3)                        what the left side has not is repeated
- *   einsum("bij,bjk->bik", a, b)                          what the result has not is summed (indexed_dot.c)
+ *   einsum("bij,bjk->bik", a, b)                          what the result has not is summed
  *
  * A pattern is read into atoms (the axes after splitting) and groups (the axes of the tensor). */
 #include "compiler/sema/builtins.h"
@@ -31,7 +32,8 @@ static bool read_pattern(Sema *s, BuiltinCall *call, int index, Pattern *out)
         return false;
     const char *source = out->span.file ? source_text(s->map, out->span.file, &length) : NULL;
     size_t bytes = strlen(out->text);
-    out->literal = source && out->span.end - out->span.begin == bytes + 2 && source[out->span.begin] == '"' &&
+    out->literal = source && out->span.end - out->span.begin == bytes + 2 &&
+                   source[out->span.begin] == '"' &&
                    memcmp(source + out->span.begin + 1, out->text, bytes) == 0;
     return true;
 }
@@ -47,9 +49,9 @@ static Span part_span(const Pattern *p, const char *at, size_t length)
 /* ---- Reading ---- */
 
 typedef struct {
-    const char *name;  /* "h"; NULL: a number without a name, of `size` */
-    const Dim *size;   /* NULL: not known yet */
-    const char *at;    /* in the pattern */
+    const char *name; /* "h"; NULL: a number without a name, of `size` */
+    const Dim *size;  /* NULL: not known yet */
+    const char *at;   /* in the pattern */
     size_t length;
 } Atom;
 
@@ -84,14 +86,14 @@ static bool add_atom(const Pattern *p, PatternSide *side, Atom atom)
 }
 
 /* The axes of ... are called ...0, ...1. */
-static bool add_open(const Pattern *p, PatternSide *side, const char *at, int rank, Group *group, bool grouped)
+static bool add_open(const Pattern *p, PatternSide *side, const char *at, int rank, bool inside)
 {
     for (int i = 0; i < rank; i++) {
-        if (!grouped)
-            side->groups[side->group_count++] = (Group){side->atom_count, 1, at};
+        if (!inside)
+            side->groups[side->group_count++] = (Group){side->atom_count, 0, at};
+        side->groups[side->group_count - 1].count++;
         if (!add_atom(p, side, (Atom){arena_format(p->s->arena, "...%d", i), NULL, at, 3}))
             return false;
-        group->count += grouped;
     }
     return true;
 }
@@ -121,47 +123,60 @@ static const char *read_word(const Pattern *p, const char *at, Atom *atom)
     return at + length;
 }
 
-/* One side, up to "->" or the end. `rank` is the number of axes of ..., known from the left side. */
+static const char *read_bracket(const Pattern *p, const char *at, PatternSide *side, bool *inside)
+{
+    if (*inside != (*at == ')')) {
+        complain(p, at, 1, *inside ? "( inside of ( )" : ") without (");
+        return NULL;
+    }
+    if (!*inside)
+        side->groups[side->group_count++] = (Group){side->atom_count, 0, at};
+    *inside = !*inside;
+    return at + 1;
+}
+
+static const char *read_open(const Pattern *p, const char *at, PatternSide *side, int rank,
+                             bool inside)
+{
+    if (side->open_rank >= 0) {
+        complain(p, at, 3, "... stands twice on one side");
+        return NULL;
+    }
+    side->open_rank = rank;
+    return add_open(p, side, at, rank, inside) ? at + 3 : NULL;
+}
+
+static const char *read_axis(const Pattern *p, const char *at, PatternSide *side, bool inside)
+{
+    Atom atom;
+    const char *end = read_word(p, at, &atom);
+    if (!end)
+        return NULL;
+    if (!inside)
+        side->groups[side->group_count++] = (Group){side->atom_count, 0, at};
+    side->groups[side->group_count - 1].count++;
+    return add_atom(p, side, atom) ? end : NULL;
+}
+
+/* One side, up to "->" or the end. `rank` is the number of axes of ..., known from the left side.
+ * */
 static const char *read_side(const Pattern *p, const char *at, PatternSide *side, int rank)
 {
     bool inside = false;
     *side = (PatternSide){.open_rank = -1};
     for (at += strspn(at, " "); *at && strncmp(at, "->", 2) != 0; at += strspn(at, " ")) {
-        Group *group = inside ? &side->groups[side->group_count - 1] : &side->groups[side->group_count];
-        Atom atom;
-        if (side->group_count + (inside ? 0 : rank + 1) > MAX_ATOMS) {
+        if (side->group_count + rank + 1 > MAX_ATOMS) {
             complain(p, at, 1, "too many axes in this pattern");
             return NULL;
         }
-        if (*at == '(' || *at == ')') {
-            if (inside != (*at == ')')) {
-                complain(p, at, 1, inside ? "( inside of ( )" : ") without (");
-                return NULL;
-            }
-            if (!inside)
-                side->groups[side->group_count++] = (Group){side->atom_count, 0, at};
-            inside = !inside;
-            at++;
-        } else if (strncmp(at, "...", 3) == 0) {
-            if (side->open_rank >= 0) {
-                complain(p, at, 3, "... stands twice on one side");
-                return NULL;
-            }
-            side->open_rank = rank;
-            if (!add_open(p, side, at, rank, group, inside))
-                return NULL;
-            at += 3;
-        } else {
-            const char *end = read_word(p, at, &atom);
-            if (!end)
-                return NULL;
-            if (!inside)
-                side->groups[side->group_count++] = (Group){side->atom_count, 0, at};
-            side->groups[side->group_count - 1].count++;
-            if (!add_atom(p, side, atom))
-                return NULL;
-            at = end;
-        }
+        if (*at == '(' || *at == ')')
+            at = read_bracket(p, at, side, &inside);
+        else if (strncmp(at, "...", 3) == 0)
+            at = read_open(p, at, side, rank, inside);
+        else
+            at = read_axis(p, at, side, inside);
+        if (!at)
+            return NULL;
     }
     if (inside)
         complain(p, at, 1, "( without )");
@@ -192,7 +207,8 @@ static bool read_sides(const Pattern *p, const Node *x, PatternSide *left, Patte
         return complain(p, arrow, 1, "a pattern has two sides: \"a b -> b a\"");
     if (rank < 0 || (left->open_rank < 0 && rank != 0)) {
         sema_error(p->s, ERR_E0301, part_span(p, p->text, (size_t)(arrow - p->text)), NULL,
-                   "the pattern has %d axes, and the tensor is %s", axes, type_text(p->s, &x->type));
+                   "the pattern has %d axes, and the tensor is %s", axes,
+                   type_text(p->s, &x->type));
         return false;
     }
     const char *end = read_side(p, arrow + 2, right, left->open_rank >= 0 ? left->open_rank : 0);
@@ -221,7 +237,8 @@ static bool given_sizes(const Pattern *p, BuiltinCall *call, PatternSide *left, 
     Sema *s = p->s;
     for (uint32_t i = 0; i < call->named.count; i++) {
         const Arg *arg = &call->named.data[i];
-        Atom *atom = (Atom *)find_atom(left, arg->name), *other = (Atom *)find_atom(right, arg->name);
+        Atom *atom = (Atom *)find_atom(left, arg->name),
+             *other = (Atom *)find_atom(right, arg->name);
         int64_t number;
         if (!atom && !other) {
             sema_error(s, ERR_E0105, arg->name_span, NULL, "the pattern has no axis %s", arg->name);
@@ -254,7 +271,8 @@ static bool solve_group(const Pattern *p, Node **x, int axis, PatternSide *side,
         last = atom->at + atom->length;
         if (!atom->size && open) {
             sema_error(s, ERR_E0307, part_span(p, atom->at, atom->length), NULL,
-                       "one size of ( ) may be left open, and neither %s nor %s is given", open->name, atom->name);
+                       "one size of ( ) may be left open, and neither %s nor %s is given",
+                       open->name, atom->name);
             return false;
         }
         if (!atom->size)
@@ -271,7 +289,8 @@ static bool solve_group(const Pattern *p, Node **x, int axis, PatternSide *side,
         open->size = rest;
         return true;
     }
-    sema_error(s, ERR_E0303, span, NULL, open ? "an axis of size %s has no %s equal parts" : "an axis of size %s is %s here",
+    sema_error(s, ERR_E0303, span, NULL,
+               open ? "an axis of size %s has no %s equal parts" : "an axis of size %s is %s here",
                dim_text(s, size), dim_text(s, known));
     return false;
 }
@@ -279,7 +298,8 @@ static bool solve_group(const Pattern *p, Node **x, int axis, PatternSide *side,
 static bool solve_left(const Pattern *p, Node **x, PatternSide *left)
 {
     if (left->atom_count > MAX_RANK)
-        return complain(p, left->atoms[MAX_RANK].at, 1, "a tensor has at most 8 axes, and this pattern makes more");
+        return complain(p, left->atoms[MAX_RANK].at, 1,
+                        "a tensor has at most 8 axes, and this pattern makes more");
     for (int i = 0; i < left->group_count; i++)
         if (!solve_group(p, x, i, left, &left->groups[i]))
             return false;
@@ -311,16 +331,17 @@ static bool right_sizes(const Pattern *p, const PatternSide *left, PatternSide *
             atom->size = other->size;
         else if (!one && (!repeats || !atom->size))
             return complain(p, atom->at, atom->length,
-                            repeats ? arena_format(p->s->arena, "the size of %s is not given: %s=...", atom->name,
-                                                   atom->name)
-                                    : "this stands on the right side only; repeat makes new axes");
+                            repeats
+                                ? arena_format(p->s->arena, "the size of %s is not given: %s=...",
+                                               atom->name, atom->name)
+                                : "this stands on the right side only; repeat makes new axes");
     }
     return true;
 }
 
 /* Atoms of the left that the right has not; with their axes. */
-static bool missing_right(const Pattern *p, const PatternSide *left, const PatternSide *right, bool reduces,
-                          Axes *missing)
+static bool missing_right(const Pattern *p, const PatternSide *left, const PatternSide *right,
+                          bool reduces, Axes *missing)
 {
     missing->count = 0;
     for (int i = 0; i < left->atom_count; i++) {
@@ -347,22 +368,26 @@ static Value reduce_axes(Sema *s, BuiltinCall *call, Node *x, const Axes *axes)
         for (size_t i = 0; i < sizeof names / sizeof *names; i++)
             known |= strcmp(names[i], how->as.string.text) == 0;
         if (!known) {
-            sema_unknown(s, ERR_E0205, call->arg_span[2], "there is no reduction", how->as.string.text, names,
-                         sizeof names / sizeof *names);
+            sema_unknown(s, ERR_E0205, call->arg_span[2], "there is no reduction",
+                         how->as.string.text, names, sizeof names / sizeof *names);
             return value_poison;
         }
-        callee = (Value){.kind = VALUE_BUILTIN, .span = how->span, .as.builtin = builtin_find(how->as.string.text)};
+        callee = (Value){.kind = VALUE_BUILTIN,
+                         .span = how->span,
+                         .as.builtin = builtin_find(how->as.string.text)};
     }
     if (axes->count == 0)
         return value_tensor(x, call->span);
     Args args = {ARENA_ARRAY(s->arena, Arg, 2), 2};
     args.data[0] = (Arg){.value = value_tensor(x, call->span), .span = call->span};
-    args.data[1] = (Arg){.name = "axis", .name_span = call->span, .value = list, .span = call->span};
+    args.data[1] =
+        (Arg){.name = "axis", .name_span = call->span, .value = list, .span = call->span};
     return call_value(s, &callee, &args, call->span, NULL);
 }
 
 /* x, with the named axes of `have` in order, as the right side says. */
-static Value arrange(Sema *s, Node *x, const PatternSide *left, const bool *kept, const PatternSide *right, Span span)
+static Value arrange(Sema *s, Node *x, const PatternSide *left, const bool *kept,
+                     const PatternSide *right, Span span)
 {
     Graph *graph = s->elab->graph;
     const Dim *ones[MAX_ATOMS], *full[MAX_ATOMS], *dims[MAX_ATOMS];
@@ -397,7 +422,8 @@ static bool tensor_of(Sema *s, BuiltinCall *call, Node **x)
 {
     Value v = call->arg[0];
     if (v.kind == VALUE_ARRAY || v.kind == VALUE_TUPLE) {
-        Value callee = {.kind = VALUE_BUILTIN, .span = call->span, .as.builtin = builtin_find("stack")};
+        Value callee = {
+            .kind = VALUE_BUILTIN, .span = call->span, .as.builtin = builtin_find("stack")};
         Args args = make_args(s, &v, 1, call->arg_span[0]);
         v = call_value(s, &callee, &args, call->span, NULL);
     }
@@ -411,12 +437,14 @@ static Value run_pattern(Sema *s, BuiltinCall *call, bool reduces, bool repeats)
     Axes missing;
     Node *x;
     bool kept[MAX_ATOMS];
-    if (!tensor_of(s, call, &x) || !read_pattern(s, call, 1, &p) || !read_sides(&p, x, &left, &right) ||
-        !given_sizes(&p, call, &left, &right) || !solve_left(&p, &x, &left) ||
-        !missing_right(&p, &left, &right, reduces, &missing) || !right_sizes(&p, &left, &right, repeats))
+    if (!tensor_of(s, call, &x) || !read_pattern(s, call, 1, &p) ||
+        !read_sides(&p, x, &left, &right) || !given_sizes(&p, call, &left, &right) ||
+        !solve_left(&p, &x, &left) || !missing_right(&p, &left, &right, reduces, &missing) ||
+        !right_sizes(&p, &left, &right, repeats))
         return value_poison;
     if (right.atom_count > MAX_RANK) {
-        complain(&p, right.atoms[MAX_RANK].at, 1, "a tensor has at most 8 axes, and this pattern makes more");
+        complain(&p, right.atoms[MAX_RANK].at, 1,
+                 "a tensor has at most 8 axes, and this pattern makes more");
         return value_poison;
     }
     x = split_left(s, x, &left);
@@ -470,7 +498,8 @@ static int letter_index(Indexing *ix, char letter)
 }
 
 /* One operand: its letters up to a comma, an arrow or the end; NULL after an error. */
-static const char *read_operand(Indexing *ix, const Pattern *p, const char *at, const Value *v, Labelled *out)
+static const char *read_operand(Indexing *ix, const Pattern *p, const char *at, const Value *v,
+                                Labelled *out)
 {
     const char *begin = at;
     Node *x = v->as.node;
@@ -483,13 +512,15 @@ static const char *read_operand(Indexing *ix, const Pattern *p, const char *at, 
             return (complain(p, at, 1, "an index of einsum is a letter"), NULL);
         for (int i = 0; i < out->count; i++)
             if (out->index[i] == index)
-                return (complain(p, at, 1, "a letter stands twice for one tensor; let y[i] = x[i, i] takes a diagonal"),
+                return (complain(p, at, 1,
+                                 "a letter stands twice for one tensor; let y[i] = x[i, i] takes a "
+                                 "diagonal"),
                         NULL);
         out->index[out->count++] = index;
     }
     if (out->count != x->type.rank) {
-        sema_error(p->s, ERR_E0301, part_span(p, begin, (size_t)(at - begin)), NULL, "%d letters for %s", out->count,
-                   type_text(p->s, &x->type));
+        sema_error(p->s, ERR_E0301, part_span(p, begin, (size_t)(at - begin)), NULL,
+                   "%d letters for %s", out->count, type_text(p->s, &x->type));
         return NULL;
     }
     for (int i = 0; i < out->count; i++) {
@@ -497,11 +528,14 @@ static const char *read_operand(Indexing *ix, const Pattern *p, const char *at, 
         const Dim *size = x->type.dims[i];
         if (!index->size) {
             *index = (Index){index->name, size, part_span(p, begin, (size_t)(at - begin))};
-        } else if (index->size != size && !settle_alike(p->s, &x, i, index->size, p->span, "einsum")) {
-            DiagItem *item = sema_error(p->s, ERR_E0312, part_span(p, begin, (size_t)(at - begin)),
-                                        arena_format(p->s->arena, "%s here ...", dim_text(p->s, size)),
-                                        "the index %s runs over axes of two sizes", index->name);
-            diag_note(item, sema_user_span(p->s, index->span), "... and %s here", dim_text(p->s, index->size));
+        } else if (index->size != size &&
+                   !settle_alike(p->s, &x, i, index->size, p->span, "einsum")) {
+            DiagItem *item =
+                sema_error(p->s, ERR_E0312, part_span(p, begin, (size_t)(at - begin)),
+                           arena_format(p->s->arena, "%s here ...", dim_text(p->s, size)),
+                           "the index %s runs over axes of two sizes", index->name);
+            diag_note(item, sema_user_span(p->s, index->span), "... and %s here",
+                      dim_text(p->s, index->size));
             return NULL;
         }
     }
@@ -510,8 +544,8 @@ static const char *read_operand(Indexing *ix, const Pattern *p, const char *at, 
 }
 
 /* The letters of the result; without an arrow those that stand once, in alphabetical order. */
-static bool read_result(Indexing *ix, const Pattern *p, const char *at, const Labelled *factors, uint32_t count,
-                        int *order, int *rank)
+static bool read_result(Indexing *ix, const Pattern *p, const char *at, const Labelled *factors,
+                        uint32_t count, int *order, int *rank)
 {
     *rank = 0;
     if (*at == '\0') {
@@ -540,7 +574,8 @@ static bool read_result(Indexing *ix, const Pattern *p, const char *at, const La
     return true;
 }
 
-static bool einsum_factors(Indexing *ix, const Pattern *p, BuiltinCall *call, Labelled *factors, const char **at)
+static bool einsum_factors(Indexing *ix, const Pattern *p, BuiltinCall *call, Labelled *factors,
+                           const char **at)
 {
     *at = p->text;
     for (uint32_t i = 0; i < call->rest_count; i++) {

@@ -296,9 +296,10 @@ static Value eval_comprehension(Sema *s, const AstExpr *expr)
 static Value eval_misplaced(Sema *s, const AstExpr *expr)
 {
     sema_error(s, ERR_E0403, expr->span, NULL,
-               expr->kind == AST_EXPR_FIELD    ? "name: type stands in the fields of a dataset only"
-               : expr->kind == AST_EXPR_PADDED ? "else between brackets stands in an index statement only"
-                                               : "... stands in an index or a type only");
+               expr->kind == AST_EXPR_FIELD ? "name: type stands in the fields of a dataset only"
+               : expr->kind == AST_EXPR_PADDED
+                   ? "else between brackets stands in an index statement only"
+                   : "... stands in an index or a type only");
     return value_poison;
 }
 

@@ -1,12 +1,13 @@
 /* Index statements: every axis has an index with a name, and what is missing on the left is summed.
  *
- *   let s[b, h, t, u] = q[b, h, t, d] * k[b, h, u, d] / sqrt(C)      one dot over d, divided by a constant
- *   let y[b, t] = (x[b, t - 1 else 0.0] + x[b, t]) / 2.0              nothing is summed: slices and elementwise operations
- *   let p[b, t] = exp(z[b, t] - max(z[b, u]))                         max goes over u, which is not on the left
+ *   let s[b, t, u] = q[b, t, d] * k[b, u, d] / sqrt(C)      a dot over d, divided by a constant
+ *   let y[b, t] = (x[b, t - 1 else 0.0] + x[b, t]) / 2.0    nothing is summed: element by element
+ *   let p[b, t] = exp(z[b, t] - max(z[b, u]))               max goes over u, not on the left
  *
- * An index is a name on the left, or one that stands for no value here. Each term of a sum is summed by itself, over the indices
- * it has and the left has not. A term without such indices is computed as it is written; the factors of the others are multiplied
- * in the order that costs least (indexed_dot.c). What an access x[...] may hold is in indexed_take.c. */
+ * An index is a name on the left, or one that stands for no value here. Each term of a sum is
+ * summed by itself, over the indices it has and the left has not. A term without such indices is
+ * computed as it is written; the factors of the others are multiplied in the order that costs least
+ * (indexed_dot.c). What an access x[...] may hold is in indexed_take.c. */
 #include "compiler/sema/indexed.h"
 
 #include <string.h>
@@ -18,7 +19,9 @@ static bool stands_for_a_value(Sema *s, const char *name, Span span)
     Binding *binding = scope_find(s->scope, name);
     if (!binding)
         return false;
-    Value v = binding->kind == BIND_ITEM || binding->kind == BIND_IMPORT ? value_none : binding_value(s, binding, span);
+    Value v = binding->kind == BIND_ITEM || binding->kind == BIND_IMPORT
+                  ? value_none
+                  : binding_value(s, binding, span);
     return v.kind == VALUE_INT || v.kind == VALUE_TENSOR || v.kind == VALUE_POISON;
 }
 
@@ -27,7 +30,8 @@ static void add_index(Indexing *ix, const char *name, Span span)
     if (index_find(ix, name) >= 0)
         return;
     if (ix->count == MAX_INDICES) {
-        sema_error(ix->s, ERR_E0408, span, NULL, "more than %d indices in one statement", MAX_INDICES);
+        sema_error(ix->s, ERR_E0408, span, NULL, "more than %d indices in one statement",
+                   MAX_INDICES);
         ix->failed = true;
         return;
     }
@@ -47,7 +51,8 @@ static void collect(Indexing *ix, const AstExpr *expr, bool in_index)
 {
     switch (expr->kind) {
     case AST_EXPR_NAME:
-        if (in_index && index_find(ix, expr->as.name) < 0 && !stands_for_a_value(ix->s, expr->as.name, expr->span))
+        if (in_index && index_find(ix, expr->as.name) < 0 &&
+            !stands_for_a_value(ix->s, expr->as.name, expr->span))
             add_index(ix, expr->as.name, expr->span);
         break;
     case AST_EXPR_INDEX:
@@ -143,8 +148,9 @@ static Labelled part_of_value(Indexing *ix, Value v, const AstExpr *expr)
 {
     Labelled out = {.value = v};
     if (v.kind == VALUE_TENSOR && v.as.node->type.rank > 0) {
-        DiagItem *item = sema_error(ix->s, ERR_E0301, expr->span, NULL,
-                                    "%s without indices in an index statement", value_text(ix->s, &v));
+        DiagItem *item =
+            sema_error(ix->s, ERR_E0301, expr->span, NULL,
+                       "%s without indices in an index statement", value_text(ix->s, &v));
         diag_help(item, "give every axis an index, as in x[i, j]");
         return labelled_poison;
     }
@@ -210,12 +216,14 @@ static void collect_labels(const Indexing *ix, const AstExpr *expr, IndexSet *se
     }
 }
 
-static Labelled part_reduction(Indexing *ix, const AstExpr *argument, OpCode op, bool mean, Span span)
+static Labelled part_reduction(Indexing *ix, const AstExpr *argument, OpCode op, bool mean,
+                               Span span)
 {
     IndexSet set = 0;
     collect_labels(ix, argument, &set);
     if (!(set & ~ix->kept)) {
-        sema_error(ix->s, ERR_E0304, span, NULL, "every index in here is on the left, so there is nothing to go over");
+        sema_error(ix->s, ERR_E0304, span, NULL,
+                   "every index in here is on the left, so there is nothing to go over");
         return labelled_poison;
     }
     if (op == OP_SUM && !mean)
@@ -236,7 +244,8 @@ static Labelled part_reduction(Indexing *ix, const AstExpr *argument, OpCode op,
 
 /* ---- Functions, element by element ---- */
 
-static Labelled call_result(Indexing *ix, Value v, const int *order, int count, Span span, const char *name)
+static Labelled call_result(Indexing *ix, Value v, const int *order, int count, Span span,
+                            const char *name)
 {
     Labelled out = {.value = v, .count = count};
     bool fits = v.kind == VALUE_TENSOR && v.as.node->type.rank == count;
@@ -246,15 +255,17 @@ static Labelled call_result(Indexing *ix, Value v, const int *order, int count, 
     }
     if (fits || v.kind == VALUE_POISON)
         return fits ? out : labelled_poison;
-    DiagItem *item = sema_error(ix->s, ERR_E0312, span, NULL,
-                                "%s gives %s here, and in an index statement a function works element by element",
-                                name ? name : "the function", value_text(ix->s, &v));
+    DiagItem *item = sema_error(
+        ix->s, ERR_E0312, span, NULL,
+        "%s gives %s here, and in an index statement a function works element by element",
+        name ? name : "the function", value_text(ix->s, &v));
     diag_help(item, "compute it before, with let, and index the result");
     return labelled_poison;
 }
 
 /* All arguments get the axes of all. */
-static Labelled call_parts(Indexing *ix, const Value *callee, Args *args, Labelled *parts, Span span, const char *name)
+static Labelled call_parts(Indexing *ix, const Value *callee, Args *args, Labelled *parts,
+                           Span span, const char *name)
 {
     int order[MAX_RANK], count;
     IndexSet set = 0;
@@ -265,7 +276,8 @@ static Labelled call_parts(Indexing *ix, const Value *callee, Args *args, Labell
     for (uint32_t i = 0; i < args->count; i++) {
         args->data[i].value = parts[i].value;
         if (parts[i].count > 0)
-            args->data[i].value = value_tensor(labelled_spread(ix, &parts[i], order, count, true), args->data[i].span);
+            args->data[i].value = value_tensor(labelled_spread(ix, &parts[i], order, count, true),
+                                               args->data[i].span);
     }
     return call_result(ix, call_value(ix->s, callee, args, span, name), order, count, span, name);
 }
@@ -293,8 +305,9 @@ static Labelled part_call(Indexing *ix, const AstExpr *call, const AstExpr *pipe
         parts[i] = index_part(ix, value);
         if (parts[i].value.kind == VALUE_POISON)
             return labelled_poison;
-        args.data[args.count++] = (Arg){argument ? argument->name.text : NULL,
-                                        argument ? argument->name.span : value->span, parts[i].value, value->span};
+        args.data[args.count++] =
+            (Arg){argument ? argument->name.text : NULL,
+                  argument ? argument->name.span : value->span, parts[i].value, value->span};
     }
     return call_parts(ix, &callee, &args, parts, call->span, name);
 }
@@ -331,7 +344,8 @@ Labelled index_part(Indexing *ix, const AstExpr *expr)
         break;
     default:
         sema_error(ix->s, ERR_E0403, expr->span, NULL,
-                   "an index statement is made of tensors with indices, operators and functions, and this is neither");
+                   "an index statement is made of tensors with indices, operators and functions, "
+                   "and this is neither");
     }
     ix->s->elab->graph->span = ix->s->at = outer;
     return out;
@@ -415,7 +429,8 @@ static Labelled term_of(Indexing *ix, const AstExpr *expr)
             out = labelled_binary(ix, AST_DIV, &out, &term.divisors.data[i], expr->span);
     for (uint32_t i = 0; i < term.scales.count; i++) {
         Labelled scale = {.value = term.scales.data[i].value};
-        out = labelled_binary(ix, term.scales.data[i].divides ? AST_DIV : AST_MUL, &out, &scale, expr->span);
+        out = labelled_binary(ix, term.scales.data[i].divides ? AST_DIV : AST_MUL, &out, &scale,
+                              expr->span);
     }
     if (term.negative && out.value.kind != VALUE_POISON)
         out.value = eval_negate(ix->s, &out.value, expr->span);
@@ -425,7 +440,8 @@ static Labelled term_of(Indexing *ix, const AstExpr *expr)
 /* A sum of terms, each over the indices that it has and the left has not. */
 static Labelled sum_of(Indexing *ix, const AstExpr *expr)
 {
-    bool sum = expr->kind == AST_EXPR_BINARY && (expr->as.binary.op == AST_ADD || expr->as.binary.op == AST_SUB);
+    bool sum = expr->kind == AST_EXPR_BINARY &&
+               (expr->as.binary.op == AST_ADD || expr->as.binary.op == AST_SUB);
     if (!sum || !index_mentions(ix, expr))
         return term_of(ix, expr);
     Labelled a = sum_of(ix, expr->as.binary.left), b = sum_of(ix, expr->as.binary.right);
@@ -448,8 +464,8 @@ static bool left_side(Indexing *ix, const AstNames *indices)
         add_index(ix, name.text, name.span);
     }
     if (ix->count > MAX_RANK) {
-        sema_error(ix->s, ERR_E0301, indices->data[0].span, NULL, "%d axes; a tensor has at most %d", ix->count,
-                   MAX_RANK);
+        sema_error(ix->s, ERR_E0301, indices->data[0].span, NULL,
+                   "%d axes; a tensor has at most %d", ix->count, MAX_RANK);
         return false;
     }
     ix->kept = ((IndexSet)1 << ix->count) - 1;

@@ -1,9 +1,10 @@
 /* Products of tensors with named axes. Stage in: factors; stage out: nodes dot, mul and sum.
  *
- *   sum over d, k of a[b, d] * w[d, k] * v[k]    the cheapest pair first: w*v over k, then a with the rest over d
+ *   sum over d, k of a[b, d] * w[d, k] * v[k]    w*v over k first, then a with the rest over d
  *
- * The order comes from the sizes alone (dynamic programming over subsets, as in opt_einsum; greedy beyond eight factors), with
- * open sizes counted as OPEN_SIZE, so that it is the same for every batch. Ties go to the order in which factors are written. */
+ * The order comes from the sizes alone (dynamic programming over subsets, as in opt_einsum; greedy
+ * beyond eight factors), with open sizes counted as OPEN_SIZE, so that it is the same for every
+ * batch. Ties go to the order in which factors are written. */
 #include "compiler/sema/indexed.h"
 
 #include <math.h>
@@ -23,7 +24,8 @@ IndexSet labelled_set(const Labelled *v)
 static bool too_many(Indexing *ix, Span span)
 {
     sema_error(ix->s, ERR_E0301, span, NULL,
-               "more than %d indices meet here, and a tensor has at most %d axes", MAX_RANK, MAX_RANK);
+               "more than %d indices meet here, and a tensor has at most %d axes", MAX_RANK,
+               MAX_RANK);
     return false;
 }
 
@@ -69,7 +71,8 @@ static Labelled labelled_node(Indexing *ix, Node *node, const int *order, int co
     return out;
 }
 
-Labelled labelled_binary(Indexing *ix, AstBinary op, const Labelled *a, const Labelled *b, Span span)
+Labelled labelled_binary(Indexing *ix, AstBinary op, const Labelled *a, const Labelled *b,
+                         Span span)
 {
     int order[MAX_RANK], count;
     Value sides[2] = {a->value, b->value};
@@ -132,7 +135,8 @@ typedef struct {
     int rest[MAX_RANK], rest_count;
 } Side;
 
-static Side side_of(const Labelled *v, const int *batch, int batch_count, const int *sum, int sum_count)
+static Side side_of(const Labelled *v, const int *batch, int batch_count, const int *sum,
+                    int sum_count)
 {
     Side side = {0};
     bool used[MAX_RANK] = {false};
@@ -151,7 +155,8 @@ static Side side_of(const Labelled *v, const int *batch, int batch_count, const 
     return side;
 }
 
-static Labelled pair_by_dot(Indexing *ix, const Labelled *a, const Labelled *b, IndexSet over, Span span)
+static Labelled pair_by_dot(Indexing *ix, const Labelled *a, const Labelled *b, IndexSet over,
+                            Span span)
 {
     int batch[MAX_RANK], sum[MAX_RANK], order[2 * MAX_RANK], batch_count, sum_count, count = 0;
     IndexSet shared = labelled_set(a) & labelled_set(b);
@@ -176,7 +181,8 @@ static Labelled pair_by_dot(Indexing *ix, const Labelled *a, const Labelled *b, 
 }
 
 /* a * b, summed over `over`. */
-static Labelled multiply_pair(Indexing *ix, const Labelled *a, const Labelled *b, IndexSet over, Span span)
+static Labelled multiply_pair(Indexing *ix, const Labelled *a, const Labelled *b, IndexSet over,
+                              Span span)
 {
     if (a->value.kind == VALUE_POISON || b->value.kind == VALUE_POISON)
         return labelled_poison;
@@ -196,13 +202,15 @@ typedef struct {
     uint32_t left; /* the part that is multiplied with the rest last; 0: one factor */
 } Plan;
 
-static Labelled follow_plan(Indexing *ix, const Plan *plans, const Labelled *factors, uint32_t set, Span span)
+static Labelled follow_plan(Indexing *ix, const Plan *plans, const Labelled *factors, uint32_t set,
+                            Span span)
 {
     if (plans[set].left == 0)
         return factors[__builtin_ctz(set)];
     Labelled a = follow_plan(ix, plans, factors, plans[set].left, span);
     Labelled b = follow_plan(ix, plans, factors, set & ~plans[set].left, span);
-    return multiply_pair(ix, &a, &b, labelled_set(&a) & labelled_set(&b) & ~plans[set].indices, span);
+    return multiply_pair(ix, &a, &b, labelled_set(&a) & labelled_set(&b) & ~plans[set].indices,
+                         span);
 }
 
 static IndexSet union_of(const Labelled *factors, int count, uint32_t set)
@@ -227,7 +235,8 @@ static Labelled planned_product(Indexing *ix, const Labelled *factors, int count
             *plan = (Plan){union_of(factors, count, set), 0, 0};
         for (uint32_t left = (set - 1) & set; left > 0; left = (left - 1) & set) {
             uint32_t right = set & ~left;
-            if (!(left & set & -set) || right == 0) /* each pair once, the first factor on the left */
+            if (!(left & set & -set) ||
+                right == 0) /* each pair once, the first factor on the left */
                 continue;
             double cost = plans[left].cost + plans[right].cost + volume(sizes, plan->indices) +
                           volume(sizes, plans[left].indices | plans[right].indices);
@@ -240,8 +249,8 @@ static Labelled planned_product(Indexing *ix, const Labelled *factors, int count
     return follow_plan(ix, plans, factors, all, span);
 }
 
-static Labelled greedy_product(Indexing *ix, Labelled *factors, int count, IndexSet kept, const double *sizes,
-                               Span span)
+static Labelled greedy_product(Indexing *ix, Labelled *factors, int count, IndexSet kept,
+                               const double *sizes, Span span)
 {
     while (count > 1) {
         int first = 0, second = 1;
@@ -259,7 +268,8 @@ static Labelled greedy_product(Indexing *ix, Labelled *factors, int count, Index
         for (int i = 0; i < count; i++)
             outside |= i == first || i == second ? 0 : labelled_set(&factors[i]);
         IndexSet shared = labelled_set(&factors[first]) & labelled_set(&factors[second]);
-        factors[first] = multiply_pair(ix, &factors[first], &factors[second], shared & ~outside, span);
+        factors[first] =
+            multiply_pair(ix, &factors[first], &factors[second], shared & ~outside, span);
         if (factors[first].value.kind == VALUE_POISON)
             return labelled_poison;
         factors[second] = factors[--count];
@@ -274,7 +284,8 @@ static void sum_alone(Indexing *ix, Labelled *factors, int count, IndexSet kept,
         IndexSet others = kept;
         for (int k = 0; k < count; k++)
             others |= k == i ? 0 : labelled_set(&factors[k]);
-        factors[i] = labelled_reduce(ix, &factors[i], OP_SUM, labelled_set(&factors[i]) & ~others, span);
+        factors[i] =
+            labelled_reduce(ix, &factors[i], OP_SUM, labelled_set(&factors[i]) & ~others, span);
     }
 }
 

@@ -2,12 +2,12 @@
  *
  *   an index                b                 names the axis
  *   a constant              3                 takes one entry
- *   a sum of indices        2*t + k - 1       a slice of the axis; two or more indices: a gather with a table of positions
+ *   a sum of indices        2*t + k - 1       a slice of the axis; of several indices: a gather
  *   ... with a padding      t - 1 else 0.0    outside of the axis the value is 0.0
- *   integers                idx[b, j]         a gather; an index that both sides have is followed in step
+ *   integers                idx[b, j]         a gather; indices of both sides are followed in step
  *
- * A size is given by the axis that an index names; else by the first sum with no other open index: as far as the axis reaches, or,
- * with a padding, as if nothing were added. */
+ * A size is given by the axis that an index names; else by the first sum with no other open index:
+ * as far as the axis reaches, or, with a padding, as if nothing were added. */
 #include "compiler/sema/indexed.h"
 
 #include <string.h>
@@ -70,7 +70,8 @@ bool index_mentions(const Indexing *ix, const AstExpr *expr)
     case AST_EXPR_BINARY:
     case AST_EXPR_PIPE:
     case AST_EXPR_PADDED:
-        return index_mentions(ix, expr->as.binary.left) || index_mentions(ix, expr->as.binary.right);
+        return index_mentions(ix, expr->as.binary.left) ||
+               index_mentions(ix, expr->as.binary.right);
     case AST_EXPR_RANGE:
         return (expr->as.range.low && index_mentions(ix, expr->as.range.low)) ||
                (expr->as.range.high && index_mentions(ix, expr->as.range.high));
@@ -106,7 +107,8 @@ static bool affine_add(Sema *s, Affine *out, const Affine *more, int64_t by)
             out->coefficient[out->count++] = 0;
         }
         if (__builtin_mul_overflow(more->coefficient[i], by, &(int64_t){0}) ||
-            __builtin_add_overflow(out->coefficient[at], more->coefficient[i] * by, &out->coefficient[at]))
+            __builtin_add_overflow(out->coefficient[at], more->coefficient[i] * by,
+                                   &out->coefficient[at]))
             return false;
     }
     return out->constant != NULL;
@@ -190,8 +192,10 @@ bool index_infer_plain(Indexing *ix, const AstExpr *access)
     return progress;
 }
 
-/* Smallest and largest value of the sum, over the indices with a size but for `open`. NULL: too large for arithmetic. */
-static void affine_range(Indexing *ix, const Affine *sum, int open, const Dim **low, const Dim **high)
+/* Smallest and largest value of the sum, over the indices with a size but for `open`. NULL: too
+ * large for arithmetic. */
+static void affine_range(Indexing *ix, const Affine *sum, int open, const Dim **low,
+                         const Dim **high)
 {
     DimTable *dims = ix->s->dims;
     *low = *high = sum->constant;
@@ -206,12 +210,15 @@ static void affine_range(Indexing *ix, const Affine *sum, int open, const Dim **
 }
 
 /* Positions of an axis of that size that `coefficient * index + the rest` reaches. */
-static const Dim *reach_of(Indexing *ix, const Affine *sum, int open, int64_t coefficient, const Dim *size, bool padded)
+static const Dim *reach_of(Indexing *ix, const Affine *sum, int open, int64_t coefficient,
+                           const Dim *size, bool padded)
 {
     DimTable *dims = ix->s->dims;
     const Dim *low, *high, *one = dim_const(dims, 1);
     affine_range(ix, sum, open, &low, &high);
-    const Dim *room = padded ? dim_sub(dims, size, one) : high ? dim_sub(dims, dim_sub(dims, size, one), high) : NULL;
+    const Dim *room = padded ? dim_sub(dims, size, one)
+                      : high ? dim_sub(dims, dim_sub(dims, size, one), high)
+                             : NULL;
     const Dim *steps = room ? dim_floordiv(dims, room, dim_const(dims, coefficient)) : NULL;
     return steps ? dim_add(dims, steps, one) : NULL;
 }
@@ -231,13 +238,15 @@ static bool infer_item(Indexing *ix, const AstExpr *item, const Dim *size)
         open = sum.index[i];
         coefficient = sum.coefficient[i];
     }
-    const Dim *found = open < 0 ? NULL
-                                : reach_of(ix, &sum, open, coefficient, size, item->kind == AST_EXPR_PADDED);
+    const Dim *found =
+        open < 0 ? NULL
+                 : reach_of(ix, &sum, open, coefficient, size, item->kind == AST_EXPR_PADDED);
     int64_t number;
     if (!found || (dim_is_const(found, &number) && number < 0))
         return false;
     elab_check_size(ix->s, found, item->span,
-                    arena_format(ix->s->arena, "the index %s runs over %s, which must be at least 0",
+                    arena_format(ix->s->arena,
+                                 "the index %s runs over %s, which must be at least 0",
                                  ix->index[open].name, dim_text(ix->s, found)));
     ix->index[open].size = found;
     ix->index[open].span = item->span;
@@ -287,9 +296,11 @@ static bool name_axis(Indexing *ix, Taken *t, int at, int index, Span span)
     const Dim *wanted = ix->index[index].size, *given = t->x->type.dims[at];
     const char *what = arena_format(s->arena, "the index %s", ix->index[index].name);
     if (wanted != given && !settle_alike(s, &t->x, at, wanted, span, what)) {
-        DiagItem *item = sema_error(s, ERR_E0312, span, arena_format(s->arena, "%s here ...", dim_text(s, given)),
-                                    "the index %s runs over axes of two sizes", ix->index[index].name);
-        diag_note(item, sema_user_span(s, ix->index[index].span), "... and %s here", dim_text(s, wanted));
+        DiagItem *item = sema_error(
+            s, ERR_E0312, span, arena_format(s->arena, "%s here ...", dim_text(s, given)),
+            "the index %s runs over axes of two sizes", ix->index[index].name);
+        diag_note(item, sema_user_span(s, ix->index[index].span), "... and %s here",
+                  dim_text(s, wanted));
         return false;
     }
     t->axis[at] = (Axis){NULL, index};
@@ -298,34 +309,39 @@ static bool name_axis(Indexing *ix, Taken *t, int at, int index, Span span)
 
 /* ---- Shifts and strides ---- */
 
-static bool leaves_axis(Indexing *ix, const AstExpr *item, const Dim *low, const Dim *high, const Dim *size)
+static bool leaves_axis(Indexing *ix, const AstExpr *item, const Dim *low, const Dim *high,
+                        const Dim *size)
 {
     Sema *s = ix->s;
     int64_t number;
     const Dim *rest = dim_sub(s->dims, dim_sub(s->dims, size, dim_const(s->dims, 1)), high);
     if (!rest)
         return true;
-    bool below = dim_is_const(low, &number) && number < 0, above = dim_is_const(rest, &number) && number < 0;
+    bool below = dim_is_const(low, &number) && number < 0,
+         above = dim_is_const(rest, &number) && number < 0;
     if (below || above) {
         DiagItem *error = sema_error(s, ERR_E0305, item->span, NULL,
-                                     "this index runs from %s to %s on an axis of size %s", dim_text(s, low),
-                                     dim_text(s, high), dim_text(s, size));
+                                     "this index runs from %s to %s on an axis of size %s",
+                                     dim_text(s, low), dim_text(s, high), dim_text(s, size));
         diag_help(error, "[... else 0.0] gives 0 outside of the axis");
         return true;
     }
-    const char *text = arena_format(s->arena, "an index from %s to %s must stay inside of an axis of size %s",
-                                    dim_text(s, low), dim_text(s, high), dim_text(s, size));
+    const char *text =
+        arena_format(s->arena, "an index from %s to %s must stay inside of an axis of size %s",
+                     dim_text(s, low), dim_text(s, high), dim_text(s, size));
     elab_check_size(s, low, item->span, text);
     elab_check_size(s, rest, item->span, text);
     return false;
 }
 
 /* The axis from position `low` to `high`, with the padding outside of it. */
-static bool cut_axis(Indexing *ix, Taken *t, int at, const AstExpr *item, const Dim *low, const Dim *high)
+static bool cut_axis(Indexing *ix, Taken *t, int at, const AstExpr *item, const Dim *low,
+                     const Dim *high)
 {
     Sema *s = ix->s;
     Graph *graph = s->elab->graph;
-    const Dim *size = t->x->type.dims[at], *one = dim_const(s->dims, 1), *end = dim_add(s->dims, high, one);
+    const Dim *size = t->x->type.dims[at], *one = dim_const(s->dims, 1),
+              *end = dim_add(s->dims, high, one);
     if (item->kind != AST_EXPR_PADDED) {
         if (leaves_axis(ix, item, low, high, size))
             return false;
@@ -335,11 +351,13 @@ static bool cut_axis(Indexing *ix, Taken *t, int at, const AstExpr *item, const 
     Value padding = index_known(ix, item->as.binary.right);
     Node *value = value_node(s, &padding, t->x->type.dtype, item->as.binary.right->span);
     if (value && (value->type.rank > 0 || value->type.dtype != t->x->type.dtype)) {
-        sema_error(s, ERR_E0200, item->as.binary.right->span, NULL, "the padding must be one %s, and this is %s",
-                   dtype_name(t->x->type.dtype), type_text(s, &value->type));
+        sema_error(s, ERR_E0200, item->as.binary.right->span, NULL,
+                   "the padding must be one %s, and this is %s", dtype_name(t->x->type.dtype),
+                   type_text(s, &value->type));
         return false;
     }
-    const Dim *before = dim_sub(s->dims, dim_const(s->dims, 0), low), *after = dim_sub(s->dims, end, size);
+    const Dim *before = dim_sub(s->dims, dim_const(s->dims, 0), low),
+              *after = dim_sub(s->dims, end, size);
     t->x = value && before && after ? build_pad_axis(graph, t->x, value, at, before, after) : NULL;
     return t->x != NULL;
 }
@@ -352,9 +370,11 @@ static bool stride_axis(Indexing *ix, Taken *t, int at, int index, int64_t coeff
         t->x = build_reverse(graph, t->x, axes_one(at));
     int64_t step = coefficient < 0 ? -coefficient : coefficient;
     if (t->x && step != 1)
-        t->x = build_slice_axis(graph, t->x, at, dim_const(ix->s->dims, 0), t->x->type.dims[at], step);
+        t->x =
+            build_slice_axis(graph, t->x, at, dim_const(ix->s->dims, 0), t->x->type.dims[at], step);
     if (t->x) /* the same size, perhaps written in another way */
-        t->x = build_slice_axis(graph, t->x, at, dim_const(ix->s->dims, 0), ix->index[index].size, 1);
+        t->x =
+            build_slice_axis(graph, t->x, at, dim_const(ix->s->dims, 0), ix->index[index].size, 1);
     if (t->x)
         t->axis[at] = (Axis){NULL, index};
     return t->x != NULL;
@@ -371,7 +391,9 @@ static bool gather_sum(Indexing *ix, Taken *t, int at, const Affine *sum, const 
     Node *position = base ? build_dim(graph, base, DT_I64) : NULL;
     for (int i = 0; position && i < sum->count; i++) {
         Node *scale = build_scalar(graph, DT_I64, (double)sum->coefficient[i]);
-        position = build_binary(graph, OP_ADD, build_binary(graph, OP_MUL, build_iota(graph, type, i), scale), position);
+        position =
+            build_binary(graph, OP_ADD,
+                         build_binary(graph, OP_MUL, build_iota(graph, type, i), scale), position);
     }
     t->x = position ? build_gather(graph, t->x, position, at) : NULL;
     return t->x && replace_axis(ix, t, at, sum->index, sum->count, span);
@@ -398,66 +420,92 @@ static Node *offset_rows(Indexing *ix, Node *index, int count, const Dim *size)
     Node *row = NULL;
     for (int i = 0; i < count; i++) {
         Node *iota = build_iota(graph, type, i);
-        Node *scaled = row ? build_binary(graph, OP_MUL, row, build_dim(graph, type.dims[i], DT_I64)) : NULL;
+        Node *scaled =
+            row ? build_binary(graph, OP_MUL, row, build_dim(graph, type.dims[i], DT_I64)) : NULL;
         row = scaled ? build_binary(graph, OP_ADD, scaled, iota) : iota;
     }
-    return build_binary(graph, OP_ADD, index, build_binary(graph, OP_MUL, row, build_dim(graph, size, DT_I64)));
+    return build_binary(graph, OP_ADD, index,
+                        build_binary(graph, OP_MUL, row, build_dim(graph, size, DT_I64)));
 }
 
 static Node *check_bounds(Indexing *ix, Node *index, const Dim *size)
 {
     Graph *graph = ix->s->elab->graph;
     Node *zero = build_const_like(graph, index, 0);
-    Node *limit = build_broadcast(graph, build_dim(graph, size, DT_I64), index->type.rank, index->type.dims);
+    Node *limit =
+        build_broadcast(graph, build_dim(graph, size, DT_I64), index->type.rank, index->type.dims);
     Node *inside = build_binary(graph, OP_AND, build_binary(graph, OP_LE, zero, index),
                                 build_binary(graph, OP_LT, index, limit));
     Attr attr = {.kind = AT_CHECK, .check = {ERR_E0205, "an index is out of range"}};
     return graph_node(graph, OP_CHECK, (Node *[]){index, inside}, 2, &attr);
 }
 
-/* Indices that both the axes of x and the integers have are followed in step: those axes and the gathered one are merged. */
-static bool gather_in_step(Indexing *ix, Taken *t, int at, const Labelled *where, const int *shared, int shared_count)
+static bool among(int label, const int *labels, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (labels[i] == label)
+            return true;
+    return false;
+}
+
+static int axis_with(const Taken *t, int label)
+{
+    for (int k = 0; k < t->rank; k++)
+        if (!t->axis[k].item && t->axis[k].label == label)
+            return k;
+    return -1;
+}
+
+/* The axes of x in `perm`: those with shared indices, the gathered one, then the others, which are
+ * the last axes of the result as well. */
+static void follow_axes(Taken *t, const Taken *old, int at, const int *shared, int count,
+                        uint8_t *perm, const Dim **dims)
+{
+    int rank = 0, to = 1;
+    for (int i = 0; i < count; i++)
+        perm[rank++] = (uint8_t)axis_with(old, shared[i]);
+    perm[rank++] = (uint8_t)at;
+    for (int k = 0; k < old->rank; k++) {
+        bool done = !old->axis[k].item && among(old->axis[k].label, shared, count);
+        if (k == at || done)
+            continue;
+        perm[rank++] = (uint8_t)k;
+        dims[to++] = old->x->type.dims[k];
+        t->axis[t->rank++] = old->axis[k];
+    }
+}
+
+/* Indices that both the axes of x and the integers have are followed in step: those axes and the
+ * gathered one are merged. */
+static bool gather_in_step(Indexing *ix, Taken *t, int at, const Labelled *where, const int *shared,
+                           int shared_count)
 {
     Sema *s = ix->s;
     Graph *graph = s->elab->graph;
-    Taken old = *t;
-    const Dim *size = t->x->type.dims[at], *rows = size, *dims[MAX_RANK];
+    const Taken old = *t;
+    const Dim *size = old.x->type.dims[at], *rows = size, *dims[MAX_RANK];
     uint8_t perm[MAX_RANK];
-    int order[MAX_RANK], count = 0, rank = 0, to = 0;
+    int order[2 * MAX_RANK], count = 0, rank = old.rank - shared_count;
     for (int i = 0; i < shared_count; i++) {
         order[count++] = shared[i];
         rows = rows ? dim_mul(s->dims, rows, ix->index[shared[i]].size) : NULL;
-        for (int k = 0; k < t->rank; k++)
-            if (!t->axis[k].item && t->axis[k].label == shared[i])
-                perm[rank++] = (uint8_t)k;
     }
-    for (int k = 0; k < where->count; k++) {
-        bool known = false;
-        for (int i = 0; i < shared_count; i++)
-            known |= where->index[k] == shared[i];
-        if (!known)
+    for (int k = 0; k < where->count; k++)
+        if (!among(where->index[k], shared, shared_count))
             order[count++] = where->index[k];
-    }
-    perm[rank++] = (uint8_t)at;
-    dims[to++] = rows;
-    t->rank = 0;
+    if (!rows || count + rank - 1 > MAX_RANK)
+        return false;
+    t->rank = count;
     for (int i = 0; i < count; i++)
-        t->axis[t->rank++] = (Axis){NULL, order[i]};
-    for (int k = 0; k < old.rank; k++) {
-        bool moved = false;
-        for (int i = 0; i < shared_count + 1; i++)
-            moved |= perm[i] == k;
-        if (moved)
-            continue;
-        perm[rank++] = (uint8_t)k;
-        dims[to++] = old.x->type.dims[k];
-        t->axis[t->rank++] = old.axis[k];
-    }
+        t->axis[i] = (Axis){NULL, order[i]};
+    follow_axes(t, &old, at, shared, shared_count, perm, dims);
+    dims[0] = rows;
     Node *index = build_convert(graph, labelled_spread(ix, where, order, count, true), DT_I64);
-    if (!rows || !index || t->rank > MAX_RANK)
+    if (!index)
         return false;
     index = offset_rows(ix, check_bounds(ix, index, size), shared_count, size);
-    t->x = build_gather(graph, build_reshape(graph, build_permute(graph, old.x, perm), to, dims), index, 0);
+    Node *merged = build_reshape(graph, build_permute(graph, old.x, perm), rank, dims);
+    t->x = build_gather(graph, merged, index, 0);
     return t->x != NULL;
 }
 
@@ -467,7 +515,8 @@ static bool take_gather(Indexing *ix, Taken *t, int at, const AstExpr *item)
     Labelled where = index_part(ix, item);
     if (where.value.kind == VALUE_POISON)
         return false;
-    if (where.value.kind != VALUE_TENSOR || dtype_kind(where.value.as.node->type.dtype) != KIND_INT) {
+    if (where.value.kind != VALUE_TENSOR ||
+        dtype_kind(where.value.as.node->type.dtype) != KIND_INT) {
         sema_error(s, ERR_E0200, item->span, NULL, "an index must be integers, and this is %s",
                    value_text(s, &where.value));
         return false;
@@ -496,9 +545,11 @@ static bool take_diagonals(Indexing *ix, Taken *t)
             Type type = {.dtype = DT_I32, .rank = t->rank};
             for (int d = 0; d < t->rank; d++)
                 type.dims[d] = t->x->type.dims[d];
-            Node *same = build_binary(graph, OP_EQ, build_iota(graph, type, i), build_iota(graph, type, k));
+            Node *same =
+                build_binary(graph, OP_EQ, build_iota(graph, type, i), build_iota(graph, type, k));
             Node *only = build_select(graph, same, t->x, build_const_like(graph, t->x, 0));
-            t->x = build_reduce(graph, t->x->type.dtype == DT_BOOL ? OP_ANY : OP_SUM, only, axes_one(k));
+            t->x = build_reduce(graph, t->x->type.dtype == DT_BOOL ? OP_ANY : OP_SUM, only,
+                                axes_one(k));
             if (!t->x || !replace_axis(ix, t, k, NULL, 0, (Span){0}))
                 return false;
             k--;
@@ -520,7 +571,8 @@ static bool take_item(Indexing *ix, Taken *t, int at)
     }
     if (affine_of(ix, without_padding(item), &sum) && sum.count > 0) {
         bool plain = item->kind == AST_EXPR_NAME;
-        return plain ? name_axis(ix, t, at, sum.index[0], item->span) : take_affine(ix, t, at, item, &sum);
+        return plain ? name_axis(ix, t, at, sum.index[0], item->span)
+                     : take_affine(ix, t, at, item, &sum);
     }
     if (item->kind == AST_EXPR_PADDED) {
         sema_error(s, ERR_E0403, item->span, NULL,
@@ -545,13 +597,15 @@ static bool start_access(Indexing *ix, const AstExpr *access, Taken *t)
     if (base.kind == VALUE_POISON)
         return false;
     if (base.kind != VALUE_TENSOR) {
-        sema_error(s, ERR_E0204, access->span, NULL, "%s has no axes for indices", value_text(s, &base));
+        sema_error(s, ERR_E0204, access->span, NULL, "%s has no axes for indices",
+                   value_text(s, &base));
         return false;
     }
     t->x = base.as.node;
     t->rank = base.as.node->type.rank;
     if (t->rank != (int)items->count) {
-        sema_error(s, ERR_E0301, access->span, NULL, "%u indices on %s", items->count, type_text(s, &t->x->type));
+        sema_error(s, ERR_E0301, access->span, NULL, "%u indices on %s", items->count,
+                   type_text(s, &t->x->type));
         return false;
     }
     for (int i = 0; i < t->rank; i++) {

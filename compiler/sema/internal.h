@@ -191,6 +191,7 @@ struct Frame {
     const Instance *self;
     VEC(Node *) asserts;
     VEC(const char *) assert_texts;
+    VEC(Span) assert_spans;
     int ellipsis_rank; /* of the last `...` matched in the signature, -1: none */
     const Dim *ellipsis[MAX_RANK];
     bool returned;

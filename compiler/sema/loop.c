@@ -484,10 +484,12 @@ static void attach_body_asserts(Sema *s, Loop *loop, const Before *before, Nodes
     for (uint32_t i = before->asserts; i < count; i++) {
         vec_push(s->arena, &own.asserts, s->frame->asserts.data[i]);
         vec_push(s->arena, &own.assert_texts, s->frame->assert_texts.data[i]);
+        vec_push(s->arena, &own.assert_spans, s->frame->assert_spans.data[i]);
     }
     if (own.asserts.count == 0)
         return;
     s->frame->asserts.count = s->frame->assert_texts.count = before->asserts;
+    s->frame->assert_spans.count = before->asserts;
     Node **target = loop->nexts.count ? &loop->nexts.data[loop->nexts.count - 1]
                     : yields->count   ? &yields->data[0]
                                       : NULL;

@@ -372,8 +372,8 @@ static Node *sema_matmul(Sema *s, Node *x, Node *y, Span span)
     int i = x->type.rank - 1, j = y->type.rank > 1 ? y->type.rank - 2 : 0;
     const Dim *k = x->type.dims[i], *l = y->type.dims[j];
     s->elab->graph->error = NULL;
-    const char *what = arena_format(s->arena, "@ of %s and %s", type_text(s, &x->type),
-                                    type_text(s, &y->type));
+    const char *what =
+        arena_format(s->arena, "@ of %s and %s", type_text(s, &x->type), type_text(s, &y->type));
     bool fit = settle_alike(s, &y, j, k, span, what);
     Node *node = fit ? matmul_ranks(s, x, y, span) : NULL;
     if (!node) {

@@ -1,6 +1,6 @@
-/* Values that a program looks at while it trains. debug(x) is an output of the step, f64[9], named "debug INDEX EVERY LABEL": smallest,
- * mean, largest and the first elements of x (NaN where it has fewer). Every EVERY-th step they go into the event of the step;
- * whoever listens prints them. */
+/* Values that a program looks at while it trains. debug(x) is an output of the step, f64[9], named
+ * "debug INDEX EVERY LABEL": smallest, mean, largest and the first elements of x (NaN where it has
+ * fewer). Every EVERY-th step they go into the event of the step; whoever listens prints them. */
 #include "runtime/train/trainer_private.h"
 
 #include <math.h>

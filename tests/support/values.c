@@ -119,7 +119,8 @@ static const void **run(Case *c, const Graph *graph)
     RefRun run = {.graph = graph, .symbols = c->symbols, .leaf = leaf_data, .user = c};
     bool ok = ref_run(&run, c->arena, values);
     cr_assert(ok, "%s\nthe run failed: %s", c->text,
-              run.failed && run.failed->attr.kind == AT_CHECK ? run.failed->attr.check.message : "");
+              run.failed && run.failed->attr.kind == AT_CHECK ? run.failed->attr.check.message
+                                                              : "");
     return values;
 }
 
@@ -143,7 +144,8 @@ static const char *compare(const Case *c, const Node *node, const void *data, co
     StrBuf type = {0};
     strbuf_printf(&type, "%s%s", dtype_name(node->type.dtype), node->type.rank ? "[" : "");
     for (int i = 0; i < node->type.rank; i++)
-        strbuf_printf(&type, "%s%lld", i ? ", " : "", (long long)dim_eval(node->type.dims[i], c->symbols));
+        strbuf_printf(&type, "%s%lld", i ? ", " : "",
+                      (long long)dim_eval(node->type.dims[i], c->symbols));
     strbuf_add(&type, node->type.rank ? "]" : "");
     size_t length = strlen(type.text);
     expected += strspn(expected, " ;");
@@ -157,8 +159,10 @@ static const char *compare(const Case *c, const Node *node, const void *data, co
     for (int64_t i = 0; i < count; i++) {
         char *end;
         double wanted = strtod(expected, &end), got = element(node->type.dtype, data, i);
-        cr_assert(end != expected, "%s\nelement %d is %.17g, and no number is expected", c->text, (int)i, got);
-        bool equal = (isnan(wanted) && isnan(got)) || fabs(got - wanted) <= 2e-9 * (1 + fabs(wanted));
+        cr_assert(end != expected, "%s\nelement %d is %.17g, and no number is expected", c->text,
+                  (int)i, got);
+        bool equal =
+            (isnan(wanted) && isnan(got)) || fabs(got - wanted) <= 2e-9 * (1 + fabs(wanted));
         cr_expect(equal, "%s\nelement %d is %.17g, expected %.17g", c->text, (int)i, got, wanted);
         expected = end;
     }
@@ -175,9 +179,11 @@ static Node *weighted_loss(Case *c)
         Node *y = g->roots.data[r].node;
         if (y->type.dtype != DT_F64)
             continue;
-        Type flat = {.dtype = DT_F64, .rank = 1, .dims = {type_elements(c->program->dims, &y->type)}};
+        Type flat = {
+            .dtype = DT_F64, .rank = 1, .dims = {type_elements(c->program->dims, &y->type)}};
         Node *index = build_iota(g, flat, 0);
-        Node *weights = build_unary(g, OP_SIN, build_binary(g, OP_ADD, index, build_scalar(g, DT_F64, r + 1)));
+        Node *weights =
+            build_unary(g, OP_SIN, build_binary(g, OP_ADD, index, build_scalar(g, DT_F64, r + 1)));
         Node *terms = build_binary(g, OP_MUL, build_reshape(g, y, 1, flat.dims), weights);
         loss = build_binary(g, OP_ADD, loss, build_reduce(g, OP_SUM, terms, axes_one(0)));
     }
@@ -220,11 +226,13 @@ static void check_gradient(Case *c)
     }
 }
 
-static void expect(const char *declarations, const char *parameters, const char *body, const char *expected,
-                   bool gradient)
+static void expect(const char *declarations, const char *parameters, const char *body,
+                   const char *expected, bool gradient)
 {
     char text[TEXT_BYTES];
-    snprintf(text, sizeof text, parameters == NULL ? "%s\n" : "%s\nmodule F {\n fn (%s) {\n  %s\n }\n}\n", declarations, parameters, body);
+    snprintf(text, sizeof text,
+             parameters == NULL ? "%s\n" : "%s\nmodule F {\n fn (%s) {\n  %s\n }\n}\n",
+             declarations, parameters, body);
     Case c;
     open_case(&c, text);
     TrainPlan *plan = diag_error_count(c.diag) ? NULL : sema_module(c.program, "F", NULL, c.diag);
@@ -243,7 +251,8 @@ static void expect(const char *declarations, const char *parameters, const char 
     close_case(&c);
 }
 
-void expect_values(const char *declarations, const char *parameters, const char *body, const char *expected)
+void expect_values(const char *declarations, const char *parameters, const char *body,
+                   const char *expected)
 {
     expect(declarations, parameters, body, expected, false);
 }

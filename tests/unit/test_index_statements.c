@@ -9,134 +9,129 @@
 
 Test(index_statements, sums_over_missing_indices)
 {
-    expect_values_and_gradient("", "q: f32[B, 2, 3, 4], k: f32[B, 2, 3, 4]",
+    expect_values_and_gradient(
+        "", "q: f32[B, 2, 3, 4], k: f32[B, 2, 3, 4]",
         "let s[b,h,t,u] = q[b,h,t,d] * k[b,h,u,d] / sqrt(8/2)\n sum(s, axis=[0, 1])",
         "f64[3, 3] -0.29705 3.83785 -0.7585 -1.46965 -1.8057 0.9245 3.559 -1.248 1.24625 ");
-    expect_values_and_gradient("", "a: f32[2, 3], b: f32[3, 4]",
-        "let y[j, i] = a[i, k] * b[k, j]\n y",
+    expect_values_and_gradient(
+        "", "a: f32[2, 3], b: f32[3, 4]", "let y[j, i] = a[i, k] * b[k, j]\n y",
         "f64[4, 2] 1.237 -0.2194 -0.9927 2.4393 -1.1049 -0.347 1.5054 -0.4108 ");
 }
 
 Test(index_statements, orders_several_factors)
 {
     expect_values_and_gradient("", "a: f32[2, 3], b: f32[3, 4], v: f32[4]",
-        "let y[i] = -a[i, k] * (b[k, j] * v[j]) * 3.0\n y",
-        "f64[2] 0.113964 6.678588 ");
-    expect_values_and_gradient("", "a: f32[2, 3], b: f32[3, 4], v: f32[4], c: f32[2]",
+                               "let y[i] = -a[i, k] * (b[k, j] * v[j]) * 3.0\n y",
+                               "f64[2] 0.113964 6.678588 ");
+    expect_values_and_gradient(
+        "", "a: f32[2, 3], b: f32[3, 4], v: f32[4], c: f32[2]",
         "let y[i, j] = a[i, k] * b[k, j] * v[j] / c[i]\n y",
         "f64[2, 4] 0.30925 0.734598 -1.126998 0.045162 -5.485 -180.5082 -35.394 -1.2324 ");
     expect_values_and_gradient("", "a: f32[2, 3], b: f32[3, 4], v: f32[4], c: f32[3]",
-        "let y[i] = a[i, k] * b[k, j] * v[j] / c[k] + 1.0\n y",
-        "f64[2] -33.5730510204 -19.6418365714 ");
+                               "let y[i] = a[i, k] * b[k, j] * v[j] / c[k] + 1.0\n y",
+                               "f64[2] -33.5730510204 -19.6418365714 ");
     expect_values_and_gradient("", "a: f32[2, 2], b: f32[2, 2], c: f32[2, 2], d: f32[2, 2]",
-        "let y[i, m] = a[i, j] * b[j, k] * c[k, l] * d[l, m]\n y",
-        "f64[2, 2] -1.18015828 -0.50358161 -0.94097472 -0.38783136 ");
+                               "let y[i, m] = a[i, j] * b[j, k] * c[k, l] * d[l, m]\n y",
+                               "f64[2, 2] -1.18015828 -0.50358161 -0.94097472 -0.38783136 ");
 }
 
 Test(index_statements, each_term_is_summed_by_itself)
 {
     expect_values_and_gradient("", "x: f32[B, 3], w: f32[3]",
-        "let y[b] = x[b, i] * w[i] + x[b, 0] - w[j] * w[j]\n y",
-        "f64[2] -2.0225 -1.0941 ");
+                               "let y[b] = x[b, i] * w[i] + x[b, 0] - w[j] * w[j]\n y",
+                               "f64[2] -2.0225 -1.0941 ");
     expect_values_and_gradient("", "x: f32[B, 3], w: f32[3]",
-        "let y[b] = (x[b, i] + w[i]) * w[i]\n y",
-        "f64[2] 3.0485 1.4469 ");
+                               "let y[b] = (x[b, i] + w[i]) * w[i]\n y", "f64[2] 3.0485 1.4469 ");
     expect_values_and_gradient("", "x: f32[B, 3], w: f32[3]",
-        "let y[b, i] = x[b, i] + w[i] / 2.0\n y",
-        "f64[2, 3] -1.5 1.14 -0.345 1.03 0.92 -0.565 ");
+                               "let y[b, i] = x[b, i] + w[i] / 2.0\n y",
+                               "f64[2, 3] -1.5 1.14 -0.345 1.03 0.92 -0.565 ");
 }
 
 Test(index_statements, functions_work_element_by_element)
 {
-    expect_values_and_gradient("", "x: f32[B, 3]",
+    expect_values_and_gradient(
+        "", "x: f32[B, 3]",
         "let e[b, t] = exp(x[b, t] - max(x[b, u]))\n let p[b, t] = e[b, t] / sum(e[b, u])\n p",
         "f64[2, 3] 0.111455339091 0.647827180737 0.240717480172 0.66240697983 0.246134993675 "
         "0.0914580264946 ");
     expect_values_and_gradient("from nn import relu", "x: f32[B, 3], w: f32[3]",
-        "let y[b] = relu(x[b, i]) * w[i] + mean(x[b, j])\n y",
-        "f64[2] 0.235933333333 0.0154 ");
-    expect_values_and_gradient("", "x: f32[B, 3], w: f32[3]",
-        "let y[b, i] = maximum(x[b, i], w[i]) |> tanh\n y",
+                               "let y[b] = relu(x[b, i]) * w[i] + mean(x[b, j])\n y",
+                               "f64[2] 0.235933333333 0.0154 ");
+    expect_values_and_gradient(
+        "", "x: f32[B, 3], w: f32[3]", "let y[b, i] = maximum(x[b, i], w[i]) |> tanh\n y",
         "f64[2, 3] -0.46211715726 0.851064109668 0.263624835472 0.856484915472 0.851064109668 "
         "0.263624835472 ");
     expect_values_and_gradient("", "x: f32[B, 3], w: f32[3]",
-        "let y[i, b] = where(x[b, i] < w[i], x[b, i], 0.5)\n y",
-        "f64[3, 2] -1.25 0.5 0.51 0.29 -0.48 -0.7 ");
+                               "let y[i, b] = where(x[b, i] < w[i], x[b, i], 0.5)\n y",
+                               "f64[3, 2] -1.25 0.5 0.51 0.29 -0.48 -0.7 ");
     expect_values_and_gradient("", "x: f32[3, 3]",
-        "let y[i, j] = where(i >= j, x[i, j], 0.0) + f32(i - j) * 0.5\n y",
-        "f64[3, 3] -1.25 -0.5 -1 1.78 0.29 -0.5 2.06 0.57 -0.92 ");
+                               "let y[i, j] = where(i >= j, x[i, j], 0.0) + f32(i - j) * 0.5\n y",
+                               "f64[3, 3] -1.25 -0.5 -1 1.78 0.29 -0.5 2.06 0.57 -0.92 ");
 }
 
 Test(index_statements, gathers_follow_shared_indices)
 {
-    expect_values_and_gradient("", "x: f32[B, 4, 3], idx: i32[B, 2]",
-        "let y[b, k, c] = x[b, idx[b, k], c]\n y",
+    expect_values_and_gradient(
+        "", "x: f32[B, 4, 3], idx: i32[B, 2]", "let y[b, k, c] = x[b, idx[b, k], c]\n y",
         "f64[2, 2, 3] 1.28 0.29 -0.7 -1.25 0.51 -0.48 0.18 -0.81 0.95 0.4 -0.59 1.17 ");
     expect_values_and_gradient("", "x: f32[B, 4, 3], idx: i32[B, 2]",
-        "let y[k, b] = x[b, idx[b, k] + 1, c]\n y",
-        "f64[2, 2] 0.21 -0.34 0.87 0.32 ");
-    expect_values_and_gradient("", "w: f32[4, 3], idx: i32[5]",
-        "let y[n, c] = w[idx[n], c]\n y",
+                               "let y[k, b] = x[b, idx[b, k] + 1, c]\n y",
+                               "f64[2, 2] 0.21 -0.34 0.87 0.32 ");
+    expect_values_and_gradient(
+        "", "w: f32[4, 3], idx: i32[5]", "let y[n, c] = w[idx[n], c]\n y",
         "f64[5, 3] 1.28 0.29 -0.7 -1.25 0.51 -0.48 1.06 0.07 -0.92 1.28 0.29 -0.7 -1.25 0.51 "
         "-0.48 ");
     expect_values_and_gradient("", "w: f32[4, 3], i: i32[5], j: i32[5]",
-        "let y[n] = w[i[n], j[n]] * w[3, j[n]]\n y",
-        "f64[5] 0.798 -0.0765 0.8904 0.798 -0.0765 ");
-    expect_values_and_gradient("", "x: f32[B, 4, 3], y: i32[B]",
-        "let p[b] = x[b, 1, y[b]]\n p",
-        "f64[2] 0.29 0.4 ");
+                               "let y[n] = w[i[n], j[n]] * w[3, j[n]]\n y",
+                               "f64[5] 0.798 -0.0765 0.8904 0.798 -0.0765 ");
+    expect_values_and_gradient("", "x: f32[B, 4, 3], y: i32[B]", "let p[b] = x[b, 1, y[b]]\n p",
+                               "f64[2] 0.29 0.4 ");
 }
 
 Test(index_statements, shifts_and_strides)
 {
     expect_values_and_gradient("", "x: f32[B, 5]",
-        "let y[b, t] = x[b, t] - x[b, t - 1 else 0.0]\n y",
-        "f64[2, 5] -1.25 1.76 -0.99 1.76 -0.99 -0.7 1.76 -0.99 -0.99 1.76 ");
-    expect_values_and_gradient("", "x: f32[B, 5]",
-        "let y[b, t] = x[b, t + 1] * 2.0\n y",
-        "f64[2, 4] 1.02 -0.96 2.56 0.58 2.12 0.14 -1.84 1.68 ");
-    expect_values_and_gradient("", "x: f32[B, 5]",
-        "let y[b, t] = x[b, 2 * t + 1]\n y",
-        "f64[2, 2] 0.51 1.28 1.06 -0.92 ");
-    expect_values_and_gradient("", "x: f32[B, 5]",
-        "let y[b, t] = x[b, 2 * t - 1 else -1.0]\n y",
-        "f64[2, 3] -1 0.51 1.28 -1 1.06 -0.92 ");
-    expect_values_and_gradient("", "x: f32[B, 5], z: f32[5]",
-        "let y[b, t] = x[b, 4 - t] * z[t]\n y",
+                               "let y[b, t] = x[b, t] - x[b, t - 1 else 0.0]\n y",
+                               "f64[2, 5] -1.25 1.76 -0.99 1.76 -0.99 -0.7 1.76 -0.99 -0.99 1.76 ");
+    expect_values_and_gradient("", "x: f32[B, 5]", "let y[b, t] = x[b, t + 1] * 2.0\n y",
+                               "f64[2, 4] 1.02 -0.96 2.56 0.58 2.12 0.14 -1.84 1.68 ");
+    expect_values_and_gradient("", "x: f32[B, 5]", "let y[b, t] = x[b, 2 * t + 1]\n y",
+                               "f64[2, 2] 0.51 1.28 1.06 -0.92 ");
+    expect_values_and_gradient("", "x: f32[B, 5]", "let y[b, t] = x[b, 2 * t - 1 else -1.0]\n y",
+                               "f64[2, 3] -1 0.51 1.28 -1 1.06 -0.92 ");
+    expect_values_and_gradient(
+        "", "x: f32[B, 5], z: f32[5]", "let y[b, t] = x[b, 4 - t] * z[t]\n y",
         "f64[2, 5] -0.145 1.6128 -0.1296 -0.3672 -1.3 -0.42 -1.1592 0.0189 -0.7632 -0.728 ");
     expect_values_and_gradient("", "x: f32[B, 5], z: f32[3]",
-        "let y[b, t] = x[b, 4 - 2 * t] * z[t]\n y",
-        "f64[2, 3] -0.145 -0.6048 -0.3375 -0.42 0.0882 -0.189 ");
+                               "let y[b, t] = x[b, 4 - 2 * t] * z[t]\n y",
+                               "f64[2, 3] -0.145 -0.6048 -0.3375 -0.42 0.0882 -0.189 ");
     expect_values_and_gradient("", "x: f32[B, 5], w: f32[3]",
-        "let y[b, t] = x[b, t + k] * w[k]\n y",
-        "f64[2, 3] 1.138 -0.5142 1.9311 1.7045 -0.6902 -0.9674 ");
-    expect_values_and_gradient("", "x: f32[B, 5], w: f32[3]",
-        "let y[b, t] = x[b, t - k else 0.0] * w[k]\n y",
+                               "let y[b, t] = x[b, t + k] * w[k]\n y",
+                               "f64[2, 3] 1.138 -0.5142 1.9311 1.7045 -0.6902 -0.9674 ");
+    expect_values_and_gradient(
+        "", "x: f32[B, 5], w: f32[3]", "let y[b, t] = x[b, t - k else 0.0] * w[k]\n y",
         "f64[2, 5] 0.625 -1.83 0.5451 -1.1071 1.3382 0.35 -1.412 1.1116 0.8344 -1.5603 ");
-    expect_values_and_gradient("", "x: f32[B, 4, 4], w: f32[3, 3]",
+    expect_values_and_gradient(
+        "", "x: f32[B, 4, 4], w: f32[3, 3]",
         "let y[b, i, j] = x[b, 2*i + u - 1 else 0.0, 2*j + v - 1 else 0.0] * w[u, v]\n y",
         "f64[2, 2, 2] -0.9177 0.7129 -0.1671 2.3063 0.2307 -1.6268 1.9911 -2.6811 ");
     expect_values_and_gradient("", "x: f32[T, 3]",
-        "let y[t, c] = x[t - 1 else 0.0, c] + x[t, c]\n y",
-        "f64[2, 3] -1.25 0.51 -0.48 0.03 0.8 -1.18 ");
+                               "let y[t, c] = x[t - 1 else 0.0, c] + x[t, c]\n y",
+                               "f64[2, 3] -1.25 0.51 -0.48 0.03 0.8 -1.18 ");
 }
 
 Test(index_statements, diagonals_constants_and_positions)
 {
+    expect_values_and_gradient("", "x: f32[3, 3]", "let y[i] = x[i, i]\n y",
+                               "f64[3] -1.25 0.29 -0.92 ");
     expect_values_and_gradient("", "x: f32[3, 3]",
-        "let y[i] = x[i, i]\n y",
-        "f64[3] -1.25 0.29 -0.92 ");
-    expect_values_and_gradient("", "x: f32[3, 3]",
-        "let d = 1\n let y[i] = x[i, d] + x[-1, i] * 2.0\n y",
-        "f64[3] 2.63 0.43 -1.77 ");
-    expect_values_and_gradient("", "x: f32[B, 3]",
-        "let z[b, i] = f32(i) * x[b, i] + f32(b)\n z",
-        "f64[2, 3] 0 0.51 -0.96 1 1.29 -0.4 ");
-    expect_values("", "x: f32[B, 3]",
-        "let c[b] = f32(sum(x[b, i] > 0.0))\n c",
-        "f64[2] 1 2 ");
-    expect_values_and_gradient("", "x: f32[3, 3]",
-        "let y[i, j] = x[k, k] * x[i, j]\n y",
+                               "let d = 1\n let y[i] = x[i, d] + x[-1, i] * 2.0\n y",
+                               "f64[3] 2.63 0.43 -1.77 ");
+    expect_values_and_gradient("", "x: f32[B, 3]", "let z[b, i] = f32(i) * x[b, i] + f32(b)\n z",
+                               "f64[2, 3] 0 0.51 -0.96 1 1.29 -0.4 ");
+    expect_values("", "x: f32[B, 3]", "let c[b] = f32(sum(x[b, i] > 0.0))\n c", "f64[2] 1 2 ");
+    expect_values_and_gradient(
+        "", "x: f32[3, 3]", "let y[i, j] = x[k, k] * x[i, j]\n y",
         "f64[3, 3] 2.35 -0.9588 0.9024 -2.4064 -0.5452 1.316 -1.9928 -0.1316 1.7296 ");
 }
 

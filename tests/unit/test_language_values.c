@@ -12,49 +12,57 @@
 
 Test(language, tuples_and_records_are_values)
 {
-    expect_values("fn pair(x) { (x, x + 1.0) }", "x: f32[2]", "let a, (b, c) = (x * 2.0, pair(x))\n a + b - c",
-                  "f64[2] -3.5 0.02");
+    expect_values("fn pair(x) { (x, x + 1.0) }", "x: f32[2]",
+                  "let a, (b, c) = (x * 2.0, pair(x))\n a + b - c", "f64[2] -3.5 0.02");
     expect_values("fn both(x) { return (low=min(x), high=max(x)) }", "x: f32[2]",
-                  "let r = both(x)\n let l, h = r\n x - r.low + r.high * (l - h)", "f64[2] -0.8976 0.8624");
+                  "let r = both(x)\n let l, h = r\n x - r.low + r.high * (l - h)",
+                  "f64[2] -0.8976 0.8624");
     expect_values("fn both(x) -> (low: f32[], high: f32[]) { (min(x), max(x)) }", "x: f32[2]",
                   "both(x).high - both(x)[0]", "f64 1.76");
     expect_values("fn scaled(x, options = (by=2.0, shift=(left=0.5, right=1.0))) "
                   "{ x * options.by + options.shift.right }",
                   "x: f32[2]", "scaled(x) + scaled(x, (by=1.0, shift=(left=0.0, right=0.0),))",
                   "f64[2] -2.75 2.53");
-    expect_values("", "x: f32[2]", "(first=x, second=x + 1.0)", "f64[2] -1.25 0.51; f64[2] -0.25 1.51");
+    expect_values("", "x: f32[2]", "(first=x, second=x + 1.0)",
+                  "f64[2] -1.25 0.51; f64[2] -0.25 1.51");
 }
 
 Test(language, functions_are_values)
 {
     expect_values("fn twice(f: fn, x) { f(f(x)) }", "x: f32[2]", "twice(fn (v) -> v * x, x)",
                   "f64[2] -1.953125 0.132651");
-    expect_values("fn apply(x, act: fn = tanh) { act(x) }", "x: f32[2]", "apply(x) + apply(x, act=abs)",
-                  "f64[2] 0.401716360042488 0.979945198933038");
-    expect_values("fn chosen(deep: bool) { if deep { fn (x) -> x * 3.0 } else { abs } }", "x: f32[2]",
-                  "chosen(true)(x) + (x |> (chosen(false)))", "f64[2] -2.5 2.04");
+    expect_values("fn apply(x, act: fn = tanh) { act(x) }", "x: f32[2]",
+                  "apply(x) + apply(x, act=abs)", "f64[2] 0.401716360042488 0.979945198933038");
+    expect_values("fn chosen(deep: bool) { if deep { fn (x) -> x * 3.0 } else { abs } }",
+                  "x: f32[2]", "chosen(true)(x) + (x |> (chosen(false)))", "f64[2] -2.5 2.04");
 }
 
 Test(language, modules_are_arguments)
 {
-    expect_values("from nn import relu, Sequential\n"
-                  "module Scale(by: float, act: fn = relu) { param w: f32[] = 0.0\n fn (x) { act(x * by) + w } }\n"
-                  "module Both(make: module, act: fn) { let a = make(2.0, act=act)\n let b = make(-1.0)\n"
-                  " fn (x) { a(x) + b(x) } }\n"
-                  "module F { let net = Sequential([Both(Scale, abs), tanh, fn (y) -> y * 10.0, Sequential([])])\n"
-                  " fn (x: f32[2]) { net(x) } }\n",
-                  NULL, NULL, "f64[2] 9.98177897611199 6.46929450441767");
+    expect_values(
+        "from nn import relu, Sequential\n"
+        "module Scale(by: float, act: fn = relu) { param w: f32[] = 0.0\n fn (x) { act(x * by) + w "
+        "} }\n"
+        "module Both(make: module, act: fn) { let a = make(2.0, act=act)\n let b = make(-1.0)\n"
+        " fn (x) { a(x) + b(x) } }\n"
+        "module F { let net = Sequential([Both(Scale, abs), tanh, fn (y) -> y * 10.0, "
+        "Sequential([])])\n"
+        " fn (x: f32[2]) { net(x) } }\n",
+        NULL, NULL, "f64[2] 9.98177897611199 6.46929450441767");
 }
 
 Test(language, asserts_hold_or_name_their_line)
 {
-    expect_values("", "x: f32[B, 2]", "assert(B > 0 and B <= 4, \"few rows\")\n assert(sum(x) < 100.0, \"too much\")\n x",
-                  "f64[2, 2] -1.25 0.51 -0.48 1.28");
-    char *text = messages_about("fn f(x: f32[3]) { assert(size(x) == 4, \"four are needed\")\n x }\n"
-                                "fn g(x: f32[B]) { if B > 3 { x } else { x + 1.0 } }\n"
-                                "module M { fn (x: f32[B]) { g(x) } }\n"
-                                "dataset d { source = csv(\"a.csv\")\n fields = [x: f32[1]] }\n"
-                                "train t on d { model = M(); loss = model(x[:, 0]); optimizer = sgd() }\n");
+    expect_values(
+        "", "x: f32[B, 2]",
+        "assert(B > 0 and B <= 4, \"few rows\")\n assert(sum(x) < 100.0, \"too much\")\n x",
+        "f64[2, 2] -1.25 0.51 -0.48 1.28");
+    char *text =
+        messages_about("fn f(x: f32[3]) { assert(size(x) == 4, \"four are needed\")\n x }\n"
+                       "fn g(x: f32[B]) { if B > 3 { x } else { x + 1.0 } }\n"
+                       "module M { fn (x: f32[B]) { g(x) } }\n"
+                       "dataset d { source = csv(\"a.csv\")\n fields = [x: f32[1]] }\n"
+                       "train t on d { model = M(); loss = model(x[:, 0]); optimizer = sgd() }\n");
     cr_expect_not_null(strstr(text, "four are needed"), "%s", text);
     free(text);
 }
@@ -87,7 +95,8 @@ static Seen train_with_debug(bool interpret)
         "module M { param w: f32[2] = 1.0\n"
         "    fn (x: f32[B, 2]) { sum(debug(x * w, name=\"rows\", every=2), axis=1) } }\n"
         "dataset d { source = arrays(x=f32([[1, 2], [3, -4], [5, 6], [7, 8]])) }\n"
-        "train t on d { model = M(); loss = model(x); optimizer = sgd(lr=0.0); batch = 2; epochs = 2; shuffle = false }\n";
+        "train t on d { model = M(); loss = model(x); optimizer = sgd(lr=0.0); batch = 2; epochs = "
+        "2; shuffle = false }\n";
     nnc_context *context;
     nnc_program *program;
     nnc_trainer *trainer;
@@ -119,4 +128,32 @@ Test(language, debug_reports_with_the_event_of_the_step)
         for (int i = 0; i < 4; i++)
             cr_expect_eq(seen.last.first[i], 5 + i);
     }
+}
+
+Test(language, an_assert_that_fails_names_its_own_line)
+{
+    static const char text[] =
+        "from optim import sgd\n"
+        "module M { param w: f32[2] = 1.0\n"
+        "    fn (x: f32[B, 2]) {\n"
+        "        assert(sum(x) < 10.0, \"the rows are too large\")\n"
+        "        sum(x * w, axis=1)\n"
+        "    } }\n"
+        "dataset d { source = arrays(x=f32([[1, 2], [3, 9]])) }\n"
+        "train t on d { model = M(); loss = model(x); optimizer = sgd(); batch = 2 }\n";
+    nnc_context *context;
+    nnc_program *program;
+    nnc_trainer *trainer;
+    nnc_program_options options = {.size = sizeof options, .interpret = true};
+    nnc_trainer_options training = {.size = sizeof training};
+    cr_assert_eq(nnc_context_new(NULL, &context), NNC_OK);
+    cr_assert_eq(nnc_program_parse(context, "line.nn", text, &options, &program), NNC_OK);
+    cr_assert_eq(nnc_trainer_new(program, NULL, &training, &trainer), NNC_OK);
+    cr_expect_neq(nnc_trainer_run(trainer), NNC_OK);
+    const char *said = nnc_diagnostics(context, NNC_TEXT);
+    cr_expect_not_null(strstr(said, "line.nn:4:9: error[E0205]: the rows are too large"), "%s",
+                       said);
+    nnc_trainer_release(trainer);
+    nnc_program_release(program);
+    nnc_context_release(context);
 }
