@@ -241,7 +241,8 @@ static bool pair_values(Sema *s, const Value *a, const Value *b, const char *wha
                    value_text(s, a), value_text(s, b));
         return false;
     }
-    bool strong_a = a->kind == VALUE_TENSOR && !a->weak, strong_b = b->kind == VALUE_TENSOR && !b->weak;
+    bool strong_a = a->kind == VALUE_TENSOR && !a->weak,
+         strong_b = b->kind == VALUE_TENSOR && !b->weak;
     bool real = a->kind == VALUE_FLOAT || b->kind == VALUE_FLOAT || a->weak || b->weak;
     DType dtype = strong_a   ? a->as.node->type.dtype
                   : strong_b ? b->as.node->type.dtype
@@ -346,10 +347,9 @@ static Value eval_branch(Sema *s, const AstExpr *expr, Node *condition)
         place.side = side == 0 ? SIDE_THEN : SIDE_ELSE;
         move_inside(s, &place, &pairs[side]);
     }
-    Value token = sema_node_value(s,
-                                  build_branch(graph, id, condition, pairs[0].data, pairs[1].data,
-                                               (int)pairs[0].count),
-                                  expr->span);
+    Value token = sema_node_value(
+        s, build_branch(graph, id, condition, pairs[0].data, pairs[1].data, (int)pairs[0].count),
+        expr->span);
     return token.kind == VALUE_TENSOR ? take_results(s, &branch, sides, has_value, &names,
                                                      token.as.node, pairs[0].count, expr->span)
                                       : value_poison;
@@ -364,9 +364,9 @@ Value eval_cond(Sema *s, const AstExpr *expr)
         const Type *type = &condition.as.node->type;
         if (type->dtype == DT_BOOL && type->rank == 0)
             return eval_branch(s, expr, condition.as.node);
-        DiagItem *item = sema_error(s, ERR_E0200, written->span, NULL,
-                                    "a decision needs one bool, and this is %s",
-                                    value_text(s, &condition));
+        DiagItem *item =
+            sema_error(s, ERR_E0200, written->span, NULL,
+                       "a decision needs one bool, and this is %s", value_text(s, &condition));
         diag_help(item, type->dtype == DT_BOOL && type->rank > 0
                             ? "where(condition, a, b) chooses element by element, any(...) and "
                               "all(...) make one bool of many"

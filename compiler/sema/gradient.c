@@ -1,6 +1,6 @@
 /* Derivatives of functions: grad(f), value_and_grad(f), jvp(f) and custom_vjp(f, backward) are
- * functions made of f; calling them expands f into the current graph and differentiates there, so a derivative is made of
- * ordinary operations and can be differentiated again.
+ * functions made of f; calling them expands f into the current graph and differentiates there, so a
+ * derivative is made of ordinary operations and can be differentiated again.
  *
  *   grad(fn (x) -> sum(x ** 3.0))(x)      3 x^2
  *   jvp(f)(x, v)                          (f(x), J v)
@@ -78,8 +78,10 @@ Value builtin_transform(Sema *s, BuiltinCall *call)
         DiagItem *item =
             sema_error(s, ERR_E0202, call->arg_span[i], NULL, "%s takes a function, and this is %s",
                        call->row->name, value_text(s, &call->arg[i]));
-        diag_help(item, custom ? "custom_vjp(fn (x) -> f, fn (x, y, dy) -> dx)(x)"
-                               : "%s(fn (x) -> ...)(x)", call->row->name);
+        if (custom)
+            diag_help(item, "custom_vjp(fn (x) -> f, fn (x, y, dy) -> dx)(x)");
+        else
+            diag_help(item, "%s(fn (x) -> ...)(x)", call->row->name);
         return value_poison;
     }
     transform->function = call->arg[0];
@@ -128,8 +130,8 @@ static bool differentiate(Sema *s, Node *scalar, const Nodes *wrt, Node **gradie
     GradError error;
     if (grad_build(s->elab->graph, scalar, wrt->data, (int)wrt->count, gradients, &error))
         return true;
-    DiagItem *item = sema_error(s, ERR_E0500, error.node ? error.node->span : span, NULL, "%s",
-                                error.text);
+    DiagItem *item =
+        sema_error(s, ERR_E0500, error.node ? error.node->span : span, NULL, "%s", error.text);
     diag_help(item, "stop(x) where no gradient is wanted");
     return false;
 }
@@ -322,8 +324,9 @@ static Value call_custom(Sema *s, const struct Transform *transform, const Args 
     Args own = {ARENA_ARRAY(s->arena, Arg, args->count + 1), args->count};
     Nodes inputs = {0};
     if (s->repeat) {
-        sema_error(s, ERR_E0903, span, NULL,
-                   "a function with a gradient of its own cannot be called in a loop or a decision");
+        sema_error(
+            s, ERR_E0903, span, NULL,
+            "a function with a gradient of its own cannot be called in a loop or a decision");
         return value_poison;
     }
     for (uint32_t i = 0; i < args->count; i++) {

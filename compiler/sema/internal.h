@@ -13,9 +13,10 @@
  *   optim.c      optimizers, their groups, clipping, averages
  *   metric.c     metrics                       dataset.c   datasets, their maps (batch.c)
  *   train.c      train blocks and their graphs generic.c   what no block uses
+ *   train_settings.c, update.c: keys of a train block; gradients, accumulation
  *   step.c       steps written by hand
  *   gradient.c   grad(f), value_and_grad(f), jvp(f), eval(M), load(M, file)
- *   loop.c       scan and while                branch.c    cond, and if at run time
+ *   scan.c, loop.c: scan and while                branch.c    cond, and if at run time
  *   elab.c       the graph being built         hints.c     where a wrong size came from
  *   relation.c   sizes that may be equal */
 #ifndef NNC_SEMA_INTERNAL_H
@@ -594,8 +595,12 @@ TrainPlan *train_plan(Sema *s, Decl *decl);
 Node *mean_loss(Sema *s, Node *loss);
 /* What a scalar depends on, by id; nothing flows through a stop. */
 bool *reached_from(Sema *s, const Node *scalar);
-/* Adds all trainable params of the plan; one that the loss does not depend on is an error. */
-bool trained_params(Sema *s, TrainPlan *plan, const Node *loss, ParamSet *set);
+/* train_settings.c, update.c */
+bool train_settings(Sema *s, const Block *block, Scope *scope, TrainSettings *set);
+bool train_frozen(Sema *s, const Block *block, Scope *scope, TensorSpecs *tensors);
+/* Gradients of the mean loss and what becomes of the params; one that the loss does not depend on
+ * is an error. */
+bool train_update(Sema *s, TrainPlan *plan, Applied *optimizer, Node *mean, Span span);
 TrainPlan *module_plan(Sema *s, Decl *decl, const Value *model, Span span);
 bool forward_graph(Sema *s, TrainPlan *plan, Instance *model, const Args *sample);
 void generic_checks(Sema *s);

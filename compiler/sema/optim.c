@@ -237,7 +237,8 @@ void clip_gradients(Sema *s, ParamSet *set, const TrainSettings *settings)
         DType dtype = set->gradients[i]->type.dtype;
         double limit = settings->clip_value;
         limit = dtype == DT_F32 ? (double)(float)limit : limit;
-        Node *low = build_binary(graph, OP_MAX, set->gradients[i], build_scalar(graph, dtype, -limit));
+        Node *low =
+            build_binary(graph, OP_MAX, set->gradients[i], build_scalar(graph, dtype, -limit));
         set->gradients[i] = build_binary(graph, OP_MIN, low, build_scalar(graph, dtype, limit));
     }
     if (settings->clip_norm > 0)
@@ -316,8 +317,8 @@ static bool step_param(Sema *s, Applied *optimizer, TensorSpecs *tensors, Node *
                    "an optimizer needs fn update(p, g, t) { ... }");
         return false;
     }
-    Instance *self = owner_new(s, optimizer, step_optimizer_path(s, optimizer, spec->name),
-                               spec->name);
+    Instance *self =
+        owner_new(s, optimizer, step_optimizer_path(s, optimizer, spec->name), spec->name);
     Value values[3] = {value_tensor(p, spec->span), value_tensor(g, spec->span), s->elab->time};
     uint32_t errors = diag_error_count(s->diag);
     scope_put(s, self->scope, "p", spec->span, BIND_ARGUMENT, values[0]);

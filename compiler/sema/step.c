@@ -145,10 +145,9 @@ static bool add_value(Sema *s, ParamSet *set, const Value *v, Span span)
     default:
         break;
     }
-    DiagItem *item = sema_error(s, ERR_E0200, span, NULL,
-                                "minimize ... wrt takes modules and their params, and this is %s",
-                                v->kind == VALUE_INSTANCE && v->weak ? "frozen by eval(...)"
-                                                                     : value_text(s, v));
+    DiagItem *item = sema_error(
+        s, ERR_E0200, span, NULL, "minimize ... wrt takes modules and their params, and this is %s",
+        v->kind == VALUE_INSTANCE && v->weak ? "frozen by eval(...)" : value_text(s, v));
     if (v->kind == VALUE_INSTANCE && !v->weak)
         diag_help(item, "give it a name with let in the train block, outside of the step");
     return false;
@@ -359,8 +358,7 @@ bool step_expand(Sema *s, TrainPlan *plan, const AstFunction *function, Scope *s
                  const Scope *rows, StepUse use)
 {
     struct StepRun run = {.plan = plan, .function = function};
-    Closure closure = {
-        .function = function, .name = "step", .scope = scope, .file = scope->file};
+    Closure closure = {.function = function, .name = "step", .scope = scope, .file = scope->file};
     uint32_t errors = diag_error_count(s->diag);
     Args args;
     if (!step_arguments(s, function, rows, &args))

@@ -22,108 +22,6 @@ typedef struct {
     Args sample; /* arguments of the first call of the model in eval_step */
 } Train;
 
-/* ---- Settings ---- */
-
-static bool read_early_stop(Sema *s, Train *t)
-{
-    static const char *const known[] = {"monitor", "patience", "min_delta", NULL};
-    TrainSettings *set = &t->plan->settings;
-    Block sub;
-    set->has_early_stop = block_sub(s, &t->block, "early_stop", &sub);
-    set->patience = 1;
-    set->monitor = "valid/loss";
-    sub.what = "early_stop";
-    if (set->has_early_stop)
-        block_check(s, &sub, known);
-    sub.what = "train.early_stop";
-    const AstExpr *monitor = block_value(s, &sub, "monitor", &set->monitor_span);
-    Value v = monitor ? eval_in(s, t->scope, monitor) : value_none;
-    return (!monitor || want_string(s, &v, monitor->span, "monitor", &set->monitor)) &&
-           block_int(s, &sub, t->scope, "patience", 1, &set->patience, NULL) &&
-           block_real(s, &sub, t->scope, "min_delta", 0, INFINITY, &set->min_delta, NULL);
-}
-
-static bool read_checkpoint(Sema *s, Train *t)
-{
-    static const char *const known[] = {"every", "minutes", "keep", NULL};
-    TrainSettings *set = &t->plan->settings;
-    Block sub;
-    set->has_checkpoint = block_sub(s, &t->block, "checkpoint", &sub);
-    set->checkpoint_keep = 3;
-    sub.what = "checkpoint";
-    if (set->has_checkpoint)
-        block_check(s, &sub, known);
-    sub.what = "train.checkpoint";
-    bool ok =
-        block_int(s, &sub, t->scope, "every", 1, &set->checkpoint_every, NULL) &&
-        block_real(s, &sub, t->scope, "minutes", 0, INFINITY, &set->checkpoint_minutes, NULL) &&
-        block_int(s, &sub, t->scope, "keep", 1, &set->checkpoint_keep, NULL);
-    set->has_checkpoint |= set->checkpoint_every > 0 || set->checkpoint_minutes > 0;
-    return ok;
-}
-
-static bool read_settings(Sema *s, Train *t)
-{
-    TrainSettings *set = &t->plan->settings;
-    set->batch = 32;
-    set->seed = -1;
-    set->shuffle = true;
-    const Block *block = &t->block;
-    bool ok = block_int(s, block, t->scope, "batch", 1, &set->batch, &set->batch_span);
-    ok = block_int(s, block, t->scope, "epochs", 1, &set->epochs, &set->epochs_span) && ok;
-    ok = block_int(s, block, t->scope, "steps", 1, &set->steps, &set->steps_span) && ok;
-    ok = block_int(s, block, t->scope, "seed", 0, &set->seed, NULL) && ok;
-    ok = block_bool(s, block, t->scope, "shuffle", &set->shuffle) && ok;
-    ok = block_bool(s, block, t->scope, "drop_last", &set->drop_last) && ok;
-    set->accumulate = 1;
-    ok = block_int(s, block, t->scope, "accumulate", 1, &set->accumulate, NULL) && ok;
-    ok = block_real(s, block, t->scope, "clip_norm", 1e-30, 1e30, &set->clip_norm, NULL) && ok;
-    ok = block_real(s, block, t->scope, "clip_value", 1e-30, 1e30, &set->clip_value, NULL) && ok;
-    ok = block_real(s, block, t->scope, "ema", 0, 1, &set->ema, NULL) && ok;
-    ok = read_early_stop(s, t) && ok;
-    return read_checkpoint(s, t) && ok;
-}
-
-/* ---- Frozen parts ---- */
-
-static bool apply_pattern(Sema *s, Train *t, const Value *v, Span span, bool trainable)
-{
-    const char *pattern;
-    bool found = false;
-    if (!want_string(s, v, span, "a pattern of names", &pattern))
-        return false;
-    for (uint32_t i = 0; i < t->plan->tensors.count; i++) {
-        TensorSpec *spec = &t->plan->tensors.data[i];
-        if (spec->role != TENSOR_PARAM || !pattern_matches(pattern, spec->name))
-            continue;
-        found = true;
-        spec->trainable = trainable;
-    }
-    return found || report_pattern(s, &t->plan->tensors, pattern, span);
-}
-
-/* A pattern or an array of them. */
-static bool apply_patterns(Sema *s, Train *t, const AstExpr *expr, bool trainable)
-{
-    Value v = eval_in(s, t->scope, expr);
-    if (v.kind != VALUE_ARRAY && v.kind != VALUE_TUPLE)
-        return apply_pattern(s, t, &v, expr->span, trainable);
-    bool ok = true;
-    for (uint32_t i = 0; i < v.as.list->count; i++)
-        ok = apply_pattern(s, t, &v.as.list->items[i], expr->span, trainable) && ok;
-    return ok;
-}
-
-static bool read_frozen(Sema *s, Train *t)
-{
-    const AstExpr *trainable = block_value(s, &t->block, "trainable", NULL);
-    const AstExpr *freeze = block_value(s, &t->block, "freeze", NULL);
-    for (uint32_t i = 0; trainable && i < t->plan->tensors.count; i++)
-        t->plan->tensors.data[i].trainable = false;
-    bool ok = !trainable || apply_patterns(s, t, trainable, true);
-    return (!freeze || apply_patterns(s, t, freeze, false)) && ok;
-}
-
 /* ---- The model ---- */
 
 static void read_lets(Sema *s, Train *t)
@@ -340,132 +238,6 @@ static Node *begin_step(Sema *s, Train *t, const char *name, bool training, Scop
     return loss_fits(s, t, &v, &loss) ? loss : NULL;
 }
 
-static bool unused_param(Sema *s, const TensorSpec *spec)
-{
-    DiagItem *item = sema_error(s, ERR_E0501, spec->span, NULL,
-                                "the loss does not depend on the parameter %s", spec->name);
-    diag_help(item, "use it, remove it, or make it a state");
-    return false;
-}
-
-bool *reached_from(Sema *s, const Node *scalar)
-{
-    const Graph *graph = s->elab->graph;
-    bool *reached = ARENA_ARRAY(s->arena, bool, graph->nodes.count + 1);
-    reached[scalar->id] = true;
-    for (uint32_t i = scalar->id + 1; i-- > 0;) {
-        const Node *node = graph->nodes.data[i];
-        for (int k = 0; reached[i] && node->op != OP_STOP && k < node->nsrc; k++)
-            reached[node->src[k]->id] = true;
-    }
-    return reached;
-}
-
-/* stop(w), as eval(M) reads its params. */
-static bool is_stopped(const Graph *graph, const Node *leaf)
-{
-    for (uint32_t i = leaf->id + 1; i < graph->nodes.count; i++)
-        if (graph->nodes.data[i]->op == OP_STOP && graph->nodes.data[i]->src[0] == leaf)
-            return true;
-    return false;
-}
-
-bool trained_params(Sema *s, TrainPlan *plan, const Node *loss, ParamSet *set)
-{
-    Graph *graph = s->elab->graph;
-    uint32_t before = graph->nodes.count;
-    const bool *reached = reached_from(s, loss);
-    bool ok = true;
-    for (uint32_t i = 0; i < plan->tensors.count; i++) {
-        TensorSpec *spec = &plan->tensors.data[i];
-        if (spec->role != TENSOR_PARAM || !spec->trainable)
-            continue;
-        const Node *leaf = param_node(s, spec->name, spec->type);
-        if (leaf->id < before && reached[leaf->id])
-            param_set_add(s, set, &plan->tensors, i);
-        else if (spec->file || (leaf->id < before && is_stopped(graph, leaf)))
-            spec->trainable = false;
-        else
-            ok = unused_param(s, spec);
-    }
-    return ok;
-}
-
-/* ---- Updates ---- */
-
-/* optim.sum.NAME: the gradients of the batches so far, each times its rows, and optim.rows. */
-static Node *sum_leaf(Sema *s, Train *t, const char *name, Type type, Span span)
-{
-    TensorSpec spec = {.name = name, .role = TENSOR_OPTIM, .type = type, .span = span};
-    vec_push(s->arena, &t->plan->tensors, spec);
-    return build_leaf(s->elab->graph, OP_STATE, name, type);
-}
-
-static void accumulate(Sema *s, Train *t, const ParamSet *set)
-{
-    Graph *graph = s->elab->graph;
-    Node *rows = sum_leaf(s, t, "optim.rows", (Type){.dtype = DT_F64}, t->plan->span);
-    Node *batch = build_dim(graph, t->plan->batch, DT_F64);
-    elab_assign(s, "optim.rows", build_binary(graph, OP_ADD, rows, batch));
-    for (uint32_t i = 0; i < set->count; i++) {
-        const char *param = t->plan->tensors.data[set->indices[i]].name;
-        const char *name = arena_format(s->arena, "optim.sum.%s", param);
-        Node *g = set->gradients[i];
-        Node *old = sum_leaf(s, t, name, g->type, t->plan->span);
-        Node *part = build_binary(graph, OP_MUL, g, build_convert(graph, batch, g->type.dtype));
-        elab_assign(s, name, build_binary(graph, OP_ADD, old, part));
-    }
-}
-
-/* The gradients of all batches of the step, in the graph that applies them; the sums begin anew. */
-static void take_sums(Sema *s, Train *t, ParamSet *set)
-{
-    Graph *graph = s->elab->graph;
-    Node *rows = build_leaf(graph, OP_STATE, "optim.rows", (Type){.dtype = DT_F64});
-    elab_assign(s, "optim.rows", build_scalar(graph, DT_F64, 0));
-    for (uint32_t i = 0; i < set->count; i++) {
-        const TensorSpec *spec = &t->plan->tensors.data[set->indices[i]];
-        const char *name = arena_format(s->arena, "optim.sum.%s", spec->name);
-        Node *sum = build_leaf(graph, OP_STATE, name, spec->type);
-        set->nodes[i] = param_node(s, spec->name, spec->type);
-        set->gradients[i] =
-            build_binary(graph, OP_DIV, sum, build_convert(graph, rows, spec->type.dtype));
-        elab_assign(s, name, build_const(graph, spec->type, 0));
-    }
-}
-
-static bool update_params(Sema *s, Train *t, ParamSet *set)
-{
-    const TrainSettings *settings = &t->plan->settings;
-    s->elab->graph->span = t->optimizer->span;
-    optimizer_time(s, t->optimizer->span);
-    clip_gradients(s, set, settings);
-    if (!optimizer_step(s, t->optimizer, &t->plan->tensors, set))
-        return false;
-    if (settings->ema > 0)
-        average_params(s, &t->plan->tensors, settings->ema, t->plan->span);
-    return true;
-}
-
-static bool train_update(Sema *s, Train *t, Node *mean)
-{
-    ParamSet set = param_set_new(s, &t->plan->tensors);
-    if (!trained_params(s, t->plan, mean, &set) ||
-        !param_set_gradients(s, &set, &t->plan->tensors, mean, t->loss->span))
-        return false;
-    if (t->plan->settings.accumulate == 1)
-        return update_params(s, t, &set);
-    accumulate(s, t, &set);
-    Elab *outer = s->elab;
-    begin_graph(s, t, "apply_step", true);
-    take_sums(s, t, &set);
-    bool ok = update_params(s, t, &set);
-    state_roots(s, &t->plan->tensors);
-    t->plan->apply_step = s->elab->graph;
-    s->elab = outer;
-    return ok;
-}
-
 /* The step that the block has a fn for, in a training or an evaluation. */
 static bool written_step(Sema *s, Train *t, bool training)
 {
@@ -511,7 +283,7 @@ static bool train_step(Sema *s, Train *t)
     t->losses = 1;
     vec_push(s->arena, &t->plan->metrics, plan);
     bool ok = run_metrics(s, t, scope, true);
-    ok &= t->optimizer && train_update(s, t, mean);
+    ok &= t->optimizer && train_update(s, t->plan, t->optimizer, mean, t->loss->span);
     state_roots(s, &t->plan->tensors);
     t->plan->train_step = s->elab->graph;
     return ok;
@@ -658,9 +430,10 @@ bool forward_graph(Sema *s, TrainPlan *plan, Instance *model, const Args *sample
         args.data[i] = sample->data[i];
         if (sample->data[i].value.kind != VALUE_TENSOR)
             continue;
-        const char *name = sample->data[i].name ? sample->data[i].name
-                                                : function->parameters.data[i].name.text;
-        Node *leaf = build_leaf(s->elab->graph, OP_INPUT, name, sample->data[i].value.as.node->type);
+        const char *name =
+            sample->data[i].name ? sample->data[i].name : function->parameters.data[i].name.text;
+        Node *leaf =
+            build_leaf(s->elab->graph, OP_INPUT, name, sample->data[i].value.as.node->type);
         args.data[i].value = value_tensor(leaf, function->parameters.data[i].span);
     }
     Value v = call_method(s, model, function, &args, function->header);
@@ -723,10 +496,9 @@ static bool find_dataset(Sema *s, Train *t)
 static bool read_block(Sema *s, Train *t)
 {
     static const char *const known[] = {
-        "model",   "loss",       "metrics",    "optimizer",  "batch",     "epochs",
-        "steps",   "seed",       "shuffle",    "drop_last",  "predict",   "early_stop",
-        "freeze",  "trainable",  "accumulate", "clip_norm",  "clip_value", "ema",
-        "checkpoint", "sample", NULL};
+        "model",      "loss",      "metrics",    "optimizer", "batch",      "epochs", "steps",
+        "seed",       "shuffle",   "drop_last",  "predict",   "early_stop", "freeze", "trainable",
+        "accumulate", "clip_norm", "clip_value", "ema",       "checkpoint", "sample", NULL};
     s->elab = &s->constants;
     block_check(s, &t->block, known);
     bool function = step_find(s, &t->block, &t->step);
@@ -737,9 +509,11 @@ static bool read_block(Sema *s, Train *t)
     if (!t->loss && !t->step && function)
         sema_error(s, ERR_E0402, t->decl->item->name.span, NULL,
                    "the train block %s needs loss = ...", t->block.name);
-    bool settings = read_settings(s, t), model = read_model(s, t), optimizer = read_optimizer(s, t);
+    bool settings = train_settings(s, &t->block, t->scope, &t->plan->settings),
+         model = read_model(s, t), optimizer = read_optimizer(s, t);
     step_instances(s, t->scope, t->plan);
-    return settings && model && read_frozen(s, t) && optimizer && function && (t->loss || t->step);
+    return settings && model && train_frozen(s, &t->block, t->scope, &t->plan->tensors) &&
+           optimizer && function && (t->loss || t->step);
 }
 
 TrainPlan *train_plan(Sema *s, Decl *decl)
