@@ -310,10 +310,11 @@ static bool read_parts(Sema *s, const Value *result, CustomGradient *custom, Spa
     return true;
 }
 
-static bool has_loop(const Graph *graph, uint32_t first)
+/* A side of a decision is made of copies, which nothing ties to the stated gradient. */
+static bool on_a_side(const Sema *s)
 {
-    for (uint32_t i = first; i < graph->nodes.count; i++)
-        if (graph->nodes.data[i]->op == OP_LOOP || graph->nodes.data[i]->op == OP_BRANCH)
+    for (const Repeat *repeat = s->repeat; repeat; repeat = repeat->outer)
+        if (repeat->kind == REPEAT_BRANCH)
             return true;
     return false;
 }
@@ -323,10 +324,9 @@ static Value call_custom(Sema *s, const struct Transform *transform, const Args 
     Graph *graph = s->elab->graph;
     Args own = {ARENA_ARRAY(s->arena, Arg, args->count + 1), args->count};
     Nodes inputs = {0};
-    if (s->repeat) {
-        sema_error(
-            s, ERR_E0903, span, NULL,
-            "a function with a gradient of its own cannot be called in a loop or a decision");
+    if (on_a_side(s)) {
+        sema_error(s, ERR_E0903, span, NULL,
+                   "a function with a gradient of its own on one side of a decision at run time");
         return value_poison;
     }
     for (uint32_t i = 0; i < args->count; i++) {
@@ -354,10 +354,6 @@ static Value call_custom(Sema *s, const struct Transform *transform, const Args 
     Value parts = call_value(s, &transform->backward, &back, span, "backward");
     if (parts.kind == VALUE_POISON || !read_parts(s, &parts, &custom, span))
         return value_poison;
-    if (has_loop(graph, custom.seed->id)) {
-        sema_error(s, ERR_E0903, span, NULL, "a backward function has neither loops nor decisions");
-        return value_poison;
-    }
     vec_push(graph->arena, &graph->customs, custom);
     return value_tensor(y, span);
 }

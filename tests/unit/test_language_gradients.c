@@ -61,5 +61,11 @@ Test(gradients, that_the_program_states)
     expect_values("fn clipped(x, w) { custom_vjp(fn (a, b) -> a * b, fn (a, b, y, dy) -> (clamp(dy * b, -1.0, 1.0), none))(x, w) }",
                   "x: f32[2], w: f32[2]", "grad(fn (a, b) -> sum(clipped(a, b) * 10.0), wrt=[0, 1])(x, w)",
                   "f64[2] -1 1; f64[2] 0 0");
+    expect_values(odd, "x: f32[2]",
+                  "grad(fn (v) -> (scan u in v with s = 0.0 { s = 0.5 * s + odd(u) }))(x) - 3.0 * f32([0.5, 1.0]) * sin(x)",
+                  "f64[2] 0 0");
+    expect_values("fn slow(x) { custom_vjp(fn (v) -> v, fn (v, y, dy) -> scan t in 0..3 with s = dy { s = if sum(s) > 100.0 { s } "
+                  "else { s * v } })(x) }",
+                  "x: f32[2]", "grad(fn (v) -> sum(slow(v) * f32([1, 2])))(x) - x ** 3.0 * f32([1, 2])", "f64[2] 0 0");
     expect_values(odd, "x: f32[2]", "grad(fn (v) -> sum(grad(fn (u) -> sum(odd(u)))(v)))(x) - 9.0 * sin(x)", "f64[2] 0 0");
 }
