@@ -1,14 +1,12 @@
-/* Patterns in strings: the functions of einops, and einsum. Checked when compiling; an error points
+/* Patterns in strings: the functions of einops. Checked when compiling; an error points
  * into the string.
  *
  *   rearrange(x, "b t (s h d) -> s b h t d", s=3, h=H)    axes split, moved and merged
  *   reduce(x, "b c (h 2) (w 2) -> b c h w", "max")        what the right side has not is reduced
  *   repeat(x, "h w -> h w c", c=3)                        what the left side has not is repeated
- *   einsum("bij,bjk->bik", a, b)                          what the result has not is summed
  *
  * A pattern is read into atoms (the axes after splitting) and groups (the axes of the tensor). */
-#include "compiler/sema/builtins.h"
-#include "compiler/sema/indexed.h"
+#include "compiler/sema/pattern.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -17,14 +15,7 @@ enum { MAX_ATOMS = 16 };
 
 /* ---- Places in a string ---- */
 
-typedef struct {
-    Sema *s;
-    const char *text; /* of the pattern */
-    Span span;        /* of its argument */
-    bool literal;     /* the argument is the string itself, without escapes */
-} Pattern;
-
-static bool read_pattern(Sema *s, BuiltinCall *call, int index, Pattern *out)
+bool pattern_read(Sema *s, BuiltinCall *call, int index, Pattern *out)
 {
     size_t length;
     *out = (Pattern){.s = s, .span = call->arg_span[index]};
@@ -38,7 +29,7 @@ static bool read_pattern(Sema *s, BuiltinCall *call, int index, Pattern *out)
     return true;
 }
 
-static Span part_span(const Pattern *p, const char *at, size_t length)
+Span pattern_span(const Pattern *p, const char *at, size_t length)
 {
     if (!p->literal)
         return p->span;
@@ -67,20 +58,21 @@ typedef struct {
     int open_rank; /* axes that ... stands for, -1: none in the pattern */
 } PatternSide;
 
-static bool complain(const Pattern *p, const char *at, size_t length, const char *text)
+bool pattern_complain(const Pattern *p, const char *at, size_t length, const char *text)
 {
-    sema_error(p->s, ERR_E0205, part_span(p, at, length), NULL, "%s", text);
+    sema_error(p->s, ERR_E0205, pattern_span(p, at, length), NULL, "%s", text);
     return false;
 }
 
 static bool add_atom(const Pattern *p, PatternSide *side, Atom atom)
 {
     if (side->atom_count == MAX_ATOMS)
-        return complain(p, atom.at, atom.length, "too many axes in this pattern");
+        return pattern_complain(p, atom.at, atom.length, "too many axes in this pattern");
     for (int i = 0; atom.name && i < side->atom_count; i++)
         if (side->atoms[i].name && strcmp(side->atoms[i].name, atom.name) == 0)
-            return complain(p, atom.at, atom.length,
-                            arena_format(p->s->arena, "%s stands twice on one side", atom.name));
+            return pattern_complain(
+                p, atom.at, atom.length,
+                arena_format(p->s->arena, "%s stands twice on one side", atom.name));
     side->atoms[side->atom_count++] = atom;
     return true;
 }
@@ -105,7 +97,8 @@ static const char *read_word(const Pattern *p, const char *at, Atom *atom)
         length++;
     *atom = (Atom){.at = at, .length = length};
     if (length == 0) {
-        complain(p, at, 1, *at ? "this has no meaning in a pattern" : "the pattern ends too early");
+        pattern_complain(p, at, 1,
+                         *at ? "this has no meaning in a pattern" : "the pattern ends too early");
         return NULL;
     }
     if (!isdigit((unsigned char)*at)) {
@@ -116,7 +109,7 @@ static const char *read_word(const Pattern *p, const char *at, Atom *atom)
     for (size_t i = 0; i < length && i < 10; i++)
         number = isdigit((unsigned char)at[i]) ? number * 10 + (at[i] - '0') : -1000000000000;
     if (number < 1 || length > 9) {
-        complain(p, at, length, "a size in a pattern is a whole number from 1 on");
+        pattern_complain(p, at, length, "a size in a pattern is a whole number from 1 on");
         return NULL;
     }
     atom->size = dim_const(p->s->dims, number);
@@ -126,7 +119,7 @@ static const char *read_word(const Pattern *p, const char *at, Atom *atom)
 static const char *read_bracket(const Pattern *p, const char *at, PatternSide *side, bool *inside)
 {
     if (*inside != (*at == ')')) {
-        complain(p, at, 1, *inside ? "( inside of ( )" : ") without (");
+        pattern_complain(p, at, 1, *inside ? "( inside of ( )" : ") without (");
         return NULL;
     }
     if (!*inside)
@@ -139,7 +132,7 @@ static const char *read_open(const Pattern *p, const char *at, PatternSide *side
                              bool inside)
 {
     if (side->open_rank >= 0) {
-        complain(p, at, 3, "... stands twice on one side");
+        pattern_complain(p, at, 3, "... stands twice on one side");
         return NULL;
     }
     side->open_rank = rank;
@@ -166,7 +159,7 @@ static const char *read_side(const Pattern *p, const char *at, PatternSide *side
     *side = (PatternSide){.open_rank = -1};
     for (at += strspn(at, " "); *at && strncmp(at, "->", 2) != 0; at += strspn(at, " ")) {
         if (side->group_count + rank + 1 > MAX_ATOMS) {
-            complain(p, at, 1, "too many axes in this pattern");
+            pattern_complain(p, at, 1, "too many axes in this pattern");
             return NULL;
         }
         if (*at == '(' || *at == ')')
@@ -179,7 +172,7 @@ static const char *read_side(const Pattern *p, const char *at, PatternSide *side
             return NULL;
     }
     if (inside)
-        complain(p, at, 1, "( without )");
+        pattern_complain(p, at, 1, "( without )");
     return inside ? NULL : at;
 }
 
@@ -204,9 +197,9 @@ static bool read_sides(const Pattern *p, const Node *x, PatternSide *left, Patte
     if (!arrow)
         return false;
     if (*arrow == '\0')
-        return complain(p, arrow, 1, "a pattern has two sides: \"a b -> b a\"");
+        return pattern_complain(p, arrow, 1, "a pattern has two sides: \"a b -> b a\"");
     if (rank < 0 || (left->open_rank < 0 && rank != 0)) {
-        sema_error(p->s, ERR_E0301, part_span(p, p->text, (size_t)(arrow - p->text)), NULL,
+        sema_error(p->s, ERR_E0301, pattern_span(p, p->text, (size_t)(arrow - p->text)), NULL,
                    "the pattern has %d axes, and the tensor is %s", axes,
                    type_text(p->s, &x->type));
         return false;
@@ -215,10 +208,10 @@ static bool read_sides(const Pattern *p, const Node *x, PatternSide *left, Patte
     if (!end)
         return false;
     if (*end)
-        return complain(p, end, 2, "a pattern has one ->");
+        return pattern_complain(p, end, 2, "a pattern has one ->");
     if (right->open_rank >= 0 && left->open_rank < 0)
-        return complain(p, arrow + 2, end - arrow > 2 ? (size_t)(end - arrow - 2) : 1,
-                        "... stands on the right side only");
+        return pattern_complain(p, arrow + 2, end - arrow > 2 ? (size_t)(end - arrow - 2) : 1,
+                                "... stands on the right side only");
     return true;
 }
 
@@ -270,7 +263,7 @@ static bool solve_group(const Pattern *p, Node **x, int axis, PatternSide *side,
         Atom *atom = &side->atoms[i];
         last = atom->at + atom->length;
         if (!atom->size && open) {
-            sema_error(s, ERR_E0307, part_span(p, atom->at, atom->length), NULL,
+            sema_error(s, ERR_E0307, pattern_span(p, atom->at, atom->length), NULL,
                        "one size of ( ) may be left open, and neither %s nor %s is given",
                        open->name, atom->name);
             return false;
@@ -280,9 +273,9 @@ static bool solve_group(const Pattern *p, Node **x, int axis, PatternSide *side,
         else
             known = known ? dim_mul(s->dims, known, atom->size) : NULL;
     }
-    Span span = part_span(p, group->at, (size_t)(last - group->at) + (*group->at == '('));
+    Span span = pattern_span(p, group->at, (size_t)(last - group->at) + (*group->at == '('));
     if (!known)
-        return complain(p, group->at, 1, "the product of these sizes leaves 63 bits");
+        return pattern_complain(p, group->at, 1, "the product of these sizes leaves 63 bits");
     if (!open && settle_size(s, x, axis, known, span, "the pattern"))
         return true;
     if (open && !dim_is(known, 0) && dim_divides_exactly(s->dims, size, known, &rest)) {
@@ -298,8 +291,8 @@ static bool solve_group(const Pattern *p, Node **x, int axis, PatternSide *side,
 static bool solve_left(const Pattern *p, Node **x, PatternSide *left)
 {
     if (left->atom_count > MAX_RANK)
-        return complain(p, left->atoms[MAX_RANK].at, 1,
-                        "a tensor has at most 8 axes, and this pattern makes more");
+        return pattern_complain(p, left->atoms[MAX_RANK].at, 1,
+                                "a tensor has at most 8 axes, and this pattern makes more");
     for (int i = 0; i < left->group_count; i++)
         if (!solve_group(p, x, i, left, &left->groups[i]))
             return false;
@@ -330,11 +323,11 @@ static bool right_sizes(const Pattern *p, const PatternSide *left, PatternSide *
         if (other)
             atom->size = other->size;
         else if (!one && (!repeats || !atom->size))
-            return complain(p, atom->at, atom->length,
-                            repeats
-                                ? arena_format(p->s->arena, "the size of %s is not given: %s=...",
-                                               atom->name, atom->name)
-                                : "this stands on the right side only; repeat makes new axes");
+            return pattern_complain(
+                p, atom->at, atom->length,
+                repeats ? arena_format(p->s->arena, "the size of %s is not given: %s=...",
+                                       atom->name, atom->name)
+                        : "this stands on the right side only; repeat makes new axes");
     }
     return true;
 }
@@ -349,8 +342,8 @@ static bool missing_right(const Pattern *p, const PatternSide *left, const Patte
         if (find_atom(right, atom->name))
             continue;
         if (!reduces && !(atom->name == NULL && dim_is(atom->size, 1)))
-            return complain(p, atom->at, atom->length,
-                            "this stands on the left side only; reduce takes axes away");
+            return pattern_complain(p, atom->at, atom->length,
+                                    "this stands on the left side only; reduce takes axes away");
         missing->axis[missing->count++] = (uint8_t)i;
     }
     return true;
@@ -437,14 +430,14 @@ static Value run_pattern(Sema *s, BuiltinCall *call, bool reduces, bool repeats)
     Axes missing;
     Node *x;
     bool kept[MAX_ATOMS];
-    if (!tensor_of(s, call, &x) || !read_pattern(s, call, 1, &p) ||
+    if (!tensor_of(s, call, &x) || !pattern_read(s, call, 1, &p) ||
         !read_sides(&p, x, &left, &right) || !given_sizes(&p, call, &left, &right) ||
         !solve_left(&p, &x, &left) || !missing_right(&p, &left, &right, reduces, &missing) ||
         !right_sizes(&p, &left, &right, repeats))
         return value_poison;
     if (right.atom_count > MAX_RANK) {
-        complain(&p, right.atoms[MAX_RANK].at, 1,
-                 "a tensor has at most 8 axes, and this pattern makes more");
+        pattern_complain(&p, right.atoms[MAX_RANK].at, 1,
+                         "a tensor has at most 8 axes, and this pattern makes more");
         return value_poison;
     }
     x = split_left(s, x, &left);
@@ -481,144 +474,4 @@ Value builtin_reduce_pattern(Sema *s, BuiltinCall *call)
 Value builtin_repeat(Sema *s, BuiltinCall *call)
 {
     return run_pattern(s, call, false, true);
-}
-
-/* ---- einsum ---- */
-
-static int letter_index(Indexing *ix, char letter)
-{
-    char name[2] = {letter, '\0'};
-    int index = index_find(ix, name);
-    if (index >= 0)
-        return index;
-    if (ix->count == MAX_INDICES)
-        return -1;
-    ix->index[ix->count] = (Index){.name = arena_string(ix->s->arena, name)};
-    return ix->count++;
-}
-
-/* One operand: its letters up to a comma, an arrow or the end; NULL after an error. */
-static const char *read_operand(Indexing *ix, const Pattern *p, const char *at, const Value *v,
-                                Labelled *out)
-{
-    const char *begin = at;
-    Node *x = v->as.node;
-    *out = (Labelled){.value = *v};
-    for (; *at && *at != ',' && strncmp(at, "->", 2) != 0; at++) {
-        if (*at == ' ')
-            continue;
-        int index = isalpha((unsigned char)*at) ? letter_index(ix, *at) : -1;
-        if (index < 0 || out->count == MAX_RANK)
-            return (complain(p, at, 1, "an index of einsum is a letter"), NULL);
-        for (int i = 0; i < out->count; i++)
-            if (out->index[i] == index)
-                return (complain(p, at, 1,
-                                 "a letter stands twice for one tensor; let y[i] = x[i, i] takes a "
-                                 "diagonal"),
-                        NULL);
-        out->index[out->count++] = index;
-    }
-    if (out->count != x->type.rank) {
-        sema_error(p->s, ERR_E0301, part_span(p, begin, (size_t)(at - begin)), NULL,
-                   "%d letters for %s", out->count, type_text(p->s, &x->type));
-        return NULL;
-    }
-    for (int i = 0; i < out->count; i++) {
-        Index *index = &ix->index[out->index[i]];
-        const Dim *size = x->type.dims[i];
-        if (!index->size) {
-            *index = (Index){index->name, size, part_span(p, begin, (size_t)(at - begin))};
-        } else if (index->size != size &&
-                   !settle_alike(p->s, &x, i, index->size, p->span, "einsum")) {
-            DiagItem *item =
-                sema_error(p->s, ERR_E0312, part_span(p, begin, (size_t)(at - begin)),
-                           arena_format(p->s->arena, "%s here ...", dim_text(p->s, size)),
-                           "the index %s runs over axes of two sizes", index->name);
-            diag_note(item, sema_user_span(p->s, index->span), "... and %s here",
-                      dim_text(p->s, index->size));
-            return NULL;
-        }
-    }
-    out->value.as.node = x;
-    return at;
-}
-
-/* The letters of the result; without an arrow those that stand once, in alphabetical order. */
-static bool read_result(Indexing *ix, const Pattern *p, const char *at, const Labelled *factors,
-                        uint32_t count, int *order, int *rank)
-{
-    *rank = 0;
-    if (*at == '\0') {
-        for (int letter = 'A'; letter <= 'z'; letter++) {
-            char name[2] = {(char)letter, '\0'};
-            int index = isalpha(letter) ? index_find(ix, name) : -1, uses = 0;
-            for (uint32_t i = 0; index >= 0 && i < count; i++)
-                uses += labelled_set(&factors[i]) >> index & 1;
-            if (uses == 1 && *rank < MAX_RANK)
-                order[(*rank)++] = index;
-        }
-        return true;
-    }
-    for (at += 2; *at; at++) {
-        if (*at == ' ')
-            continue;
-        char name[2] = {*at, '\0'};
-        int index = index_find(ix, name);
-        if (index < 0)
-            return complain(p, at, 1, "no tensor has this index");
-        if (ix->kept >> index & 1 || *rank == MAX_RANK)
-            return complain(p, at, 1, "a letter of the result stands once");
-        ix->kept |= (IndexSet)1 << index;
-        order[(*rank)++] = index;
-    }
-    return true;
-}
-
-static bool einsum_factors(Indexing *ix, const Pattern *p, BuiltinCall *call, Labelled *factors,
-                           const char **at)
-{
-    *at = p->text;
-    for (uint32_t i = 0; i < call->rest_count; i++) {
-        Node *x;
-        if (i > 0 && **at != ',')
-            return complain(p, *at, 1, "the pattern has fewer tensors than are given");
-        *at += i > 0;
-        if (!want_tensor(p->s, &call->rest[i], call->rest_span, "einsum", &x))
-            return false;
-        Value v = value_tensor(x, call->rest_span);
-        if (i > 0 && x->type.dtype != factors[0].value.as.node->type.dtype) {
-            sema_error(p->s, ERR_E0200, call->rest_span, NULL, "einsum of %s and %s",
-                       value_text(p->s, &factors[0].value), value_text(p->s, &v));
-            return false;
-        }
-        *at = read_operand(ix, p, *at, &v, &factors[i]);
-        if (!*at)
-            return false;
-    }
-    return **at != ',' || complain(p, *at, 1, "the pattern has more tensors than are given");
-}
-
-Value builtin_einsum(Sema *s, BuiltinCall *call)
-{
-    Pattern p;
-    Indexing *ix = ARENA_NEW(s->arena, Indexing);
-    int order[MAX_RANK], rank;
-    const char *at;
-    *ix = (Indexing){.s = s};
-    if (!read_pattern(s, call, 0, &p))
-        return value_poison;
-    if (call->rest_count == 0) {
-        sema_error(s, ERR_E0201, call->span, NULL, "einsum needs a tensor");
-        return value_poison;
-    }
-    Labelled *factors = ARENA_ARRAY(s->arena, Labelled, call->rest_count);
-    if (!einsum_factors(ix, &p, call, factors, &at) ||
-        !read_result(ix, &p, at, factors, call->rest_count, order, &rank))
-        return value_poison;
-    for (int i = 0; i < rank; i++)
-        ix->kept |= (IndexSet)1 << order[i];
-    Labelled out = labelled_product(ix, factors, (int)call->rest_count, ix->kept, call->span);
-    if (out.value.kind == VALUE_POISON)
-        return value_poison;
-    return sema_node_value(s, labelled_spread(ix, &out, order, rank, true), call->span);
 }

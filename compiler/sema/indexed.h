@@ -69,6 +69,24 @@ bool index_check(
     const AstExpr *access); /* reports what is wrong with the number of indices; false */
 Labelled index_take(Indexing *ix, const AstExpr *access);
 
+/* A tensor while its axes are being named. */
+typedef struct {
+    const AstExpr *item; /* what is to be done with the axis; NULL: done */
+    int label;
+} Axis;
+
+typedef struct {
+    Node *x;
+    int rank;
+    Axis axis[2 * MAX_RANK];
+} Taken;
+
+/* Axis `at` becomes axes with these indices. False: they are too many, reported. */
+bool taken_replace(Indexing *ix, Taken *t, int at, const int *labels, int count, Span span);
+
+/* ---- indexed_gather.c ---- */
+bool index_gather(Indexing *ix, Taken *t, int at, const AstExpr *item);
+
 /* ---- indexed.c ---- */
 Labelled index_part(Indexing *ix, const AstExpr *expr);
 

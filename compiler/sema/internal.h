@@ -6,7 +6,7 @@
  *   report.c     errors and their notes        value.c     values as text, constants and nodes
  *   expr.c       expressions                   operator.c  + - == and ...
  *   index.c      x[0..T, :]                    stmt.c      statements and blocks
- *   indexed*.c   let y[i] = w[i, j] * x[j]     einops.c    "b (h w) -> b h w"
+ *   indexed*.c   let y[i] = w[i, j] * x[j]     einops.c    "b (h w) -> b h w" (einsum.c)
  *   call.c       calls, arguments, results     unify.c     types against values
  *   module.c     instances and their paths     builtins*.c built-in functions
  *   declared.c   schedules, initialisers
