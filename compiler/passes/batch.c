@@ -10,6 +10,7 @@
 #include "compiler/passes/batch.h"
 
 #include "compiler/graph/build.h"
+#include "compiler/graph/region.h"
 
 #include <string.h>
 
@@ -19,6 +20,7 @@ typedef struct {
     Node **map;       /* by old id */
     uint8_t *batched; /* by old id */
     const Node *old;  /* being rebuilt */
+    const Regions *regions;
 } Batcher;
 
 static const Type *old_type(const Batcher *b, int i)
@@ -368,10 +370,102 @@ static Node *batch_call(Batcher *b)
     return NULL;
 }
 
+/* Loops and branches. A loop runs once for all examples, so all its carries have the batch axis;
+ * sequences and stacks have the axis of the loop in front of it while they are in its hands. A
+ * branch is decided by each example: both sides are computed, and each takes its own. */
+
+static Node *batch_at(Batcher *b)
+{
+    Node *x = operand(b, 0);
+    return build_at(b->g, b->old->attr.at.loop,
+                    has_batch(b, 0) ? build_swap_axes(b->g, x, 0, 1) : x);
+}
+
+static Node *batch_stack(Batcher *b)
+{
+    Node *stack = build_stack(b->g, operand(b, 0), operand(b, 1));
+    return has_batch(b, 1) && stack != NULL ? build_swap_axes(b->g, stack, 0, 1) : stack;
+}
+
 static Node *batch_loop(Batcher *b)
 {
-    b->g->error = "a loop or branch takes one example";
-    return NULL;
+    Node **src = ARENA_ARRAY(b->g->arena, Node *, b->old->nsrc + 1);
+    if (b->old->attr.loop.conditional) {
+        b->g->error = "a while loop takes one example";
+        return NULL;
+    }
+    for (int i = 0; i < b->old->nsrc; i++)
+        src[i] = full(b, i);
+    return graph_node(b->g, OP_LOOP, src, b->old->nsrc, &b->old->attr);
+}
+
+/* A value of the node `of` with the batch axis. */
+static Node *full_of(Batcher *b, const Node *of)
+{
+    Type type = with_batch(b, &of->type);
+    return b->batched[of->id] ? b->map[of->id]
+                              : build_broadcast(b->g, b->map[of->id], type.rank, type.dims);
+}
+
+static Node *batch_decision(Batcher *b, const Node *branch)
+{
+    const int index = b->old->attr.final.index, count = branch->nsrc / 2;
+    const Dim *dims[MAX_RANK] = {b->batch};
+    Node *then = full_of(b, branch->src[1 + index]),
+         *other = full_of(b, branch->src[1 + count + index]);
+    Node *condition = full_of(b, branch->src[0]);
+    if (then == NULL || condition == NULL)
+        return NULL;
+    for (int i = 1; i < then->type.rank; i++)
+        dims[i] = dim_const(b->g->dims, 1);
+    condition = build_reshape(b->g, condition, then->type.rank, dims);
+    return build_select(b->g, condition, then, other);
+}
+
+static Node *batch_final(Batcher *b)
+{
+    const Node *closer = b->old->src[0];
+    return closer->op == OP_BRANCH ? batch_decision(b, closer)
+                                   : build_final(b->g, operand(b, 0), b->old->attr.final.index);
+}
+
+static Node *batch_carry(Batcher *b)
+{
+    const Attr *attr = &b->old->attr;
+    return build_carry(b->g, attr->carry.loop, attr->carry.index, with_batch(b, &attr->carry.type));
+}
+
+static Node *batch_control(Batcher *b)
+{
+    const OpCode op = b->old->op;
+    b->batched[b->old->id] = op == OP_CARRY || op == OP_FINAL ||
+                             (op == OP_STACK && has_batch(b, 1)) ||
+                             ((op == OP_AT || op == OP_ENTER) && has_batch(b, 0));
+    switch (op) {
+    case OP_CARRY:
+        return batch_carry(b);
+    case OP_AT:
+        return batch_at(b);
+    case OP_LOOP:
+        return batch_loop(b);
+    case OP_FINAL:
+        return batch_final(b);
+    case OP_STACK:
+        return batch_stack(b);
+    default: /* inside of a branch is outside of it, and the branch is its condition */
+        return operand(b, 0);
+    }
+}
+
+/* Computed for examples that decide otherwise, it could fail where it must not. */
+static bool may_fail_in_a_side(const Batcher *b)
+{
+    uint32_t region = b->regions->of[b->old->id];
+    if (!(op_info[b->old->op].flags & FLAG_FAILS))
+        return false;
+    while (region != 0 && b->regions->list[region].kind == REGION_LOOP)
+        region = b->regions->list[region].parent;
+    return region != 0;
 }
 
 /* Inputs and random numbers: the leaves that differ from example to example. */
@@ -389,20 +483,23 @@ static Node *(*const batchers[])(Batcher *) = {
     [CLASS_LEAF] = batch_leaf,         [CLASS_ELEMENTWISE] = batch_elementwise,
     [CLASS_MOVE] = batch_move,         [CLASS_REDUCE] = batch_unary,
     [CLASS_CONTRACT] = batch_contract, [CLASS_WINDOW] = batch_window,
-    [CLASS_INDEX] = batch_index,       [CLASS_LOOP] = batch_loop,
+    [CLASS_INDEX] = batch_index,       [CLASS_LOOP] = batch_control,
     [CLASS_CALL] = batch_call,
 };
 
 static bool rebuild(Batcher *b)
 {
     uint32_t id = b->old->id;
-    b->batched[id] = b->old->op == OP_INPUT || b->old->op == OP_RANDOM;
+    b->batched[id] = b->old->op == OP_INPUT || b->old->op == OP_RANDOM || b->old->op == OP_CARRY;
     for (int i = 0; i < b->old->nsrc; i++)
         b->batched[id] |= has_batch(b, i);
     b->g->span = b->old->span;
-    if (b->batched[id] && b->old->type.rank == MAX_RANK)
+    if (may_fail_in_a_side(b))
+        b->g->error = arena_format(b->g->arena, "%s may fail for examples that decide otherwise",
+                                   op_info[b->old->op].text);
+    else if (b->batched[id] && b->old->type.rank == MAX_RANK)
         b->g->error = "a tensor of one example has too many axes to be batched";
-    else if (b->batched[id])
+    else if (b->batched[id] || op_info[b->old->op].op_class == CLASS_LOOP)
         b->map[id] = batchers[op_info[b->old->op].op_class](b);
     else
         b->map[id] = graph_copy_node(b->g, b->old, b->map);
@@ -438,6 +535,7 @@ Graph *batch_graph(Graph *one, const Dim *batch)
                  .map = ARENA_ARRAY(arena, Node *, one->nodes.count + 1),
                  .batched = ARENA_ARRAY(arena, uint8_t, one->nodes.count + 1)};
     uint8_t *live = graph_live(one, arena);
+    b.regions = regions_of(one, live, arena);
     bool good = true;
     for (uint32_t i = 0; good && i < one->nodes.count; i++) {
         b.old = one->nodes.data[i];
