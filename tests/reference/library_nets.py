@@ -2,6 +2,7 @@
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence
 from torchvision_blocks import SqueezeExcitation, conv
 
 
@@ -179,5 +180,61 @@ class Mbconv(Tree):
         return F.cross_entropy(c(squeeze(F.silu(b(F.silu(a(rows["image"])))))).mean((2, 3)), rows["label"])
 
 
-NETS = {"mlp": Mlp, "unet": Everywhere, "gpt2": Gpt2, "bert": Bert, "vit": Vit, "ncf": Ncf, "two_tower": TwoTower, "seq2seq": Seq2seq,
+class LstmText(Tree):
+    """A language model, or with `classes` a classifier of texts with lengths."""
+
+    def __init__(self, h=5, layers=2, tied=False, classes=0):
+        both = classes > 0
+        super().__init__(embedding=nn.Embedding(11, 4), lstm=nn.LSTM(4, h, layers, batch_first=True, bidirectional=both))
+        self.classes = classes
+        if not tied:
+            self.out = nn.Linear(2 * h if both else h, classes or 11)
+
+    def forward(self, rows):
+        token = rows["token"]
+        if self.classes:
+            x = pack_padded_sequence(self.embedding(token), token[:, 0] % 5 + 1, batch_first=True, enforce_sorted=False)
+            h = self.lstm(x)[1][0]
+            return F.cross_entropy(self.out(torch.cat([h[2], h[3]], 1)), rows["label"])
+        y = self.lstm(self.embedding(token[:, :4]))[0]
+        y = self.out(y) if "out" in self._modules else y @ self.embedding.weight.T
+        return F.cross_entropy(y.flatten(0, 1), token[:, 1:].flatten())
+
+
+class Wavenet(Tree):
+    def __init__(self):
+        block = lambda i: Tree(gated=nn.Conv1d(3, 6, 2, dilation=2 ** (i % 2)), skip=nn.Conv1d(3, 4, 1),
+                               **({} if i == 3 else {"residual": nn.Conv1d(3, 3, 1)}))
+        super().__init__(embedding=nn.Embedding(11, 3), blocks=nn.ModuleList([block(i) for i in range(4)]), first=nn.Conv1d(4, 4, 1),
+                         last=nn.Conv1d(4, 11, 1))
+
+    def forward(self, rows):
+        token, total = rows["token"], 0
+        x = self.embedding(token[:, :4]).transpose(1, 2)
+        for i, b in enumerate(self.blocks):
+            a, c = b.gated(F.pad(x, (2 ** (i % 2), 0))).split(3, 1)
+            y = torch.tanh(a) * torch.sigmoid(c)
+            total = total + b.skip(y)
+            x = x + b.residual(y) if i < 3 else x
+        y = self.last(F.relu(self.first(F.relu(total)))).transpose(1, 2)
+        return F.cross_entropy(y.flatten(0, 1), token[:, 1:].flatten())
+
+
+class Ctc(nn.Linear):
+    def __init__(self, last):
+        super().__init__(8, 4)
+        self.last = last
+
+    def forward(self, rows):
+        token, image = rows["token"], rows["image"]
+        logp = F.log_softmax(super().forward(image[:, 0, :4] if self.last else image.flatten(1, 2)), -1).transpose(0, 1)
+        if self.last:
+            steps, letters = (torch.full([len(token)], 4) for _ in range(2))
+            return F.ctc_loss(logp, token[:, :4] % 3, steps, letters, 3, zero_infinity=True)
+        return F.ctc_loss(logp, token[:, :3] % 3 + 1, token[:, 3] % 8 + 10, token[:, 4] % 4)
+
+
+NETS = {"lstm_lm": LstmText, "lstm_tied": lambda: LstmText(4, 1, True), "lstm_class": lambda: LstmText(3, 2, classes=3),
+        "wavenet": Wavenet, "ctc": lambda: Ctc(False), "ctc_last": lambda: Ctc(True),
+        "mlp": Mlp, "unet": Everywhere, "gpt2": Gpt2, "bert": Bert, "vit": Vit, "ncf": Ncf, "two_tower": TwoTower, "seq2seq": Seq2seq,
         "mbconv": Mbconv}

@@ -173,8 +173,8 @@ Test(library, recurrence)
 
 Test(library, models)
 {
-    compare_all("whole", 9, compare_losses, false);
-    compare_all("whole", 9, compare_losses, true);
+    compare_all("whole", 15, compare_losses, false);
+    compare_all("whole", 15, compare_losses, true);
 }
 
 Test(library, activations_losses_and_optimizers)

@@ -40,6 +40,9 @@ static const Row rows[] = {
     {"ncf", "NCF", "NCF(1000, 500)", NUMBERS, "bce_with_logits(model(x, y), f32(y))", 1500 * 40 + 2761},
     {"two_tower", "TwoTower, in_batch_loss", "TwoTower(1000, 500)", NUMBERS, "in_batch_loss(model(x, y))", 1500 * 32 + 2 * 4192},
     {"seq2seq", "Seq2Seq", "Seq2Seq(100)", TOKENS, "cross_entropy(model(x, x[:, ..5])[:, 0], y)", 44140544 + 200 * 512 + 51300},
+    {"lstm", "LSTMLanguageModel", "LSTMLanguageModel(10000, C=200, H=200, L=2)", TOKENS, FIRST, 4653200},
+    {"lstm", "LSTMClassifier", "LSTMClassifier(100, 2)", TOKENS, "cross_entropy(model(x, lengths=x[:, 0] % 8 + 1), y)", 12800 + 264192 + 514},
+    {"wavenet", "WaveNet", "WaveNet()", TOKENS, FIRST, 1263168},
 };
 
 static long total_of(const char *table)
