@@ -84,6 +84,10 @@ if(NNC_TESTS)
                              NNC_BINARY_DIR="${PROJECT_BINARY_DIR}")
   target_compile_options(nnc_test_support PRIVATE -Wno-missing-prototypes -Wno-shadow)
   target_link_libraries(nnc_test_support PUBLIC nnc_all PkgConfig::CRITERION)
+  set(test_seconds 1800) # no test comes near; a sanitizer on a busy machine may
+  if(NNC_SANITIZE)
+    set(test_seconds 10800)
+  endif()
   if(NNC_SANITIZE MATCHES "thread")
     set(plain_main ${PROJECT_SOURCE_DIR}/tests/tsan/plain_main.c)
     set_source_files_properties(${plain_main} PROPERTIES COMPILE_OPTIONS "-Wno-missing-prototypes")
@@ -98,8 +102,8 @@ if(NNC_TESTS)
         target_link_options(${name} PRIVATE -Wl,--wrap=${call})
       endforeach()
     endif()
-    add_test(NAME ${name} COMMAND ${name} --timeout 1200)
-    set_tests_properties(${name} PROPERTIES TIMEOUT 1800
+    add_test(NAME ${name} COMMAND ${name} --timeout ${test_seconds})
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${test_seconds}
       ENVIRONMENT "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0"
       FAIL_REGULAR_EXPRESSION "LeakSanitizer|runtime error:|Tested: 0 ")
     set_property(GLOBAL APPEND PROPERTY NNC_TEST_TARGETS ${name})
