@@ -118,6 +118,8 @@ Test(index_statements, shifts_and_strides)
     expect_values_and_gradient("", "x: f32[T, 3]",
                                "let y[t, c] = x[t - 1 else 0.0, c] + x[t, c]\n y",
                                "f64[2, 3] -1.25 0.51 -0.48 0.03 0.8 -1.18 ");
+    expect_values_and_gradient("", "x: f32[B, 5]", "let y[b, t] = x[b, t + 1] - x[b, t + 0]\n y",
+                               "f64[2, 4] 1.76 -0.99 1.76 -0.99 1.76 -0.99 -0.99 1.76");
 }
 
 Test(index_statements, diagonals_constants_and_positions)
@@ -133,6 +135,20 @@ Test(index_statements, diagonals_constants_and_positions)
     expect_values_and_gradient(
         "", "x: f32[3, 3]", "let y[i, j] = x[k, k] * x[i, j]\n y",
         "f64[3, 3] 2.35 -0.9588 0.9024 -2.4064 -0.5452 1.316 -1.9928 -0.1316 1.7296 ");
+}
+
+Test(index_statements, stand_in_bodies_of_loops)
+{
+    expect_values_and_gradient(
+        "module F { fn (x: f32[2, 3, 2], w: f32[2, 2], i: i32[2]) {\n"
+        "  let hs, last = scan t in x over 3 with h = zeros(2, 2) {\n"
+        "    let y[b, c] = t[b, d] * w[d, c] + h[b, i[b] % 2] + h[b, c - 1 else 0.5]\n"
+        "    h = tanh(y)\n    yield h\n  }\n  hs\n} }\n",
+        NULL, NULL,
+        "f64[2, 3, 2] 0.85180676401718 -0.95970808593056 0.95932786399914 "
+        "0.17538143044628 0.80941416368792 0.99245405077108 -0.011099544145466 "
+        "0.85786421469152 0.96705095446914 -0.72458689732141 -0.42795206930892 "
+        "0.70353411595322 ");
 }
 
 /* ---- Random statements against loops ---- */
