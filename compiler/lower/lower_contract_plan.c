@@ -19,6 +19,7 @@ enum {
     PACK_FROM_ROWS = 8,        /* uses of an element of y that pay for transposing it */
     PACK_LARGE_FROM_ROWS = 48, /* and for copying a large y whose rows are FAR_BYTES apart */
     FAR_BYTES = 1024,
+    MANY_PAGES = 1024,
     MIN_ITEMS = 16,  /* large products are cut into at least this many items */
     FEW_ITEMS = 6,   /* the same where every item reads all of y */
     MAX_INSIDE = 64, /* positions that an item goes through for each block of k */
@@ -391,8 +392,20 @@ static void choose_block(Planner *p, int64_t length)
     }
 }
 
+/* Are the terms of a tile's rows in x far apart, and many? Then every panel walks through as many
+ * pages of x again, and lines of x that are a power of two apart meet in the same sets of the
+ * caches. So it is in the gradient of weights, where k is the batch. */
+static bool rows_of_x_are_apart(const Planner *p)
+{
+    const Contraction *of = p->of;
+    const ContractAxis *k = &of->k[of->ks - 1];
+    int64_t far = dim_hint(p->schedule, k->stride[SIDE_X]) * (int64_t)dtype_bytes(of->dtype);
+    return p->plan.row != NO_AXIS && dim_is(of->out[p->plan.row].stride[SIDE_X], 1) &&
+           far >= FAR_BYTES && product(p, of->k, of->ks) >= MANY_PAGES;
+}
+
 /* Leaves become items where there are several. Blocks of k pay when the panels of y that the tiles
- * of an item read again and again do not fit in the cache. */
+ * of an item read again and again do not fit in the cache, or x does not. */
 static void choose_split(Planner *p)
 {
     TilePlan *plan = &p->plan;
@@ -410,7 +423,8 @@ static void choose_split(Planner *p)
     double panel = product(p, of->k, of->ks) * (double)(plan->lanes * plan->vectors) *
                    (double)dtype_bytes(of->dtype);
     bool several = plan->row != NO_AXIS && hint(p, &of->out[plan->row]) > 2 * plan->rows;
-    if (panel > (double)p->options.l2_bytes / 2 && several && length > 1) {
+    bool large = panel > (double)p->options.l2_bytes / 2 || rows_of_x_are_apart(p);
+    if (large && several && length > 1) {
         plan->split = SPLIT_BLOCKS;
         choose_block(p, length);
     }
