@@ -1,5 +1,5 @@
 /* The library against PyTorch: activations, losses, optimizers, schedules and layers by the losses of 20 steps and of an evaluation,
- * metrics by their values; all in f64 to 1e-9 relative. tests/reference/make_library.py wrote the numbers, one case a line:
+ * metrics by their values; all in f64 to 1e-9 relative, and modules in f32 to 1e-4. tests/reference/make_library.py wrote the numbers, one case a line:
  *
  *     dense loss_name=huber 0.2741 ...     dense.nn with -D loss_name="huber", weights of dense.safetensors
  *     layers which=conv 1.1032 ...         layers.nn with -D which="conv", weights of conv.safetensors */
@@ -17,6 +17,7 @@ typedef struct {
     char kind[16], constant[64]; /* "layers", "which=conv" */
     double numbers[NUMBERS];
     int count;
+    bool single; /* in f32 */
 } Case;
 
 typedef struct {
@@ -72,7 +73,7 @@ static Seen run(const Case *c, const char *program_name, const char *block, cons
     if (value)
         snprintf(define, sizeof define, "%.*s=\"%s\"", (int)(value - c->constant), c->constant, value + 1);
     nnc_program_options options = {
-        .size = sizeof options, .f64 = true, .interpret = interpret, .defines = defines, .define_count = value != NULL};
+        .size = sizeof options, .f64 = !c->single, .interpret = interpret, .defines = defines, .define_count = value != NULL};
     nnc_trainer_options training = {.size = sizeof training, .init = weights, .on_event = keep, .user = &seen};
     cr_assert_eq(nnc_context_new(NULL, &context), NNC_OK);
     nnc_status status = nnc_program_load(context, path, &options, &program);
@@ -106,6 +107,18 @@ static void compare_losses(const Case *c, bool interpret)
     compare(c, STEPS, seen.test[0]);
 }
 
+/* In f32 rounding grows with the steps: ten of them, to 1e-4. */
+static void compare_single(const Case *c, bool interpret)
+{
+    Case single = *c;
+    single.single = true;
+    Seen seen = run(&single, c->kind, "net", strchr(c->constant, '=') + 1, interpret);
+    cr_assert_eq(seen.steps, STEPS);
+    for (int i = 0; i < STEPS / 2; i++)
+        cr_expect(fabs(seen.losses[i] - c->numbers[i]) <= 1e-4 * fabs(c->numbers[i]),
+                  "%s %s in f32, number %d: %.9g, PyTorch has %.9g", c->kind, c->constant, i + 1, seen.losses[i], c->numbers[i]);
+}
+
 static void compare_rates(const Case *c, bool interpret)
 {
     Seen seen = run(c, "dense", "net", "dense", interpret);
@@ -126,7 +139,7 @@ static void compare_metrics(const Case *c, bool interpret)
 static void compare_all(const char *kind, int cases, void (*of_case)(const Case *, bool), bool interpret)
 {
     FILE *file = fopen(FOLDER "expected.txt", "r");
-    Case c;
+    Case c = {.single = false};
     cr_assert_not_null(file);
     while (read_case(file, &c))
         if (strcmp(c.kind, kind) == 0) {
@@ -140,6 +153,14 @@ static void compare_all(const char *kind, int cases, void (*of_case)(const Case 
 Test(library, layers)
 {
     compare_all("layers", 9, compare_losses, false);
+}
+
+Test(library, in_single_precision)
+{
+    static const char *const kinds[] = {"layers", "convs", "moments", "attention", "recurrent", "whole"};
+    static const int counts[] = {9, 22, 13, 22, 8, 15};
+    for (int i = 0; i < 6; i++)
+        compare_all(kinds[i], counts[i], compare_single, false);
 }
 
 Test(library, layers_interpreted)
