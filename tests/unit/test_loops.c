@@ -398,6 +398,42 @@ Test(loops, programs_that_do_not_fit_are_found)
     arena_free(arena);
 }
 
+/* The weight w is packed before the loop; the carry that is a weight, too, in every iteration. */
+Test(loops, weights_are_packed_once)
+{
+    Arena *arena = arena_new();
+    LowerOptions lower = {0};
+    ScheduleOptions options = {
+        .fuse = true, .plan = true, .scratch = lower_contract_scratch, .scratch_user = &lower};
+    const char *lines = "  %0 = input {x} : f32[B, 64]\n"
+                        "  %1 = param {w} : f32[64, 64]\n"
+                        "  %2 = carry {0, 0} : f32[64, 64]\n"
+                        "  %3 = dot %0 %2 {contract = 1:1} : f32[B, 64]\n"
+                        "  %4 = dot %3 %1 {contract = 1:1} : f32[B, 64]\n"
+                        "  %5 = dot %4 %4 {contract = 0:0} : f32[64, 64]\n"
+                        "  %6 = loop %1 %5 {0, length = T} : bool\n"
+                        "  %7 = final %6 {0} : f32[64, 64]\n"
+                        "  output y = %7\n";
+    Schedule *s = schedule_build(arena, read_lines(arena, lines), &options);
+    int before = 0, within = 0;
+    for (uint32_t g = 0; g < s->groups.count; g++) {
+        Group *group = s->groups.data[g];
+        before += group->hoisted == 1;
+        if (group->packed == NO_BUFFER || group->hoisted != NO_REGION) {
+            continue;
+        }
+        within++;
+        group->hoisted = 1;
+        cr_expect(!order_is_sound(s), "group %d packs what changes", (int)g);
+        group->hoisted = NO_REGION;
+    }
+    cr_expect(before == 1 && within >= 1);
+    KProgram *p = lower_program(arena, s, &lower, "t").program;
+    const Launch *last = &p->launches.data[p->regions.data[0].first - 1];
+    cr_expect(strstr(p->kernels.data[last->kernel]->name, "pack") != NULL);
+    arena_free(arena);
+}
+
 /* ---- ahead of time ---- */
 
 static const char app[] = "#include \"net.h\"\n#include <stdio.h>\n#include <stdlib.h>\n"
