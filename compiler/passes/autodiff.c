@@ -12,8 +12,8 @@
  * A first walk upwards marks the nodes that lead to a wrt; the others cost nothing. Parts are added
  * in the order of the walk, so the same graph always gives the same derivative graph.
  *
- * The walk is over the nodes of one region, at first the outside. The rule of a loop or branch walks
- * over what is inside of it (grad_loop.c); what is given to nodes outside is set aside for that
+ * The walk is over the nodes of one region, at first the outside. The rule of a loop or branch
+ * walks over what is inside of it (grad_loop.c); what is given to nodes outside is set aside for that
  * rule. */
 #include "compiler/passes/grad_rules.h"
 #include "runtime/base/bug.h"

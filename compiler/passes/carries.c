@@ -2,8 +2,8 @@
  * never change.
  *
  * `loop` and `branch` have all their values as operands, so an ordinary walk from the roots finds
- * every value in use. Here a value is needed when its carry or final is; what it is computed from is
- * needed only then. Derivative loops are full of them: the derivative of something that no weight
+ * every value in use. Here a value is needed when its carry or final is, and what it is computed
+ * from only then. Derivative loops are full of them: the derivative of something that no weight
  * depends on, zeros that are handed round.
  *
  *   %5 = loop %0 %1 %2 %4 {0, ..}  with %2 = carry {0, 0}, no final {1}   =>   loop {0, ..} */

@@ -1,7 +1,7 @@
 /* Gradients of loops and branches, first and second order, against central differences in f64
  * through the interpreter. The gradient matrix (test_gradients.c) varies shapes and lengths; here
  * are the forms: nested loops, captured weights, bounds, recomputation, branches, gradients inside
- * of bodies. A program is text with a root `loss`; its f64 leaves are what it is differentiated by. */
+ * of bodies. A program is text with a root `loss`, differentiated by its f64 leaves. */
 #include "compiler/graph/build.h"
 #include "compiler/graph/region.h"
 #include "compiler/passes/grad.h"
