@@ -5,6 +5,7 @@
 #include "compiler/passes/grad.h"
 #include "compiler/ref/ref.h"
 #include "compiler/sema/sema.h"
+#include "tests/support/compiled.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -226,6 +227,28 @@ static void check_gradient(Case *c)
     }
 }
 
+/* Compiled code gives the bits of the interpreter. */
+static void check_compiled(Case *c, const void **expected)
+{
+    LowerOptions lower = {0};
+    ScheduleOptions schedule = {
+        .fuse = true, .plan = true, .scratch = lower_contract_scratch, .scratch_user = &lower};
+    Compiled compiled;
+    char *error = NULL;
+    const void **values = ARENA_ARRAY(c->arena, const void *, c->graph->roots.count);
+    bool good = compiled_open(&compiled, c->arena, c->graph, &schedule, &lower, &error);
+    cr_assert(good, "%s\n%s", c->text, error ? error : "");
+    CompiledCall call = {.symbols = c->symbols, .leaf = leaf_data, .user = c, .chunks = 1};
+    cr_assert(compiled_run(&compiled, &call, values), "%s", c->text);
+    for (uint32_t i = 0; i < c->graph->roots.count; i++) {
+        const Type *type = &c->graph->roots.data[i].node->type;
+        size_t bytes = (size_t)elements(c, type) * dtype_bytes(type->dtype);
+        cr_expect_eq(memcmp(values[i], expected[i], bytes), 0,
+                     "%s\ncompiled code gives other bits for result %u", c->text, i);
+    }
+    compiled_close(&compiled);
+}
+
 static void expect(const char *declarations, const char *parameters, const char *body,
                    const char *expected, bool gradient)
 {
@@ -246,8 +269,10 @@ static void expect(const char *declarations, const char *parameters, const char 
     for (uint32_t i = 0; i < c.graph->roots.count; i++)
         rest = compare(&c, c.graph->roots.data[i].node, values[i], rest);
     cr_expect(rest[strspn(rest, " ;")] == '\0', "%s\nfurther results are expected: %s", text, rest);
-    if (gradient)
+    if (gradient) {
+        check_compiled(&c, values);
         check_gradient(&c);
+    }
     close_case(&c);
 }
 

@@ -12,7 +12,7 @@
  * semicolon. With parameters NULL, `declarations` is the whole program. */
 void expect_values(const char *declarations, const char *parameters, const char *body,
                    const char *expected);
-/* The same, and the gradient of sum(result * weights) by every float parameter against central
+/* The same, also in compiled code, and the gradient of sum(result * weights) by every float parameter against central
  * differences. */
 void expect_values_and_gradient(const char *declarations, const char *parameters, const char *body,
                                 const char *expected);
