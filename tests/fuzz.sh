@@ -52,7 +52,7 @@ for test in test_data_csv test_data_files test_tensor test_tokenizer test_fuzz_c
     campaign "$build-asan" $test
 done
 export NNC_FUZZ_COUNT=$((graphs / jobs)) NNC_SEEDS=$((graphs / jobs)) NNC_FUZZ_STRIDE=1
-for test in test_differential test_passes test_random_graph; do
+for test in test_differential test_passes test_random_graph test_gradient_random; do
     campaign "$build" $test
 done
 finish "make fuzz, $(($(date +%s) - start)) s"
