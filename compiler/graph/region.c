@@ -163,7 +163,8 @@ static bool set_closer(Finder *f, const Node *node)
         set_closed(f, node, 0, 1, 0);
         set_closed(f, node, 1, 1 + results, region);
         set_closed(f, node, 1 + results, node->nsrc, region + 1);
-        grown = unite(f, around(f, region), set) | unite(f, around(f, region + 1), set);
+        grown = unite(f, around(f, region), set);
+        grown |= unite(f, around(f, region + 1), set);
     }
     if (has(set, region) || (!loop && has(set, region + 1)))
         complain(f, "%%%u needs a value from inside of it where it must not", node->id);
