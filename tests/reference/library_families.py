@@ -94,6 +94,7 @@ CONVS = {
     "smaller": lambda: Part(nn.Conv2d(2, 2, 1), 30, after=lambda x: F.interpolate(x, (5, 3), mode="bilinear")),
     "shuffled": lambda: Part(nn.Conv2d(2, 4, 2), 224, after=lambda x: F.pixel_shuffle(x, 2)),
     "unfolded": lambda: Part(nn.Conv2d(2, 2, 1), 216, after=lambda x: F.unfold(x, 3, dilation=2, padding=1, stride=2)),
+    "folded": lambda: Part(nn.Conv2d(2, 2, 1), 144, after=lambda x: F.fold(F.unfold(x, 3, 1, 1, 2) ** 2, (9, 8), 3, 1, 1, 2)),
     "padded": lambda: Part(nn.Conv2d(2, 1, 2), 156, after=padded),
     "basic_block": lambda: Part(nn.Sequential(BasicBlock(2, 4, 2), BasicBlock(4, 4)), 4, after=lambda x: x.mean((2, 3))),
     "bottleneck": lambda: Part(nn.Sequential(Bottleneck(2, 2, 2), Bottleneck(8, 2)), 8, after=lambda x: x.mean((2, 3))),

@@ -32,16 +32,24 @@ static const Row rows[] = {
     {"gpt2", "GPT2", "GPT2()", TOKENS, FIRST, 124439808},
     {"gpt2", "GPT2", "GPT2(C=1024, L=24, H=16)", TOKENS, FIRST, 354823168},
     {"bert", "BERT", "BERT()", TOKENS, "cross_entropy(second(model(x)), y)", 109482240},
-    {"bert", "BERTClassifier", "BERTClassifier(2)", TOKENS, "cross_entropy(model(x, present=x > 3), y)", 109483778},
+    {"bert", "BERTClassifier", "BERTClassifier(2)", TOKENS,
+     "cross_entropy(model(x, present=x > 3), y)", 109483778},
     {"vit", "ViT", "ViT()", "rand(2, 3, 224, 224, seed=1)", CLASSES, 86567656},
-    {"dcgan", "Generator", "Generator()", "rand(2, 100, seed=1)", "mse(model(x)[:, 0, 0, 0], f32(y))", 3576704},
-    {"dcgan", "Discriminator", "Discriminator()", IMAGES, "bce_with_logits(model(x), f32(y))", 2765568},
+    {"dcgan", "Generator", "Generator()", "rand(2, 100, seed=1)",
+     "mse(model(x)[:, 0, 0, 0], f32(y))", 3576704},
+    {"dcgan", "Discriminator", "Discriminator()", IMAGES, "bce_with_logits(model(x), f32(y))",
+     2765568},
     {"vae", "VAE, vae_loss", "VAE()", "rand(2, 784, seed=1)", "vae_loss(model(x), x)", 652824},
-    {"ncf", "NCF", "NCF(1000, 500)", NUMBERS, "bce_with_logits(model(x, y), f32(y))", 1500 * 40 + 2761},
-    {"two_tower", "TwoTower, in_batch_loss", "TwoTower(1000, 500)", NUMBERS, "in_batch_loss(model(x, y))", 1500 * 32 + 2 * 4192},
-    {"seq2seq", "Seq2Seq", "Seq2Seq(100)", TOKENS, "cross_entropy(model(x, x[:, ..5])[:, 0], y)", 44140544 + 200 * 512 + 51300},
-    {"lstm", "LSTMLanguageModel", "LSTMLanguageModel(10000, C=200, H=200, L=2)", TOKENS, FIRST, 4653200},
-    {"lstm", "LSTMClassifier", "LSTMClassifier(100, 2)", TOKENS, "cross_entropy(model(x, lengths=x[:, 0] % 8 + 1), y)", 12800 + 264192 + 514},
+    {"ncf", "NCF", "NCF(1000, 500)", NUMBERS, "bce_with_logits(model(x, y), f32(y))",
+     1500 * 40 + 2761},
+    {"two_tower", "TwoTower, in_batch_loss", "TwoTower(1000, 500)", NUMBERS,
+     "in_batch_loss(model(x, y))", 1500 * 32 + 2 * 4192},
+    {"seq2seq", "Seq2Seq", "Seq2Seq(100)", TOKENS, "cross_entropy(model(x, x[:, ..5])[:, 0], y)",
+     44140544 + 200 * 512 + 51300},
+    {"lstm", "LSTMLanguageModel", "LSTMLanguageModel(10000, C=200, H=200, L=2)", TOKENS, FIRST,
+     4653200},
+    {"lstm", "LSTMClassifier", "LSTMClassifier(100, 2)", TOKENS,
+     "cross_entropy(model(x, lengths=x[:, 0] % 8 + 1), y)", 12800 + 264192 + 514},
     {"wavenet", "WaveNet", "WaveNet()", TOKENS, FIRST, 1263168},
 };
 
@@ -61,7 +69,8 @@ static void check_row(const Row *row)
     nnc_context *context = NULL;
     nnc_program *program = NULL;
     snprintf(text, sizeof text,
-             "from models.%s import %s\nfrom losses import cross_entropy, mse, bce_with_logits\nfrom optim import sgd\n"
+             "from models.%s import %s\nfrom losses import cross_entropy, mse, "
+             "bce_with_logits\nfrom optim import sgd\n"
              "fn second(pair) {\n let a, b = pair\n b\n}\n"
              "dataset d { source = arrays(x=%s, y=randint(0, 2, 2, seed=2)) }\n"
              "train t on d {\n model = %s\n loss = %s\n optimizer = sgd(lr=0.1)\n batch = 2\n}\n",
@@ -70,8 +79,8 @@ static void check_row(const Row *row)
     nnc_status status = nnc_program_parse(context, "model.nn", text, NULL, &program);
     cr_assert_eq(status, NNC_OK, "%s: %s", row->model, nnc_diagnostics(context, NNC_TEXT));
     cr_assert_eq(nnc_program_text(program, NULL, "summary", &table), NNC_OK);
-    cr_expect_eq(total_of(table), row->parameters, "%s has %ld parameters, published are %ld", row->model, total_of(table),
-                 row->parameters);
+    cr_expect_eq(total_of(table), row->parameters, "%s has %ld parameters, published are %ld",
+                 row->model, total_of(table), row->parameters);
     nnc_free(table);
     nnc_program_release(program);
     nnc_context_release(context);

@@ -15,7 +15,8 @@
 static const char *const folders[] = {"compiler/std", "compiler/std/nn", "compiler/std/models"};
 
 static const char head[] = "# The library\n\n"
-                           "Made from the comments of `compiler/std/`, whose files are part of the program `nnc`. What stands under `nn.` "
+                           "Made from the comments of `compiler/std/`, whose files are part of the "
+                           "program `nnc`. What stands under `nn.` "
                            "may be imported from `nn`.\n";
 
 /* Prose: signs that Markdown reads keep their meaning, lines that are indented become code. */
@@ -102,6 +103,7 @@ Test(library_page, is_made_from_the_comments)
             add_file(&page, paths[i]);
         test_free_list(paths, count);
     }
-    cr_expect(test_golden(NNC_SOURCE_DIR "/docs/library.md", page.text), "NNC_UPDATE_GOLDEN=1 writes docs/library.md");
+    cr_expect(test_golden(NNC_SOURCE_DIR "/docs/library.md", page.text),
+              "NNC_UPDATE_GOLDEN=1 writes docs/library.md");
     strbuf_free(&page);
 }
