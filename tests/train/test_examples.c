@@ -31,7 +31,7 @@ static const Example examples[] = {
     {"adding", 20, 0.3},
     {"transformer", 20, 2.46},
     {"vae", 40, 260},
-    {"gan", 20, 2.0},
+    {"gan", 20, 2.2},
 };
 
 typedef struct {
