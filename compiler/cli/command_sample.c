@@ -6,7 +6,8 @@
 #include <string.h>
 
 /* A real number of an option; false: it was said what is wrong. */
-static bool option_real(const Arguments *arguments, OptionId option, const char *name, double *value)
+static bool option_real(const Arguments *arguments, OptionId option, const char *name,
+                        double *value)
 {
     const char *text = option_value(arguments, option);
     char *end;

@@ -40,8 +40,8 @@ static nnc_status find_tokenizer(Sampler *sampler)
     }
     for (int i = 0; run->notes && i < run->notes->count; i++)
         if (strcmp(run->notes->items[i].key, "tokenizer.token") == 0)
-            sampler->own =
-                tokenizer_from_text(run->notes->items[i].value, strlen(run->notes->items[i].value), &problem);
+            sampler->own = tokenizer_from_text(run->notes->items[i].value,
+                                               strlen(run->notes->items[i].value), &problem);
     sampler->tokenizer = sampler->own;
     return sampler->own ? NNC_OK
                         : context_fail(run->program->context, NNC_DATA, ERR_E0618,
@@ -53,7 +53,8 @@ static nnc_status compile_sampler(Sampler *sampler)
     Run *run = sampler->run;
     nnc_context *context = run->program->context;
     CompileUnit unit = {.name = "sample", .graph = run->plan->sample.graph};
-    sampler->options = program_compile_options(run->program, run->plan, run->spec.batch, run->arena);
+    sampler->options =
+        program_compile_options(run->program, run->plan, run->spec.batch, run->arena);
     Jit *jit = sampler->options.interpret ? NULL : context_jit(context);
     if (!sampler->options.interpret && !jit)
         return NNC_UNSUPPORTED;
@@ -99,8 +100,8 @@ void sampler_close(Sampler *sampler)
 
 typedef struct {
     const SampleOptions *options;
-    int32_t *tokens;      /* [context], the prompt first; then the text */
-    int32_t length;       /* of the prompt */
+    int32_t *tokens; /* [context], the prompt first; then the text */
+    int32_t length;  /* of the prompt */
     int32_t top_k;
     float temperature, top_p;
     double temperature64, top_p64; /* of a program in f64 */
@@ -125,16 +126,19 @@ static nnc_status run_sampler(const Sampler *sampler, void *const *buffers, uint
 {
     CallFailure failure;
     int64_t no_dims[FUNCTION_RANK] = {0};
-    switch (session_call(sampler->session, sampler->function, no_dims, buffers, seed, 0, &failure)) {
+    switch (
+        session_call(sampler->session, sampler->function, no_dims, buffers, seed, 0, &failure)) {
     case CALL_OK:
         return NNC_OK;
     case CALL_NO_MEMORY:
-        return context_fail(sampler->run->program->context, NNC_MEMORY, ERR_E0804, "not enough memory for a sample");
+        return context_fail(sampler->run->program->context, NNC_MEMORY, ERR_E0804,
+                            "not enough memory for a sample");
     case CALL_SIZES:
     case CALL_FAILED:
         break;
     }
-    diag_error(diag_of(sampler), failure.site->code, failure.site->span, NULL, "%s", failure.site->message);
+    diag_error(diag_of(sampler), failure.site->code, failure.site->span, NULL, "%s",
+               failure.site->message);
     return NNC_DATA;
 }
 
@@ -164,7 +168,8 @@ static nnc_status call(const Sampler *sampler, Draw *draw, uint64_t seed)
 
 /* ---- Pictures ---- */
 
-static nnc_status write_picture(const Sampler *sampler, const char *path, const void *values, int arg)
+static nnc_status write_picture(const Sampler *sampler, const char *path, const void *values,
+                                int arg)
 {
     const Function *function = sampler->function;
     int64_t no_dims[FUNCTION_RANK] = {0}, sizes[FUNCTION_RANK] = {1, 1, 1};
@@ -176,8 +181,9 @@ static nnc_status write_picture(const Sampler *sampler, const char *path, const 
         return NNC_MEMORY;
     for (int64_t i = 0; i < count; i++)
         narrow[i] = function->args[arg].dtype == DT_F64 ? (float)((const double *)values)[i]
-                                                         : ((const float *)values)[i];
-    bool good = png_write(path, narrow, sizes[0], sizes[1], sizes[2], sampler->run->plan->sample.span, diag_of(sampler));
+                                                        : ((const float *)values)[i];
+    bool good = png_write(path, narrow, sizes[0], sizes[1], sizes[2],
+                          sampler->run->plan->sample.span, diag_of(sampler));
     free(narrow);
     return good ? NNC_OK : NNC_DATA;
 }
@@ -186,7 +192,8 @@ static nnc_status make_room(const Sampler *sampler, int arg, void **images)
 {
     int64_t no_dims[FUNCTION_RANK] = {0};
     int64_t count = arg < 0 ? 0 : function_elements(sampler->function, no_dims, arg);
-    *images = count < 0 || count > INT64_MAX / 16 ? NULL : malloc((size_t)count * sizeof(double) + 1);
+    *images =
+        count < 0 || count > INT64_MAX / 16 ? NULL : malloc((size_t)count * sizeof(double) + 1);
     return *images ? NNC_OK : NNC_MEMORY;
 }
 
@@ -204,7 +211,8 @@ static nnc_status begin_text(const Sampler *sampler, const SampleOptions *option
         return NNC_MEMORY;
     if (given)
         return context_fail(sampler->run->program->context, NNC_DATA, ERR_E0618,
-                            "the prompt has a character at byte %zu that the vocabulary lacks", unknown);
+                            "the prompt has a character at byte %zu that the vocabulary lacks",
+                            unknown);
     tokens->count = 1;
     tokens->data[0] = 0;
     return NNC_OK;
@@ -231,7 +239,8 @@ static nnc_status go_on(const Sampler *sampler, Draw *draw, const Tokens *prompt
         nnc_status status = call(sampler, draw, draw->options->seed + piece);
         if (status != NNC_OK)
             return status;
-        int64_t made = context - draw->length < wanted - done ? context - draw->length : wanted - done;
+        int64_t made =
+            context - draw->length < wanted - done ? context - draw->length : wanted - done;
         add_text(sampler, draw->tokens + draw->length, made, text);
         done += made;
         if (made <= 0)
@@ -257,19 +266,23 @@ static nnc_status make_text(const Sampler *sampler, Draw *draw, StrBuf *text)
     return status;
 }
 
-nnc_status sampler_draw(Sampler *sampler, const SampleOptions *options, const char *picture, StrBuf *text)
+nnc_status sampler_draw(Sampler *sampler, const SampleOptions *options, const char *picture,
+                        StrBuf *text)
 {
     const SamplePlan *plan = &sampler->run->plan->sample;
     int arg = function_arg(sampler->function, ARG_OUTPUT, "images");
     Draw draw = {.options = options,
                  .temperature = (float)options->temperature,
                  .temperature64 = options->temperature,
-                 .top_k = (int32_t)(options->top_k > 0 && options->top_k < INT32_MAX ? options->top_k : INT32_MAX),
+                 .top_k =
+                     (int32_t)(options->top_k > 0 && options->top_k < INT32_MAX ? options->top_k
+                                                                                : INT32_MAX),
                  .top_p = (float)options->top_p,
                  .top_p64 = options->top_p};
     nnc_status status = make_room(sampler, arg, &draw.images);
     if (status == NNC_OK)
-        status = plan->has_text ? make_text(sampler, &draw, text) : call(sampler, &draw, options->seed);
+        status =
+            plan->has_text ? make_text(sampler, &draw, text) : call(sampler, &draw, options->seed);
     if (status == NNC_OK && plan->has_images)
         status = write_picture(sampler, picture, draw.images, arg);
     free(draw.images);

@@ -92,15 +92,16 @@ static nnc_status write_samples(nnc_trainer *trainer, int64_t step)
     const char *path = arena_format(run->arena, "%s/step-%06lld", folder, (long long)step);
     StrBuf text = {0};
     if (!folder_make(folder))
-        return context_fail(run->program->context, NNC_DATA, ERR_E0806, "cannot make the folder %s: %s", folder,
-                            strerror(errno));
+        return context_fail(run->program->context, NNC_DATA, ERR_E0806,
+                            "cannot make the folder %s: %s", folder, strerror(errno));
     nnc_status status = trainer->sampler ? NNC_OK : sampler_open(run, &trainer->sampler);
     if (status == NNC_OK)
-        status = sampler_draw(trainer->sampler, &options, arena_format(run->arena, "%s.png", path), &text);
+        status = sampler_draw(trainer->sampler, &options, arena_format(run->arena, "%s.png", path),
+                              &text);
     path = arena_format(run->arena, "%s.txt", path);
     if (status == NNC_OK && text.text && !file_replace(path, text.text, text.length))
-        status = context_fail(run->program->context, NNC_DATA, ERR_E0806, "cannot write %s: %s", path,
-                              strerror(errno));
+        status = context_fail(run->program->context, NNC_DATA, ERR_E0806, "cannot write %s: %s",
+                              path, strerror(errno));
     strbuf_free(&text);
     return status;
 }
@@ -108,7 +109,8 @@ static nnc_status write_samples(nnc_trainer *trainer, int64_t step)
 static void sample_step(nnc_trainer *trainer, const nnc_event *event)
 {
     int64_t every = trainer->run.plan->sample.every;
-    if (!trainer->run_dir || every == 0 || event->step % every != 0 || trainer->save_status != NNC_OK)
+    if (!trainer->run_dir || every == 0 || event->step % every != 0 ||
+        trainer->save_status != NNC_OK)
         return;
     trainer->save_status = write_samples(trainer, event->step);
 }
@@ -268,9 +270,9 @@ nnc_status nnc_trainer_resume(nnc_trainer *trainer, const char *path)
     if (!path)
         return context_fail(context, NNC_ARGUMENT, ERR_E0901, "a checkpoint needs a path");
     Checkpoint *checkpoint = checkpoint_find(trainer->run.arena, path, &found, &problem);
-    nnc_status status = checkpoint ? rundir_take(trainer, checkpoint, found)
-                                   : context_fail(context, NNC_DATA, ERR_E0807, "%s: %s", path,
-                                                  problem.text);
+    nnc_status status =
+        checkpoint ? rundir_take(trainer, checkpoint, found)
+                   : context_fail(context, NNC_DATA, ERR_E0807, "%s: %s", path, problem.text);
     checkpoint_close(checkpoint);
     strbuf_free(&problem);
     return status;

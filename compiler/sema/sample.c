@@ -14,8 +14,10 @@
 static const struct {
     const char *name, *leaf;
     DType dtype;
-} sample_inputs[] = {{"prompt", SAMPLE_PROMPT, DT_I32},           {"length", SAMPLE_LENGTH, DT_I32},
-                     {"temperature", SAMPLE_TEMPERATURE, DT_F32}, {"top_k", SAMPLE_TOP_K, DT_I32},
+} sample_inputs[] = {{"prompt", SAMPLE_PROMPT, DT_I32},
+                     {"length", SAMPLE_LENGTH, DT_I32},
+                     {"temperature", SAMPLE_TEMPERATURE, DT_F32},
+                     {"top_k", SAMPLE_TOP_K, DT_I32},
                      {"top_p", SAMPLE_TOP_P, DT_F32}};
 
 enum { INPUTS = sizeof sample_inputs / sizeof *sample_inputs };
@@ -43,12 +45,13 @@ static bool image_fits(Sema *s, const Node *node, Span span)
         known &= dim_is_const(node->type.dims[axis], NULL);
     if (node->type.rank == 3)
         dim_is_const(node->type.dims[0], &channels);
-    if (known && dtype_is_float(node->type.dtype) && (node->type.rank == 2 || node->type.rank == 3) &&
-        (channels == 1 || channels == 3))
+    if (known && dtype_is_float(node->type.dtype) &&
+        (node->type.rank == 2 || node->type.rank == 3) && (channels == 1 || channels == 3))
         return true;
-    DiagItem *item = sema_error(s, ERR_E0405, span, NULL,
-                                "an image is a float [H, W], [1, H, W] or [3, H, W], and this is %s",
-                                type_text(s, &node->type));
+    DiagItem *item =
+        sema_error(s, ERR_E0405, span, NULL,
+                   "an image is a float [H, W], [1, H, W] or [3, H, W], and this is %s",
+                   type_text(s, &node->type));
     if (node->type.rank == 4)
         diag_help(item, "grid(x, rows=8) puts several images into one");
     return false;
@@ -56,8 +59,10 @@ static bool image_fits(Sema *s, const Node *node, Span span)
 
 static bool text_fits(Sema *s, const TrainPlan *plan, const Node *node, Span span)
 {
-    if (node->type.dtype != DT_I32 || node->type.rank != 1 || node->type.dims[0] != dim_const(s->dims, plan->sample.context)) {
-        sema_error(s, ERR_E0405, span, NULL, "a text is the tokens of its context, i32[%lld], and this is %s",
+    if (node->type.dtype != DT_I32 || node->type.rank != 1 ||
+        node->type.dims[0] != dim_const(s->dims, plan->sample.context)) {
+        sema_error(s, ERR_E0405, span, NULL,
+                   "a text is the tokens of its context, i32[%lld], and this is %s",
                    (long long)plan->sample.context, type_text(s, &node->type));
         return false;
     }
@@ -111,7 +116,8 @@ bool sample_graph(Sema *s, const Block *train, Scope *outer, TrainPlan *plan)
         declare_inputs(s, scope, plan->sample.context, span);
     bool ok = read_output(s, &block, scope, "images", plan);
     ok &= read_output(s, &block, scope, "text", plan);
-    if (ok && errors == diag_error_count(s->diag) && !plan->sample.has_text && !plan->sample.has_images) {
+    if (ok && errors == diag_error_count(s->diag) && !plan->sample.has_text &&
+        !plan->sample.has_images) {
         sema_error(s, ERR_E0402, span, NULL, "a sample block needs images = ... or text = ...");
         ok = false;
     }

@@ -362,7 +362,8 @@ static bool store_word(Csv *csv, FieldPlace *place, uint32_t column, void *out)
 
 static bool store_sequence(const Csv *csv, const FieldPlace *place, uint32_t column, void *out)
 {
-    const char *problem = sequence_store(csv->arena, place->field, &csv->rows.cells.data[column], out);
+    const char *problem =
+        sequence_store(csv->arena, place->field, &csv->rows.cells.data[column], out);
     return !problem || cell_error(csv, place, column, problem);
 }
 
@@ -523,8 +524,9 @@ static bool read_table(Csv *csv)
         if (csv->fields[i].category && !finish_words(csv, i)) {
             return false;
         }
-        if (csv->fields[i].sequence && !sequence_finish(&csv->fields[i], &csv->table->columns[i], csv->table->rows,
-                                                        csv->rows.shown, csv->diag)) {
+        if (csv->fields[i].sequence &&
+            !sequence_finish(&csv->fields[i], &csv->table->columns[i], csv->table->rows,
+                             csv->rows.shown, csv->diag)) {
             return false;
         }
     }

@@ -20,20 +20,25 @@ static const char *unknown_character(Arena *arena, const char *at, size_t length
 {
     size_t bytes;
     int32_t code = utf8_next(at, length, &bytes);
-    return code < ' ' ? arena_format(arena, "has the character U+%04X, which the training data does not have",
-                                     (unsigned)code)
-                      : arena_format(arena, "has the character '%.*s', which the training data does not have",
-                                     (int)bytes, at);
+    return code < ' '
+               ? arena_format(arena,
+                              "has the character U+%04X, which the training data does not have",
+                              (unsigned)code)
+               : arena_format(arena,
+                              "has the character '%.*s', which the training data does not have",
+                              (int)bytes, at);
 }
 
-static const char *store_known(Arena *arena, const DataField *field, const CsvCell *cell, int32_t *row)
+static const char *store_known(Arena *arena, const DataField *field, const CsvCell *cell,
+                               int32_t *row)
 {
     Tokens tokens = {0};
     size_t unknown;
     const char *problem = NULL;
     if (!tokenizer_encode(field->tokenizer, cell->text, cell->length, &tokens, &unknown))
-        problem = unknown == SIZE_MAX ? "does not fit into memory"
-                                      : unknown_character(arena, cell->text + unknown, cell->length - unknown);
+        problem = unknown == SIZE_MAX
+                      ? "does not fit into memory"
+                      : unknown_character(arena, cell->text + unknown, cell->length - unknown);
     else if ((int64_t)tokens.count >= field->sizes[0])
         problem = too_long(arena, field);
     for (size_t i = 0; !problem && i < tokens.count; i++)
@@ -107,14 +112,16 @@ static bool fits(const DataField *field, const DataColumn *column, const char *s
     if (field->vocabulary == 0 || size <= field->vocabulary)
         return true;
     diag_error(diag, ERR_E0618, field->span, NULL,
-               "%s: %s has %lld different characters, which makes %lld tokens with padding, start and end, and "
+               "%s: %s has %lld different characters, which makes %lld tokens with padding, start "
+               "and end, and "
                "vocab is %lld",
                shown, field->name, (long long)size - SEQUENCE_CHARS, (long long)size,
                (long long)field->vocabulary);
     return false;
 }
 
-bool sequence_finish(const DataField *field, DataColumn *column, int64_t rows, const char *shown, Diag *diag)
+bool sequence_finish(const DataField *field, DataColumn *column, int64_t rows, const char *shown,
+                     Diag *diag)
 {
     static const char *const special[] = {"<pad>", "<start>", "<end>"};
     if (field->tokenizer) {
@@ -124,7 +131,8 @@ bool sequence_finish(const DataField *field, DataColumn *column, int64_t rows, c
     }
     StrBuf text = {0};
     if (all_characters(column, rows, &text))
-        column->tokenizer = tokenizer_chars(special, SEQUENCE_CHARS, text.text ? text.text : "", text.length);
+        column->tokenizer =
+            tokenizer_chars(special, SEQUENCE_CHARS, text.text ? text.text : "", text.length);
     strbuf_free(&text);
     if (column->tokenizer && number_cells(column, rows))
         return fits(field, column, shown, diag);

@@ -27,7 +27,8 @@ static unsigned char *pixels_of(const float *values, int64_t channels, int64_t p
 }
 
 /* The bytes of the file, malloc'd. NULL: libpng refused. */
-static void *encoded(const unsigned char *pixels, int64_t channels, int64_t height, int64_t width, size_t *bytes)
+static void *encoded(const unsigned char *pixels, int64_t channels, int64_t height, int64_t width,
+                     size_t *bytes)
 {
     png_image image = {.version = PNG_IMAGE_VERSION,
                        .width = (png_uint_32)width,
@@ -44,8 +45,8 @@ static void *encoded(const unsigned char *pixels, int64_t channels, int64_t heig
     return data;
 }
 
-bool png_write(const char *path, const float *values, int64_t channels, int64_t height, int64_t width, Span span,
-               Diag *diag)
+bool png_write(const char *path, const float *values, int64_t channels, int64_t height,
+               int64_t width, Span span, Diag *diag)
 {
     enum { LARGEST_SIDE = 1 << 16 };
     size_t bytes = 0;
@@ -55,10 +56,10 @@ bool png_write(const char *path, const float *values, int64_t channels, int64_t 
     bool good = data && file_replace(path, data, bytes);
     if (!good)
         diag_error(diag, ERR_E0806, span, NULL, "cannot write the picture %s: %s", path,
-                   data      ? strerror(errno)
-                   : pixels  ? "libpng refuses it"
-                   : fits    ? "no memory"
-                             : "its sides must be 1 to 65536");
+                   data     ? strerror(errno)
+                   : pixels ? "libpng refuses it"
+                   : fits   ? "no memory"
+                            : "its sides must be 1 to 65536");
     free(data);
     free(pixels);
     return good;

@@ -24,7 +24,8 @@ typedef struct {
 
 static bool no_memory(const Text *text)
 {
-    diag_error(text->diag, ERR_E0617, text->file.span, NULL, "%s does not fit into memory", text->file.path);
+    diag_error(text->diag, ERR_E0617, text->file.span, NULL, "%s does not fit into memory",
+               text->file.path);
     return false;
 }
 
@@ -49,7 +50,8 @@ static bool is_utf8(const Text *text)
         return true;
     line_and_column(text, at, &line, &column);
     diag_help(diag_error(text->diag, ERR_E0618, text->file.span, NULL,
-                         "%s, line %zu, column %zu: this is not UTF-8", text->file.path, line, column),
+                         "%s, line %zu, column %zu: this is not UTF-8", text->file.path, line,
+                         column),
               "tokens=\"bytes\" reads any file");
     return false;
 }
@@ -124,7 +126,8 @@ static Tokenizer *tokenizer_of_file(const Text *text, const char **problem)
 static bool read_tokenizer(Text *text)
 {
     const char *problem = NULL, *path = text->options->tokenizer;
-    text->tokenizer = is_weights(path) ? tokenizer_of_weights(text, &problem) : tokenizer_of_file(text, &problem);
+    text->tokenizer =
+        is_weights(path) ? tokenizer_of_weights(text, &problem) : tokenizer_of_file(text, &problem);
     if (!text->tokenizer && problem)
         diag_error(text->diag, ERR_E0618, text->file.span, NULL, "%s: %s", path, problem);
     return text->tokenizer != NULL;
@@ -150,17 +153,18 @@ static bool fits_vocabulary(const Text *text)
     int64_t size = tokenizer_size(text->tokenizer), room = text->options->vocabulary;
     if (room == 0 || size <= room)
         return true;
-    diag_error(text->diag, ERR_E0618, text->file.span, NULL, "%s has %lld different %s, and vocab is %lld",
-               text->options->tokenizer ? text->options->tokenizer : text->file.path, (long long)size,
-               what[text->options->tokenizer ? TEXT_BPE : text->options->tokens], (long long)room);
+    diag_error(
+        text->diag, ERR_E0618, text->file.span, NULL, "%s has %lld different %s, and vocab is %lld",
+        text->options->tokenizer ? text->options->tokenizer : text->file.path, (long long)size,
+        what[text->options->tokenizer ? TEXT_BPE : text->options->tokens], (long long)room);
     return false;
 }
 
 static bool encode(const Text *text, int part, Tokens *tokens)
 {
     size_t first = text->cuts[part], unknown, line, column, bytes;
-    if (tokenizer_encode(text->tokenizer, text->bytes.data + first, text->cuts[part + 1] - first, tokens,
-                         &unknown))
+    if (tokenizer_encode(text->tokenizer, text->bytes.data + first, text->cuts[part + 1] - first,
+                         tokens, &unknown))
         return true;
     if (unknown == SIZE_MAX)
         return no_memory(text);
@@ -172,18 +176,19 @@ static bool encode(const Text *text, int part, Tokens *tokens)
         snprintf(shown, sizeof shown, "U+%04X", (unsigned)code);
     else
         snprintf(shown, sizeof shown, "'%.*s'", (int)bytes, at);
-    diag_help(diag_error(text->diag, ERR_E0618, text->file.span, NULL,
-                         "%s, line %zu, column %zu: the character %s is not in the vocabulary of the "
-                         "training text",
-                         text->file.path, line, column, shown),
-              "tokens=\"bytes\" and tokens=\"bpe\" know every character");
+    diag_help(
+        diag_error(text->diag, ERR_E0618, text->file.span, NULL,
+                   "%s, line %zu, column %zu: the character %s is not in the vocabulary of the "
+                   "training text",
+                   text->file.path, line, column, shown),
+        "tokens=\"bytes\" and tokens=\"bpe\" know every character");
     return false;
 }
 
 /* ---- Windows ---- */
 
-static bool window_column(DataColumn *column, const char *name, int64_t window, int64_t stride, int32_t *data,
-                          bool borrowed)
+static bool window_column(DataColumn *column, const char *name, int64_t window, int64_t stride,
+                          int32_t *data, bool borrowed)
 {
     *column = (DataColumn){.name = strdup(name),
                            .dtype = DT_I32,
@@ -227,8 +232,8 @@ static bool make_part(const Text *text, int part, int64_t stride, DataTable **ou
         return *out != NULL;
     }
     diag_error(text->diag, ERR_E0612, text->file.span, NULL,
-               "%s: the %s part has %zu tokens, and a window needs %lld", text->file.path, names[part],
-               tokens.count, (long long)text->options->window + 1);
+               "%s: the %s part has %zu tokens, and a window needs %lld", text->file.path,
+               names[part], tokens.count, (long long)text->options->window + 1);
     free(tokens.data);
     return false;
 }
@@ -246,7 +251,8 @@ static bool make_parts(Text *text, bool whole, DataTable *parts[3])
     return good;
 }
 
-bool text_read(DataFile file, const TextOptions *options, Tokenizer *known, DataTable *parts[3], Diag *diag)
+bool text_read(DataFile file, const TextOptions *options, Tokenizer *known, DataTable *parts[3],
+               Diag *diag)
 {
     Text text = {.file = file, .options = options, .diag = diag, .tokenizer = known};
     parts[0] = parts[1] = parts[2] = NULL;

@@ -120,10 +120,8 @@ bool merges_put(Tokenizer *t, int32_t left, int32_t right, int32_t result)
     PairEntry *entry = pairs_at(&t->merges, pair_key(left, right));
     if (!entry)
         return false;
-    *entry = (PairEntry){.key = entry->key,
-                         .used = true,
-                         .number = result,
-                         .count = (int64_t)t->merge_count};
+    *entry = (PairEntry){
+        .key = entry->key, .used = true, .number = result, .count = (int64_t)t->merge_count};
     vec_push(t->arena, &t->merge_list, (Merge){left, right});
     t->merge_count++;
     return true;
@@ -150,7 +148,6 @@ Tokenizer *tokenizer_bytes(void)
 {
     return tokenizer_new(true);
 }
-
 
 Tokenizer *tokenizer_chars(const char *const *special, int special_count, const char *text,
                            size_t length)

@@ -82,11 +82,13 @@ void tokenizer_text(const Tokenizer *t, StrBuf *out)
     const char *around = t->bytes ? level : "null", *separator = "";
     strbuf_add(out, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[");
     add_special(t, out);
-    strbuf_printf(out, "],\"normalizer\":null,\"pre_tokenizer\":%s,\"post_processor\":null,"
-                       "\"decoder\":%s,\"model\":{\"type\":\"BPE\",\"dropout\":null,"
-                       "\"unk_token\":null,\"continuing_subword_prefix\":null,"
-                       "\"end_of_word_suffix\":null,\"fuse_unk\":false,\"byte_fallback\":false,"
-                       "\"vocab\":{", around, around);
+    strbuf_printf(out,
+                  "],\"normalizer\":null,\"pre_tokenizer\":%s,\"post_processor\":null,"
+                  "\"decoder\":%s,\"model\":{\"type\":\"BPE\",\"dropout\":null,"
+                  "\"unk_token\":null,\"continuing_subword_prefix\":null,"
+                  "\"end_of_word_suffix\":null,\"fuse_unk\":false,\"byte_fallback\":false,"
+                  "\"vocab\":{",
+                  around, around);
     for (int64_t i = 0; i < t->count; i++) {
         if (!t->pieces[i].text || t->pieces[i].special)
             continue;
@@ -159,9 +161,8 @@ static bool find_parts(Reading *reading, Json json)
     const Wanted outer[] = {{"pre_tokenizer", &parts->before_words},
                             {"added_tokens", &parts->added},
                             {"model", &model}};
-    const Wanted inner[] = {{"type", &parts->type},
-                            {"vocab", &parts->vocabulary},
-                            {"merges", &parts->merges}};
+    const Wanted inner[] = {
+        {"type", &parts->type}, {"vocab", &parts->vocabulary}, {"merges", &parts->merges}};
     if (!members_of(&json, outer, 3) || !json_at_end(&json))
         return refuse(reading, "it is not the JSON of a tokenizer");
     if (!model.at || !members_of(&model, inner, 3) || !parts->vocabulary.at)
@@ -305,8 +306,9 @@ Tokenizer *tokenizer_from_text(const char *text, size_t length, const char **pro
 {
     Reading reading = {.arena = arena_new()};
     bool bytes;
-    bool good = find_parts(&reading, (Json){.at = text, .end = text + length, .arena = reading.arena}) &&
-                read_words_rule(&reading, &bytes);
+    bool good =
+        find_parts(&reading, (Json){.at = text, .end = text + length, .arena = reading.arena}) &&
+        read_words_rule(&reading, &bytes);
     reading.tokenizer = good ? tokenizer_new(false) : NULL;
     if (reading.tokenizer) {
         reading.tokenizer->bytes = bytes;

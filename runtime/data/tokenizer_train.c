@@ -26,7 +26,8 @@ typedef struct {
 static Word *word_at(Word *words, uint32_t capacity, const char *text, size_t length)
 {
     uint32_t slot = (uint32_t)rng_hash(text, length, 2) & (capacity - 1);
-    while (words[slot].text && (words[slot].length != length || memcmp(words[slot].text, text, length) != 0))
+    while (words[slot].text &&
+           (words[slot].length != length || memcmp(words[slot].text, text, length) != 0))
         slot = (slot + 1) & (capacity - 1);
     return &words[slot];
 }
@@ -39,7 +40,8 @@ static bool words_grow(Training *training)
         return false;
     for (uint32_t i = 0; i < training->capacity; i++)
         if (training->words[i].text)
-            *word_at(words, capacity, training->words[i].text, training->words[i].length) = training->words[i];
+            *word_at(words, capacity, training->words[i].text, training->words[i].length) =
+                training->words[i];
     free(training->words);
     training->words = words;
     training->capacity = capacity;
@@ -70,7 +72,8 @@ static bool collect_words(Training *training, const char *text, size_t length)
 static bool count_pairs(Training *training, const Word *word, int64_t sign)
 {
     for (size_t i = 0; i + 1 < word->symbol_count; i++) {
-        PairEntry *pair = pairs_at(&training->pairs, pair_key(word->symbols[i], word->symbols[i + 1]));
+        PairEntry *pair =
+            pairs_at(&training->pairs, pair_key(word->symbols[i], word->symbols[i + 1]));
         if (!pair)
             return false;
         pair->count += sign * word->count;
@@ -99,7 +102,8 @@ static const PairEntry *most_frequent(const PairTable *pairs)
     for (uint32_t i = 0; i < pairs->capacity; i++) {
         const PairEntry *pair = &pairs->entries[i];
         if (pair->used && pair->count > 1 &&
-            (!best || pair->count > best->count || (pair->count == best->count && pair->key < best->key)))
+            (!best || pair->count > best->count ||
+             (pair->count == best->count && pair->key < best->key)))
             best = pair;
     }
     return best;

@@ -20,7 +20,12 @@ int32_t utf8_next(const char *text, size_t length, size_t *bytes)
 {
     const unsigned char *at = (const unsigned char *)text;
     static const int32_t least[] = {0, 0x80, 0x800, 0x10000};
-    int more = at[0] < 0x80 ? 0 : at[0] < 0xC2 ? -1 : at[0] < 0xE0 ? 1 : at[0] < 0xF0 ? 2 : at[0] < 0xF5 ? 3 : -1;
+    int more = at[0] < 0x80   ? 0
+               : at[0] < 0xC2 ? -1
+               : at[0] < 0xE0 ? 1
+               : at[0] < 0xF0 ? 2
+               : at[0] < 0xF5 ? 3
+                              : -1;
     int32_t code = more <= 0 ? at[0] : at[0] & (0x3F >> more);
     *bytes = 1;
     if (more < 0 || (size_t)more >= length)

@@ -272,7 +272,8 @@ static nnc_status finish_epoch(Trainer *trainer, Epoch *epoch, int64_t number)
 static bool take_snapshot(Trainer *trainer)
 {
     trainer->snapshot_step = trainer->step;
-    trainer->can_replay = trainer->can_replay && tensors_copy(trainer, COPY_ALL, &trainer->snapshot);
+    trainer->can_replay =
+        trainer->can_replay && tensors_copy(trainer, COPY_ALL, &trainer->snapshot);
     if (trainer->can_replay)
         return true;
     tensors_discard(trainer, trainer->snapshot);
@@ -295,8 +296,8 @@ static nnc_status run_epoch(Trainer *trainer, int64_t number)
         if (old && !take_snapshot(trainer))
             status = NNC_MEMORY;
         else
-            status = atomic_load(&trainer->stop) ? NNC_INTERRUPTED
-                                                 : train_step(trainer, &epoch, number);
+            status =
+                atomic_load(&trainer->stop) ? NNC_INTERRUPTED : train_step(trainer, &epoch, number);
         if (status == NNC_OK && epoch.done < epoch.steps)
             at_moment(trainer, MOMENT_STEP);
     }

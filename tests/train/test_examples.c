@@ -18,20 +18,11 @@ typedef struct {
 } Example;
 
 static const Example examples[] = {
-    {"simple", 60, 60},
-    {"binary", 60, 0.65},
-    {"dense", 60, 0.65},
-    {"dense_cancer", 60, 0.3},
-    {"iris", 60, 0.8},
-    {"mnist/small", 40, 0.9},
-    {"mnist/cnn", 40, 0.63},
-    {"mnist/lenet", 30, 2.28},
-    {"gpt", 20, 3.74},
-    {"lstm_text", 6, 3.6},
-    {"adding", 20, 0.3},
-    {"transformer", 20, 2.46},
-    {"vae", 40, 260},
-    {"gan", 20, 2.2},
+    {"simple", 60, 60},        {"binary", 60, 0.65},      {"dense", 60, 0.65},
+    {"dense_cancer", 60, 0.3}, {"iris", 60, 0.8},         {"mnist/small", 40, 0.9},
+    {"mnist/cnn", 40, 0.63},   {"mnist/lenet", 30, 2.28}, {"gpt", 20, 3.74},
+    {"lstm_text", 6, 3.6},     {"adding", 20, 0.3},       {"transformer", 20, 2.46},
+    {"vae", 40, 260},          {"gan", 20, 2.2},
 };
 
 typedef struct {
@@ -63,13 +54,20 @@ static double first_steps(const char *path, int steps, const char *init, const c
     nnc_context *context = NULL;
     nnc_program *program = NULL;
     Watch w = {.wanted = steps};
-    nnc_trainer_options options = {
-        .size = sizeof options, .init = init, .init_partial = init != NULL, .save = save, .on_event = watch, .user = &w};
+    nnc_trainer_options options = {.size = sizeof options,
+                                   .init = init,
+                                   .init_partial = init != NULL,
+                                   .save = save,
+                                   .on_event = watch,
+                                   .user = &w};
     cr_assert_eq(nnc_context_new(NULL, &context), NNC_OK);
-    cr_assert_eq(nnc_program_load(context, path, NULL, &program), NNC_OK, "%s", nnc_diagnostics(context, NNC_TEXT));
-    cr_assert_eq(nnc_trainer_new(program, NULL, &options, &w.trainer), NNC_OK, "%s", nnc_diagnostics(context, NNC_TEXT));
+    cr_assert_eq(nnc_program_load(context, path, NULL, &program), NNC_OK, "%s",
+                 nnc_diagnostics(context, NNC_TEXT));
+    cr_assert_eq(nnc_trainer_new(program, NULL, &options, &w.trainer), NNC_OK, "%s",
+                 nnc_diagnostics(context, NNC_TEXT));
     nnc_status status = nnc_trainer_run(w.trainer);
-    cr_assert(status == NNC_OK || status == NNC_INTERRUPTED, "%s: %s", path, nnc_diagnostics(context, NNC_TEXT));
+    cr_assert(status == NNC_OK || status == NNC_INTERRUPTED, "%s: %s", path,
+              nnc_diagnostics(context, NNC_TEXT));
     cr_assert_geq(w.steps, steps, "%s has %d steps only", path, w.steps);
     nnc_trainer_release(w.trainer);
     nnc_program_release(program);
@@ -83,7 +81,8 @@ Test(examples, losses_fall_as_they_should, .timeout = 1200)
     for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
         snprintf(path, sizeof path, NNC_SOURCE_DIR "/examples/%s.nn", examples[i].name);
         double loss = first_steps(path, examples[i].steps, NULL, NULL);
-        cr_expect_lt(loss, examples[i].bound, "%s: %g after %d steps", examples[i].name, loss, examples[i].steps);
+        cr_expect_lt(loss, examples[i].bound, "%s: %g after %d steps", examples[i].name, loss,
+                     examples[i].steps);
     }
 }
 
@@ -112,7 +111,8 @@ Test(examples, a_gpt_is_adapted, .timeout = 600)
     snprintf(path, sizeof path, "%s/gpt.nn", folder);
     first_steps(path, 20, NULL, weights);
     snprintf(path, sizeof path, "%s/lora.nn", folder);
-    double begin = first_steps(path, LAST, weights, NULL), end = first_steps(path, 25, weights, NULL);
+    double begin = first_steps(path, LAST, weights, NULL),
+           end = first_steps(path, 25, weights, NULL);
     cr_expect_lt(end, begin - 0.01, "%g, and %g at the beginning", end, begin);
     unlink(data);
     files_remove(folder);

@@ -109,7 +109,8 @@ static void expect_same_bits(const Case *c, const Seen *a, const Seen *b)
 {
     cr_expect(a->steps == b->steps && memcmp(a->losses, b->losses, sizeof a->losses) == 0,
               "%s %s: the interpreter has other losses than compiled code", c->kind, c->constant);
-    cr_expect(a->count == b->count && memcmp(a->test, b->test, (size_t)a->count * sizeof *a->test) == 0,
+    cr_expect(a->count == b->count &&
+                  memcmp(a->test, b->test, (size_t)a->count * sizeof *a->test) == 0,
               "%s %s: the interpreter has other results than compiled code", c->kind, c->constant);
 }
 

@@ -68,18 +68,21 @@ static nnc_trainer *train(nnc_context *context, nnc_program *program)
     return trainer;
 }
 
-static void expect_text(nnc_context *context, nnc_model *model, nnc_sample_options options, const char *expected)
+static void expect_text(nnc_context *context, nnc_model *model, nnc_sample_options options,
+                        const char *expected)
 {
     char path[512], *text = NULL;
     snprintf(path, sizeof path, "%s/a.png", folder);
     options.size = sizeof options;
     options.picture = path;
-    cr_assert_eq(nnc_model_sample(model, &options, &text), NNC_OK, "%s", nnc_diagnostics(context, NNC_TEXT));
+    cr_assert_eq(nnc_model_sample(model, &options, &text), NNC_OK, "%s",
+                 nnc_diagnostics(context, NNC_TEXT));
     cr_assert_str_eq(text, expected);
     nnc_free(text);
 }
 
-static void expect_refusal(nnc_context *context, nnc_model *model, nnc_sample_options options, const char *part)
+static void expect_refusal(nnc_context *context, nnc_model *model, nnc_sample_options options,
+                           const char *part)
 {
     char *text = NULL;
     options.size = sizeof options;
@@ -97,17 +100,23 @@ static void check_samples(const nnc_program_options *options)
     nnc_model *model = NULL, *loaded = NULL;
     char path[512];
     cr_assert_eq(nnc_trainer_model(trainer, &model), NNC_OK);
-    expect_text(context, model, (nnc_sample_options){.prompt = "ab", .tokens = 3, .top_k = 2}, "abccc");
-    expect_text(context, model, (nnc_sample_options){.prompt = "abcde", .tokens = 4, .top_k = 3}, "abcdedddd");
-    expect_text(context, model, (nnc_sample_options){.prompt = "abcdeabcdeabcde", .tokens = 11, .top_k = 1},
+    expect_text(context, model, (nnc_sample_options){.prompt = "ab", .tokens = 3, .top_k = 2},
+                "abccc");
+    expect_text(context, model, (nnc_sample_options){.prompt = "abcde", .tokens = 4, .top_k = 3},
+                "abcdedddd");
+    expect_text(context, model,
+                (nnc_sample_options){.prompt = "abcdeabcdeabcde", .tokens = 11, .top_k = 1},
                 "abcdeabcdeabcdebbbbbbbbbbb");
     expect_text(context, model, (nnc_sample_options){.tokens = 2, .top_k = 4}, "ee");
     snprintf(path, sizeof path, "%s/run/weights.safetensors", folder);
-    cr_assert_eq(nnc_model_load(program, NULL, path, &loaded), NNC_OK, "%s", nnc_diagnostics(context, NNC_TEXT));
-    expect_text(context, loaded, (nnc_sample_options){.prompt = "e", .tokens = 1, .top_k = 1}, "eb");
+    cr_assert_eq(nnc_model_load(program, NULL, path, &loaded), NNC_OK, "%s",
+                 nnc_diagnostics(context, NNC_TEXT));
+    expect_text(context, loaded, (nnc_sample_options){.prompt = "e", .tokens = 1, .top_k = 1},
+                "eb");
     snprintf(path, sizeof path, "%s/a.png", folder);
     expect_refusal(context, model, (nnc_sample_options){.prompt = "az", .picture = path}, "byte 1");
-    expect_refusal(context, model, (nnc_sample_options){.temperature = -1, .picture = path}, "temperature");
+    expect_refusal(context, model, (nnc_sample_options){.temperature = -1, .picture = path},
+                   "temperature");
     expect_refusal(context, model, (nnc_sample_options){.top_p = 2, .picture = path}, "top-p");
     expect_refusal(context, model, (nnc_sample_options){.top_k = 1}, "needs a path");
     nnc_model_release(loaded);
@@ -124,7 +133,8 @@ Test(sample, texts_go_on_from_their_prompts)
 
 Test(sample, texts_in_the_interpreter_and_in_f64)
 {
-    check_samples(&(nnc_program_options){.size = sizeof(nnc_program_options), .interpret = true, .f64 = true});
+    check_samples(&(nnc_program_options){
+        .size = sizeof(nnc_program_options), .interpret = true, .f64 = true});
 }
 
 Test(sample, training_writes_samples)

@@ -37,8 +37,8 @@ static void expect_pieces(const Tokenizer *tokenizer, const char *text, const ch
 Test(tokenizer, words_are_cut_as_gpt2_does)
 {
     static const char text[] = "I'll  go, 12 Zoë's\n\n  ½ x ";
-    static const char *const words[] = {"I", "'ll", " ", " go", ",", " 12", " Zo\xC3\xAB", "'s", "\n\n ", " \xC2\xBD",
-                                        " x", " "};
+    static const char *const words[] = {"I",           "'ll", " ",     " go",       ",",  " 12",
+                                        " Zo\xC3\xAB", "'s",  "\n\n ", " \xC2\xBD", " x", " "};
     size_t at = 0;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         size_t length = word_length(text + at, sizeof text - 1 - at);
@@ -55,7 +55,8 @@ Test(tokenizer, broken_utf8_is_told_from_characters)
     size_t bytes;
     cr_assert_eq(utf8_next("\xE2\x82\xAC", 3, &bytes), 0x20AC);
     cr_assert_eq(bytes, 3);
-    static const char *const broken[] = {"\x80", "\xC0\x80", "\xE2\x82", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xFF"};
+    static const char *const broken[] = {"\x80",         "\xC0\x80",         "\xE2\x82",
+                                         "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xFF"};
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         cr_assert_eq(utf8_next(broken[i], strlen(broken[i]), &bytes), -1, "text %zu", i);
         cr_assert_eq(bytes, 1);
@@ -120,7 +121,8 @@ Test(tokenizer, text_form_is_read_back)
 Test(tokenizer, files_of_other_tools_are_read)
 {
     static const char json[] =
-        "{\"added_tokens\": [{\"id\": 4, \"content\": \"<end>\", \"special\": true}], \"pre_tokenizer\": null,"
+        "{\"added_tokens\": [{\"id\": 4, \"content\": \"<end>\", \"special\": true}], "
+        "\"pre_tokenizer\": null,"
         " \"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1, \"ab\": 2, \"aba\": 3},"
         " \"merges\": [\"a b\", [\"ab\", \"a\"]], \"dropout\": null}}";
     const char *problem = NULL;
@@ -141,9 +143,11 @@ Test(tokenizer, broken_files_are_refused)
     } cases[] = {
         {"", "it is not the JSON of a tokenizer"},
         {"{\"model\": 3}", "it has no model with a vocabulary"},
-        {"{\"model\": {\"type\": \"WordPiece\", \"vocab\": {}}}", "its model is not byte-pair encoding"},
+        {"{\"model\": {\"type\": \"WordPiece\", \"vocab\": {}}}",
+         "its model is not byte-pair encoding"},
         {"{\"model\": {\"vocab\": {\"a\": 99999999}}}", "its vocabulary is too large"},
-        {"{\"model\": {\"vocab\": {\"a\": 0, \"b\": 0}}}", "two entries of its vocabulary are the same"},
+        {"{\"model\": {\"vocab\": {\"a\": 0, \"b\": 0}}}",
+         "two entries of its vocabulary are the same"},
         {"{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": [\"a b\"]}}",
          "a merge is of pieces that its vocabulary does not have"},
         {"{\"model\": {\"vocab\": {\"a\": 0}}, \"pre_tokenizer\": {\"type\": \"Metaspace\"}}",
@@ -153,7 +157,8 @@ Test(tokenizer, broken_files_are_refused)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *problem = NULL;
-        cr_assert_null(tokenizer_from_text(cases[i].json, strlen(cases[i].json), &problem), "case %zu", i);
+        cr_assert_null(tokenizer_from_text(cases[i].json, strlen(cases[i].json), &problem),
+                       "case %zu", i);
         cr_assert_str_eq(problem, cases[i].problem);
     }
 }
@@ -181,7 +186,8 @@ static void read_damaged(const char *path, void *user)
 Test(tokenizer, damaged_files, .timeout = 40000)
 {
     static const char foreign[] =
-        "{\"added_tokens\": [{\"id\": 4, \"content\": \"<end>\"}], \"model\": {\"vocab\": {\"a\": 0, \"b\": 1,"
+        "{\"added_tokens\": [{\"id\": 4, \"content\": \"<end>\"}], \"model\": {\"vocab\": {\"a\": "
+        "0, \"b\": 1,"
         " \"ab\": 2, \"aba\": 3}, \"merges\": [\"a b\", [\"ab\", \"a\"]], \"unk\": null}}";
     char *folder = files_folder(), *path = files_path(folder, "tokenizer.json");
     files_write(path, foreign, sizeof foreign - 1);
@@ -225,18 +231,20 @@ static void drop_place(Place place)
     free(place.path);
 }
 
-static void expect_row(const DataTable *table, const char *column, int64_t row, const int32_t *expected, int64_t count)
+static void expect_row(const DataTable *table, const char *column, int64_t row,
+                       const int32_t *expected, int64_t count)
 {
     const DataColumn *found = table_column(table, column);
     cr_assert_eq(found->sizes[0], count);
-    cr_assert_eq(memcmp(column_row(found, row), expected, (size_t)count * sizeof *expected), 0, "%s row %lld", column,
-                 (long long)row);
+    cr_assert_eq(memcmp(column_row(found, row), expected, (size_t)count * sizeof *expected), 0,
+                 "%s row %lld", column, (long long)row);
 }
 
 Test(text, windows_overlap_in_training_and_lie_end_to_end_after)
 {
     Place place = make_place("abcdefghijabcdefghij");
-    TextOptions options = {.tokens = TEXT_CHARS, .vocabulary = 10, .window = 3, .stride = 2, .valid = 0.5};
+    TextOptions options = {
+        .tokens = TEXT_CHARS, .vocabulary = 10, .window = 3, .stride = 2, .valid = 0.5};
     cr_assert(text_read((DataFile){.path = place.path}, &options, NULL, place.parts, place.diag));
     cr_assert_eq(place.parts[0]->rows, 4);
     cr_assert_eq(place.parts[1]->rows, 3);
@@ -252,7 +260,8 @@ static void expect_refusal(const char *text, TextOptions options, ErrorCode code
 {
     Place place = make_place(text);
     StrBuf out = {0};
-    cr_assert_not(text_read((DataFile){.path = place.path}, &options, NULL, place.parts, place.diag));
+    cr_assert_not(
+        text_read((DataFile){.path = place.path}, &options, NULL, place.parts, place.diag));
     diag_render_text(place.diag, &out, false);
     cr_assert_eq(diag_error_count(place.diag), 1);
     cr_assert_not_null(strstr(out.text, error_code_text(code)), "%s", out.text);
@@ -270,12 +279,14 @@ Test(text, refusals_name_the_place)
     expect_refusal("abcabc", chars, ERR_E0618, "has 3 different characters, and vocab is 2");
     chars.vocabulary = 0;
     chars.valid = 0.5;
-    expect_refusal("ab\nabx", (TextOptions){.tokens = TEXT_CHARS, .window = 1, .stride = 1, .valid = 0.5}, ERR_E0618,
-                   "line 2, column 3: the character 'x' is not");
-    expect_refusal("abc\na\n", (TextOptions){.tokens = TEXT_CHARS, .window = 1, .stride = 1, .valid = 0.5}, ERR_E0618,
-                   "line 1, column 4: the character U+000A is not");
-    expect_refusal("abcd", (TextOptions){.tokenizer = "/nowhere.json", .window = 1, .stride = 1}, ERR_E0600,
-                   "/nowhere.json");
+    expect_refusal("ab\nabx",
+                   (TextOptions){.tokens = TEXT_CHARS, .window = 1, .stride = 1, .valid = 0.5},
+                   ERR_E0618, "line 2, column 3: the character 'x' is not");
+    expect_refusal("abc\na\n",
+                   (TextOptions){.tokens = TEXT_CHARS, .window = 1, .stride = 1, .valid = 0.5},
+                   ERR_E0618, "line 1, column 4: the character U+000A is not");
+    expect_refusal("abcd", (TextOptions){.tokenizer = "/nowhere.json", .window = 1, .stride = 1},
+                   ERR_E0600, "/nowhere.json");
 }
 
 Test(text, weights_bring_their_tokenizer)
@@ -302,17 +313,27 @@ Test(text, weights_bring_their_tokenizer)
 
 /* ---- Columns of text ---- */
 
-static DataTable *read_column(Place *place, const char *csv, const Tokenizer *known, int64_t vocabulary)
+static DataTable *read_column(Place *place, const char *csv, const Tokenizer *known,
+                              int64_t vocabulary)
 {
-    DataField field = {.name = "word", .dtype = DT_I32, .rank = 1, .sizes = {5}, .sequence = true,
-                       .tokenizer = known, .vocabulary = vocabulary};
-    return csv_read_text("rows", (Span){0}, csv, strlen(csv), (CsvOptions){.header = true}, &field, 1, place->diag);
+    DataField field = {.name = "word",
+                       .dtype = DT_I32,
+                       .rank = 1,
+                       .sizes = {5},
+                       .sequence = true,
+                       .tokenizer = known,
+                       .vocabulary = vocabulary};
+    return csv_read_text("rows", (Span){0}, csv, strlen(csv), (CsvOptions){.header = true}, &field,
+                         1, place->diag);
 }
 
 Test(text, cells_become_padded_sequences)
 {
     Place place = make_place("");
-    place.parts[0] = read_column(&place, "word\nb\xC3\xA4""b\nabba\n\"\"\n", NULL, 6);
+    place.parts[0] = read_column(&place,
+                                 "word\nb\xC3\xA4"
+                                 "b\nabba\n\"\"\n",
+                                 NULL, 6);
     cr_assert_eq(place.parts[0]->rows, 3);
     expect_row(place.parts[0], "word", 0, (int32_t[]){4, 5, 4, 2, 0}, 5);
     expect_row(place.parts[0], "word", 1, (int32_t[]){3, 4, 4, 3, 2}, 5);
@@ -327,7 +348,8 @@ static void expect_bad_column(const char *csv, bool known, const char *part)
     Place place = make_place("");
     StrBuf out = {0};
     place.parts[0] = read_column(&place, "word\nab\n", NULL, 0);
-    cr_assert_null(read_column(&place, csv, known ? place.parts[0]->columns[0].tokenizer : NULL, 6));
+    cr_assert_null(
+        read_column(&place, csv, known ? place.parts[0]->columns[0].tokenizer : NULL, 6));
     diag_render_text(place.diag, &out, false);
     cr_assert_eq(diag_error_count(place.diag), 1);
     cr_assert_not_null(strstr(out.text, part), "%s lacks %s", out.text, part);
@@ -338,10 +360,13 @@ static void expect_bad_column(const char *csv, bool known, const char *part)
 Test(text, cells_that_do_not_fit_are_refused)
 {
     expect_bad_column("word\na\nabcab\n", false,
-                      "line 3, column 1 (word): \"abcab\" has more than 4 characters, and one place is for the end");
-    expect_bad_column("word\nabcab\n", true, "the character 'c', which the training data does not have");
+                      "line 3, column 1 (word): \"abcab\" has more than 4 characters, and one "
+                      "place is for the end");
+    expect_bad_column("word\nabcab\n", true,
+                      "the character 'c', which the training data does not have");
     expect_bad_column("word\naaaaaa\n", true, "has more than 4 characters");
     expect_bad_column("word\na\xFF\n", false, "is not UTF-8");
     expect_bad_column("word\nabcd\n", false,
-                      "word has 4 different characters, which makes 7 tokens with padding, start and end, and vocab is 6");
+                      "word has 4 different characters, which makes 7 tokens with padding, start "
+                      "and end, and vocab is 6");
 }
