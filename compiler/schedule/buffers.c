@@ -230,7 +230,7 @@ static int32_t place_of_result(const Builder *b, const Group *group, const Node 
         }
         const Buffer *place = &b->schedule->buffers.data[result->buffer];
         if ((place->kind == STORAGE_OUTPUT || place->kind == STORAGE_ARENA) && !place->carried &&
-            dtype_bytes(result->node->type.dtype) == dtype_bytes(stage->type.dtype)) {
+            result->node->type.dtype == stage->type.dtype) {
             return result->buffer;
         }
     }
