@@ -11,6 +11,7 @@ struct nnc_model {
     int references;
     nnc_trainer *trainer; /* holds the run of a trainer, or NULL: own is the run */
     Run own;
+    Sampler *sampler; /* compiled by the first sample; NULL before */
 };
 
 struct nnc_session {
@@ -63,6 +64,7 @@ void nnc_model_release(nnc_model *model)
 {
     if (!model || --model->references > 0)
         return;
+    sampler_close(model->sampler);
     if (model->trainer)
         nnc_trainer_release(model->trainer);
     else
@@ -150,15 +152,14 @@ nnc_status nnc_model_sample(nnc_model *model, const nnc_sample_options *given, c
 {
     Run *run = model_run(model);
     nnc_sample_options options;
-    Sampler *sampler = NULL;
     StrBuf made = {0};
     context_begin(run->program->context);
     if (!options_copy(&options, sizeof options, given))
         return context_fail(run->program->context, NNC_ARGUMENT, ERR_E0901,
                             "sample options begin with their size");
     nnc_status status = check_sample(run, &options);
-    if (status == NNC_OK)
-        status = sampler_open(run, &sampler);
+    if (status == NNC_OK && !model->sampler)
+        status = sampler_open(run, &model->sampler);
     const SampleOptions draw = {.prompt = options.prompt,
                                 .tokens = options.tokens,
                                 .temperature = options.temperature,
@@ -166,8 +167,7 @@ nnc_status nnc_model_sample(nnc_model *model, const nnc_sample_options *given, c
                                 .top_p = options.top_p > 0 ? options.top_p : 1,
                                 .seed = options.seed};
     if (status == NNC_OK)
-        status = sampler_draw(sampler, &draw, options.picture, &made);
-    sampler_close(sampler);
+        status = sampler_draw(model->sampler, &draw, options.picture, &made);
     if (status != NNC_OK) {
         strbuf_free(&made);
         return status;

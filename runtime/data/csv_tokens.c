@@ -89,19 +89,20 @@ static bool number_cells(DataColumn *column, int64_t rows)
 {
     int32_t *cells = (int32_t *)(void *)column->data;
     StrBuf piece = {0};
+    Tokens one = {0};
     bool good = true;
     for (int64_t i = 0; good && i < rows * column->sizes[0]; i++) {
-        Tokens one = {0};
         size_t unknown;
         if (cells[i] < SEQUENCE_CHARS)
             continue;
         strbuf_clear(&piece);
+        one.count = 0;
         utf8_add(&piece, cells[i] - SEQUENCE_CHARS);
         good = tokenizer_encode(column->tokenizer, piece.text, piece.length, &one, &unknown);
         if (good)
             cells[i] = one.data[0];
-        free(one.data);
     }
+    free(one.data);
     strbuf_free(&piece);
     return good;
 }

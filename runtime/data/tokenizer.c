@@ -61,7 +61,7 @@ static uint64_t text_key(const char *text, size_t length)
     return rng_hash(text, length, 1);
 }
 
-/* Pieces are found by a hash of their bytes; equal hashes are told apart by comparing and by hashing again. */
+/* The slot of a piece, or the empty one where it would be. */
 static uint32_t piece_slot(const Tokenizer *t, const char *text, size_t length)
 {
     uint32_t slot = (uint32_t)text_key(text, length) & (t->slots - 1);
@@ -121,9 +121,8 @@ bool merges_put(Tokenizer *t, int32_t left, int32_t right, int32_t result)
     if (!entry)
         return false;
     *entry = (PairEntry){
-        .key = entry->key, .used = true, .number = result, .count = (int64_t)t->merge_count};
+        .key = entry->key, .used = true, .number = result, .count = t->merge_list.count};
     vec_push(t->arena, &t->merge_list, (Merge){left, right});
-    t->merge_count++;
     return true;
 }
 
@@ -273,7 +272,7 @@ static bool first_symbols(const Tokenizer *t, const char *text, size_t length, T
 bool tokenizer_encode(const Tokenizer *t, const char *text, size_t length, Tokens *tokens,
                       size_t *unknown)
 {
-    if (t->merge_count == 0)
+    if (t->merge_list.count == 0)
         return first_symbols(t, text, length, tokens, unknown);
     for (size_t at = 0; at < length;) {
         size_t word = word_length(text + at, length - at), begin = tokens->count;

@@ -27,8 +27,11 @@ static int32_t byte_character(int byte)
 
 static int character_byte(int32_t code)
 {
+    int32_t next = 256;
+    if (code < 256)
+        return code >= 0 && is_plain(code) ? code : -1;
     for (int byte = 0; byte < 256; byte++)
-        if (byte_character(byte) == code)
+        if (!is_plain(byte) && next++ == code)
             return byte;
     return -1;
 }

@@ -36,7 +36,6 @@ struct Tokenizer {
     uint32_t slots;  /* a power of two */
     PairTable merges;
     VEC(Merge) merge_list; /* by rank */
-    size_t merge_count;
 };
 
 static inline uint64_t pair_key(int32_t left, int32_t right)
