@@ -129,6 +129,9 @@ static void fuzz_file(const FuzzFolder *folder, const char *path)
     uint64_t count = fuzz_text_count(c.length), first, step;
     uint64_t wanted = c.aloud ? folder->most : folder->sample;
     share(&first, &step);
+    if (folder->begin != NULL) {
+        folder->begin(folder->user, text, c.length);
+    }
     c.text = text;
     c.tries = wanted == 0 || wanted > count ? count : wanted;
     c.begin = c.said = seconds();

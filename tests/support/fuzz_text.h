@@ -9,6 +9,8 @@
 
 /* Reads the mutant, in any way that ends. Returns false if something is wrong with how it ended. */
 typedef bool FuzzTry(void *user, const char *name, const char *text, size_t length);
+/* Sees each file as it is, before its mutants. */
+typedef void FuzzBegin(void *user, const char *text, size_t length);
 
 typedef struct {
     const char *folder, *suffix; /* files of the source tree, those of the folders below it, too */
@@ -18,6 +20,7 @@ typedef struct {
     double slowest_seconds; /* of the processor, that one mutant may take */
     FuzzTry *try;
     void *user;
+    FuzzBegin *begin; /* or NULL */
 } FuzzFolder;
 
 uint64_t fuzz_text_count(size_t length);

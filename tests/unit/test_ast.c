@@ -467,7 +467,7 @@ static bool try_parse(void *user, const char *name, const char *text, size_t len
 Test(ast, damaged_programs, .timeout = 40000)
 {
     for (size_t f = 0; f < sizeof program_folders / sizeof *program_folders; f++) {
-        fuzz_folder(&(FuzzFolder){program_folders[f], ".nn", 1, 300, 20000, 1.0, try_parse, NULL});
+        fuzz_folder(&(FuzzFolder){program_folders[f], ".nn", 1, 300, 20000, 1.0, try_parse, NULL, NULL});
     }
 }
 
@@ -483,5 +483,5 @@ static bool try_read(void *user, const char *name, const char *text, size_t leng
 
 Test(ast, damaged_trees, .timeout = 40000)
 {
-    fuzz_folder(&(FuzzFolder){"tests/golden/ast", ".ast", 2, 300, 0, 1.0, try_read, NULL});
+    fuzz_folder(&(FuzzFolder){"tests/golden/ast", ".ast", 2, 300, 0, 1.0, try_read, NULL, NULL});
 }

@@ -38,17 +38,17 @@ static bool check_text(void *user, const char *name, const char *text, size_t le
 
 Test(sema_fuzz, programs_of_the_language, .timeout = 40000)
 {
-    fuzz_folder(&(FuzzFolder){"tests/golden/ast", ".nn", 7, 30, 0, SLOWEST, check_text, NULL});
+    fuzz_folder(&(FuzzFolder){"tests/golden/ast", ".nn", 7, 30, 0, SLOWEST, check_text, NULL, NULL});
 }
 
 Test(sema_fuzz, golden_programs, .timeout = 40000)
 {
-    fuzz_folder(&(FuzzFolder){"tests/golden/errors", ".nn", 8, 30, 500, SLOWEST, check_text, NULL});
+    fuzz_folder(&(FuzzFolder){"tests/golden/errors", ".nn", 8, 30, 500, SLOWEST, check_text, NULL, NULL});
 }
 
 Test(sema_fuzz, reference_programs, .timeout = 40000)
 {
-    fuzz_folder(&(FuzzFolder){"tests/reference", ".nn", 9, 30, 500, SLOWEST, check_text, NULL});
+    fuzz_folder(&(FuzzFolder){"tests/reference", ".nn", 9, 30, 500, SLOWEST, check_text, NULL, NULL});
 }
 
 /* ---- Programs that want to be large ---- */
