@@ -299,12 +299,26 @@ static void begin_step(Cg *cg, Step *step)
     }
 }
 
+static void emit_observation(Cg *cg, const Step *step, uint32_t launch)
+{
+    if (!cg->options->observer) {
+        return;
+    }
+    LLVMTypeRef params[2] = {cg->pointer, cg->i64};
+    LLVMTypeRef type = LLVMFunctionType(cg->nothing, params, 2, false);
+    LLVMValueRef address = cg_index(cg, (int64_t)(intptr_t)cg->options->observer);
+    LLVMValueRef observer = LLVMBuildIntToPtr(cg->builder, address, cg->pointer, "observer");
+    LLVMValueRef args[2] = {step->call, cg_index(cg, launch)};
+    LLVMBuildCall2(cg->builder, type, observer, args, 2, "");
+}
+
 static void emit_step(Cg *cg, const KProgram *program, LLVMValueRef *functions)
 {
     Step step = {.program = program, .functions = functions};
     begin_step(cg, &step);
     for (uint32_t i = 0; i <= program->launches.count; i++) {
         pass_regions(cg, &step, i);
+        emit_observation(cg, &step, i);
         if (i < program->launches.count) {
             emit_launch(cg, &step, &program->launches.data[i]);
         }

@@ -3,6 +3,7 @@
 #ifndef NNC_CODEGEN_CODEGEN_H
 #define NNC_CODEGEN_CODEGEN_H
 #include "compiler/kernel/kir.h"
+#include "nnc/abi.h"
 
 typedef struct {
     const char *triple;   /* NULL: this machine */
@@ -10,6 +11,9 @@ typedef struct {
     const char *features; /* NULL with cpu NULL */
     bool verify;          /* run LLVM's verifier (always in Debug) */
     bool announce_ranges; /* for TSan: every load and store tells the ranges it touches */
+    /* NULL, or called before every launch of NAME_step with its number, and at the end with their
+     * count: for measuring. Its address is part of the code. */
+    void (*observer)(const nnc_call *call, int64_t launch);
     /* Texts wanted for --dump: NULL, or appended to. */
     StrBuf *llvm, *assembly;
 } CodegenOptions;

@@ -82,6 +82,7 @@ bool stages_run(Stages *stages, const char *name, const Graph *graph, const Comp
     LowerResult result = lower_program(stages->arena, stages->schedule, &lower, name);
     stages->program = result.program;
     stages->failure_nodes = result.failure_nodes;
+    stages->launch_groups = result.launch_groups;
     return true;
 }
 
@@ -139,7 +140,8 @@ static bool generate_code(Compiled *compiled, Jit *jit, const CompileOptions *op
     int made = 0;
     CodegenOptions codegen = {.cpu = options->cpu,
                               .features = options->cpu ? "" : NULL,
-                              .announce_ranges = codegen_under_race_detector()};
+                              .announce_ranges = codegen_under_race_detector(),
+                              .observer = options->observer};
     for (int i = 0; programs && i < compiled->count; i++)
         if (compiled->stages[i].program)
             programs[count++] = compiled->stages[i].program;
@@ -203,6 +205,11 @@ const Function *compiled_function(const Compiled *compiled, int index)
 const Schedule *compiled_schedule(const Compiled *compiled, int index)
 {
     return compiled->stages[index].schedule;
+}
+
+const Stages *compiled_stages(const Compiled *compiled, int index)
+{
+    return &compiled->stages[index];
 }
 
 double compiled_milliseconds(const Compiled *compiled)

@@ -27,6 +27,7 @@ typedef struct {
     int host_count;
     const DimCheck *checks; /* to be made with the sizes of every call */
     uint32_t check_count;
+    void (*observer)(const nnc_call *call, int64_t launch); /* as in CodegenOptions */
 } CompileOptions;
 
 typedef struct {
@@ -41,16 +42,6 @@ bool externs_check(const Graph *graph, const CompileOptions *options, Diag *diag
 const HostFunction *extern_find(const CompileOptions *options,
                                 const char *name); /* the newest of that name; NULL: none */
 
-typedef struct Compiled Compiled;
-
-/* NULL: errors are in diag. `jit` may be NULL when everything is interpreted. */
-Compiled *compile_units(Jit *jit, const CompileUnit *units, int count,
-                        const CompileOptions *options, Diag *diag);
-void compiled_free(Compiled *compiled);
-const Function *compiled_function(const Compiled *compiled, int index);
-const Schedule *compiled_schedule(const Compiled *compiled, int index); /* NULL: interpreted */
-double compiled_milliseconds(const Compiled *compiled);
-
 /* The stages of one graph, for dumps and ahead-of-time output. Everything lives in `arena` but
  * `final`, which has its own. */
 typedef struct {
@@ -59,7 +50,19 @@ typedef struct {
     Schedule *schedule;
     KProgram *program;
     const Node **failure_nodes;
+    const Group **launch_groups; /* per launch of the program */
 } Stages;
+
+typedef struct Compiled Compiled;
+
+/* NULL: errors are in diag. `jit` may be NULL when everything is interpreted. */
+Compiled *compile_units(Jit *jit, const CompileUnit *units, int count,
+                        const CompileOptions *options, Diag *diag);
+void compiled_free(Compiled *compiled);
+const Function *compiled_function(const Compiled *compiled, int index);
+const Schedule *compiled_schedule(const Compiled *compiled, int index); /* NULL: interpreted */
+const Stages *compiled_stages(const Compiled *compiled, int index);
+double compiled_milliseconds(const Compiled *compiled);
 
 /* Runs the stages up to the kernel program. False: errors are in diag. stages_free in any case. */
 bool stages_run(Stages *stages, const char *name, const Graph *graph, const CompileOptions *options,

@@ -240,6 +240,7 @@ void lower_kernel_end(LowerContext *c, const Dim *count, int64_t grain)
         vec_push(c->arena, &launch.args, (uint32_t)c->tables->args.data[i].buffer);
     }
     vec_push(c->arena, &c->program->launches, launch);
+    vec_push(c->arena, &c->tables->launch_groups, c->group);
     forget_kernel(c);
 }
 
@@ -293,6 +294,7 @@ void lower_call(LowerContext *c, const Group *group)
         launch.dims_count += 1 + (uint32_t)type->rank;
     }
     vec_push(c->arena, &c->program->launches, launch);
+    vec_push(c->arena, &c->tables->launch_groups, group);
 }
 
 /* ---- the program ---- */
@@ -419,5 +421,5 @@ LowerResult lower_program(Arena *arena, const Schedule *schedule, const LowerOpt
     lower_plan(&c);
     c.program->failure_sites = c.tables->sites.count;
     check_program(c.program);
-    return (LowerResult){c.program, c.tables->sites.data};
+    return (LowerResult){c.program, c.tables->sites.data, c.tables->launch_groups.data};
 }

@@ -18,6 +18,7 @@ typedef struct {
 typedef struct {
     KProgram *program;
     const Node **failure_nodes; /* per failure site: whose check, index or division it is */
+    const Group **launch_groups; /* per launch: the group that it is a part of */
 } LowerResult;
 
 /* `name` is a C identifier; symbols are NAME_plan and NAME_step. */

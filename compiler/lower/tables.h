@@ -31,6 +31,7 @@ typedef struct LowerTables {
     int32_t *symbol_position; /* symbol -> position in nnc_call.dims, -1 */
     uint32_t first_count_slot;
     uint32_t kernel_number;
+    VEC(const Group *) launch_groups; /* by launch */
 } LowerTables;
 
 #endif
