@@ -462,6 +462,7 @@ static void walk_LOOP(AttrWalk *walk, Attr *attr)
     walk_flag(walk, &attr->loop.reverse, ", reverse");
     walk_flag(walk, &attr->loop.conditional, ", conditional");
     walk_flag(walk, &attr->loop.recompute, ", recompute");
+    walk_flag(walk, &attr->loop.adds, ", adds");
 }
 
 static void walk_FINAL(AttrWalk *walk, Attr *attr)

@@ -80,6 +80,8 @@ typedef struct {
     bool reverse;     /* t = length-1 .. 0 */
     bool conditional; /* ends before an iteration in which carry 0, a bool scalar, is false */
     bool recompute;   /* its gradient keeps the carries only and computes the rest again */
+    bool adds;        /* its gradient adds up, turn by turn, what is for one node outside, and keeps
+                         no factors of products to be summed behind it */
 } LoopAttr;
 
 typedef enum { SIDE_THEN, SIDE_ELSE } BranchSide;

@@ -399,3 +399,21 @@ bool loop_is_bounded(const LoopAttr *loop)
     int64_t length;
     return !dim_is_const(loop->length, &length) || length < LOOP_UNBOUNDED;
 }
+
+uint32_t *region_number(Attr *attr)
+{
+    switch (attr->kind) {
+    case AT_CARRY:
+        return &attr->carry.loop;
+    case AT_AT:
+        return &attr->at.loop;
+    case AT_LOOP:
+        return &attr->loop.id;
+    case AT_ENTER:
+        return &attr->enter.branch;
+    case AT_BRANCH:
+        return &attr->branch.id;
+    default:
+        return NULL;
+    }
+}

@@ -56,6 +56,8 @@ uint32_t region_closed_by(const Regions *regions, const Node *closer, BranchSide
 const Node **graph_closers(const Graph *graph, const uint8_t *live, Arena *arena);
 /* The graph has loops or branches among its live nodes. */
 bool graph_has_regions(const Graph *graph, const uint8_t *live);
+/* The number of a loop or branch in the attribute of a node that opens or closes one, or NULL. */
+uint32_t *region_number(Attr *attr);
 bool loop_is_bounded(const LoopAttr *loop);
 
 #endif

@@ -172,7 +172,7 @@ static uint32_t *fresh_numbers(Grad *grad, uint32_t first, const bool *needed, u
         const Node *node = g->nodes.data[first + i];
         if (needed[i] && (node->op == OP_LOOP || node->op == OP_BRANCH)) {
             Attr attr = node->attr;
-            uint32_t *number = grad_number_in(&attr);
+            uint32_t *number = region_number(&attr);
             fresh[*number] = graph_next_loop(g);
         }
     }
@@ -199,7 +199,7 @@ static Node *substitute(Grad *grad, const CustomGradient *custom, Node *part, No
         Node *node = grad->graph->nodes.data[first + i];
         Node **src = ARENA_ARRAY(grad->scratch, Node *, node->nsrc + 1);
         Attr attr = node->attr;
-        uint32_t *number = grad_number_in(&attr);
+        uint32_t *number = region_number(&attr);
         bool changed = number && *number < known && fresh[*number] != 0;
         if (changed)
             *number = fresh[*number];

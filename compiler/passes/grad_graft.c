@@ -148,24 +148,6 @@ static Node *stand_in(Grafter *f, Node *node)
     return guard(f, build_at(f->g, graft->number, build_stack(f->g, (Node *)graft->closer, node)));
 }
 
-uint32_t *grad_number_in(Attr *attr)
-{
-    switch (attr->kind) {
-    case AT_CARRY:
-        return &attr->carry.loop;
-    case AT_AT:
-        return &attr->at.loop;
-    case AT_LOOP:
-        return &attr->loop.id;
-    case AT_ENTER:
-        return &attr->enter.branch;
-    case AT_BRANCH:
-        return &attr->branch.id;
-    default:
-        return NULL;
-    }
-}
-
 /* Forward loops that are computed again are loops of their own. So are derivative loops that were
  * made inside: what they read from outside is made now, so they have to be made later. */
 static bool gets_number(const Grafter *f, uint32_t number)
@@ -181,7 +163,7 @@ static Node *rebuild(Grafter *f, const Node *node)
 {
     Attr attr = node->attr;
     Node **src = ARENA_ARRAY(f->arena, Node *, node->nsrc + 1);
-    uint32_t *number = grad_number_in(&attr);
+    uint32_t *number = region_number(&attr);
     for (int i = 0; i < node->nsrc; i++)
         src[i] = f->map[node->src[i]->id];
     if (number && gets_number(f, *number)) {

@@ -12,7 +12,8 @@
  * new loop. What many iterations give to one node outside is summed: a product of two values of the
  * iteration is not computed there at all, both operands are stacked and contracted over t, too, in
  * one product behind the loop (the weights of a recurrent layer; likewise rows that are added to a
- * table); anything else is added up in a carry.
+ * table); anything else is added up in a carry. A loop over segments (graph/segment.h) adds up
+ * everything, as operands of all turns are the memory that it is there to save.
  *
  * A loop that may end early remembers in the stack of its condition which iterations ran; its
  * derivative does nothing in the others, by a branch. The derivative of a branch is a branch on the
@@ -240,7 +241,7 @@ static void place_captured(LoopGrad *l, GradLevel *level, Node ***grafted)
             vec_push(l->grad->scratch, &parts[i], **grafted);
         split_sums(l, &parts[i], inside);
     }
-    for (int sums = 0; sums < 2; sums++)
+    for (int sums = 0; sums < 2 && !l->attr->adds; sums++)
         for (uint32_t i = 0; i < level->captured.count; i++)
             for (uint32_t j = 0; j < parts[i].count; j++)
                 if (parts[i].data[j] &&
@@ -339,7 +340,7 @@ static Node *close_loop(LoopGrad *l)
             out->value);
     }
     LoopAttr attr = {l->graft.number, l->attr->length, .reverse = !l->attr->reverse,
-                     .recompute = l->attr->recompute};
+                     .recompute = l->attr->recompute, .adds = l->attr->adds};
     return build_loop(l->g, attr, inits, nexts, total);
 }
 

@@ -67,8 +67,6 @@ typedef struct {
     uint32_t guard;
 } Graft;
 void grad_graft(Grad *grad, const Graft *graft, Node **nodes, uint32_t count);
-/* The number of a loop or branch in the attribute of a node that opens or closes one, or NULL. */
-uint32_t *grad_number_in(Attr *attr);
 /* Which nodes are inside of a loop or branch with this number or a larger one; a byte per id. */
 uint8_t *grad_inside(Grad *grad, uint32_t number, Arena *arena);
 

@@ -7,6 +7,7 @@
  * be tuples and arrays: they are trees whose leaves are tensors. States that the body assigns
  * (batch-norm statistics) are carried without being named: the body is evaluated again with them.
  * Nodes that turn out not to depend on the loop are outside of it (graph/region.h). */
+#include "compiler/graph/segment.h"
 #include "compiler/sema/loop.h"
 
 #include <string.h>
@@ -345,23 +346,22 @@ static int run_body(Sema *s, Loop *loop, Nodes *yields)
 /* ---- After the loop ---- */
 
 /* The values of all turns with the axis of time where the sequence had it. */
-static Node *stacked(Sema *s, const Loop *loop, Node *token, Node *value)
+static Node *turned(Sema *s, const Loop *loop, Node *all)
 {
-    Graph *graph = s->elab->graph;
-    Node *all = build_stack(graph, token, value);
-    int axis = loop->repeat.axis < value->type.rank ? loop->repeat.axis : value->type.rank;
+    const int rank = all->type.rank - 1;
+    const int axis = loop->repeat.axis < rank ? loop->repeat.axis : rank;
     uint8_t perm[MAX_RANK];
-    for (int i = 0; i <= value->type.rank; i++)
+    for (int i = 0; i <= rank; i++)
         perm[i] = (uint8_t)(i < axis ? i + 1 : i == axis ? 0 : i);
-    return axis > 0 ? build_permute(graph, all, perm) : all;
+    return axis > 0 ? build_permute(s->elab->graph, all, perm) : all;
 }
 
-static Value yielded(Sema *s, const Loop *loop, Node *token, const Nodes *yields)
+static Value yielded(Sema *s, const Loop *loop, Node *const *stacks, uint32_t stack_count)
 {
     Nodes all = {0};
     uint32_t next = 0, count = loop->repeat.yields.count;
-    for (uint32_t i = 0; i < yields->count; i++) {
-        Value v = sema_node_value(s, stacked(s, loop, token, yields->data[i]), loop->expr->span);
+    for (uint32_t i = 0; i < stack_count; i++) {
+        Value v = sema_node_value(s, turned(s, loop, stacks[i]), loop->expr->span);
         if (v.kind != VALUE_TENSOR)
             return value_poison;
         vec_push(s->arena, &all, v.as.node);
@@ -373,17 +373,14 @@ static Value yielded(Sema *s, const Loop *loop, Node *token, const Nodes *yields
     return count == 1 ? list.as.list->items[0] : list;
 }
 
-static Value carried(Sema *s, const Loop *loop, Node *token)
+static Value carried(Sema *s, const Loop *loop, Node *const *finals)
 {
-    uint32_t count = loop->bindings->count, at = loop->condition ? 1 : 0, next = 0;
-    Nodes finals = {0};
-    for (uint32_t i = at; i < loop->inits.count; i++)
-        vec_push(s->arena, &finals, build_final(s->elab->graph, token, (int)i));
+    uint32_t count = loop->bindings->count, next = loop->condition ? 1 : 0;
     Value list = value_list(s, VALUE_TUPLE, count, loop->expr->span);
     const char **names = ARENA_ARRAY(s->arena, const char *, count + 1);
     for (uint32_t i = 0; i < count; i++) {
         list.as.list->items[i] =
-            tree_build(s, &loop->begins[i], finals.data, &next, loop->expr->span);
+            tree_build(s, &loop->begins[i], finals, &next, loop->expr->span);
         names[i] = loop->bindings->data[i].name.text;
     }
     list.as.list->names = names;
@@ -398,19 +395,23 @@ static Value finish(Sema *s, Loop *loop, const Nodes *yields)
         vec_push(s->arena, &inits, loop->inits.data[i]);
     for (uint32_t i = 0; i < loop->states.count; i++)
         vec_push(s->arena, &inits, loop->state_inits.data[i]);
-    Value token = sema_node_value(
-        s, build_loop(graph, loop->attr, inits.data, loop->nexts.data, (int)inits.count),
-        loop->expr->span);
-    if (token.kind != VALUE_TENSOR)
+    Node **finals = ARENA_ARRAY(s->arena, Node *, inits.count + 1);
+    Node **stacks = ARENA_ARRAY(s->arena, Node *, yields->count + 1);
+    OpenLoop open = {loop->attr,   inits.data,        loop->nexts.data, (int)inits.count,
+                     yields->data, (int)yields->count};
+    const Dim *segment =
+        loop->attr.recompute ? segment_length(s->dims, loop->attr.length) : NULL;
+    if (!segment_close(graph, &open, segment, finals, stacks)) {
+        sema_node_value(s, NULL, loop->expr->span);
         return value_poison;
-    Value all = yielded(s, loop, token.as.node, yields);
+    }
+    Value all = yielded(s, loop, stacks, yields->count);
     for (uint32_t i = 0; i < loop->states.count; i++)
-        elab_assign(s, loop->states.data[i],
-                    build_final(graph, token.as.node, (int)(loop->inits.count + i)));
+        elab_assign(s, loop->states.data[i], finals[loop->inits.count + i]);
     bool yields_any = loop->repeat.yields.count > 0;
     if (loop->bindings->count == 0)
         return yields_any ? all : value_none;
-    Value last = carried(s, loop, token.as.node);
+    Value last = carried(s, loop, finals);
     if (!yields_any)
         return last;
     Value both = value_list(s, VALUE_TUPLE, 2, loop->expr->span);

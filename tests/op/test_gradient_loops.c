@@ -197,12 +197,17 @@ static const char recurrent[] = "  %%0 = input {x} : f64[T, B, 3]\n"
                                 "  %%21 = add %%18 %%20 : f64\n"
                                 "  output loss = %%21\n";
 
-static const char *const flags[] = {"", ", reverse", ", recompute", ", reverse, recompute"};
+static const char *const flags[] = {"",
+                                    ", reverse",
+                                    ", recompute",
+                                    ", reverse, recompute",
+                                    ", adds",
+                                    ", reverse, recompute, adds"};
 
 Test(gradient_loops, recurrent)
 {
     Arena *arena = arena_new();
-    for (int i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         check_orders(flags[i], arena_format(arena, recurrent, flags[i]), 2);
     arena_free(arena);
 }

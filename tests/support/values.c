@@ -3,6 +3,7 @@
 #include "compiler/ast/parse.h"
 #include "compiler/graph/build.h"
 #include "compiler/passes/grad.h"
+#include "compiler/passes/pass.h"
 #include "compiler/ref/ref.h"
 #include "compiler/sema/sema.h"
 #include "tests/support/compiled.h"
@@ -25,6 +26,7 @@ typedef struct {
     Node *leaves[MAX_LEAVES];
     double *data[MAX_LEAVES]; /* 8 bytes an element, whatever the type */
     int64_t *symbols;
+    int64_t size; /* of free dimensions, 0: 2 */
     int leaf_count;
 } Case;
 
@@ -89,7 +91,7 @@ static void find_leaves(Case *c)
 {
     c->symbols = ARENA_ARRAY(c->arena, int64_t, dim_symbol_count(c->program->dims) + 1);
     for (uint32_t i = 0; i < dim_symbol_count(c->program->dims); i++)
-        c->symbols[i] = 2;
+        c->symbols[i] = c->size ? c->size : 2;
     for (uint32_t i = 0; i < c->graph->nodes.count; i++) {
         Node *node = c->graph->nodes.data[i];
         if (node->op != OP_INPUT && node->op != OP_PARAM)
@@ -249,20 +251,27 @@ static void check_compiled(Case *c, const void **expected)
     compiled_close(&compiled);
 }
 
+static void open_module(Case *c, char *text, const char *declarations, const char *parameters,
+                        const char *body)
+{
+    snprintf(text, TEXT_BYTES,
+             parameters == NULL ? "%s\n" : "%s\nmodule F {\n fn (%s) {\n  %s\n }\n}\n",
+             declarations, parameters, body);
+    open_case(c, text);
+    TrainPlan *plan =
+        diag_error_count(c->diag) ? NULL : sema_module(c->program, "F", NULL, c->diag);
+    char *said = rendered(c->diag);
+    cr_assert(plan && plan->forward, "%s\n%s", text, said);
+    free(said);
+    c->graph = plan->forward;
+}
+
 static void expect(const char *declarations, const char *parameters, const char *body,
                    const char *expected, bool gradient)
 {
     char text[TEXT_BYTES];
-    snprintf(text, sizeof text,
-             parameters == NULL ? "%s\n" : "%s\nmodule F {\n fn (%s) {\n  %s\n }\n}\n",
-             declarations, parameters, body);
     Case c;
-    open_case(&c, text);
-    TrainPlan *plan = diag_error_count(c.diag) ? NULL : sema_module(c.program, "F", NULL, c.diag);
-    char *said = rendered(c.diag);
-    cr_assert(plan && plan->forward, "%s\n%s", text, said);
-    free(said);
-    c.graph = plan->forward;
+    open_module(&c, text, declarations, parameters, body);
     find_leaves(&c);
     const void **values = run(&c, c.graph);
     const char *rest = expected;
@@ -274,6 +283,63 @@ static void expect(const char *declarations, const char *parameters, const char 
         check_gradient(&c);
     }
     close_case(&c);
+}
+
+void expect_equal_values(const char *declarations, const char *parameters, const char *body,
+                         const char *other, int64_t size)
+{
+    char text[TEXT_BYTES], other_text[TEXT_BYTES];
+    Case a, b;
+    open_module(&a, text, declarations, parameters, body);
+    open_module(&b, other_text, declarations, parameters, other);
+    a.size = b.size = size;
+    find_leaves(&a);
+    find_leaves(&b);
+    const void **x = run(&a, a.graph), **y = run(&b, b.graph);
+    cr_assert_eq(a.graph->roots.count, b.graph->roots.count);
+    for (uint32_t i = 0; i < a.graph->roots.count; i++) {
+        const Type *type = &a.graph->roots.data[i].node->type;
+        size_t bytes = (size_t)elements(&a, type) * dtype_bytes(type->dtype);
+        cr_expect_eq(elements(&a, type), elements(&b, &b.graph->roots.data[i].node->type));
+        cr_expect_eq(memcmp(x[i], y[i], bytes), 0, "%s\n%s\nresult %u has other bits", text,
+                     other_text, i);
+    }
+    check_compiled(&a, x);
+    check_gradient(&a);
+    close_case(&a);
+    close_case(&b);
+}
+
+int64_t gradient_bytes(const char *declarations, const char *parameters, const char *body,
+                       int64_t size)
+{
+    char text[TEXT_BYTES], *wrong = NULL;
+    Case c;
+    GradError error = {0};
+    Compiled compiled;
+    Node *gradients[MAX_LEAVES];
+    StrBuf faults = {0};
+    LowerOptions lower = {0};
+    ScheduleOptions schedule = {
+        .fuse = true, .plan = true, .scratch = lower_contract_scratch, .scratch_user = &lower};
+    open_module(&c, text, declarations, parameters, body);
+    c.size = size;
+    find_leaves(&c);
+    Node *loss = weighted_loss(&c);
+    cr_assert(grad_build(c.graph, loss, c.leaves, c.leaf_count, gradients, &error), "%s\n%s", text,
+              error.text);
+    memset(&c.graph->roots, 0, sizeof c.graph->roots);
+    for (int k = 0; k < c.leaf_count; k++)
+        graph_root(c.graph, ROOT_OUTPUT, arena_format(c.arena, "slope%d", k), gradients[k]);
+    Graph *final = passes_run(c.graph, NULL, &faults);
+    cr_assert_not_null(final, "%s", faults.text);
+    cr_assert(compiled_open(&compiled, c.arena, final, &schedule, &lower, &wrong), "%s\n%s", text,
+              wrong ? wrong : "");
+    int64_t bytes = compiled.plan(c.symbols, compiled.table);
+    compiled_close(&compiled);
+    arena_free(final->arena);
+    close_case(&c);
+    return bytes;
 }
 
 void expect_values(const char *declarations, const char *parameters, const char *body,
