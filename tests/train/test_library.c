@@ -162,6 +162,14 @@ static void compare_metrics(const Case *c, bool interpret)
         compare(c, i, seen.test[i + 1]);
 }
 
+/* Under the thread sanitizer, where checking a program takes ten times as long, every eighth case:
+ * no layer has threads of its own. */
+#if defined __SANITIZE_THREAD__
+enum { CASE_STRIDE = 8 };
+#else
+enum { CASE_STRIDE = 1 };
+#endif
+
 static void compare_all(const char *kind, int cases, void (*of_case)(const Case *, bool),
                         bool interpret)
 {
@@ -170,8 +178,9 @@ static void compare_all(const char *kind, int cases, void (*of_case)(const Case 
     cr_assert_not_null(file);
     while (read_case(file, &c))
         if (strcmp(c.kind, kind) == 0) {
-            of_case(&c, interpret);
             cases--;
+            if (cases % CASE_STRIDE == 0)
+                of_case(&c, interpret);
         }
     fclose(file);
     cr_assert_eq(cases, 0, "%d cases of %s are missing", cases, kind);
