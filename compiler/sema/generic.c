@@ -66,6 +66,7 @@ static Value symbolic_value(Sema *s, const AstParameter *param, Scope *scope)
         s->elab->unsure = true;
         return value_int(dim_symbol(s->dims, param->name.text), param->span);
     }
+    type_is_declared(s, scope, param->type);
     return value_poison;
 }
 

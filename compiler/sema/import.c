@@ -319,7 +319,14 @@ static void import_name(Sema *s, SemaFile *into, SemaFile *from, const AstImport
             if (file_export(from, scope->bindings.data[i]->name))
                 names[count++] = scope->bindings.data[i]->name;
         const char *what = arena_format(s->arena, "%s does not declare", from->name);
-        sema_unknown(s, ERR_E0103, imported->name.span, what, imported->name.text, names, count);
+        const char *elsewhere = std_import(s, imported->name.text);
+        if (elsewhere && !sema_nearest(imported->name.text, names, count)) {
+            DiagItem *error = sema_error(s, ERR_E0103, imported->name.span, NULL, "%s %s", what,
+                                         imported->name.text);
+            diag_help(error, "it is in the library: %s", elsewhere);
+        } else
+            sema_unknown(s, ERR_E0103, imported->name.span, what, imported->name.text, names,
+                         count);
     }
     scope_declare(s, into->scope, bound, BIND_IMPORT, v);
 }
@@ -379,4 +386,15 @@ const char *std_where(Sema *s, const char *name)
             return dotted(s, sources[i].name);
     }
     return NULL;
+}
+
+const char *std_import(Sema *s, const char *name)
+{
+    uint32_t row = 0;
+    for (const char *ours = name; ours; ours = sema_foreign(name, &row)) {
+        const char *library = std_where(s, ours);
+        if (library)
+            return arena_format(s->arena, "from %s import %s", library, ours);
+    }
+    return is_std(s, name) ? arena_format(s->arena, "import %s", name) : NULL;
 }

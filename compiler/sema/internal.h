@@ -249,6 +249,10 @@ DiagItem *sema_error(Sema *s, ErrorCode code, Span span, const char *label, cons
     __attribute__((format(printf, 5, 6)));
 Span sema_user_span(const Sema *s, Span span);
 bool sema_in_std(const Sema *s, Span span);
+/* The next name that ours has for another framework's, from *row on; NULL: no more. */
+const char *sema_foreign(const char *name, uint32_t *row);
+/* What `name` was meant to be, one of `names` or NULL. */
+const char *sema_nearest(const char *name, const char *const *names, uint32_t count);
 void sema_unknown(Sema *s, ErrorCode code, Span span, const char *what, const char *name,
                   const char *const *names, uint32_t count);
 bool sema_is_null_span(Span span);
@@ -384,6 +388,8 @@ typedef struct {
 bool unify_value(Sema *s, const Unify *u, const AstType *type, const char *parameter, Span span,
                  Value *v, bool constants);
 bool type_is_tensor(Sema *s, const AstType *type);
+/* An error where a named type is neither of the language nor a module. */
+bool type_is_declared(Sema *s, const Scope *scope, const AstType *type);
 /* The type of a param, state or field: dims evaluated in the current scope. */
 bool eval_type(Sema *s, const AstType *type, Type *out);
 const char *type_pattern_text(Sema *s, const AstType *type, Scope *scope);
@@ -613,5 +619,8 @@ SemaFile *file_main(Sema *s, const AstFile *ast);
 SemaFile *file_load_std(Sema *s, const char *name);
 const char *std_where(Sema *s,
                       const char *name); /* the library file that declares name, NULL: none */
+/* The import that brings `name`, under its name here: "from losses import mse". NULL: there is
+ * none. */
+const char *std_import(Sema *s, const char *name);
 
 #endif

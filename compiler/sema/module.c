@@ -521,8 +521,11 @@ Value eval_member(Sema *s, const AstExpr *expr)
     default: {
         DiagItem *item =
             sema_error(s, ERR_E0104, name.span, NULL, "%s has no members", value_text(s, &base));
+        uint32_t row = 0;
+        const char *ours = sema_foreign(name.text, &row);
+        const char *function = ours ? ours : name.text;
         if (base.kind == VALUE_TENSOR)
-            diag_help(item, "functions are called as %s(x) or x |> %s", name.text, name.text);
+            diag_help(item, "functions are called as %s(x) or x |> %s", function, function);
         return value_poison;
     }
     }

@@ -4,6 +4,8 @@
  *   softmax(x, axis=7)  ->  an error at this call, with the library's line in a note */
 #include "compiler/sema/internal.h"
 
+#include <string.h>
+
 bool sema_is_null_span(Span span)
 {
     return span.file == 0;
@@ -77,11 +79,39 @@ DiagItem *sema_error(Sema *s, ErrorCode code, Span span, const char *label, cons
     return item;
 }
 
+/* theirs, ours, theirs, ours, .. */
+static const char *const foreign[] = {
+#define FOREIGN(theirs, ours) theirs, ours,
+#include "compiler/sema/foreign.def"
+#undef FOREIGN
+};
+
+const char *sema_foreign(const char *name, uint32_t *row)
+{
+    const uint32_t count = sizeof foreign / sizeof *foreign;
+    while (*row < count) {
+        const char *theirs = foreign[(*row)++], *ours = foreign[(*row)++];
+        if (strcmp(theirs, name) == 0)
+            return ours;
+    }
+    return NULL;
+}
+
+const char *sema_nearest(const char *name, const char *const *names, uint32_t count)
+{
+    uint32_t row = 0;
+    for (const char *ours; (ours = sema_foreign(name, &row)) != NULL;)
+        for (uint32_t i = 0; i < count; i++)
+            if (strcmp(names[i], ours) == 0)
+                return names[i];
+    return diag_nearest(name, names, count);
+}
+
 void sema_unknown(Sema *s, ErrorCode code, Span span, const char *what, const char *name,
                   const char *const *names, uint32_t count)
 {
     DiagItem *item = sema_error(s, code, span, NULL, "%s %s", what, name);
-    const char *nearest = diag_nearest(name, names, count);
+    const char *nearest = sema_nearest(name, names, count);
     if (nearest)
         diag_help(item, "did you mean %s?", nearest);
     else if (count > 0 && count <= 12) {

@@ -143,6 +143,9 @@ static void collect(Sema *s, const Scope *scope, const char ***names, uint32_t *
     builtin_names(s, &builtins, &builtin_count);
     for (uint32_t i = 0; i < builtin_count; i++)
         vec_push(s->arena, &all, builtins[i]);
+    static const char *const words[] = {"true", "false", "none"};
+    for (uint32_t i = 0; i < 3; i++)
+        vec_push(s->arena, &all, words[i]);
     *names = all.data;
     *count = all.count;
 }
@@ -150,16 +153,13 @@ static void collect(Sema *s, const Scope *scope, const char ***names, uint32_t *
 void scope_unknown(Sema *s, const Scope *scope, const char *name, Span span)
 {
     DiagItem *item = sema_error(s, ERR_E0100, span, NULL, "nothing is called %s here", name);
-    const char *library = std_where(s, name);
-    if (library) {
-        diag_help(item, "it is in the library: from %s import %s", library, name);
-        return;
-    }
     const char **names;
     uint32_t count;
     collect(s, scope, &names, &count);
-    const char *nearest = diag_nearest(name, names, count);
-    if (nearest)
+    const char *import = std_import(s, name), *nearest = sema_nearest(name, names, count);
+    if (import)
+        diag_help(item, "it is in the library: %s", import);
+    else if (nearest)
         diag_help(item, "did you mean %s?", nearest);
     else if (name[0] >= 'A' && name[0] <= 'Z' && !name[1])
         diag_help(item, "the name of a size is known in the fn whose signature gives it: elsewhere "

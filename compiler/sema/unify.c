@@ -452,46 +452,74 @@ static bool unify_scalar(Sema *s, const Unify *u, const AstType *type, const cha
 
 /* ---- Other types ---- */
 
+/* Types that are neither tensors nor modules, and what has them. */
+static const struct {
+    const char *name;
+    ValueKind kinds[5];
+} value_types[] = {
+    {"string", {VALUE_STRING}},
+    {"array", {VALUE_ARRAY, VALUE_TUPLE}},
+    {"init", {VALUE_INIT, VALUE_INT, VALUE_FLOAT}},
+    {"fn", {VALUE_FN, VALUE_BUILTIN, VALUE_INSTANCE, VALUE_SCHEDULE, VALUE_MODULE}},
+    {"module", {VALUE_INSTANCE, VALUE_MODULE}},
+    {"dtype", {VALUE_DTYPE, VALUE_BUILTIN}},
+    {"range", {VALUE_RANGE}},
+    {"schedule", {VALUE_SCHEDULE}},
+};
+
+enum { VALUE_TYPES = sizeof value_types / sizeof *value_types };
+
+static int value_type(const char *name)
+{
+    int at = 0;
+    while (at < VALUE_TYPES && strcmp(value_types[at].name, name) != 0)
+        at++;
+    return at;
+}
+
+/* The module that a type names: poison and an error where there is none. */
+static Value module_type(Sema *s, const Scope *scope, const AstType *type)
+{
+    const char *name = type->as.named.path.data[0].text;
+    Binding *binding = scope_find(scope, name);
+    if (binding && (binding->kind == BIND_ITEM || binding->kind == BIND_IMPORT)) {
+        Value declared = binding_value(s, binding, type->span);
+        if (declared.kind == VALUE_MODULE || declared.kind == VALUE_POISON)
+            return declared;
+    }
+    const char *names[DT_COUNT + 4 + VALUE_TYPES] = {"int", "float", "any"};
+    uint32_t count = 3;
+    for (int i = 0; i < DT_COUNT; i++)
+        names[count++] = dtype_name((DType)i);
+    for (int i = 0; i < VALUE_TYPES; i++)
+        names[count++] = value_types[i].name;
+    sema_unknown(s, ERR_E0100, type->span, "there is no type", name, names, count);
+    return value_poison;
+}
+
+bool type_is_declared(Sema *s, const Scope *scope, const AstType *type)
+{
+    DType dtype;
+    return tensor_want(s, type, &dtype) != WANT_OTHER ||
+           value_type(type->as.named.path.data[0].text) < VALUE_TYPES ||
+           module_type(s, scope, type).kind != VALUE_POISON;
+}
+
 static bool unify_named(Sema *s, const Unify *u, const AstType *type, const char *parameter,
                         Span span, Value *v)
 {
-    static const struct {
-        const char *name;
-        ValueKind kinds[5];
-    } table[] = {
-        {"string", {VALUE_STRING}},
-        {"array", {VALUE_ARRAY, VALUE_TUPLE}},
-        {"init", {VALUE_INIT, VALUE_INT, VALUE_FLOAT}},
-        {"fn", {VALUE_FN, VALUE_BUILTIN, VALUE_INSTANCE, VALUE_SCHEDULE, VALUE_MODULE}},
-        {"module", {VALUE_INSTANCE, VALUE_MODULE}},
-        {"dtype", {VALUE_DTYPE, VALUE_BUILTIN}},
-        {"range", {VALUE_RANGE}},
-    };
     const char *name = type->as.named.path.data[0].text;
+    int at = value_type(name);
     if (strcmp(name, "schedule") == 0)
         return value_to_schedule(s, v, v) || wrong_dtype(s, u, type, parameter, span, v, NULL);
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        if (strcmp(table[i].name, name) != 0)
-            continue;
-        for (int k = 0; k < 5; k++)
-            if (table[i].kinds[k] != VALUE_POISON && v->kind == table[i].kinds[k])
-                return true;
+    for (int k = 0; at < VALUE_TYPES && k < 5; k++)
+        if (value_types[at].kinds[k] != VALUE_POISON && v->kind == value_types[at].kinds[k])
+            return true;
+    if (at < VALUE_TYPES)
         return wrong_dtype(s, u, type, parameter, span, v, NULL);
-    }
-    Binding *binding = scope_find(u->scope, name);
-    Value declared = binding && (binding->kind == BIND_ITEM || binding->kind == BIND_IMPORT)
-                         ? binding_value(s, binding, type->span)
-                         : value_none;
+    Value declared = module_type(s, u->scope, type);
     if (declared.kind == VALUE_POISON)
         return false;
-    if (declared.kind != VALUE_MODULE) {
-        static const char *const names[] = {"f32",   "f64",   "i32",    "i64",   "u8",       "bool",
-                                            "int",   "float", "string", "any",   "schedule", "init",
-                                            "array", "fn",    "module", "dtype", "range"};
-        sema_unknown(s, ERR_E0100, type->span, "there is no type", name, names,
-                     sizeof names / sizeof *names);
-        return false;
-    }
     if (v->kind != VALUE_INSTANCE || v->as.instance->decl != declared.as.decl)
         return wrong_dtype(s, u, type, parameter, span, v, NULL);
     return true;
