@@ -71,6 +71,7 @@ int command_eval(const Arguments *arguments);
 int command_predict(const Arguments *arguments);
 int command_sample(const Arguments *arguments);
 int command_compile(const Arguments *arguments);
+int command_time(const Arguments *arguments);
 int command_explain(const Arguments *arguments);
 
 #endif

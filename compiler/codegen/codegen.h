@@ -34,6 +34,10 @@ void codegen_object_free(ObjectCode *object);
 bool codegen_objects(KProgram *const *programs, int count, const CodegenOptions *options,
                      int threads, ObjectCode *objects, int *made, char **error);
 
+/* Calls `visit` with every symbol of an object and the bytes of its code. False: it is no object. */
+bool codegen_symbols(const ObjectCode *object,
+                     void (*visit)(void *user, const char *name, uint64_t bytes), void *user);
+
 /* Is nnc itself built with the thread sanitizer? Then code that runs in this process should
  * announce its ranges. */
 bool codegen_under_race_detector(void);

@@ -63,6 +63,8 @@ void program_hold(nnc_program *program);
 TrainPlan *program_plan(nnc_program *program, const char *block);
 /* path relative to the program's folder (absolute ones stay), in `arena`. */
 const char *program_path(const nnc_program *program, Arena *arena, const char *path);
+/* train, eval, predict, forward or apply; NULL: the plan has no such function. */
+const Graph *plan_function(const TrainPlan *plan, const char *name);
 int64_t program_batch(const TrainPlan *plan); /* as written, or the usual one */
 /* `rows` is the usual value of the free dimensions; the options point into the plan and `arena`. */
 CompileOptions program_compile_options(nnc_program *program, const TrainPlan *plan, int64_t rows,

@@ -202,6 +202,22 @@ TrainPlan *program_plan(nnc_program *program, const char *block)
     return NULL;
 }
 
+const Graph *plan_function(const TrainPlan *plan, const char *name)
+{
+    const struct {
+        const char *name;
+        const Graph *graph;
+    } functions[] = {{"train", plan->train_step},
+                     {"eval", plan->eval_step},
+                     {"predict", plan->predict},
+                     {"forward", plan->forward},
+                     {"apply", plan->apply_step}};
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
+        if (strcmp(functions[i].name, name) == 0)
+            return functions[i].graph;
+    return NULL;
+}
+
 int64_t program_batch(const TrainPlan *plan)
 {
     return plan->settings.batch > 0 ? plan->settings.batch : USUAL_BATCH;

@@ -220,21 +220,9 @@ static const TextInfo *find_text(Request *r, const char *what)
 
 static bool choose_function(Request *r, const char *function)
 {
-    const struct {
-        const char *name;
-        const Graph *graph;
-    } functions[] = {{"train", r->plan->train_step},
-                     {"eval", r->plan->eval_step},
-                     {"predict", r->plan->predict},
-                     {"forward", r->plan->forward},
-                     {"apply", r->plan->apply_step}};
-    for (int i = 0; i < 5; i++)
-        if (strcmp(functions[i].name, function) == 0) {
-            r->function = functions[i].name;
-            r->graph = functions[i].graph;
-            return r->graph != NULL;
-        }
-    return false;
+    r->function = function;
+    r->graph = plan_function(r->plan, function);
+    return r->graph != NULL;
 }
 
 /* STAGE, STAGE.FUNCTION, after:PASS, after:PASS.FUNCTION */

@@ -121,6 +121,22 @@ NNC_API nnc_status nnc_program_text(nnc_program *program, const char *block, con
 
 typedef struct {
     size_t size;
+    const char *function; /* train, eval, predict, forward or apply; NULL: train */
+    int steps;            /* to measure, after one that is not; 0: for about a second */
+    bool compile;         /* also what every kernel costs to compile, and the size of its code */
+    nnc_format format;
+    const char *trace;    /* a file for a viewer of Chrome traces: one more step, thread by thread;
+                           * NULL: none */
+} nnc_time_options;
+
+/* Runs a function of a block on made-up inputs and says where the time goes: per kernel and line of
+ * the model the time of a step, its arithmetic and traffic, and the share of what this machine can
+ * do, measured on the way. Nothing is read or trained. The caller frees *text with nnc_free. */
+NNC_API nnc_status nnc_program_time(nnc_program *program, const char *block,
+                                    const nnc_time_options *options, char **text);
+
+typedef struct {
+    size_t size;
     const char *weights; /* safetensors to embed; NULL: weights are an argument of the function */
     const char *name;    /* prefix of the C names; NULL: the block's name */
     const char *header;  /* path of the header; NULL: the object's path with .h */
