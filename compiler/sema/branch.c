@@ -5,6 +5,7 @@
  * Both sides are evaluated into the graph; names of the fn and states that a side assigns are
  * results of the branch beside its value. What a side takes from outside goes through `enter`
  * nodes (graph/region.h): the nodes of a side are copied with every such operand replaced. */
+#include "compiler/graph/region.h"
 #include "compiler/sema/internal.h"
 
 #include <string.h>
@@ -20,6 +21,7 @@ typedef struct {
     bool *inside;   /* depends on an enter of this side */
     uint64_t *open; /* loops inside of the side that a node belongs to */
     bool *needed;   /* a result depends on it */
+    uint32_t *moved; /* per number: that of the copy of a loop that only what it stacks takes inside */
 } Side;
 
 enum { LOOPS_OF_SIDE = 64 };
@@ -41,7 +43,7 @@ static bool is_captured(const Side *side, const Node *node)
         return node->attr.at.loop < side->first_loop;
     if (node->op == OP_FINAL || node->op == OP_STACK)
         return node->src[0]->id < side->begin;
-    return node->nsrc == 0 && node->op != OP_CARRY;
+    return node->nsrc == 0 && node->op != OP_CARRY && node->op != OP_LOOP;
 }
 
 static uint64_t bit(const Side *side, uint32_t loop)
@@ -94,6 +96,34 @@ static bool depends(const Side *side, const Node *node)
     return false;
 }
 
+/* The number in the attribute of a node that opens or closes a moved loop, or NULL. */
+static uint32_t *moved_number(const Side *side, Attr *attr)
+{
+    uint32_t *number = region_number(attr);
+    return number && side->moved[*number] ? number : NULL;
+}
+
+/* What is inside. The carries of a loop may not depend on an enter where what it stacks does; as the copy of such a loop would be
+ * the loop itself, which stands before the enter, the copy gets a number of its own. False: a loop of this kind was found, and
+ * what belongs to it has to be found again. */
+static bool find_inside(Side *side, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        Node *node = side->graph->nodes.data[side->begin + i];
+        Attr attr = node->attr;
+        if (!side->needed[i])
+            continue;
+        side->open[i] = open_loops(side, node);
+        side->inside[i] =
+            !is_captured(side, node) && (depends(side, node) || moved_number(side, &attr));
+        if (node->op != OP_STACK || !side->inside[i] || side->inside[node->src[0]->id - side->begin])
+            continue;
+        side->moved[node->src[0]->attr.loop.id] = graph_next_loop(side->graph);
+        return false;
+    }
+    return true;
+}
+
 static Node *copy_inside(Side *side, Arena *arena, Node *node)
 {
     Node **src = ARENA_ARRAY(arena, Node *, node->nsrc + 1);
@@ -101,8 +131,12 @@ static Node *copy_inside(Side *side, Arena *arena, Node *node)
     for (int i = 0; i < node->nsrc; i++)
         src[i] = token && i == 0 ? side->image[node->src[0]->id - side->begin]
                                  : operand(side, node->src[i]);
+    Attr attr = node->attr;
+    uint32_t *number = moved_number(side, &attr);
+    if (number)
+        *number = side->moved[*number];
     side->graph->span = node->span;
-    return graph_node(side->graph, node->op, src, node->nsrc, &node->attr);
+    return graph_node(side->graph, node->op, src, node->nsrc, &attr);
 }
 
 static void mark_needed(Side *side, uint32_t count, const Nodes *results)
@@ -127,14 +161,13 @@ static void move_inside(Sema *s, Side *side, Nodes *results)
     side->image = ARENA_ARRAY(s->arena, Node *, count + 1);
     side->inside = ARENA_ARRAY(s->arena, bool, count + 1);
     side->open = ARENA_ARRAY(s->arena, uint64_t, count + 1);
+    side->moved = ARENA_ARRAY(s->arena, uint32_t, side->graph->next_loop + 1);
     mark_needed(side, count, results);
+    while (!find_inside(side, count)) {
+    }
     for (uint32_t i = 0; i < count; i++) {
         Node *node = side->graph->nodes.data[side->begin + i];
         side->image[i] = node;
-        if (!side->needed[i])
-            continue;
-        side->open[i] = open_loops(side, node);
-        side->inside[i] = !is_captured(side, node) && depends(side, node);
         if (side->inside[i])
             side->image[i] = copy_inside(side, s->arena, node);
     }

@@ -115,6 +115,16 @@ Test(loops, decisions_in_loops_and_loops_in_decisions)
                   "f64 3.532");
 }
 
+/* Only what these loops stack depends on the decision, not their carries. */
+Test(loops, that_stack_on_one_side)
+{
+    expect_values_and_gradient("", "x: f32[4]", "if x[1] > 0.0 { scan v in x { yield v * v } } else { x }",
+                               "f64[4] 1.5625 0.2601 0.2304 1.6384");
+    expect_values_and_gradient("", "x: f32[4]",
+                               "cond x[1] > 0.0 { let ys, k = scan v in x with k = 0 { k = k + 1\n yield v * f32(k) }\n ys } else { x }",
+                               "f64[4] -1.25 1.02 -1.44 5.12");
+}
+
 Test(loops, of_higher_order)
 {
     /* A penalty on the gradient of a recurrence, itself differentiated by the test. */
