@@ -58,7 +58,7 @@ bool ast_member_allowed(AstItemKind item, AstMemberKind member)
     };
     static const unsigned allowed[AST_ITEM_COUNT] = {
         [AST_ITEM_MODULE] = PARAM | STATE | LET | FN, [AST_ITEM_OPTIMIZER] = STATE | LET | FN,
-        [AST_ITEM_METRIC] = STATE | LET | FN | KEY,   [AST_ITEM_SCHEDULE] = LET | FN,
+        [AST_ITEM_METRIC] = STATE | LET | FN | KEY,   [AST_ITEM_SCHEDULE] = STATE | LET | FN,
         [AST_ITEM_DATASET] = LET | FN | KEY | BLOCK,  [AST_ITEM_TRAIN] = LET | FN | KEY | BLOCK,
     };
     return (allowed[item] >> member & 1) != 0;

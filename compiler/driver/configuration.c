@@ -109,6 +109,8 @@ Configuration *configuration_of(const Run *run)
                      (long long)parts[NNC_PART_TEST].count));
     add(to, "data", data_hash(arena, &run->dataset));
     uint64_t step = hash_graph(run->plan->apply_step, hash_graph(run->plan->train_step, 0));
+    if (run->plan->epoch_step)
+        step = hash_graph(run->plan->epoch_step, step);
     add(to, "training step", hex(arena, step));
     add(to, "evaluation", evaluation_hash(arena, run->plan));
     add(to, told, join(arena, options));

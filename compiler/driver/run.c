@@ -140,7 +140,7 @@ static void list_tensors(Run *run)
     neutral_stats(run);
 }
 
-enum { UNIT_PREDICT, UNIT_TRAIN, UNIT_EVAL, UNIT_APPLY, UNIT_METRICS };
+enum { UNIT_PREDICT, UNIT_TRAIN, UNIT_EVAL, UNIT_APPLY, UNIT_EPOCH, UNIT_METRICS };
 
 static nnc_status compile_run(Run *run, bool train)
 {
@@ -155,6 +155,7 @@ static nnc_status compile_run(Run *run, bool train)
         units[UNIT_TRAIN] = (CompileUnit){.name = "train_step", .graph = plan->train_step};
         units[UNIT_EVAL] = (CompileUnit){.name = "eval_step", .graph = plan->eval_step};
         units[UNIT_APPLY] = (CompileUnit){.name = "apply_step", .graph = plan->apply_step};
+        units[UNIT_EPOCH] = (CompileUnit){.name = "epoch_step", .graph = plan->epoch_step};
     }
     for (int i = UNIT_METRICS; i < count; i++)
         units[i] = (CompileUnit){.name = arena_format(run->arena, "metric_%d", i - UNIT_METRICS),
@@ -225,6 +226,8 @@ static void describe_training(Run *run)
     spec->train = compiled_function(run->compiled, UNIT_TRAIN);
     spec->eval = compiled_function(run->compiled, UNIT_EVAL);
     spec->apply = run->plan->apply_step ? compiled_function(run->compiled, UNIT_APPLY) : NULL;
+    spec->after_epoch =
+        run->plan->epoch_step ? compiled_function(run->compiled, UNIT_EPOCH) : NULL;
     spec->accumulate = settings->accumulate;
     spec->file = run->program->name;
     spec->block = run->plan->name;

@@ -1,4 +1,4 @@
-/* Declarations applied to arguments: schedules and initialisers (optimizers: optim.c).
+/* Declarations applied to arguments, and initialisers (optimizers: optim.c, schedules: schedule.c).
  *
  *   cosine(1e-3, warmup=500)  an Applied: the declaration and a scope with lr and warmup
  *   kaiming_uniform(a=2)      runs at once, with fan_in and fan_out of its param: an InitSpec */
@@ -24,81 +24,6 @@ Value apply_decl(Sema *s, Decl *decl, ValueKind kind, const Args *args, Span spa
                          applied->scope, applied->scope, declared))
         return value_poison;
     return (Value){.kind = kind, .span = span, .as.applied = applied};
-}
-
-/* ---- Schedules ---- */
-
-bool value_to_schedule(Sema *s, const Value *v, Value *out)
-{
-    double real;
-    if (v->kind == VALUE_SCHEDULE || v->kind == VALUE_POISON) {
-        *out = *v;
-        return true;
-    }
-    if (!value_real(v, &real))
-        return false;
-    Applied *constant = ARENA_NEW(s->arena, Applied);
-    constant->constant = real;
-    constant->span = v->span;
-    *out = (Value){.kind = VALUE_SCHEDULE, .span = v->span, .as.applied = constant};
-    return true;
-}
-
-Value schedule_binary(Sema *s, AstBinary op, const Value *a, const Value *b, Span span)
-{
-    Value x, y;
-    if (!value_to_schedule(s, a, &x) || !value_to_schedule(s, b, &y) || op < AST_ADD ||
-        op > AST_DIV) {
-        sema_error(s, ERR_E0204, span, NULL, "%s is not defined for %s and %s", ast_binary_text(op),
-                   value_text(s, a), value_text(s, b));
-        return value_poison;
-    }
-    Applied *joined = ARENA_NEW(s->arena, Applied);
-    *joined = (Applied){.op = (int)op, .left = x.as.applied, .right = y.as.applied, .span = span};
-    return (Value){.kind = VALUE_SCHEDULE, .span = span, .as.applied = joined};
-}
-
-Value call_schedule(Sema *s, Applied *schedule, const Args *args, Span span)
-{
-    if (args->count != 1) {
-        sema_error(s, ERR_E0201, span, NULL, "a schedule takes the step: lr(t)");
-        return value_poison;
-    }
-    if (schedule->left) {
-        Value a = call_schedule(s, schedule->left, args, span),
-              b = call_schedule(s, schedule->right, args, span);
-        return eval_binary(s, (AstBinary)schedule->op, &a, &b, span);
-    }
-    if (!schedule->decl)
-        return value_float(schedule->constant, span);
-    const AstFunction *function = decl_function(schedule->decl, NULL);
-    if (!function) {
-        sema_error(s, ERR_E0402, schedule->decl->item->name.span, NULL,
-                   "a schedule needs fn (t) { ... }");
-        return value_poison;
-    }
-    const AstMembers *members = &schedule->decl->item->as.declaration.members;
-    Scope *outer = s->scope;
-    s->scope = scope_new(s, schedule->scope);
-    for (uint32_t i = 0; i < members->count; i++)
-        if (members->data[i]->kind == AST_MEMBER_LET)
-            eval_let(s, &members->data[i]->as.let, BIND_LET);
-    Closure closure = {.function = function,
-                       .name = schedule->decl->item->name.text,
-                       .scope = s->scope,
-                       .file = schedule->decl->file};
-    s->scope = outer;
-    Value v = call_closure(s, &closure, args, span);
-    if (v.kind == VALUE_TENSOR && v.as.node->type.rank == 0 &&
-        dtype_is_float(v.as.node->type.dtype)) {
-        v.as.node = build_convert(s->elab->graph, v.as.node, DT_F64);
-        v.weak = true;
-    } else if (v.kind != VALUE_POISON && !value_is_constant(&v)) {
-        sema_error(s, ERR_E0207, function->header, NULL,
-                   "a schedule gives one number, and this one gives %s", value_text(s, &v));
-        return value_poison;
-    }
-    return v;
 }
 
 /* ---- Initialisers ---- */

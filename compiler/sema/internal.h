@@ -230,6 +230,7 @@ typedef struct Sema {
     Elab *elab;
     Elab constants; /* the scratch context */
     Span at;        /* innermost place in the user's text */
+    struct Watchers *watchers; /* schedules with states of the train block, NULL: outside of one */
     struct StepRun *step; /* the step of a train block that is being expanded */
     Repeat *repeat;       /* the innermost loop or decision around */
     uint32_t calls, nesting, work, instances;
@@ -485,6 +486,9 @@ Value call_transform(Sema *s, const struct Transform *transform, const Args *arg
 Value apply_decl(Sema *s, Decl *decl, ValueKind kind, const Args *args, Span span);
 bool value_to_schedule(Sema *s, const Value *v, Value *out);
 Value call_schedule(Sema *s, Applied *schedule, const Args *args, Span span);
+/* Around the graphs of a train block; the end makes plan->epoch_step. False: an error. */
+void watchers_begin(Sema *s, TrainPlan *plan);
+bool watchers_end(Sema *s);
 Value schedule_binary(Sema *s, AstBinary op, const Value *a, const Value *b, Span span);
 Value call_init(Sema *s, Decl *decl, const Args *args, Span span);
 bool init_of_value(Sema *s, const Value *v, const Type *type, Span span, InitSpec *out);
@@ -603,6 +607,8 @@ Node *mean_loss(Sema *s, Node *loss);
 bool *reached_from(Sema *s, const Node *scalar);
 /* train_settings.c, update.c */
 bool train_settings(Sema *s, const Block *block, Scope *scope, TrainSettings *set);
+/* "valid/loss": is there such a part and such a metric? Else an error at span. */
+bool train_monitors(Sema *s, const TrainPlan *plan, const char *monitor, Span span);
 bool train_frozen(Sema *s, const Block *block, Scope *scope, TensorSpecs *tensors);
 /* Gradients of the mean loss and what becomes of the params; one that the loss does not depend on
  * is an error. */

@@ -244,6 +244,8 @@ typedef struct {
                           params, optim, states, metrics */
     Graph *apply_step; /* with accumulate: train_step adds gradients to "optim.sum.NAME", this uses
                           them up; INPUT "step", "total_steps", OUTPUT "lr". NULL: none */
+    Graph *epoch_step; /* after an epoch: INPUT "valid/loss" and the like, f64; UPDATE states of
+                          schedules that watch them. NULL: there are none */
     Graph *eval_step;  /* training = false; UPDATE metric states */
     Graph *predict;    /* raw fields -> OUTPUT "output", or one per named result */
     Graph *forward;    /* INPUT per argument of the model's fn, after map -> OUTPUT per result;

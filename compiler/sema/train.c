@@ -444,20 +444,16 @@ bool forward_graph(Sema *s, TrainPlan *plan, Instance *model, const Args *sample
 
 /* ---- The block ---- */
 
-static bool monitor_exists(Sema *s, Train *t)
+bool train_monitors(Sema *s, const TrainPlan *plan, const char *monitor, Span span)
 {
-    const TrainSettings *set = &t->plan->settings;
-    const char *slash = strchr(set->monitor, '/'), *name = slash ? slash + 1 : set->monitor;
-    const DatasetPlan *data = t->plan->dataset;
+    const char *slash = strchr(monitor, '/'), *name = slash ? slash + 1 : monitor;
+    const DatasetPlan *data = plan->dataset;
     bool valid = data->has_valid || data->valid_fraction > 0;
-    if (!set->has_early_stop)
-        return true;
-    bool part = slash && ((strncmp(set->monitor, "valid/", 6) == 0 && valid) ||
-                          strncmp(set->monitor, "train/", 6) == 0);
-    Span span = sema_is_null_span(set->monitor_span) ? t->plan->span : set->monitor_span;
+    bool part = slash && ((strncmp(monitor, "valid/", 6) == 0 && valid) ||
+                          strncmp(monitor, "train/", 6) == 0);
     if (!part) {
-        bool test = strncmp(set->monitor, "test/", 5) == 0;
-        DiagItem *item = sema_error(s, ERR_E0406, span, NULL, "monitor = \"%s\": %s", set->monitor,
+        bool test = strncmp(monitor, "test/", 5) == 0;
+        DiagItem *item = sema_error(s, ERR_E0406, span, NULL, "monitor = \"%s\": %s", monitor,
                                     test ? "the test rows have no say in the training"
                                          : "the dataset has no such part");
         diag_help(item,
@@ -466,14 +462,21 @@ static bool monitor_exists(Sema *s, Train *t)
                   name);
         return false;
     }
-    const char **names = ARENA_ARRAY(s->arena, const char *, t->plan->metrics.count + 1);
-    for (uint32_t i = 0; i < t->plan->metrics.count; i++) {
-        names[i] = t->plan->metrics.data[i].name;
+    const char **names = ARENA_ARRAY(s->arena, const char *, plan->metrics.count + 1);
+    for (uint32_t i = 0; i < plan->metrics.count; i++) {
+        names[i] = plan->metrics.data[i].name;
         if (strcmp(names[i], name) == 0)
             return true;
     }
-    sema_unknown(s, ERR_E0406, span, "there is no metric", name, names, t->plan->metrics.count);
+    sema_unknown(s, ERR_E0406, span, "there is no metric", name, names, plan->metrics.count);
     return false;
+}
+
+static bool monitor_exists(Sema *s, const TrainPlan *plan)
+{
+    const TrainSettings *set = &plan->settings;
+    Span span = sema_is_null_span(set->monitor_span) ? plan->span : set->monitor_span;
+    return !set->has_early_stop || train_monitors(s, plan, set->monitor, span);
 }
 
 static bool find_dataset(Sema *s, Train *t)
@@ -531,8 +534,10 @@ TrainPlan *train_plan(Sema *s, Decl *decl)
     plan->by_hand = t.step != NULL;
     if ((t.step ? block : t.loss && t.model) && data) {
         dataset_tensors(s, t.dataset, &plan->tensors);
+        watchers_begin(s, plan);
         bool ok = train_step(s, &t) && block && eval_step(s, &t) && predict_graph(s, &t) &&
-                  sample_plan(s, &t) && monitor_exists(s, &t);
+                  sample_plan(s, &t) && monitor_exists(s, plan);
+        ok = watchers_end(s) && ok;
         if (ok && t.step)
             shown_step(s, &t);
         else if (ok && t.sample.count)

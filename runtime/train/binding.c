@@ -21,13 +21,26 @@ static size_t argument_bytes(const Function *function, int arg, int64_t rows)
                : (size_t)elements * dtype_bytes(function->args[arg].dtype);
 }
 
+/* "valid/accuracy": what the part had at the end of the epoch. */
+static void *watched_input(Trainer *trainer, const char *name)
+{
+    static const char *const parts[] = {[NNC_PART_TRAIN] = "train/", [NNC_PART_VALID] = "valid/"};
+    const TrainSpec *spec = trainer->spec;
+    for (int part = 0; part < (int)(sizeof parts / sizeof *parts); part++)
+        for (int i = 0; i < spec->metric_count; i++)
+            if (strncmp(name, parts[part], strlen(parts[part])) == 0 &&
+                strcmp(name + strlen(parts[part]), spec->metrics[i].name) == 0)
+                return &trainer->watched[part * spec->metric_count + i];
+    return NULL;
+}
+
 static void *scalar_input(Trainer *trainer, const char *name)
 {
     if (strcmp(name, "step") == 0)
         return &trainer->scalar_step;
     if (strcmp(name, "total_steps") == 0)
         return &trainer->scalar_total;
-    return NULL;
+    return watched_input(trainer, name);
 }
 
 static void *memory_of(Binding *binding, Trainer *trainer, int arg, const DataTable *table,

@@ -225,6 +225,21 @@ static bool note_improvement(Trainer *trainer)
     return true;
 }
 
+/* Schedules that watch a metric learn what it is now. */
+static nnc_status tell_schedules(Trainer *trainer)
+{
+    const int count = trainer->spec->metric_count;
+    if (!trainer->spec->after_epoch)
+        return NNC_OK;
+    for (int part = 0; part < PART_COUNT; part++)
+        for (int i = 0; i < count; i++) {
+            const MetricSet *set = &trainer->sets[part];
+            trainer->watched[part * count + i] =
+                (size_t)i < set->count ? set->items[i].value : NAN;
+        }
+    return binding_call(trainer, &trainer->after_epoch, 0, NULL, NULL);
+}
+
 static nnc_status finish_epoch(Trainer *trainer, Epoch *epoch, int64_t number)
 {
     const TrainSpec *spec = trainer->spec;
@@ -248,6 +263,9 @@ static nnc_status finish_epoch(Trainer *trainer, Epoch *epoch, int64_t number)
     if (status != NNC_OK)
         return status;
     event.valid_seconds = now_seconds() - begin;
+    status = tell_schedules(trainer);
+    if (status != NNC_OK)
+        return status;
     int64_t timed = epoch->done - epoch->begun;
     qsort(epoch->step_ms, (size_t)timed, sizeof *epoch->step_ms, compare_doubles);
     if (timed > 0) {

@@ -61,6 +61,13 @@ static bool make_bindings(Trainer *trainer)
         return false;
     if (spec->apply && !binding_open(&trainer->apply, trainer, spec->apply, NULL, 0))
         return false;
+    trainer->watched =
+        calloc((size_t)PART_COUNT * (size_t)spec->metric_count + 1, sizeof *trainer->watched);
+    if (!trainer->watched)
+        return false;
+    if (spec->after_epoch &&
+        !binding_open(&trainer->after_epoch, trainer, spec->after_epoch, NULL, 0))
+        return false;
     if (spec->eval && !binding_open(&trainer->eval, trainer, spec->eval, table, spec->batch))
         return false;
     for (int i = 0; i < spec->metric_count; i++)
@@ -102,6 +109,8 @@ void trainer_free(Trainer *trainer)
     binding_close(&trainer->train);
     binding_close(&trainer->apply);
     binding_close(&trainer->eval);
+    binding_close(&trainer->after_epoch);
+    free(trainer->watched);
     for (int i = 0; trainer->results && i < trainer->spec->metric_count; i++)
         binding_close(&trainer->results[i]);
     free(trainer->results);

@@ -59,6 +59,7 @@ typedef struct {
     const RunTensor *tensors;
     const Function *train, *eval;
     const Function *apply; /* with accumulate: uses up what `train` has summed; NULL: train updates */
+    const Function *after_epoch;  /* inputs "valid/loss" and the like: schedules that watch metrics; NULL: none */
     int metric_count;
     const MetricSpec *metrics; /* the first is the loss */
     DataPart parts[PART_COUNT];

@@ -25,7 +25,8 @@ struct Trainer {
     void **tensors;
     void **snapshot;    /* everything that a step changes, at snapshot_step */
     void **best;        /* parameters and states at the best epoch, when stopping early */
-    Binding train, apply, eval;
+    Binding train, apply, eval, after_epoch;
+    double *watched;      /* inputs of after_epoch: a value per part and metric */
     Binding *results;   /* per metric */
     MetricSet sets[PART_COUNT];
     void (*on_event)(void *, const nnc_event *);

@@ -355,6 +355,51 @@ def recurrent(name, rows):
                              for at in range(0, 24, 6)) / 4]
 
 
+def plateau_parts(model):
+    fc2 = {"params": [model.fc2.weight], "lr": 0.02}
+    return torch.optim.AdamW([{"params": [model.fc1.weight, model.fc1.bias]}, fc2], lr=0.05)
+
+
+def plateaus(optimizer):
+    class Group(torch.optim.lr_scheduler.ReduceLROnPlateau):
+        def __init__(self, index, **settings):
+            super().__init__(optimizer, **settings)
+            self.index = index
+
+        def _reduce_lr(self, epoch):
+            group = self.optimizer.param_groups[self.index]
+            lower = max(group["lr"] * self.factor, 0.0)
+            if group["lr"] - lower > self.eps:
+                group["lr"] = lower
+
+    return [Group(0, patience=0, threshold=0.05, threshold_mode="abs"), Group(1, mode="max", factor=0.7, patience=2, eps=0.004)]
+
+
+PLATEAUS = {
+    "halves": (lambda m: torch.optim.SGD(m.parameters(), lr=0.9),
+               lambda o: [torch.optim.lr_scheduler.ReduceLROnPlateau(o, factor=0.5, patience=1, threshold=0.02, cooldown=1, min_lr=0.2)],
+               ["valid"]),
+    "parts": (plateau_parts, plateaus, ["train", "valid"]),
+}
+
+
+def plateau(rows, rule, rates, watched):
+    """Losses of ten epochs of five steps and of all rows at the end."""
+    model = Net()
+    optimizer = rule(model)
+    schedules = rates(optimizer)
+    losses = []
+    for epoch in range(10):
+        for k in range(5):
+            part = batches(rows, 8, k * 8)
+            losses.append(minimize(F.mse_loss(model(part["x"]), part["y"]), list(model.parameters()), optimizer, None))
+        with torch.no_grad():
+            values = {"train": sum(losses[-5:]) / 5, "valid": F.mse_loss(model(rows["x"]), rows["y"]).item()}
+        for schedule, name in zip(schedules, watched):
+            schedule.step(values[name])
+    return losses + [values["valid"]]
+
+
 def main():
     torch.manual_seed(5)
     dense = dense_rows()
@@ -370,6 +415,8 @@ def main():
         rows = sequences(np.random.default_rng(8))
         for name in RECURRENT:
             write("recurrent", name, name, numbers=recurrent(name, rows))
+        for name, settings in PLATEAUS.items():
+            write("plateau", name, "../library/dense", numbers=plateau(dense, *settings))
 
 
 if __name__ == "__main__":

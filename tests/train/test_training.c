@@ -154,6 +154,16 @@ Test(training, updates_interpreted)
     compare_all("updates", 10, true);
 }
 
+Test(training, plateau)
+{
+    compare_all("plateau", 2, false);
+}
+
+Test(training, plateau_interpreted)
+{
+    compare_all("plateau", 2, true);
+}
+
 Test(training, steps_by_hand)
 {
     compare_all("steps", 4, false);

@@ -105,6 +105,19 @@ static int64_t pointed(const char *run, const char *name)
 }
 
 /* 16 steps in 4 epochs of 4: the run improves in every epoch. */
+/* The rate, and what it knows of the epochs before, go on. */
+Test(checkpoint, of_a_schedule_that_watches_a_metric)
+{
+    static const char text[] =
+        "from nn import Linear\nfrom losses import mse\nfrom optim import adam, plateau\n"
+        "dataset rows { source = arrays(x=reshape(sin(f32(arange(144))), 48, 3), y=ones(48, 1))\n"
+        " split { valid = 0.25 } }\n"
+        "train t on rows { model = Linear(3, 1)\n loss = mse(model(x), y)\n"
+        " optimizer = adam(plateau(0.2, factor=0.5, patience=0, threshold=0.3, cooldown=1))\n"
+        " batch = 12\n epochs = 6\n checkpoint { every = 2; keep = 100 } }\n";
+    check_stops(text);
+}
+
 Test(checkpoint, what_is_kept_and_pointed_at)
 {
     char *run = checkpointed("a", "    checkpoint { every = 3; keep = 2 }");
