@@ -40,6 +40,8 @@ void help_markdown(FILE *out);                   /* the tables of docs/cli.md */
 const char *option_value(const Arguments *arguments, OptionId option); /* the last one given; NULL: none */
 void option_text(OptionId option, const char *value, char *text, size_t size); /* "--set=train.batch=64" */
 bool option_number(const Arguments *arguments, OptionId option, long long low, long long *value); /* false: said on stderr */
+/* --loader-threads as nnc_trainer_options has it; false: said on stderr. */
+bool option_loader_threads(const Arguments *arguments, int *threads);
 
 /* open.c: context and program as the options say; errors are printed. Both handles are NULL on failure. */
 int open_program(const Arguments *arguments, nnc_context **context, nnc_program **program);

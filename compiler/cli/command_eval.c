@@ -27,8 +27,14 @@ static int evaluate(const Arguments *arguments, nnc_context *context, nnc_progra
     long long seed = 0;
     if (!option_number(arguments, OPTION_SEED, 0, &seed))
         return 1;
-    nnc_trainer_options options = {
-        .size = sizeof options, .seed = (uint64_t)seed, .init = weights, .same_parts = true};
+    int loader_threads = 0;
+    if (!option_loader_threads(arguments, &loader_threads))
+        return 1;
+    nnc_trainer_options options = {.size = sizeof options,
+                                   .seed = (uint64_t)seed,
+                                   .init = weights,
+                                   .same_parts = true,
+                                   .loader_threads = loader_threads};
     nnc_trainer *trainer = NULL;
     nnc_status status = nnc_trainer_new(program, block, &options, &trainer);
     for (int part = NNC_PART_VALID; status == NNC_OK && part <= NNC_PART_TEST; part++) {

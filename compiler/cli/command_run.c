@@ -104,7 +104,7 @@ static void print_resume(const Run *run, const nnc_trainer_options *options)
 {
     static const OptionId kept[] = {OPTION_SEED,  OPTION_SET,    OPTION_DEFINE, OPTION_FLOAT,
                                     OPTION_SAVE,  OPTION_ENGINE, OPTION_CPU,    OPTION_NO_FUSE,
-                                    OPTION_THREADS};
+                                    OPTION_THREADS, OPTION_LOADER_THREADS};
     char word[4096];
     fputs("interrupted; this goes on:\n  nnc run", stderr);
     print_word(run->arguments->operands[0]);
@@ -153,6 +153,9 @@ static int run_block(Run *run, nnc_context *context)
     long long seed = 0;
     if (!option_number(arguments, OPTION_SEED, 0, &seed))
         return 1;
+    int loader_threads = 0;
+    if (!option_loader_threads(arguments, &loader_threads))
+        return 1;
     char *given = given_folder(run);
     bool resume = arguments->counts[OPTION_RESUME] > 0;
     char *folder = given || !resume ? NULL : newest_run(arguments->operands[0], run->block);
@@ -166,6 +169,7 @@ static int run_block(Run *run, nnc_context *context)
         .run_dir = given ? given : folder,
         .save = option_value(arguments, OPTION_SAVE),
         .resume = resume,
+        .loader_threads = loader_threads,
         .on_event = on_event,
         .user = run,
     };

@@ -225,6 +225,21 @@ bool option_number(const Arguments *arguments, OptionId option, long long low, l
     return true;
 }
 
+bool option_loader_threads(const Arguments *arguments, int *threads)
+{
+    enum { MOST = 1024 };
+    long long number = 0;
+    *threads = 0;
+    if (!option_value(arguments, OPTION_LOADER_THREADS))
+        return true;
+    if (!option_number(arguments, OPTION_LOADER_THREADS, 0, &number))
+        return false;
+    if (number > MOST)
+        fprintf(stderr, "nnc: --loader-threads takes at most %d\n", MOST);
+    *threads = number > 0 ? (int)(number > MOST ? MOST : number) : -1;
+    return number <= MOST;
+}
+
 /* "-o, --output FILE" in a column, then the text wrapped at 78 characters. */
 static void print_row(FILE *out, const char *left, const char *text)
 {

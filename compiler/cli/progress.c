@@ -87,6 +87,13 @@ static void print_step_time(FILE *out, double seconds_per_step)
         fprintf(out, " %.1f us/step", ms * 1e3);
 }
 
+/* Steps that wait for their rows: more loader threads, or less to do for a row. */
+static void print_waiting(FILE *out, const nnc_event *event)
+{
+    if (event->waiting_seconds > 0.05 * event->seconds)
+        fprintf(out, " data %.0f %%", 100 * event->waiting_seconds / event->seconds);
+}
+
 static void note_step(Progress *progress, const nnc_event *event)
 {
     if (event->step_of_epoch == 1) {
@@ -133,6 +140,7 @@ static void draw_step(Progress *progress, const nnc_event *event)
     print_step_time(progress->out, event->seconds / (double)event->step_of_epoch);
     if (event->seconds > 0)
         print_rate(progress->out, (double)progress->examples / event->seconds);
+    print_waiting(progress->out, event);
     fprintf(progress->out, " loss %.4f", progress->smooth_loss);
     if (!isnan(event->lr))
         fprintf(progress->out, " lr %.2g", event->lr);
@@ -174,6 +182,7 @@ static void print_epoch(Progress *progress, const nnc_event *event)
             (long long)event->epoch, (long long)event->epochs);
     print_clock(progress->out, event->seconds + event->valid_seconds);
     print_step_time(progress->out, event->step_ms_median * 1e-3);
+    print_waiting(progress->out, event);
     print_metrics(progress->out, "", event->train, event->train_count);
     print_metrics(progress->out, "valid ", event->valid, event->valid_count);
     fprintf(progress->out, "%s\n", event->improved && event->valid_count ? "  *" : "");

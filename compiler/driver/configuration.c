@@ -32,6 +32,8 @@ static const char *hex(Arena *arena, uint64_t hash)
 static const char *evaluation_hash(Arena *arena, const TrainPlan *plan)
 {
     uint64_t hash = hash_graph(plan->eval_step, 0);
+    if (plan->eval_map)
+        hash = hash_graph(plan->eval_map, hash);
     for (uint32_t i = 0; i < plan->metrics.count; i++)
         hash = hash_graph(plan->metrics.data[i].result, hash);
     return hex(arena, hash);
@@ -111,6 +113,8 @@ Configuration *configuration_of(const Run *run)
     uint64_t step = hash_graph(run->plan->apply_step, hash_graph(run->plan->train_step, 0));
     if (run->plan->epoch_step)
         step = hash_graph(run->plan->epoch_step, step);
+    if (run->plan->train_map)
+        step = hash_graph(run->plan->train_map, step);
     add(to, "training step", hex(arena, step));
     add(to, "evaluation", evaluation_hash(arena, run->plan));
     add(to, told, join(arena, options));

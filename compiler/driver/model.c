@@ -1,5 +1,6 @@
 /* Models and sessions: the weights of a block, and running its predict function on rows. A model
  * stands on the run of a trainer, whose weights it shares, or on a run of its own. */
+#include "compiler/driver/inputs.h"
 #include "compiler/driver/sample.h"
 #include "compiler/driver/trainer_handle.h"
 #include "compiler/driver/weights.h"
@@ -44,7 +45,7 @@ nnc_status nnc_model_load(nnc_program *program, const char *block, const char *w
     if (!model)
         return NNC_MEMORY;
     model->references = 1;
-    nnc_status status = run_open(&model->own, program, block, 0, false);
+    nnc_status status = run_open(&model->own, program, block, 0, false, 0);
     if (status == NNC_OK && weights &&
         !(weights = weights_find(program->context, model->own.arena, weights)))
         status = NNC_DATA;
@@ -231,19 +232,25 @@ static size_t count_args(const nnc_session *session, ArgKind kind)
 
 size_t nnc_session_input_count(const nnc_session *session)
 {
-    return count_args(session, ARG_INPUT);
+    return (size_t)model_run(session->model)->input_count;
+}
+
+static const PredictInput *nth_input(const nnc_session *session, size_t i)
+{
+    const Run *run = model_run(session->model);
+    return i < (size_t)run->input_count ? &run->inputs[i] : NULL;
 }
 
 const char *nnc_session_input_name(const nnc_session *session, size_t i)
 {
-    const FunctionArg *arg = nth_arg(session, ARG_INPUT, i, NULL);
-    return arg ? arg->name : NULL;
+    const PredictInput *input = nth_input(session, i);
+    return input ? input->name : NULL;
 }
 
 const char *nnc_session_input_shape(const nnc_session *session, size_t i)
 {
-    const FunctionArg *arg = nth_arg(session, ARG_INPUT, i, NULL);
-    return arg ? arg->shape : NULL;
+    const PredictInput *input = nth_input(session, i);
+    return input ? input->shape : NULL;
 }
 
 size_t nnc_session_output_count(const nnc_session *session)
@@ -270,7 +277,7 @@ static void fill_dims(const Function *function, int64_t rows, int64_t *dims)
         dims[i] = rows;
 }
 
-static nnc_status wrong_input(Run *run, const FunctionArg *arg, const nnc_tensor *tensor)
+static nnc_status wrong_input(Run *run, const PredictInput *input, const nnc_tensor *tensor)
 {
     StrBuf given = {0};
     strbuf_add(&given, tensor ? dtype_name(tensor->dtype) : "missing");
@@ -278,7 +285,7 @@ static nnc_status wrong_input(Run *run, const FunctionArg *arg, const nnc_tensor
         strbuf_printf(&given, "%s%lld", axis ? ", " : "[", (long long)tensor->sizes[axis]);
     strbuf_add(&given, !tensor ? "" : tensor->rank ? "]" : "[]");
     context_fail(run->program->context, NNC_ARGUMENT, ERR_E0901, "input %s must be %s, and is %s",
-                 arg->name, arg->shape, given.text);
+                 input->name, input->shape, given.text);
     strbuf_free(&given);
     return NNC_ARGUMENT;
 }
@@ -287,14 +294,12 @@ static nnc_status check_input(nnc_session *session, size_t i, const nnc_tensor *
                               int64_t rows)
 {
     Run *run = model_run(session->model);
-    int index = 0;
-    const FunctionArg *arg = nth_arg(session, ARG_INPUT, i, &index);
-    int64_t dims[FUNCTION_RANK] = {0}, sizes[FUNCTION_RANK] = {0};
-    fill_dims(run->predict, rows, dims);
-    run->predict->shape(run->predict, dims, index, sizes);
-    bool fits = tensor && tensor->dtype == arg->dtype && tensor->rank == arg->rank &&
-                memcmp(sizes, tensor->sizes, sizeof *sizes * (size_t)arg->rank) == 0;
-    return fits ? NNC_OK : wrong_input(run, arg, tensor);
+    const PredictInput *input = nth_input(session, i);
+    int64_t sizes[FUNCTION_RANK + 1] = {0};
+    input_sizes(run, input, rows, sizes);
+    bool fits = tensor && tensor->dtype == input->dtype && tensor->rank == input->rank &&
+                memcmp(sizes, tensor->sizes, sizeof *sizes * (size_t)input->rank) == 0;
+    return fits ? NNC_OK : wrong_input(run, input, tensor);
 }
 
 static nnc_status make_output(nnc_session *session, size_t i, int64_t rows, nnc_tensor **out)
@@ -313,7 +318,7 @@ enum { MAX_SESSION_ARGS = 64 };
 nnc_status nnc_session_run(nnc_session *session, nnc_tensor *const *inputs, nnc_tensor **outputs)
 {
     Run *run = model_run(session->model);
-    size_t input_count = count_args(session, ARG_INPUT),
+    size_t input_count = (size_t)run->input_count,
            output_count = count_args(session, ARG_OUTPUT), made = 0;
     const void *in[MAX_SESSION_ARGS];
     void *out[MAX_SESSION_ARGS];
@@ -335,7 +340,7 @@ nnc_status nnc_session_run(nnc_session *session, nnc_tensor *const *inputs, nnc_
         }
     }
     if (status == NNC_OK)
-        status = trainer_call(run->trainer, run->predict, rows, in, out);
+        status = inputs_call(run, rows, in, out);
     for (size_t i = 0; i < made; i++) {
         if (status == NNC_OK)
             outputs[i] = results[i];

@@ -148,7 +148,7 @@ nnc_status nnc_program_compile(nnc_program *program, const char *block, const ch
         return context_fail(program->context, NNC_ARGUMENT, ERR_E0901,
                             object ? "compile options begin with their size"
                                    : "an object needs a path");
-    nnc_status status = run_open(&run, program, block, 0, false);
+    nnc_status status = run_open(&run, program, block, 0, false, 0);
     if (status == NNC_OK && run.plan->by_hand)
         status = context_fail(program->context, NNC_PROGRAM, ERR_E0900,
                               "%s has a step written by hand and no one model to compile",

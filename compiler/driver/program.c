@@ -211,7 +211,9 @@ const Graph *plan_function(const TrainPlan *plan, const char *name)
                      {"eval", plan->eval_step},
                      {"predict", plan->predict},
                      {"forward", plan->forward},
-                     {"apply", plan->apply_step}};
+                     {"apply", plan->apply_step},
+                     {"map", plan->train_map},
+                     {"eval_map", plan->eval_map}};
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
         if (strcmp(functions[i].name, name) == 0)
             return functions[i].graph;

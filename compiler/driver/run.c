@@ -1,21 +1,19 @@
 /* Runs: a plan, compiled, with data and tensors, in the terms of the training loop. In: a TrainPlan
- * of sema; out: a TrainSpec, the functions train_step, eval_step, predict and one for the result of
+ * of sema; out: a TrainSpec, the functions train_step, eval_step, predict, the maps of a loader and one for the result of
  * each metric, and a Trainer over them. */
-#include "compiler/driver/run.h"
+#include "compiler/driver/inputs.h"
 
 #include "runtime/tensor/safetensors.h"
+#include "runtime/train/loader.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static RunTensor run_tensor(const TensorSpec *from)
 {
-    static const RunRole roles[] = {[TENSOR_PARAM] = ROLE_PARAM,
-                                    [TENSOR_STATE] = ROLE_STATE,
-                                    [TENSOR_OPTIM] = ROLE_OPTIM,
-                                    [TENSOR_METRIC] = ROLE_METRIC,
-                                    [TENSOR_STAT] = ROLE_STAT,
-                                    [TENSOR_AVERAGE] = ROLE_AVERAGE};
+    static const RunRole roles[] = {[TENSOR_PARAM] = ROLE_PARAM, [TENSOR_STATE] = ROLE_STATE,
+                                    [TENSOR_OPTIM] = ROLE_OPTIM, [TENSOR_METRIC] = ROLE_METRIC,
+                                    [TENSOR_STAT] = ROLE_STAT,   [TENSOR_AVERAGE] = ROLE_AVERAGE};
     RunTensor to = {.name = from->name,
                     .role = roles[from->role],
                     .dtype = from->type.dtype,
@@ -140,22 +138,35 @@ static void list_tensors(Run *run)
     neutral_stats(run);
 }
 
-enum { UNIT_PREDICT, UNIT_TRAIN, UNIT_EVAL, UNIT_APPLY, UNIT_EPOCH, UNIT_METRICS };
+enum {
+    UNIT_PREDICT,
+    UNIT_PREDICT_MAP,
+    UNIT_TRAIN,
+    UNIT_EVAL,
+    UNIT_APPLY,
+    UNIT_EPOCH,
+    UNIT_MAP,
+    UNIT_EVAL_MAP,
+    UNIT_METRICS
+};
 
 static nnc_status compile_run(Run *run, bool train)
 {
     TrainPlan *plan = run->plan;
     nnc_context *context = run->program->context;
-    int count = train ? UNIT_METRICS + (int)plan->metrics.count : UNIT_PREDICT + 1;
+    int count = train ? UNIT_METRICS + (int)plan->metrics.count : UNIT_TRAIN;
     CompileUnit *units = ARENA_ARRAY(run->arena, CompileUnit, count);
     CompileOptions options =
         program_compile_options(run->program, plan, run->spec.batch, run->arena);
     units[UNIT_PREDICT] = (CompileUnit){.name = "predict", .graph = plan->predict};
+    units[UNIT_PREDICT_MAP] = (CompileUnit){.name = "predict_map", .graph = plan->predict_map};
     if (train) {
         units[UNIT_TRAIN] = (CompileUnit){.name = "train_step", .graph = plan->train_step};
         units[UNIT_EVAL] = (CompileUnit){.name = "eval_step", .graph = plan->eval_step};
         units[UNIT_APPLY] = (CompileUnit){.name = "apply_step", .graph = plan->apply_step};
         units[UNIT_EPOCH] = (CompileUnit){.name = "epoch_step", .graph = plan->epoch_step};
+        units[UNIT_MAP] = (CompileUnit){.name = "map", .graph = plan->train_map};
+        units[UNIT_EVAL_MAP] = (CompileUnit){.name = "eval_map", .graph = plan->eval_map};
     }
     for (int i = UNIT_METRICS; i < count; i++)
         units[i] = (CompileUnit){.name = arena_format(run->arena, "metric_%d", i - UNIT_METRICS),
@@ -228,6 +239,9 @@ static void describe_training(Run *run)
     spec->apply = run->plan->apply_step ? compiled_function(run->compiled, UNIT_APPLY) : NULL;
     spec->after_epoch =
         run->plan->epoch_step ? compiled_function(run->compiled, UNIT_EPOCH) : NULL;
+    spec->map = run->plan->train_map ? compiled_function(run->compiled, UNIT_MAP) : NULL;
+    spec->eval_map = run->plan->eval_map ? compiled_function(run->compiled, UNIT_EVAL_MAP) : NULL;
+    spec->prefetch = settings->prefetch;
     spec->accumulate = settings->accumulate;
     spec->file = run->program->name;
     spec->block = run->plan->name;
@@ -310,7 +324,8 @@ static nnc_status open_tensors(Run *run)
                         bytes);
 }
 
-nnc_status run_open(Run *run, nnc_program *program, const char *block, uint64_t seed, bool train)
+nnc_status run_open(Run *run, nnc_program *program, const char *block, uint64_t seed, bool train,
+                    int loader_threads)
 {
     *run = (Run){.program = program, .arena = arena_new()};
     program_hold(program);
@@ -320,6 +335,9 @@ nnc_status run_open(Run *run, nnc_program *program, const char *block, uint64_t 
     run->spec.seed =
         seed == 0 && run->plan->settings.seed > 0 ? (uint64_t)run->plan->settings.seed : seed;
     run->spec.batch = program_batch(run->plan);
+    run->spec.loader_threads = loader_threads > 0    ? loader_threads
+                               : loader_threads == 0 ? loader_usual_threads()
+                                                     : 0;
     list_tensors(run);
     nnc_status status = train ? load_files(run) : NNC_OK; /* else all weights come from one file */
     if (status == NNC_OK)
@@ -327,6 +345,9 @@ nnc_status run_open(Run *run, nnc_program *program, const char *block, uint64_t 
     if (status != NNC_OK)
         return status;
     run->predict = compiled_function(run->compiled, UNIT_PREDICT);
+    run->predict_map =
+        run->plan->predict_map ? compiled_function(run->compiled, UNIT_PREDICT_MAP) : NULL;
+    inputs_list(run);
     return open_tensors(run);
 }
 

@@ -242,7 +242,8 @@ static nnc_status print_text(Request *r, char *what, const char *block)
         return NNC_PROGRAM;
     if (info->needs_plan && !choose_function(r, dot ? dot + 1 : "train"))
         return context_fail(r->program->context, NNC_ARGUMENT, ERR_E0901,
-                            "no function %s: train, eval, predict and forward exist, and apply with accumulate",
+                            "no function %s: train, eval, predict and forward exist, apply with accumulate, "
+                            "and map and eval_map where a loader makes rows",
                             dot ? dot + 1 : "train");
     return info->print(r);
 }

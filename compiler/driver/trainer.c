@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_LOADER_THREADS = 1024 };
+
 static char *copy_option(Arena *arena, const char *text)
 {
     return text ? arena_string(arena, text) : NULL;
@@ -207,6 +209,9 @@ nnc_status nnc_trainer_new(nnc_program *program, const char *block,
     if (!options_copy(&options, sizeof options, given))
         return context_fail(program->context, NNC_ARGUMENT, ERR_E0901,
                             "trainer options begin with their size");
+    if (options.loader_threads < -1 || options.loader_threads > MOST_LOADER_THREADS)
+        return context_fail(program->context, NNC_ARGUMENT, ERR_E0901,
+                            "a loader has -1 to %d threads", MOST_LOADER_THREADS);
     Arena *arena = arena_new();
     nnc_status status = NNC_OK;
     if (options.init && !(options.init = weights_find(program->context, arena, options.init)))
@@ -215,7 +220,8 @@ nnc_status nnc_trainer_new(nnc_program *program, const char *block,
     if (trainer) {
         trainer->references = 1;
         trainer->log = trainer->saved_step = -1;
-        status = run_open(&trainer->run, program, block, seed_of(&options, options.init), true);
+        status = run_open(&trainer->run, program, block, seed_of(&options, options.init), true,
+                          options.loader_threads);
         if (status == NNC_OK)
             status = prepare(trainer, &options);
     } else if (status == NNC_OK) {

@@ -545,6 +545,8 @@ Value call_value(Sema *s, const Value *callee, const Args *args, Span span, cons
         return value_poison;
     case VALUE_BUILTIN:
         return call_builtin(s, callee->as.builtin, args, span);
+    case VALUE_DTYPE: /* dtype(x)(3) is f32(3) */
+        return call_builtin(s, builtin_find(dtype_name(callee->as.dtype)), args, span);
     case VALUE_FN:
         if (callee->as.closure->transform)
             return call_transform(s, callee->as.closure->transform, args, span);

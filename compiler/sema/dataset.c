@@ -1,8 +1,7 @@
-/* Datasets: a block becomes a DatasetPlan, and its map runs inside of every graph that uses the
- * rows.
+/* Datasets: a block becomes a DatasetPlan.
  *
  *   fields = [image: u8[28, 28]]    INPUT image u8[B, 28, 28]
- *   fn map(image) -> f32[784]       checked for one example, then given the axis B (batch.h)
+ *   fn map(image) -> f32[784]       checked for one example, then for rows (map.c)
  *   let m, s = moments(x)           STATE stat.m, stat.s in the map; a StatPlan with x's graph */
 #include "compiler/sema/batch.h"
 #include "compiler/sema/builtins.h"
@@ -33,7 +32,7 @@ void dataset_lets(Sema *s, const Decl *decl, Scope *scope)
 
 /* ---- Statistics ---- */
 
-static void declare_fields(Sema *s, const DatasetPlan *plan, Scope *scope, const Dim *batch)
+void dataset_declare_fields(Sema *s, const DatasetPlan *plan, Scope *scope, const Dim *batch)
 {
     for (uint32_t i = 0; i < plan->fields.count; i++) {
         const FieldPlan *field = &plan->fields.data[i];
@@ -77,7 +76,7 @@ static bool stat_graph(Sema *s, DatasetWork *work, const AstExpr *expr, StatPlan
     Elab *outer = s->elab, *one = elab_new(s, "row", false), *all = elab_new(s, "stat", false);
     s->elab = one;
     Scope *scope = scope_new(s, work->decl->file->scope);
-    declare_fields(s, &work->plan, scope, NULL);
+    dataset_declare_fields(s, &work->plan, scope, NULL);
     Value v = eval_in(s, scope, expr);
     Node *x = NULL, *batched = NULL;
     bool ok = v.kind == VALUE_TENSOR;
@@ -130,7 +129,7 @@ static bool read_stats(Sema *s, DatasetWork *work)
     return ok;
 }
 
-static void declare_stats(Sema *s, const DatasetPlan *plan, Scope *scope)
+void dataset_declare_stats(Sema *s, const DatasetPlan *plan, Scope *scope)
 {
     for (uint32_t i = 0; i < plan->stats.count; i++) {
         const StatPlan *stat = &plan->stats.data[i];
@@ -156,98 +155,6 @@ void dataset_tensors(Sema *s, Decl *decl, TensorSpecs *tensors)
         vec_push(s->arena, tensors, mean);
         vec_push(s->arena, tensors, deviation);
     }
-}
-
-/* ---- The map ---- */
-
-/* The map of one example: its results by name, as nodes of the current graph. */
-static bool run_map(Sema *s, DatasetWork *work, const AstFunction *map, Value *results,
-                    const char **names, uint32_t *count)
-{
-    Scope *scope = scope_new(s, work->decl->file->scope);
-    Scope *rows = scope_new(s, scope);
-    declare_fields(s, &work->plan, rows, NULL);
-    declare_stats(s, &work->plan, scope);
-    dataset_lets(s, work->decl, scope);
-    Args args = {ARENA_ARRAY(s->arena, Arg, map->parameters.count + 1), map->parameters.count};
-    const char **fields = ARENA_ARRAY(s->arena, const char *, work->plan.fields.count + 1);
-    for (uint32_t i = 0; i < work->plan.fields.count; i++)
-        fields[i] = work->plan.fields.data[i].name;
-    for (uint32_t i = 0; i < map->parameters.count; i++) {
-        AstName name = map->parameters.data[i].name;
-        Binding *field = scope_find_local(rows, name.text);
-        if (!field) {
-            sema_unknown(s, ERR_E0100, name.span, "the dataset has no field", name.text, fields,
-                         work->plan.fields.count);
-            return false;
-        }
-        args.data[i] = (Arg){.value = field->value, .span = name.span};
-    }
-    Closure closure = {.function = map, .name = "map", .scope = scope, .file = work->decl->file};
-    Value v = call_closure(s, &closure, &args, map->header);
-    if (v.kind == VALUE_POISON)
-        return false;
-    *count = v.kind == VALUE_TUPLE ? v.as.list->count : 1;
-    const char *const *given = v.kind == VALUE_TUPLE ? v.as.list->names : NULL;
-    if (!given && *count != map->parameters.count) {
-        DiagItem *item =
-            sema_error(s, ERR_E0207, map->header, NULL, "map takes %u fields and gives %u values",
-                       map->parameters.count, *count);
-        diag_help(item, "name the results: -> (x: f32[3], y: i32)");
-        return false;
-    }
-    for (uint32_t i = 0; i < *count; i++) {
-        results[i] = v.kind == VALUE_TUPLE ? v.as.list->items[i] : v;
-        names[i] = given && given[i]           ? given[i]
-                   : i < map->parameters.count ? map->parameters.data[i].name.text
-                                               : "?";
-    }
-    return true;
-}
-
-static bool map_into(Sema *s, DatasetWork *work, const AstFunction *map, const Dim *batch,
-                     Scope *scope)
-{
-    enum { RESULTS = 64 };
-    Value results[RESULTS];
-    const char *names[RESULTS];
-    Node *wanted[RESULTS], *batched[RESULTS];
-    uint32_t count = 0;
-    Elab *outer = s->elab, *one = elab_new(s, "row", outer->training);
-    if (map->parameters.count > RESULTS || (map->result && map->result->kind == AST_TYPE_TUPLE &&
-                                            map->result->as.tuple.count > RESULTS)) {
-        sema_error(s, ERR_E0201, map->header, NULL, "a map has at most %d values", RESULTS);
-        return false;
-    }
-    s->elab = one;
-    bool ok = run_map(s, work, map, results, names, &count);
-    for (uint32_t i = 0; ok && i < count; i++) {
-        wanted[i] = value_node(s, &results[i], DT_COUNT, map->header);
-        ok = wanted[i] != NULL;
-    }
-    s->elab = outer;
-    const char *failed =
-        ok ? batch_into(one->graph, outer->graph, batch, wanted, count, batched) : NULL;
-    if (failed)
-        sema_error(s, ERR_E0903, map->header, NULL, "this map cannot run on a batch: %s", failed);
-    for (uint32_t i = 0; ok && !failed && i < count; i++)
-        scope_put(s, scope, names[i], map->header, BIND_ARGUMENT,
-                  value_tensor(batched[i], results[i].span));
-    return ok && !failed;
-}
-
-bool dataset_values(Sema *s, Decl *decl, const Dim *batch, Scope *scope)
-{
-    DatasetWork *work = decl->plan;
-    const AstFunction *map = decl_function(decl, "map");
-    if (work->bad)
-        return false;
-    if (map && map_into(s, work, map, batch, scope))
-        return true;
-    if (!map)
-        declare_fields(s, &work->plan, scope, batch);
-    work->bad |= map != NULL;
-    return !map;
 }
 
 /* ---- The plan ---- */
@@ -296,7 +203,9 @@ DatasetPlan *dataset_plan(Sema *s, Decl *decl)
     }
     ok = ok && dataset_split(s, work) && read_stats(s, work);
     if (ok && plan->has_map) {
+        Graph *loaded = NULL;
         s->elab = elab_new(s, "map", false);
+        s->elab->loaded = &loaded;
         ok = dataset_values(s, decl, batch_symbol(s), scope_new(s, decl->file->scope));
     }
     s->elab = outer;

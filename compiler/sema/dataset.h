@@ -1,4 +1,4 @@
-/* What the files of datasets share: dataset.c (statistics, map, plan), source.c, fields.c. Internal to them. */
+/* What the files of datasets share: dataset.c (statistics, plan), map.c, source.c, fields.c. Internal to them. */
 #ifndef NNC_SEMA_DATASET_H
 #define NNC_SEMA_DATASET_H
 #include "compiler/sema/internal.h"
@@ -19,6 +19,10 @@ FieldPlan *dataset_field(DatasetPlan *plan, const char *name); /* NULL: none */
 bool dataset_is_moments(const AstExpr *expr);
 /* The lets of the block that are no statistics, in scope. */
 void dataset_lets(Sema *s, const Decl *decl, Scope *scope);
+
+/* The fields in scope as inputs of the current graph: of one example, or with the axis `batch` (NULL: one). */
+void dataset_declare_fields(Sema *s, const DatasetPlan *plan, Scope *scope, const Dim *batch);
+void dataset_declare_stats(Sema *s, const DatasetPlan *plan, Scope *scope);
 
 /* source.c. The role of a source is 0, of a test source 1, of a validation source 2. */
 bool dataset_source(Sema *s, DatasetWork *work, const char *key, uint32_t role, bool *has,

@@ -168,6 +168,7 @@ struct Elab {
     const TensorSpecs *averages; /* params are read from their averages among these; NULL: as they are */
     bool frozen;                 /* inside of eval(M): params take no gradient, states keep their value */
     SemaCalls *calls; /* NULL: not recorded */
+    Graph **loaded;   /* where the part of a map goes that runs row by row; NULL: no rows are read */
     bool debugs;      /* of a step of training: debug(x) makes an output */
     uint32_t debug_count;
     int32_t current_call;
@@ -593,11 +594,13 @@ bool step_expand(Sema *s, TrainPlan *plan, const AstFunction *function, Scope *s
 void exec_minimize(Sema *s, const AstStmt *stmt);
 const char *step_optimizer_path(Sema *s, const Applied *optimizer, const char *param);
 
-/* ---- dataset.c ---- */
+/* ---- dataset.c, map.c ---- */
 DatasetPlan *dataset_plan(Sema *s, Decl *decl);
 /* The values of a row for expressions, with the axis `batch`: declared in scope. False: an error
  * was reported. */
 bool dataset_values(Sema *s, Decl *decl, const Dim *batch, Scope *scope);
+/* What a step reads of what its loader makes; NULL: nothing. */
+Graph *map_read_by(Graph *map, const Graph *step);
 void dataset_tensors(Sema *s, Decl *decl, TensorSpecs *tensors);
 
 /* ---- train.c ---- */

@@ -197,6 +197,7 @@ typedef struct {
 typedef struct {
     int64_t batch, epochs, steps,
         seed; /* 0 epochs: not written; 0 steps: not written; seed -1: not written */
+    int64_t prefetch; /* batches that a loader makes ahead */
     bool shuffle, drop_last;
     bool has_early_stop;
     const char *monitor; /* "valid/accuracy" */
@@ -247,6 +248,9 @@ typedef struct {
     Graph *epoch_step; /* after an epoch: INPUT "valid/loss" and the like, f64; UPDATE states of
                           schedules that watch them. NULL: there are none */
     Graph *eval_step;  /* training = false; UPDATE metric states */
+    /* What the loader makes of a row before the step (sema/map.c): INPUT raw fields of one example, STATE
+     * leaves, OUTPUT "map.NAME", which the step has as an INPUT with the batch in front. NULL: all of the map is in the step. */
+    Graph *train_map, *eval_map, *predict_map;
     Graph *predict;    /* raw fields -> OUTPUT "output", or one per named result */
     Graph *forward;    /* INPUT per argument of the model's fn, after map -> OUTPUT per result;
                           training = false */

@@ -20,6 +20,7 @@ typedef struct {
     uint32_t losses;         /* metrics that are losses: they come first */
     Applied *optimizer;
     Args sample; /* arguments of the first call of the model in eval_step */
+    Graph *shown_map; /* of the graph of pictures, which no loader runs */
 } Train;
 
 /* ---- The model ---- */
@@ -215,6 +216,10 @@ static void begin_graph(Sema *s, Train *t, const char *name, bool training)
     s->elab = elab_new(s, name, training);
     s->elab->checks = &t->plan->checks;
     s->elab->debugs = strcmp(name, "train_step") == 0;
+    s->elab->loaded = s->elab->debugs                  ? &t->plan->train_map
+                      : strcmp(name, "eval_step") == 0 ? &t->plan->eval_map
+                      : strcmp(name, "predict") == 0   ? &t->plan->predict_map
+                                                       : &t->shown_map;
     s->elab->graph->span = t->plan->span;
 }
 
@@ -501,7 +506,7 @@ static bool read_block(Sema *s, Train *t)
     static const char *const known[] = {
         "model",      "loss",      "metrics",    "optimizer", "batch",      "epochs", "steps",
         "seed",       "shuffle",   "drop_last",  "predict",   "early_stop", "freeze", "trainable",
-        "accumulate", "clip_norm", "clip_value", "ema",       "checkpoint", "sample", NULL};
+        "accumulate", "clip_norm", "clip_value", "ema",       "checkpoint", "sample", "prefetch", NULL};
     s->elab = &s->constants;
     block_check(s, &t->block, known);
     bool function = step_find(s, &t->block, &t->step);
@@ -544,6 +549,9 @@ TrainPlan *train_plan(Sema *s, Decl *decl)
             forward_graph(s, plan, t.model, &t.sample);
         else
             plan->forward = plan->predict;
+        plan->train_map = map_read_by(plan->train_map, plan->train_step);
+        plan->eval_map = map_read_by(plan->eval_map, plan->eval_step);
+        plan->predict_map = map_read_by(plan->predict_map, plan->predict);
     }
     s->elab = outer;
     return plan;

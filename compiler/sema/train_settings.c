@@ -10,6 +10,8 @@
 
 /* ---- Settings ---- */
 
+enum { USUAL_PREFETCH = 2, MOST_PREFETCH = 1024 };
+
 static bool read_early_stop(Sema *s, const Block *block, Scope *scope, TrainSettings *set)
 {
     static const char *const known[] = {"monitor", "patience", "min_delta", NULL};
@@ -58,6 +60,13 @@ bool train_settings(Sema *s, const Block *block, Scope *scope, TrainSettings *se
     ok = block_bool(s, block, scope, "drop_last", &set->drop_last) && ok;
     set->accumulate = 1;
     ok = block_int(s, block, scope, "accumulate", 1, &set->accumulate, NULL) && ok;
+    set->prefetch = USUAL_PREFETCH;
+    Span prefetch = {0};
+    ok = block_int(s, block, scope, "prefetch", 1, &set->prefetch, &prefetch) && ok;
+    if (set->prefetch > MOST_PREFETCH) {
+        sema_error(s, ERR_E0205, prefetch, NULL, "prefetch is at most %d batches", MOST_PREFETCH);
+        ok = false;
+    }
     ok = block_real(s, block, scope, "clip_norm", 1e-30, 1e30, &set->clip_norm, NULL) && ok;
     ok = block_real(s, block, scope, "clip_value", 1e-30, 1e30, &set->clip_value, NULL) && ok;
     ok = block_real(s, block, scope, "ema", 0, 1, &set->ema, NULL) && ok;

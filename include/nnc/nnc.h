@@ -187,6 +187,8 @@ typedef struct {
     double loss, lr;
     double seconds; /* EPOCH: training steps alone, waiting for data included; END:
                                       the whole run */
+    double waiting_seconds; /* STEP, EPOCH: of `seconds`, those in which steps waited for rows that a
+                             * loader makes */
     double valid_seconds;
     double step_ms_min, step_ms_median, step_ms_max;
     const nnc_metric *train, *valid, *test;
@@ -216,6 +218,8 @@ typedef struct {
                   * START event's notice says so), or begin when there is none; the rest of the run
                   * has the same bytes as if it had not been interrupted. NNC_DATA: the checkpoint
                   * is of another program, seed, data or setting */
+    int loader_threads; /* that make rows ahead of the steps, where the map of the dataset draws random
+                         * numbers; 0: by the number of processors, -1: none. Changes nothing but time */
 } nnc_trainer_options;
 
 /* Compiles the block, reads its data, makes the initial weights. */

@@ -1,5 +1,6 @@
 /* Bindings: which memory every argument of a compiled function uses. Inputs named like a column of the data are staged row
- * by row; "step" and "total_steps" are scalars of the run; parameters and states are the trainer's tensors. */
+ * by row; those named "map.NAME" are what a loader has made of the rows; "step" and "total_steps" are scalars of the run;
+ * parameters and states are the trainer's tensors. */
 #include "runtime/train/trainer_private.h"
 
 #include "runtime/base/bug.h"
@@ -43,6 +44,12 @@ static void *scalar_input(Trainer *trainer, const char *name)
     return watched_input(trainer, name);
 }
 
+static bool is_loaded(const Binding *binding, const FunctionArg *argument)
+{
+    return binding->loader && argument->kind == ARG_INPUT &&
+           strncmp(argument->name, LOADER_PREFIX, strlen(LOADER_PREFIX)) == 0;
+}
+
 static void *memory_of(Binding *binding, Trainer *trainer, int arg, const DataTable *table,
                        int64_t rows)
 {
@@ -50,6 +57,8 @@ static void *memory_of(Binding *binding, Trainer *trainer, int arg, const DataTa
     if (argument->kind == ARG_PARAM || argument->kind == ARG_STATE)
         return trainer_tensor(trainer, argument->name);
     bool column = argument->kind == ARG_INPUT && table && table_column(table, argument->name);
+    if (is_loaded(binding, argument))
+        return loader_column(binding->loader, argument->name);
     if (argument->kind == ARG_INPUT && !column)
         return scalar_input(trainer, argument->name);
     size_t bytes = argument_bytes(binding->function, arg, rows);
@@ -59,10 +68,10 @@ static void *memory_of(Binding *binding, Trainer *trainer, int arg, const DataTa
 }
 
 bool binding_open(Binding *binding, Trainer *trainer, const Function *function,
-                  const DataTable *table, int64_t rows)
+                  const DataTable *table, int64_t rows, Loader *loader)
 {
     size_t count = (size_t)function->arg_count + 1;
-    *binding = (Binding){.function = function, .capacity = rows};
+    *binding = (Binding){.function = function, .loader = loader, .capacity = rows};
     binding->buffers = calloc(count, sizeof *binding->buffers);
     binding->owned = calloc(count, sizeof *binding->owned);
     if (!binding->buffers || !binding->owned)
@@ -96,10 +105,9 @@ static int64_t source_row(const DataPart *part, const int64_t *order, int64_t i)
     return part->rows ? part->rows[position] : position;
 }
 
-void binding_fill(Binding *binding, const DataPart *part, const int64_t *order, int64_t first,
-                  int64_t count)
+static void fill_fields(Binding *binding, const DataPart *part, const int64_t *order,
+                        int64_t first, int64_t count)
 {
-    NNC_ASSERT(count <= binding->capacity);
     for (int arg = 0; arg < binding->function->arg_count; arg++) {
         const FunctionArg *argument = &binding->function->args[arg];
         const DataColumn *column =
@@ -117,6 +125,20 @@ void binding_fill(Binding *binding, const DataPart *part, const int64_t *order, 
             memcpy(out, column_row(column, source_row(part, order, first + i)),
                    (size_t)column->row_bytes);
     }
+}
+
+nnc_status binding_fill(Binding *binding, const DataPart *part, const int64_t *order, int64_t first,
+                        int64_t count)
+{
+    NNC_ASSERT(count <= binding->capacity && first % binding->capacity == 0);
+    nnc_status status =
+        binding->loader ? loader_take(binding->loader, first / binding->capacity) : NNC_OK;
+    for (int arg = 0; arg < binding->function->arg_count; arg++)
+        if (is_loaded(binding, &binding->function->args[arg]))
+            binding->buffers[arg] =
+                loader_column(binding->loader, binding->function->args[arg].name);
+    fill_fields(binding, part, order, first, count);
+    return status;
 }
 
 static void report_failure(Trainer *trainer, const CallFailure *failure, int64_t rows,
@@ -153,9 +175,12 @@ static void report_memory(Trainer *trainer, const Function *function, const Call
     diag_help(item, "a smaller batch needs less");
 }
 
-/* Every batch of an accumulated step draws its own random numbers. */
+/* Every batch of an accumulated step draws its own random numbers. Those of an evaluation depend on the place in the data alone,
+ * so that saved weights give the same values as the run that saved them. */
 uint64_t random_step(const Trainer *trainer)
 {
+    if (trainer->evaluated >= 0)
+        return UINT64_C(1) << 63 | (uint64_t)trainer->evaluated;
     int64_t batches = trainer->spec->accumulate > 1 ? trainer->spec->accumulate : 1;
     return (uint64_t)(trainer->step * batches + trainer->micro);
 }
@@ -203,7 +228,9 @@ nnc_status trainer_call(Trainer *trainer, const Function *function, int64_t rows
         else
             binding.buffers[arg] = trainer_tensor(trainer, argument->name);
     }
+    trainer->evaluated = 0;
     nnc_status status = binding_call(trainer, &binding, rows, NULL, NULL);
+    trainer->evaluated = -1;
     free(binding.buffers);
     return status;
 }

@@ -73,10 +73,25 @@ static bool inspect(Trainer *trainer, int64_t rows, Finding *finding)
                            trainer->spec->seed, random_step(trainer), finding);
 }
 
+/* What the loader made of a row was wrong already: the map of the dataset says more. */
+static void inspect_rows(Trainer *trainer, Finding *finding)
+{
+    Finding row = {0};
+    if (!trainer->loader ||
+        strncmp(finding->what.text, LOADER_PREFIX, strlen(LOADER_PREFIX)) != 0 ||
+        !loader_inspect(trainer->loader, &row))
+        return;
+    strbuf_free(&finding->what);
+    strbuf_free(&finding->inputs);
+    *finding = row;
+}
+
 static void report(Trainer *trainer, const Replay *replay)
 {
     Finding finding = {0};
     bool found = inspect(trainer, trainer->batch_rows, &finding);
+    if (found)
+        inspect_rows(trainer, &finding);
     DiagItem *item = diag_error(trainer->diag, ERR_E0800, finding.span, finding.what.text,
                                 "%s %lld", replay->what.text, (long long)trainer->step + 1);
     if (found && finding.span.file == 0)
@@ -97,6 +112,7 @@ nnc_status diverged(Trainer *trainer, const int64_t *order, int64_t last)
 {
     Replay replay = {.order = order};
     StrBuf seen = {0};
+    loader_rest(trainer->loader); /* steps are made again */
     step_is_bad(trainer, step_output(trainer, "loss"), &seen);
     if (find_bad_step(trainer, &replay, last)) {
         tensors_restore(trainer, replay.before);

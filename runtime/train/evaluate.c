@@ -91,21 +91,36 @@ bool metrics_put(Trainer *trainer, nnc_part part, int index, const Tensor *saved
     return true;
 }
 
-nnc_status evaluate_part(Trainer *trainer, nnc_part which)
+static nnc_status evaluate_batches(Trainer *trainer, const DataPart *part)
 {
-    const DataPart *part = &trainer->spec->parts[which];
-    metrics_reset(trainer);
-    for (int64_t first = 0; first < part->count; first += trainer->spec->batch) {
+    nnc_status status = NNC_OK;
+    for (int64_t first = 0; status == NNC_OK && first < part->count;
+         first += trainer->spec->batch) {
         int64_t left = part->count - first;
         int64_t rows = left < trainer->spec->batch ? left : trainer->spec->batch;
         DataPart batch = *part;
         batch.rows = part->rows ? part->rows + first : NULL;
-        binding_fill(&trainer->eval, part, NULL, first, rows);
-        nnc_status status = binding_call(trainer, &trainer->eval, rows, &batch, NULL);
-        if (status != NNC_OK)
-            return status;
+        trainer->evaluated = first;
+        status = binding_fill(&trainer->eval, part, NULL, first, rows);
+        if (status == NNC_OK)
+            status = binding_call(trainer, &trainer->eval, rows, &batch, NULL);
     }
-    return metrics_collect(trainer, which);
+    trainer->evaluated = -1;
+    return status;
+}
+
+/* Rows that an evaluation makes with random numbers are those of the first epoch, in every evaluation. */
+nnc_status evaluate_part(Trainer *trainer, nnc_part which)
+{
+    const DataPart *part = &trainer->spec->parts[which];
+    const int64_t batch = trainer->spec->batch;
+    metrics_reset(trainer);
+    if (trainer->eval_loader)
+        loader_begin(trainer->eval_loader, part, NULL, 0, 0,
+                     part->count / batch + (part->count % batch != 0));
+    nnc_status status = evaluate_batches(trainer, part);
+    loader_end(trainer->eval_loader);
+    return status == NNC_OK ? metrics_collect(trainer, which) : status;
 }
 
 nnc_status trainer_evaluate(Trainer *trainer, nnc_part part, const nnc_metric **metrics,

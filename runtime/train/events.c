@@ -101,6 +101,8 @@ static void epoch_json(const nnc_event *event, StrBuf *out)
 {
     strbuf_printf(out, "{\"event\":\"epoch\",\"epoch\":%lld", (long long)event->epoch);
     add_number(out, "seconds", event->seconds);
+    if (event->waiting_seconds > 0)
+        add_number(out, "waiting_seconds", event->waiting_seconds);
     strbuf_printf(out, ",\"steps\":%lld,\"step_ms\":{\"min\":", (long long)event->step_of_epoch);
     strbuf_add_double(out, event->step_ms_min);
     add_number(out, "median", event->step_ms_median);

@@ -116,8 +116,22 @@ static bool epoch_open(Trainer *trainer, Epoch *epoch, int64_t number)
     return true;
 }
 
-static void epoch_close(Epoch *epoch)
+/* The batches of the rest of the epoch, ahead of its steps. */
+static void begin_loading(const Trainer *trainer, const Epoch *epoch, int64_t number)
 {
+    const TrainSpec *spec = trainer->spec;
+    const DataPart *part = &spec->parts[NNC_PART_TRAIN];
+    int64_t each = spec->accumulate > 1 ? spec->accumulate : 1;
+    int64_t batches = part->count / spec->batch + (part->count % spec->batch != 0);
+    int64_t end = epoch->steps * each < batches ? epoch->steps * each : batches;
+    if (trainer->loader)
+        loader_begin(trainer->loader, part, epoch->order, (uint64_t)number, epoch->begun * each,
+                     end);
+}
+
+static void epoch_close(const Trainer *trainer, Epoch *epoch)
+{
+    loader_end(trainer->loader);
     free(epoch->order);
     free(epoch->step_ms);
 }
@@ -130,7 +144,9 @@ static nnc_status train_batch(Trainer *trainer, const int64_t *order, int64_t fi
     if (!order && part->rows)
         batch.rows += first;
     trainer->batch_rows = rows;
-    binding_fill(&trainer->train, part, order, first, rows);
+    nnc_status status = binding_fill(&trainer->train, part, order, first, rows);
+    if (status != NNC_OK)
+        return status;
     return binding_call(trainer, &trainer->train, rows, &batch, order ? order + first : NULL);
 }
 
@@ -187,7 +203,8 @@ static nnc_status train_step(Trainer *trainer, Epoch *epoch, int64_t number)
                                .rows = rows,
                                .loss = trainer->loss,
                                .lr = trainer->lr,
-                               .seconds = epoch->seconds});
+                               .seconds = epoch->seconds,
+                               .waiting_seconds = loader_waited(trainer->loader)});
     return NNC_OK;
 }
 
@@ -250,7 +267,8 @@ static nnc_status finish_epoch(Trainer *trainer, Epoch *epoch, int64_t number)
                        .steps_of_epoch = epoch->steps,
                        .loss = trainer->loss,
                        .lr = trainer->lr,
-                       .seconds = epoch->seconds};
+                       .seconds = epoch->seconds,
+                       .waiting_seconds = loader_waited(trainer->loader)};
     /* A loss shows what the steps before it did to the weights; the last step of an epoch has none after it. */
     if (step_is_bad(trainer, 0, NULL))
         return diverged(trainer, epoch->order, trainer->step);
@@ -304,9 +322,10 @@ static nnc_status run_epoch(Trainer *trainer, int64_t number)
     Epoch epoch;
     nnc_status status = NNC_OK;
     if (!epoch_open(trainer, &epoch, number) || !take_snapshot(trainer)) {
-        epoch_close(&epoch);
+        epoch_close(trainer, &epoch);
         return NNC_MEMORY;
     }
+    begin_loading(trainer, &epoch, number);
     if (epoch.begun == 0)
         metrics_reset(trainer);
     while (status == NNC_OK && epoch.done < epoch.steps) {
@@ -321,7 +340,7 @@ static nnc_status run_epoch(Trainer *trainer, int64_t number)
     }
     if (status == NNC_OK)
         status = finish_epoch(trainer, &epoch, number);
-    epoch_close(&epoch);
+    epoch_close(trainer, &epoch);
     return status;
 }
 

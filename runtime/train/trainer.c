@@ -50,28 +50,44 @@ static bool make_tensors(Trainer *trainer)
     return true;
 }
 
+static bool make_loader(Trainer *trainer, const Function *map, Loader **loader)
+{
+    const TrainSpec *spec = trainer->spec;
+    if (map)
+        *loader = loader_new(trainer, map, spec->parts[NNC_PART_TRAIN].table, spec->batch,
+                             spec->loader_threads, spec->prefetch);
+    return !map || *loader;
+}
+
 static bool make_bindings(Trainer *trainer)
 {
     const TrainSpec *spec = trainer->spec;
     const DataTable *table = spec->parts[NNC_PART_TRAIN].table;
+    if (!make_loader(trainer, spec->map, &trainer->loader) ||
+        !make_loader(trainer, spec->eval_map, &trainer->eval_loader))
+        return false;
     trainer->results = calloc((size_t)spec->metric_count + 1, sizeof *trainer->results);
     if (!trainer->results)
         return false;
-    if (spec->train && !binding_open(&trainer->train, trainer, spec->train, table, spec->batch))
+    if (spec->train && !binding_open(&trainer->train, trainer, spec->train, table, spec->batch,
+                                    trainer->loader))
         return false;
-    if (spec->apply && !binding_open(&trainer->apply, trainer, spec->apply, NULL, 0))
+    if (spec->apply && !binding_open(&trainer->apply, trainer, spec->apply, NULL, 0, NULL))
         return false;
     trainer->watched =
         calloc((size_t)PART_COUNT * (size_t)spec->metric_count + 1, sizeof *trainer->watched);
     if (!trainer->watched)
         return false;
     if (spec->after_epoch &&
-        !binding_open(&trainer->after_epoch, trainer, spec->after_epoch, NULL, 0))
+        !binding_open(&trainer->after_epoch, trainer, spec->after_epoch, NULL, 0,
+                      NULL))
         return false;
-    if (spec->eval && !binding_open(&trainer->eval, trainer, spec->eval, table, spec->batch))
+    if (spec->eval && !binding_open(&trainer->eval, trainer, spec->eval, table, spec->batch,
+                                   trainer->eval_loader))
         return false;
     for (int i = 0; i < spec->metric_count; i++)
-        if (!binding_open(&trainer->results[i], trainer, spec->metrics[i].result, NULL, 0))
+        if (!binding_open(&trainer->results[i], trainer, spec->metrics[i].result, NULL, 0,
+                          NULL))
             return false;
     return true;
 }
@@ -83,6 +99,7 @@ Trainer *trainer_new(const TrainSpec *spec, Session *session, Diag *diag)
         return NULL;
     trainer->spec = spec;
     trainer->can_replay = true;
+    trainer->evaluated = -1;
     trainer->session = session;
     trainer->diag = diag;
     trainer->total_steps = spec->train ? trainer_planned_steps(spec) : 0;
@@ -106,6 +123,8 @@ void trainer_free(Trainer *trainer)
 {
     if (!trainer)
         return;
+    loader_free(trainer->loader);
+    loader_free(trainer->eval_loader);
     binding_close(&trainer->train);
     binding_close(&trainer->apply);
     binding_close(&trainer->eval);

@@ -60,6 +60,9 @@ typedef struct {
     const Function *train, *eval;
     const Function *apply; /* with accumulate: uses up what `train` has summed; NULL: train updates */
     const Function *after_epoch;  /* inputs "valid/loss" and the like: schedules that watch metrics; NULL: none */
+    const Function *map, *eval_map; /* of one row, for the inputs "map.NAME" of train and eval (loader.h); NULL: there are none */
+    int loader_threads;             /* 0: rows are made when a step wants them */
+    int64_t prefetch;               /* batches that are made ahead */
     int metric_count;
     const MetricSpec *metrics; /* the first is the loss */
     DataPart parts[PART_COUNT];

@@ -2,11 +2,13 @@
 #ifndef NNC_TRAIN_TRAINER_PRIVATE_H
 #define NNC_TRAIN_TRAINER_PRIVATE_H
 #include "runtime/tensor/tensor.h"
+#include "runtime/train/loader.h"
 #include "runtime/train/trainer.h"
 
 /* One function with its arguments bound: params and states to tensors, inputs to columns or scalars, outputs to memory. */
 typedef struct {
     const Function *function;
+    Loader *loader;     /* makes the inputs "map.NAME", NULL: there are none */
     void **buffers;
     void **owned;       /* staging of inputs and memory of outputs, one per argument, NULL: not ours */
     int64_t capacity;   /* rows that fit in the staging */
@@ -27,6 +29,7 @@ struct Trainer {
     void **best;        /* parameters and states at the best epoch, when stopping early */
     Binding train, apply, eval, after_epoch;
     double *watched;      /* inputs of after_epoch: a value per part and metric */
+    Loader *loader, *eval_loader; /* NULL: the step takes the fields of the data */
     Binding *results;   /* per metric */
     MetricSet sets[PART_COUNT];
     void (*on_event)(void *, const nnc_event *);
@@ -42,6 +45,7 @@ struct Trainer {
     int64_t resumed;       /* the step at which this process took over, 0: it began the run */
     double loss, lr;       /* of the last step */
     int64_t micro;         /* batches of this step before: other random numbers for each */
+    int64_t evaluated;     /* in an evaluation: the first row of the batch; else -1 */
     int64_t batch_rows;    /* of the last batch */
     double mean_loss;      /* over the batches of the step */
     int64_t scalar_step, scalar_total; /* inputs "step" and "total_steps" */
@@ -53,11 +57,12 @@ struct Trainer {
 };
 
 size_t tensor_bytes(const RunTensor *spec);
-bool binding_open(Binding *binding, Trainer *trainer, const Function *function, const DataTable *table, int64_t rows);
+bool binding_open(Binding *binding, Trainer *trainer, const Function *function, const DataTable *table, int64_t rows,
+                  Loader *loader);
 void binding_close(Binding *binding);
 void *binding_output(const Binding *binding, const char *name); /* NULL: none */
-/* Rows order[first .. first+count) of the part into the staging of the binding. */
-void binding_fill(Binding *binding, const DataPart *part, const int64_t *order, int64_t first, int64_t count);
+/* Rows order[first .. first+count) of the part into the staging of the binding; `first` is a multiple of a full batch. */
+nnc_status binding_fill(Binding *binding, const DataPart *part, const int64_t *order, int64_t first, int64_t count);
 /* debug.c: what debug(x) of the program saw, for the event of a step; returns how many. */
 enum { DEBUG_MAX = 64, DEBUG_FIRST = 6 };
 size_t debug_collect(const Binding *binding, int64_t step, nnc_debug out[DEBUG_MAX]);

@@ -112,8 +112,10 @@ static void take_out(char *line, const char *key)
 static void steady_log(const char *folder, StrBuf *out)
 {
     static const char *const keys[] = {
-        ",\"seconds\":",        ",\"step_ms\":",          ",\"valid_seconds\":",
-        ",\"peak_rss_bytes\":", ",\"arena_bytes_used\":", ",\"saved\":"};
+        ",\"seconds\":",        ",\"waiting_seconds\":",
+        ",\"step_ms\":",        ",\"valid_seconds\":",
+        ",\"peak_rss_bytes\":", ",\"arena_bytes_used\":",
+        ",\"saved\":"};
     size_t length;
     char *path = files_path(folder, "log.jsonl"), *text = files_read(path, &length), *rest = NULL;
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
