@@ -55,4 +55,5 @@ export NNC_FUZZ_COUNT=$((graphs / jobs)) NNC_SEEDS=$((graphs / jobs)) NNC_FUZZ_S
 for test in test_differential test_passes test_random_graph test_gradient_random; do
     campaign "$build" $test
 done
+NNC_FUZZ_COUNT=$((graphs / jobs / 10)) campaign "$build" test_program_fuzz
 finish "make fuzz, $(($(date +%s) - start)) s"

@@ -43,6 +43,7 @@ typedef struct {
     RefTensor *tensors;  /* by node id */
     RefTensor **results; /* by node id of a loop or branch: what `final` gives */
     int64_t *now;        /* by number of a loop: its t */
+    int64_t *turns;      /* by number of a loop: how many it made when it ran last */
     const Node *node;   /* being evaluated */
     RefTensor
         *out; /* its result: sizes set, memory there unless the operation shares its operand's */

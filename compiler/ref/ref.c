@@ -432,6 +432,7 @@ static void make_plan(RefEval *e, Arena *scratch)
     e->tensors = ARENA_ARRAY(scratch, RefTensor, count);
     e->results = ARENA_ARRAY(scratch, RefTensor *, count);
     e->now = ARENA_ARRAY(scratch, int64_t, graph->next_loop + 1);
+    e->turns = ARENA_ARRAY(scratch, int64_t, graph->next_loop + 1);
     for (uint32_t i = 0; i < graph->nodes.count; i++) {
         const Node *node = graph->nodes.data[i];
         if (!live[i])

@@ -5,7 +5,8 @@
  *   t = 0: carries = inits | body | stacks[0] = values, carries = nexts
  *   t = 1:                 | body | stacks[1] = values, carries = nexts   ...   final = carries
  *
- * `stack` nodes have their memory before the loop runs, and nothing to do when the walk meets them.
+ * `stack` nodes have their memory before the loop runs, and nothing to do when the walk meets them, unless the stacked value is
+ * none of the loop's: then it may be made after the loop, and all slots are filled with it there.
  * Carries, slices and finals stand on the memory of what they are. */
 #include "compiler/ref/eval.h"
 
@@ -44,10 +45,19 @@ static bool prepare_stacks(const LoopRun *loop)
     return true;
 }
 
+static bool is_of_loop(const RefEval *e, const Node *stack)
+{
+    const Regions *regions = e->plan.regions;
+    return region_within(regions, regions->of[stack->src[1]->id],
+                         region_closed_by(regions, stack->src[0], SIDE_THEN));
+}
+
 static void fill_stacks(const LoopRun *loop, int64_t t)
 {
     const NodeList *stacks = &loop->e->plan.stacks[loop->node->id];
     for (uint32_t i = 0; i < stacks->count; i++) {
+        if (!is_of_loop(loop->e, stacks->data[i]))
+            continue;
         const RefTensor *value = &loop->e->tensors[stacks->data[i]->src[1]->id];
         char *slots = loop->e->tensors[stacks->data[i]->id].data;
         memcpy(slots + (size_t)t * bytes_of(value), value->data, bytes_of(value));
@@ -91,9 +101,22 @@ static void run_loop(RefEval *e, const Node *node)
     bool good = length >= 0 && prepare_stacks(&loop);
     for (int i = 0; good && i < loop.count; i++)
         ref_share(&loop.carries[i], &e->tensors[node->src[i]->id]);
-    for (int64_t i = 0; good && i < length && goes_on(&loop); i++)
-        good = iterate(&loop, attr->reverse ? length - 1 - i : i);
+    int64_t turn = 0;
+    for (; good && turn < length && goes_on(&loop); turn++)
+        good = iterate(&loop, attr->reverse ? length - 1 - turn : turn);
+    e->turns[attr->id] = turn;
     e->stopped |= !good;
+}
+
+/* A stack of one value: what the turns of the loop would have written. */
+static void fill_alike(RefEval *e, const Node *stack)
+{
+    const LoopAttr *attr = &stack->src[0]->attr.loop;
+    const RefTensor *value = &e->tensors[stack->src[1]->id];
+    const int64_t turns = e->turns[attr->id], first = attr->reverse ? ref_dim(e, attr->length) - turns : 0;
+    char *slots = e->tensors[stack->id].data;
+    for (int64_t t = first; t < first + turns && bytes_of(value); t++)
+        memcpy(slots + (size_t)t * bytes_of(value), value->data, bytes_of(value));
 }
 
 static void run_branch(RefEval *e, const Node *node)
@@ -159,7 +182,9 @@ void ref_loop(RefEval *e)
         run_branch(e, node);
         give_token(e, node);
         break;
-    default: /* a stack was filled by its loop */
+    default: /* a stack was filled by its loop, or waits for its value */
+        if (!is_of_loop(e, node))
+            fill_alike(e, node);
         break;
     }
 }

@@ -169,20 +169,30 @@ static void keep_weights(nnc_trainer *trainer, ApiRun *run)
     nnc_model_release(model);
 }
 
-ApiRun api_train(const char *text, const nnc_program_options *options, int threads, uint64_t seed)
+ApiRun api_try(nnc_context *context, const char *text, const nnc_program_options *options, uint64_t seed)
 {
     ApiRun run = {0};
-    nnc_context *context = api_context(threads);
-    nnc_program *program = api_parse(context, text, options);
+    nnc_program *program = NULL;
     nnc_trainer *trainer = NULL;
     nnc_trainer_options how = {
         .size = sizeof how, .seed = seed, .on_event = keep_event, .user = &run};
-    run.status = nnc_trainer_new(program, NULL, &how, &trainer);
-    cr_assert_eq(run.status, NNC_OK, "%s", nnc_diagnostics(context, NNC_TEXT));
-    run.status = nnc_trainer_run(trainer);
-    keep_weights(trainer, &run);
+    run.status = nnc_program_parse(context, "test.nn", text, options, &program);
+    if (run.status == NNC_OK)
+        run.status = nnc_trainer_new(program, NULL, &how, &trainer);
+    if (run.status == NNC_OK) {
+        run.status = nnc_trainer_run(trainer);
+        keep_weights(trainer, &run);
+    }
     nnc_trainer_release(trainer);
     nnc_program_release(program);
+    return run;
+}
+
+ApiRun api_train(const char *text, const nnc_program_options *options, int threads, uint64_t seed)
+{
+    nnc_context *context = api_context(threads);
+    ApiRun run = api_try(context, text, options, seed);
+    cr_assert_not_null(run.weights, "%s", nnc_diagnostics(context, NNC_TEXT));
     nnc_context_release(context);
     return run;
 }

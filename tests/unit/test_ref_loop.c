@@ -215,6 +215,30 @@ Test(ref_loop, conditional)
     EXPECT_ARRAY(int32_t, values[1], 0, 0, 0, 0, 0);
 }
 
+/* The stacked value belongs to no turn, and is made after the loop. */
+Test(ref_loop, stacks_of_one_value)
+{
+    leaves[0] = (const float[]){1, 2};
+    const void **values = evaluate("%0 = input {a} : f32[2]\n"
+                                   "%1 = loop {0, length = 3} : bool\n"
+                                   "%2 = neg %0 : f32[2]\n"
+                                   "%3 = stack %1 %2 : f32[3, 2]\n"
+                                   "output y = %3\n");
+    EXPECT_ARRAY(float, values[0], -1, -2, -1, -2, -1, -2);
+    leaves[1] = (const int32_t[]){20};
+    values = evaluate("%0 = input {b} : i32\n"
+                      "%1 = const {3} : i32\n"
+                      "%2 = lt %1 %0 : bool\n"
+                      "%3 = carry {0, 1} : i32\n"
+                      "%4 = add %3 %3 : i32\n"
+                      "%5 = lt %4 %0 : bool\n"
+                      "%6 = loop %2 %1 %5 %4 {0, length = 4, reverse, conditional} : bool\n"
+                      "%7 = neg %0 : i32\n"
+                      "%8 = stack %6 %7 : i32[4]\n"
+                      "output y = %8\n");
+    EXPECT_ARRAY(int32_t, values[0], 0, -20, -20, -20);
+}
+
 /* Only the side that is taken runs: the other would divide by zero. */
 static const char division[] = "%0 = input {a} : i32\n"
                                "%1 = input {b} : bool\n"
