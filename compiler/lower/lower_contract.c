@@ -38,7 +38,7 @@ enum { PART_DIGIT = -2 };
 /* Does an item do all positions of the axis itself? */
 static bool item_has(const TilePlan *plan, Action action, int axis)
 {
-    return action == DO_PART && plan->inside[axis];
+    return action == DO_BLOCKS && plan->inside[axis];
 }
 
 /* What an item index is made of, slowest first. */
@@ -59,7 +59,7 @@ static int item_digits(DimTable *dims, const Contraction *of, const TilePlan *pl
         if (of_y && plan->block > 0) {
             const Dim *block = dim_const(dims, plan->block);
             digits[count++] =
-                (Digit){NO_AXIS, dim_ceildiv(dims, panel_total(dims, of, plan), block)};
+                (Digit){NO_AXIS, dim_ceildiv(dims, panel_total(dims, of, plan, SIDE_Y), block)};
         }
     }
     if (plan->row != NO_AXIS && plan->group > 0) {
@@ -150,7 +150,7 @@ static void enter_item(Walk *w, KInst *item, const Digit *digits, int count)
         }
     }
     if (w->plan->vector != NO_AXIS) {
-        KInst *total = lower_dim(c, panel_total(c->schedule->graph->dims, w->of, w->plan));
+        KInst *total = lower_dim(c, panel_total(c->schedule->graph->dims, w->of, w->plan, SIDE_Y));
         KInst *per_item = walk_constant(w, w->plan->block);
         w->panel_low = walk_op(w, K_MUL, block, per_item);
         w->panel_high = w->plan->block == 0
@@ -164,17 +164,18 @@ static void enter_kernel(Walk *w)
 {
     LowerContext *c = w->c;
     DimTable *dims = c->schedule->graph->dims;
-    PackedStrides strides = {.panel = dim_const(dims, 0)};
-    if (w->plan->packed) {
-        strides = packed_strides(dims, w->of, w->plan);
-    }
-    w->panel_stride = lower_dim(c, strides.panel);
     w->tile = (Tile){.c = c, .of = w->of, .plan = w->plan};
     for (int side = 0; side < SIDES; side++) {
-        bool packed = side == SIDE_Y && w->plan->packed;
+        bool packed = w->plan->packed[side];
+        PackedStrides strides = {.panel = dim_const(dims, 0)};
+        if (packed) {
+            strides = packed_strides(dims, w->of, w->plan, side);
+        }
+        w->panel_stride[side] = lower_dim(c, strides.panel);
         w->tile.buffer[side] = packed ? scratch_buffer(c, w->group, w->of->dtype, ACCESS_READ)
                                       : lower_buffer(c, w->of->buffer[side], ACCESS_READ);
-        w->tile.base[side] = packed ? walk_constant(w, 0) : lower_dim(c, w->of->offset[side]);
+        w->tile.base[side] =
+            lower_dim(c, packed ? packed_offset(dims, w->of, w->plan, side) : w->of->offset[side]);
         for (int a = 0; a < w->of->outs; a++) {
             w->stride[side][a] = lower_dim(c, packed ? strides.out[a] : w->of->out[a].stride[side]);
         }
@@ -193,17 +194,16 @@ static void enter_parts(Walk *w)
 {
     LowerContext *c = w->c;
     DimTable *dims = c->schedule->graph->dims;
-    const Dim *stride = dim_const(dims, 1), *base = dim_const(dims, 0);
+    const Dim *stride = dim_const(dims, 1);
     for (int a = w->of->outs - 1; a >= 0; a--) {
         w->result_stride[a] = lower_dim(c, stride);
         stride = dim_mul(dims, stride, w->of->out[a].size);
     }
-    if (w->plan->packed) {
-        base = packed_strides(dims, w->of, w->plan).total;
-    }
     w->part_stride = lower_dim(c, stride);
-    w->parts_base = lower_dim(c, base);
-    Access access = w->action == DO_PART ? ACCESS_READ | ACCESS_WRITE : ACCESS_READ;
+    w->parts_base = lower_dim(c, packed_offset(dims, w->of, w->plan, SIDES));
+    Access access = w->action == DO_PART     ? ACCESS_WRITE
+                    : w->action == DO_BLOCKS ? ACCESS_READ | ACCESS_WRITE
+                                             : ACCESS_READ;
     w->parts = scratch_buffer(c, w->group, w->of->dtype, access);
 }
 
@@ -233,6 +233,7 @@ static void walk_blocks(Walk *w)
     Tile outside = w->tile;
     KInst *loop = walk_open(w, walk_constant(w, 0), parts, 1, NULL, 0);
     enter_part(w, kir_loop_arg(loop, 0));
+    w->last_part = walk_op(w, K_EQ, w->part, walk_op(w, K_SUB, parts, walk_constant(w, 1)));
     walk_inside(w, 0);
     walk_close(w, loop, NULL);
     w->tile = outside;
@@ -241,7 +242,8 @@ static void walk_blocks(Walk *w)
 static void lower_walk(LowerContext *c, const Group *group, const Contraction *of,
                        const TilePlan *plan, Action action)
 {
-    static const char *const names[] = {[DO_ALL] = "", [DO_PART] = "part_", [DO_OUTPUTS] = "sum_"};
+    static const char *const names[] = {
+        [DO_ALL] = "", [DO_PART] = "part_", [DO_BLOCKS] = "", [DO_OUTPUTS] = "sum_"};
     Walk w = {.c = c, .group = group, .of = of, .plan = plan, .action = action};
     Digit digits[MAX_RANK + 3];
     DimTable *dims = c->schedule->graph->dims;
@@ -254,7 +256,7 @@ static void lower_walk(LowerContext *c, const Group *group, const Contraction *o
     }
     KInst *loop = walk_open(&w, lower_begin(c), lower_end(c), 1, NULL, 0);
     enter_item(&w, kir_loop_arg(loop, 0), digits, count);
-    if (action == DO_PART && plan->split == SPLIT_BLOCKS) {
+    if (action == DO_BLOCKS) {
         walk_blocks(&w);
     } else {
         walk_panels(&w);
@@ -276,21 +278,25 @@ void lower_contract(LowerContext *c, const Group *group)
         return;
     }
     TilePlan plan = tile_plan(c->schedule, &of, c->options);
-    if (plan.packed && group->hoisted == NO_REGION) {
-        contract_pack(c, &of, &plan, group);
+    for (int side = 0; side < SIDES; side++) {
+        if (plan.packed[side] && (side == SIDE_X || group->hoisted == NO_REGION)) {
+            contract_pack(c, &of, &plan, group, side);
+        }
     }
-    if (plan.split != SPLIT_NONE) {
+    if (plan.split == SPLIT_LEAVES) {
         lower_walk(c, group, &of, &plan, DO_PART);
+        lower_walk(c, group, &of, &plan, DO_OUTPUTS);
+    } else {
+        lower_walk(c, group, &of, &plan, plan.split == SPLIT_NONE ? DO_ALL : DO_BLOCKS);
     }
-    lower_walk(c, group, &of, &plan, plan.split == SPLIT_NONE ? DO_ALL : DO_OUTPUTS);
 }
 
 void lower_hoisted(LowerContext *c, const Group *group)
 {
     Contraction of = contraction_of(c->schedule, group);
     TilePlan plan = tile_plan(c->schedule, &of, c->options);
-    NNC_ASSERT(plan.packed);
-    contract_pack(c, &of, &plan, group);
+    NNC_ASSERT(plan.packed[SIDE_Y]);
+    contract_pack(c, &of, &plan, group, SIDE_Y);
 }
 
 const Dim *lower_contract_scratch(void *user, const Schedule *schedule, const Group *group,
@@ -303,6 +309,6 @@ const Dim *lower_contract_scratch(void *user, const Schedule *schedule, const Gr
     }
     TilePlan plan = tile_plan(schedule, &of, options);
     const Dim *bytes = scratch_bytes(schedule->graph->dims, &of, &plan);
-    *packed = plan.packed ? of.buffer[SIDE_Y] : NO_BUFFER;
+    *packed = plan.packed[SIDE_Y] ? of.buffer[SIDE_Y] : NO_BUFFER;
     return dim_is(bytes, 0) ? NULL : bytes;
 }

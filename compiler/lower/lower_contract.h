@@ -46,12 +46,13 @@ typedef struct {
     int outs, ks;
     Window windows[MAX_SPATIAL];
     int window_count;
-    int64_t leaf; /* of k[0], 0: one chain */
+    bool overlaps; /* an element of x is a term under several positions */
+    int64_t leaf;  /* of k[0], 0: one chain */
 } Contraction;
 
 /* Long sums may pass through scratch memory, [parts of k[0]][result]: leaves become items of their
  * own, added up by a second kernel; or one item does all of its tiles for a block of k[0] at a
- * time, while that part of y stays in the cache. */
+ * time, while that part of the operands stays in the cache, and its outputs with the last one. */
 typedef enum { SPLIT_NONE, SPLIT_LEAVES, SPLIT_BLOCKS } Split;
 
 /* How the loops run. A panel is `vectors` vectors of `lanes` lanes along the vector axis; a tile is
@@ -64,9 +65,10 @@ typedef struct {
     int64_t group;         /* tiles along the row axis per item, 0: all */
     bool inside[MAX_RANK]; /* out axes outside of the tile that one item does all of, block by block
                               of k */
-    bool packed;   /* y is read from scratch, panel by panel: [y's out axes][panel][k][vectors *
-                      lanes] */
-    int64_t block; /* panels per item, 0: all */
+    /* The operand is read from scratch, panel by panel: [its other out axes][panel][k][width]. A
+     * panel of y is vectors * lanes along the vector axis, one of x the rows of a tile. */
+    bool packed[SIDES];
+    int64_t block; /* panels of y per item, 0: all */
     Split split;
     int64_t k_block; /* SPLIT_BLOCKS: indices of k[0] at a time; SPLIT_LEAVES: per leaf */
     int64_t k_inner; /* SPLIT_BLOCKS with k_block = 1: indices of k[1] at a time, 0: all */
@@ -81,16 +83,21 @@ TilePlan tile_plan(const Schedule *schedule, const Contraction *contraction,
                    const LowerOptions *options);
 bool axis_in_tile(const TilePlan *plan, int out); /* vector, row or covered */
 int64_t dim_hint(const Schedule *schedule, const Dim *dim);
-int64_t panel_width(const TilePlan *plan); /* elements */
-const Dim *panel_total(DimTable *dims, const Contraction *contraction, const TilePlan *plan);
+int panel_axis(const TilePlan *plan, Side side);
+int64_t panel_width(const TilePlan *plan, Side side); /* elements */
+const Dim *panel_total(DimTable *dims, const Contraction *contraction, const TilePlan *plan,
+                       Side side);
 
-/* Strides of y in the scratch buffer, in elements: [out axes of y][panel][k axes][lane of the
- * panel]. */
+/* Strides of an operand in the scratch buffer, in elements, as if it were packed. */
 typedef struct {
     const Dim *k[MAX_RANK], *out[MAX_RANK], *panel, *total;
 } PackedStrides;
 
-PackedStrides packed_strides(DimTable *dims, const Contraction *contraction, const TilePlan *plan);
+PackedStrides packed_strides(DimTable *dims, const Contraction *contraction, const TilePlan *plan,
+                             Side side);
+/* Where in scratch the panels of a side begin, and what comes after all panels (SIDES). */
+const Dim *packed_offset(DimTable *dims, const Contraction *contraction, const TilePlan *plan,
+                         Side side);
 const Dim *result_elements(DimTable *dims, const Contraction *contraction);
 /* How many leaves or blocks of k there are. */
 const Dim *part_total(DimTable *dims, const Contraction *contraction, const TilePlan *plan);
@@ -98,9 +105,9 @@ const Dim *part_total(DimTable *dims, const Contraction *contraction, const Tile
 const Dim *scratch_bytes(DimTable *dims, const Contraction *contraction, const TilePlan *plan);
 /* The kernel's buffer for the scratch memory of the group, as elements of dtype. */
 uint32_t scratch_buffer(LowerContext *c, const Group *group, DType dtype, Access access);
-/* The kernel that fills the scratch buffer of the group with panels of y. */
+/* The kernel that fills the scratch buffer of the group with the panels of an operand. */
 void contract_pack(LowerContext *c, const Contraction *contraction, const TilePlan *plan,
-                   const Group *group);
+                   const Group *group, Side side);
 
 /* One register tile, ready to be summed (lower_contract_tile.c). */
 typedef struct {
@@ -122,6 +129,7 @@ typedef struct {
     KInst *row_offset[SIDES][MAX_TILE_ROWS];
     KInst *k_stride[SIDES][MAX_RANK]; /* per k axis */
     KInst *vector_stride[SIDES];      /* of one step along the vector axis */
+    KInst *next_rows;                 /* x packed: from a tile of rows to the next one, else NULL */
     KInst *k_low[2], *k_high[2];      /* of k[0] and k[1], NULL: all of it */
     WindowState windows[MAX_SPATIAL];
 } Tile;

@@ -113,6 +113,7 @@ static void analyse_window(Analysis *a, const Node *node, int i, ContractAxis *p
         to->offset[SIDE_X] =
             dim_sub(a->dims, to->offset[SIDE_X], dim_mul(a->dims, window.pad, unit));
     }
+    to->overlaps |= position->count != 1 && tap->count != 1;
     if (!window_is_free(&window, position, tap, node->attr.conv.pad_high[i])) {
         position->window = tap->window = (int8_t)to->window_count;
         to->windows[to->window_count++] = window;

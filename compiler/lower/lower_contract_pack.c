@@ -1,5 +1,6 @@
-/* Packing y into panels, where the lanes of a vector are not neighbours in memory: a weight stored
- * [out, in], the keys of an attention. One item is one panel.
+/* Packing operands into panels: y where the lanes of a vector are not neighbours in memory (a
+ * weight stored [out, in], the keys of an attention) or lie far apart; x where the terms of a row
+ * do, as in the gradient of weights. One item is one panel, or some of them.
  *
  *   y[n, k] as [64, 512], panels of 32   ->   scratch[p][k][j] = y[32 p + j, k], [2][512][32]
  *
@@ -9,37 +10,61 @@
 #include "compiler/lower/lower_contract.h"
 #include "runtime/base/bug.h"
 
-enum { MAX_LANES = 64, MIN_GRAIN_ELEMENTS = 16384 };
+enum { MAX_LANES = 64, MIN_GRAIN_ELEMENTS = 16384, RUN_BYTES = 1024, LINE_BYTES = 64 };
 
-int64_t panel_width(const TilePlan *plan)
+int panel_axis(const TilePlan *plan, Side side)
 {
-    return (int64_t)plan->lanes * plan->vectors;
+    return side == SIDE_Y ? plan->vector : plan->row;
 }
 
-const Dim *panel_total(DimTable *dims, const Contraction *of, const TilePlan *plan)
+int64_t panel_width(const TilePlan *plan, Side side)
 {
-    return dim_ceildiv(dims, of->out[plan->vector].size, dim_const(dims, panel_width(plan)));
+    return side == SIDE_Y ? (int64_t)plan->lanes * plan->vectors : plan->rows;
 }
 
-PackedStrides packed_strides(DimTable *dims, const Contraction *of, const TilePlan *plan)
+const Dim *panel_total(DimTable *dims, const Contraction *of, const TilePlan *plan, Side side)
+{
+    return dim_ceildiv(dims, of->out[panel_axis(plan, side)].size,
+                       dim_const(dims, panel_width(plan, side)));
+}
+
+PackedStrides packed_strides(DimTable *dims, const Contraction *of, const TilePlan *plan, Side side)
 {
     PackedStrides strides;
-    const Dim *stride = dim_const(dims, panel_width(plan));
+    const Dim *stride = dim_const(dims, panel_width(plan, side));
     for (int i = of->ks - 1; i >= 0; i--) {
         strides.k[i] = stride;
         stride = dim_mul(dims, stride, of->k[i].size);
     }
+    if (side ==
+        SIDE_X) { /* so that the same term of many panels does not meet in one set of a cache */
+        stride =
+            dim_add(dims, stride, dim_const(dims, LINE_BYTES / (int64_t)dtype_bytes(of->dtype)));
+    }
     strides.panel = stride;
-    stride = dim_mul(dims, stride, panel_total(dims, of, plan));
+    stride = dim_mul(dims, stride, panel_total(dims, of, plan, side));
     for (int a = of->outs - 1; a >= 0; a--) {
-        strides.out[a] = dim_const(dims, a == plan->vector ? 1 : 0);
-        if (a != plan->vector && !dim_is(of->out[a].stride[SIDE_Y], 0)) {
+        strides.out[a] = dim_const(dims, a == panel_axis(plan, side) ? 1 : 0);
+        if (a != panel_axis(plan, side) && !dim_is(of->out[a].stride[side], 0)) {
             strides.out[a] = stride;
             stride = dim_mul(dims, stride, of->out[a].size);
         }
     }
     strides.total = stride;
     return strides;
+}
+
+/* y first: in a loop it may stay where x is packed again and again. */
+const Dim *packed_offset(DimTable *dims, const Contraction *of, const TilePlan *plan, Side side)
+{
+    const Dim *offset = dim_const(dims, 0);
+    if (side != SIDE_Y && plan->packed[SIDE_Y]) {
+        offset = packed_strides(dims, of, plan, SIDE_Y).total;
+    }
+    if (side == SIDES && plan->packed[SIDE_X]) {
+        offset = dim_add(dims, offset, packed_strides(dims, of, plan, SIDE_X).total);
+    }
+    return offset;
 }
 
 const Dim *part_total(DimTable *dims, const Contraction *of, const TilePlan *plan)
@@ -54,7 +79,7 @@ const Dim *part_total(DimTable *dims, const Contraction *of, const TilePlan *pla
 
 const Dim *scratch_bytes(DimTable *dims, const Contraction *of, const TilePlan *plan)
 {
-    const Dim *elements = plan->packed ? packed_strides(dims, of, plan).total : dim_const(dims, 0);
+    const Dim *elements = packed_offset(dims, of, plan, SIDES);
     if (plan->split != SPLIT_NONE) {
         bool leaves = plan->split == SPLIT_LEAVES;
         const Dim *parts = leaves ? part_total(dims, of, plan) : dim_const(dims, 1);
@@ -84,10 +109,13 @@ typedef struct {
     LowerContext *c;
     const Contraction *of;
     const TilePlan *plan;
+    Side side;
+    int axis;              /* panel_axis */
+    int64_t width, panels; /* panel_width; how many panels an item is */
     uint32_t from, to;
     KInst *from_stride[MAX_RANK], *to_stride[MAX_RANK]; /* per k axis */
-    KInst *lane_stride, *size, *last; /* of the vector axis in y; its size; size - 1 */
-    KInst *column;                    /* first lane of the panel */
+    KInst *lane_stride, *size, *last; /* of that axis in the operand; its size; size - 1 */
+    KInst *column, *panel_stride;     /* first lane of the panel; from panel to panel */
 } Pack;
 
 typedef struct {
@@ -127,8 +155,8 @@ static void close_loop(Pack *p, KInst *loop)
 /* Does every panel lie wholly inside the axis? */
 static bool panels_are_full(const Pack *p)
 {
-    int64_t count = p->of->out[p->plan->vector].count;
-    return count >= 0 && count % panel_width(p->plan) == 0;
+    int64_t count = p->of->out[p->axis].count;
+    return count >= 0 && count % p->width == 0;
 }
 
 /* Position of a lane on the vector axis relative to the panel, kept inside of it. */
@@ -141,28 +169,61 @@ static KInst *lane_offset(Pack *p, KInst *first, int64_t lane)
     return op(p, K_MUL, offset, p->lane_stride);
 }
 
-/* One k at a time: gathers, or loads where the lanes are neighbours. */
+/* Lanes from `first` on, of `count`; NULL: all of them. */
+static KInst *lanes_below(Pack *p, int64_t first, KInst *count)
+{
+    KBuilder *b = &p->c->b;
+    int lanes = p->plan->lanes;
+    int64_t known;
+    if (kir_constant(count, &known) && known - first >= lanes) {
+        return NULL;
+    }
+    KInst *lane = kir_binary(b, K_ADD, kir_iota(b, DT_I64, lanes), constant(p, first));
+    return kir_binary(b, K_LT, lane, kir_splat(b, count, lanes));
+}
+
+/* One k of a panel: gathers, or loads where the lanes are neighbours. */
 static void copy_column(Pack *p, Place2 at)
 {
     KBuilder *b = &p->c->b;
     int lanes = p->plan->lanes;
     int64_t stride = 0;
     bool neighbours = kir_constant(p->lane_stride, &stride) && stride == 1;
-    for (int v = 0; v < p->plan->vectors; v++) {
-        KInst *lane =
-            kir_binary(b, K_ADD, kir_iota(b, DT_I64, lanes), constant(p, (int64_t)v * lanes));
-        KInst *left = op(p, K_SUB, p->size, p->column), *mask = NULL;
-        if (!panels_are_full(p)) {
-            mask = kir_binary(b, K_LT, lane, kir_splat(b, left, lanes));
-        }
-        KInst *index = op(p, K_ADD, at.from, constant(p, (int64_t)v * lanes));
+    KInst *width = constant(p, p->width), *left = width;
+    if (!panels_are_full(p)) {
+        left = op(p, K_IMIN, width, op(p, K_SUB, p->size, p->column));
+    }
+    for (int64_t first = 0; first < p->width; first += lanes) {
+        KInst *index = op(p, K_ADD, at.from, constant(p, first));
         if (!neighbours) {
+            KInst *lane = kir_binary(b, K_ADD, kir_iota(b, DT_I64, lanes), constant(p, first));
             index = kir_binary(b, K_ADD, kir_splat(b, at.from, lanes),
                                kir_binary(b, K_MUL, lane, p->lane_stride));
         }
-        KInst *value = kir_load(b, p->from, index, lanes, mask);
-        kir_store(b, p->to, op(p, K_ADD, at.to, constant(p, (int64_t)v * lanes)), value, NULL);
+        KInst *value = kir_load(b, p->from, index, lanes, lanes_below(p, first, left));
+        kir_store(b, p->to, op(p, K_ADD, at.to, constant(p, first)), value,
+                  lanes_below(p, first, width));
     }
+}
+
+/* One k of the panels of an item. */
+static void copy_row(Pack *p, Place2 at)
+{
+    if (p->panels == 1) {
+        copy_column(p, at);
+        return;
+    }
+    KInst *column = p->column, *left = op(p, K_SUB, p->size, column),
+          *width = constant(p, p->width);
+    KInst *last = op(p, K_IDIV, op(p, K_ADD, left, constant(p, p->width - 1)), width);
+    KInst *loop = open_loop(p, constant(p, 0), op(p, K_IMIN, last, constant(p, p->panels)), 1);
+    KInst *panel = kir_loop_arg(loop, 0), *lane = op(p, K_MUL, panel, width);
+    p->column = op(p, K_ADD, column, lane);
+    at.from = op(p, K_ADD, at.from, op(p, K_MUL, lane, p->lane_stride));
+    at.to = op(p, K_ADD, at.to, op(p, K_MUL, panel, p->panel_stride));
+    copy_column(p, at);
+    close_loop(p, loop);
+    p->column = column;
 }
 
 /* lanes vectors of lanes elements: element j of vector i goes to element i of vector j. */
@@ -190,7 +251,7 @@ static void copy_block(Pack *p, Place2 at)
     KBuilder *b = &p->c->b;
     int lanes = p->plan->lanes;
     KInst *rows[MAX_LANES];
-    KInst *loop = open_loop(p, constant(p, 0), constant(p, panel_width(p->plan)), lanes);
+    KInst *loop = open_loop(p, constant(p, 0), constant(p, p->width), lanes);
     KInst *first = kir_loop_arg(loop, 0);
     for (int i = 0; i < lanes; i++) {
         rows[i] =
@@ -198,7 +259,7 @@ static void copy_block(Pack *p, Place2 at)
     }
     transpose(b, rows, lanes);
     for (int i = 0; i < lanes; i++) {
-        KInst *to = op(p, K_ADD, op(p, K_ADD, at.to, first), constant(p, i * panel_width(p->plan)));
+        KInst *to = op(p, K_ADD, op(p, K_ADD, at.to, first), constant(p, i * p->width));
         kir_store(b, p->to, to, rows[i], NULL);
     }
     close_loop(p, loop);
@@ -207,14 +268,13 @@ static void copy_block(Pack *p, Place2 at)
 static void copy_level(Pack *p, int level, Place2 at)
 {
     if (level == p->of->ks) {
-        copy_column(p, at);
+        copy_row(p, at);
         return;
     }
     KInst *size = lower_dim(p->c, p->of->k[level].size), *from = constant(p, 0);
     int64_t stride, lanes = p->plan->lanes;
-    bool blocks =
-        level == p->of->ks - 1 && kir_constant(p->from_stride[level], &stride) && stride == 1;
-    if (blocks && lanes > 1) {
+    bool last = level == p->of->ks - 1;
+    if (last && p->panels == 1 && kir_constant(p->from_stride[level], &stride) && stride == 1) {
         KInst *loop = open_loop(p, from, op(p, K_SUB, size, constant(p, lanes - 1)), lanes);
         copy_block(p, moved(p, at, level, kir_loop_arg(loop, 0)));
         close_loop(p, loop);
@@ -225,62 +285,90 @@ static void copy_level(Pack *p, int level, Place2 at)
     close_loop(p, loop);
 }
 
-/* Sets the column and the places of the panel of an item: (out axes of y, panel), the panel
- * fastest. */
+static const Dim *group_total(DimTable *dims, const Pack *p)
+{
+    return dim_ceildiv(dims, panel_total(dims, p->of, p->plan, p->side),
+                       dim_const(dims, p->panels));
+}
+
+/* Sets the column and the places of the first panel of an item: (out axes of the operand, group of
+ * panels), the panels fastest. */
 static Place2 enter_panel(Pack *p, KInst *item, const PackedStrides *strides)
 {
     LowerContext *c = p->c;
     DimTable *dims = c->schedule->graph->dims;
-    KInst *panels = lower_dim(c, panel_total(dims, p->of, p->plan));
-    Place2 at = {lower_dim(c, p->of->offset[SIDE_Y]),
-                 op(p, K_MUL, item, lower_dim(c, strides->panel))};
-    p->column = op(p, K_MUL, op(p, K_IMOD, item, panels), constant(p, panel_width(p->plan)));
-    item = op(p, K_IDIV, item, panels);
+    KInst *groups = lower_dim(c, group_total(dims, p));
+    KInst *panel = op(p, K_MUL, op(p, K_IMOD, item, groups), constant(p, p->panels));
+    Place2 at = {lower_dim(c, p->of->offset[p->side]),
+                 lower_dim(c, packed_offset(dims, p->of, p->plan, p->side))};
+    p->panel_stride = lower_dim(c, strides->panel);
+    p->column = op(p, K_MUL, panel, constant(p, p->width));
+    at.to = op(p, K_ADD, at.to, op(p, K_MUL, panel, p->panel_stride));
+    item = op(p, K_IDIV, item, groups);
     for (int a = p->of->outs - 1; a >= 0; a--) {
         const ContractAxis *axis = &p->of->out[a];
-        if (a == p->plan->vector || dim_is(axis->stride[SIDE_Y], 0)) {
+        if (a == p->axis || dim_is(axis->stride[p->side], 0)) {
             continue;
         }
         KInst *size = lower_dim(c, axis->size), *digit = op(p, K_IMOD, item, size);
-        at.from = op(p, K_ADD, at.from, op(p, K_MUL, digit, lower_dim(c, axis->stride[SIDE_Y])));
+        KInst *stride = lower_dim(c, axis->stride[p->side]);
+        at.from = op(p, K_ADD, at.from, op(p, K_MUL, digit, stride));
+        at.to = op(p, K_ADD, at.to, op(p, K_MUL, digit, lower_dim(c, strides->out[a])));
         item = op(p, K_IDIV, item, size);
     }
     at.from = op(p, K_ADD, at.from, op(p, K_MUL, p->column, p->lane_stride));
     return at;
 }
 
-static int64_t pack_grain(const LowerContext *c, const PackedStrides *strides)
+static int64_t pack_grain(const Pack *p, const PackedStrides *strides)
 {
-    int64_t elements = dim_hint(c->schedule, strides->panel);
+    int64_t elements = dim_hint(p->c->schedule, strides->panel) * p->panels;
     return elements > 0 && elements < MIN_GRAIN_ELEMENTS ? MIN_GRAIN_ELEMENTS / elements : 1;
 }
 
-void contract_pack(LowerContext *c, const Contraction *of, const TilePlan *plan, const Group *group)
+static const Dim *pack_items(DimTable *dims, const Pack *p)
+{
+    const Dim *items = group_total(dims, p);
+    for (int a = 0; a < p->of->outs; a++) {
+        if (a != p->axis && !dim_is(p->of->out[a].stride[p->side], 0)) {
+            items = dim_mul(dims, items, p->of->out[a].size);
+        }
+    }
+    return items;
+}
+
+/* Where lanes are neighbours, an item copies runs of some lines for every k; else lanes and terms
+ * change places in one panel. */
+static int64_t panels_per_item(Pack *p)
+{
+    int64_t stride = 0, bytes = p->width * (int64_t)dtype_bytes(p->of->dtype);
+    bool neighbours = kir_constant(p->lane_stride, &stride) && stride == 1;
+    return neighbours && bytes < RUN_BYTES ? RUN_BYTES / bytes : 1;
+}
+
+void contract_pack(LowerContext *c, const Contraction *of, const TilePlan *plan, const Group *group,
+                   Side side)
 {
     NNC_ASSERT(plan->lanes <= MAX_LANES);
     DimTable *dims = c->schedule->graph->dims;
-    PackedStrides strides = packed_strides(dims, of, plan);
+    PackedStrides strides = packed_strides(dims, of, plan, side);
     lower_kernel_begin(c, "pack");
-    Pack p = {.c = c, .of = of, .plan = plan};
-    p.from = lower_buffer(c, of->buffer[SIDE_Y], ACCESS_READ);
+    Pack p = {.c = c, .of = of, .plan = plan, .side = side};
+    p.axis = panel_axis(plan, side);
+    p.width = panel_width(plan, side);
+    p.from = lower_buffer(c, of->buffer[side], ACCESS_READ);
     p.to = scratch_buffer(c, group, of->dtype, ACCESS_WRITE);
-    p.lane_stride = lower_dim(c, of->out[plan->vector].stride[SIDE_Y]);
-    p.size = lower_dim(c, of->out[plan->vector].size);
+    p.lane_stride = lower_dim(c, of->out[p.axis].stride[side]);
+    p.panels = panels_per_item(&p);
+    p.size = lower_dim(c, of->out[p.axis].size);
     p.last = op(&p, K_SUB, p.size, constant(&p, 1));
-    const Dim *panels = panel_total(dims, of, plan);
     for (int i = 0; i < of->ks; i++) {
-        p.from_stride[i] = lower_dim(c, of->k[i].stride[SIDE_Y]);
+        p.from_stride[i] = lower_dim(c, of->k[i].stride[side]);
         p.to_stride[i] = lower_dim(c, strides.k[i]);
     }
     KInst *loop = open_loop(&p, lower_begin(c), lower_end(c), 1);
     Place2 at = enter_panel(&p, kir_loop_arg(loop, 0), &strides);
     copy_level(&p, 0, at);
     close_loop(&p, loop);
-    const Dim *items = panels;
-    for (int a = 0; a < of->outs; a++) {
-        if (a != plan->vector && !dim_is(of->out[a].stride[SIDE_Y], 0)) {
-            items = dim_mul(dims, items, of->out[a].size);
-        }
-    }
-    lower_kernel_end(c, items, pack_grain(c, &strides));
+    lower_kernel_end(c, pack_items(dims, &p), pack_grain(&p, &strides));
 }

@@ -14,12 +14,14 @@
 enum {
     SMALL_AXIS = 4, /* axes up to this size are covered whole by a tile */
     MAX_COVERED_ROWS = 12,
-    FEW_ROWS = 16,             /* a free row axis is taken to be at least this long */
-    MAX_BORDER_CODE = 1500,    /* multiply-adds written out at the edges of a padded window */
-    PACK_FROM_ROWS = 8,        /* uses of an element of y that pay for transposing it */
-    PACK_LARGE_FROM_ROWS = 48, /* and for copying a large y whose rows are FAR_BYTES apart */
+    FEW_ROWS = 16,          /* a free row axis is taken to be at least this long */
+    MAX_BORDER_CODE = 1500, /* multiply-adds written out at the edges of a padded window */
+    PACK_FROM_ROWS = 8,     /* uses of an element of y that pay for transposing it */
+    COPY_FROM_ROWS = 48,    /* and for copying a large operand whose rows are FAR_BYTES apart, */
+    COPY_FROM_USES = 256,   /* where blocks of k would do nearly as well */
     FAR_BYTES = 1024,
     MANY_PAGES = 1024,
+    SET_BYTES = 2048,
     MIN_ITEMS = 16,  /* large products are cut into at least this many items */
     FEW_ITEMS = 6,   /* the same where every item reads all of y */
     MAX_INSIDE = 64, /* positions that an item goes through for each block of k */
@@ -317,21 +319,63 @@ static bool any_empty(const ContractAxis *axes, int count)
     return false;
 }
 
+static int64_t bytes_hint(const Planner *p, const Dim *elements)
+{
+    return dim_eval(elements, p->schedule->hints) * (int64_t)dtype_bytes(p->of->dtype);
+}
+
+/* Elements of an operand that the product reads. */
+static double elements_of(const Planner *p, Side side)
+{
+    double all = product(p, p->of->k, p->of->ks);
+    for (int i = 0; i < p->of->outs; i++) {
+        bool along = !dim_is(p->of->out[i].stride[side], 0);
+        all *= along ? (double)at_least_one(hint(p, &p->of->out[i])) : 1;
+    }
+    return all;
+}
+
+/* How often an element of an operand is used: positions of the out axes that it does not have. */
+static double uses_of(const Planner *p, Side side)
+{
+    return product(p, p->of->out, p->of->outs) * product(p, p->of->k, p->of->ks) /
+           elements_of(p, side);
+}
+
+/* Are the rows of a tile neighbours in x, and its terms far apart? So it is in the gradient of
+ * weights, where k is the batch: every panel walks through as many lines of x again. */
+static bool terms_of_x_are_apart(const Planner *p)
+{
+    const Contraction *of = p->of;
+    return p->plan.row != NO_AXIS && of->ks > 0 && dim_is(of->out[p->plan.row].stride[SIDE_X], 1) &&
+           bytes_hint(p, of->k[of->ks - 1].stride[SIDE_X]) >= FAR_BYTES;
+}
+
+static bool is_large(const Planner *p, Side side)
+{
+    return elements_of(p, side) * (double)dtype_bytes(p->of->dtype) >=
+           (double)p->options.l2_bytes / 2;
+}
+
 /* Rows of a panel that lie far apart touch a new page each; worth a copy when y is large and used
- * often. */
-static bool rows_of_y_are_apart(const Planner *p)
+ * often. Blocks of k, which terms of x that are apart allow, do for fewer uses. */
+static bool pays_to_copy_y(const Planner *p)
 {
     const Contraction *of = p->of;
     if (of->ks == 0) {
         return false;
     }
-    double bytes = (double)dtype_bytes(of->dtype), width = p->plan.lanes * p->plan.vectors;
-    int64_t row = dim_eval(of->k[of->ks - 1].stride[SIDE_Y], p->schedule->hints);
-    double panels = (double)hint(p, &of->out[p->plan.vector]) / width;
-    double all = product(p, of->k, of->ks) * width * panels * bytes;
-    return (double)row * bytes >= FAR_BYTES && row > 2 * (int64_t)width &&
-           all >= (double)p->options.l2_bytes / 2 &&
-           uses_of_y(p, p->plan.vector) >= PACK_LARGE_FROM_ROWS;
+    int64_t row = bytes_hint(p, of->k[of->ks - 1].stride[SIDE_Y]);
+    int64_t width = p->plan.lanes * p->plan.vectors * (int64_t)dtype_bytes(of->dtype);
+    double uses = terms_of_x_are_apart(p) && of->leaf == 0 ? COPY_FROM_USES : COPY_FROM_ROWS;
+    return row >= FAR_BYTES && row > 2 * width && is_large(p, SIDE_Y) &&
+           uses_of_y(p, p->plan.vector) >= uses;
+}
+
+static bool pays_to_copy_x(const Planner *p)
+{
+    return terms_of_x_are_apart(p) && !p->of->overlaps && p->of->window_count == 0 &&
+           p->plan.lanes > 1 && is_large(p, SIDE_X) && uses_of(p, SIDE_X) >= COPY_FROM_USES;
 }
 
 static void choose_packing(Planner *p)
@@ -342,8 +386,9 @@ static void choose_packing(Planner *p)
         return; /* nothing to pack */
     }
     StrideKind lanes = stride_kind(p->of->out[plan->vector].stride[SIDE_Y]);
-    plan->packed = (lanes == STRIDE_OTHER && pays_to_pack(p, plan->vector)) ||
-                   (lanes == STRIDE_UNIT && rows_of_y_are_apart(p));
+    plan->packed[SIDE_Y] = (lanes == STRIDE_OTHER && pays_to_pack(p, plan->vector)) ||
+                           (lanes == STRIDE_UNIT && pays_to_copy_y(p));
+    plan->packed[SIDE_X] = pays_to_copy_x(p);
 }
 
 /* May k[1] be cut? Not where its taps are written out, or where they are not counted one by one. */
@@ -392,16 +437,24 @@ static void choose_block(Planner *p, int64_t length)
     }
 }
 
-/* Are the terms of a tile's rows in x far apart, and many? Then every panel walks through as many
- * pages of x again, and lines of x that are a power of two apart meet in the same sets of the
- * caches. So it is in the gradient of weights, where k is the batch. */
-static bool rows_of_x_are_apart(const Planner *p)
+/* Bytes that an operand takes in the second cache: lines that are a power of two apart meet in the
+ * same sets of it. */
+static double footprint(const Planner *p, Side side)
 {
-    const Contraction *of = p->of;
-    const ContractAxis *k = &of->k[of->ks - 1];
-    int64_t far = dim_hint(p->schedule, k->stride[SIDE_X]) * (int64_t)dtype_bytes(of->dtype);
-    return p->plan.row != NO_AXIS && dim_is(of->out[p->plan.row].stride[SIDE_X], 1) &&
-           far >= FAR_BYTES && product(p, of->k, of->ks) >= MANY_PAGES;
+    double bytes = elements_of(p, side) * (double)dtype_bytes(p->of->dtype);
+    int64_t far = bytes_hint(p, p->of->k[p->of->ks - 1].stride[side]);
+    return far % SET_BYTES == 0 && !p->plan.packed[side] ? 2 * bytes : bytes;
+}
+
+/* Does every panel find x, whose terms are apart, outside of the cache again? */
+static bool x_is_far(const Planner *p)
+{
+    if (!terms_of_x_are_apart(p) || p->plan.packed[SIDE_X]) {
+        return false;
+    }
+    return p->of->overlaps || p->of->window_count > 0
+               ? product(p, p->of->k, p->of->ks) >= MANY_PAGES
+               : footprint(p, SIDE_X) + footprint(p, SIDE_Y) > (double)p->options.l2_bytes;
 }
 
 /* Leaves become items where there are several. Blocks of k pay when the panels of y that the tiles
@@ -422,9 +475,9 @@ static void choose_split(Planner *p)
     }
     double panel = product(p, of->k, of->ks) * (double)(plan->lanes * plan->vectors) *
                    (double)dtype_bytes(of->dtype);
+    double fitting = (double)p->options.l2_bytes / (plan->packed[SIDE_X] ? 1 : 2);
     bool several = plan->row != NO_AXIS && hint(p, &of->out[plan->row]) > 2 * plan->rows;
-    bool large = panel > (double)p->options.l2_bytes / 2 || rows_of_x_are_apart(p);
-    if (large && several && length > 1) {
+    if ((panel > fitting || x_is_far(p)) && several && length > 1) {
         plan->split = SPLIT_BLOCKS;
         choose_block(p, length);
     }
@@ -511,7 +564,7 @@ TilePlan tile_plan(const Schedule *schedule, const Contraction *contraction,
     choose_packing(&p);
     choose_split(&p);
     if (!scratch_bytes(schedule->graph->dims, contraction, &p.plan)) {
-        p.plan.packed = false;
+        p.plan.packed[SIDE_X] = p.plan.packed[SIDE_Y] = false;
         p.plan.split = SPLIT_NONE;
     }
     choose_items(&p);

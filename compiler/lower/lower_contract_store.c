@@ -1,7 +1,8 @@
 /* One tile of the result: where its rows are, its sums, and what becomes of them.
  *
  *   DO_ALL       all terms -> the group's outputs, a sum being the value of the dot (epilogue)
- *   DO_PART      the terms of one leaf, or of the blocks up to this one -> scratch
+ *   DO_BLOCKS    scratch and the terms of one block -> scratch, at the last block -> outputs
+ *   DO_PART      the terms of one leaf -> scratch
  *   DO_OUTPUTS   scratch -> outputs; leaves are added first, in ascending order
  *
  * Scratch holds the result once (blocks) or once per leaf, row-major over the merged axes. */
@@ -153,35 +154,56 @@ static void move_part(Walk *w, const RowSpan *span, const Panel *panel, const Ti
     }
 }
 
-/* The sums of a leaf, or of the blocks up to this one. */
-static void sum_part(Walk *w, const RowSpan *span, const Panel *panel, Tile *tile)
+/* The sums of a leaf, into its part. */
+static void sum_leaf(Walk *w, const RowSpan *span, const Panel *panel, Tile *tile)
 {
-    KBuilder *b = &w->c->b;
-    KInst *sums[MAX_TILE_ROWS * MAX_PANEL_VECTORS], *before[MAX_TILE_ROWS * MAX_PANEL_VECTORS];
-    bool blocks = w->plan->split == SPLIT_BLOCKS;
-    KInst *part = blocks ? walk_constant(w, 0) : w->part;
+    KInst *sums[MAX_TILE_ROWS * MAX_PANEL_VECTORS];
     tile_zero(tile, sums);
-    if (blocks) {
-        KInst *first = kir_binary(b, K_EQ, w->part, walk_constant(w, 0));
-        move_part(w, span, panel, tile, part, true, before);
-        for (int i = 0; i < tile->rows * tile->vectors; i++) {
-            sums[i] = kir_select(b, first, sums[i], before[i]);
-        }
-    }
     tile_add(tile, sums);
-    move_part(w, span, panel, tile, part, false, sums);
+    move_part(w, span, panel, tile, w->part, false, sums);
 }
 
-/* Sums of a finished tile from scratch: leaves are added in ascending order. */
+/* +0, or the sums of the blocks before this one. */
+static void start_block(Walk *w, const RowSpan *span, const Panel *panel, Tile *tile, KInst **sums)
+{
+    KBuilder *b = &w->c->b;
+    int count = tile->rows * tile->vectors;
+    tile_zero(tile, sums);
+    KInst *branch = kir_if(b, kir_binary(b, K_EQ, w->part, walk_constant(w, 0)));
+    kir_else(b, branch, sums, count);
+    lower_scope_open(w->c);
+    move_part(w, span, panel, tile, walk_constant(w, 0), true, sums);
+    lower_scope_close(w->c);
+    kir_end_if(b, branch, sums, count);
+    for (int i = 0; i < count; i++) {
+        sums[i] = kir_result(b, branch, i);
+    }
+}
+
+/* The terms of a block on top of those before it: the same chain, interrupted. */
+static void sum_block(Walk *w, const RowSpan *span, const Panel *panel, Tile *tile)
+{
+    KBuilder *b = &w->c->b;
+    KInst *sums[MAX_TILE_ROWS * MAX_PANEL_VECTORS];
+    start_block(w, span, panel, tile, sums);
+    tile_add(tile, sums);
+    KInst *branch = kir_if(b, w->last_part);
+    lower_scope_open(w->c);
+    store_outputs(w, span, panel, tile, sums);
+    lower_scope_close(w->c);
+    kir_else(b, branch, NULL, 0);
+    lower_scope_open(w->c);
+    move_part(w, span, panel, tile, walk_constant(w, 0), false, sums);
+    lower_scope_close(w->c);
+    kir_end_if(b, branch, NULL, 0);
+}
+
+/* Sums of a finished tile from scratch: leaves in ascending order. */
 static void collect_parts(Walk *w, const RowSpan *span, const Panel *panel, Tile *tile,
                           KInst **sums)
 {
     KBuilder *b = &w->c->b;
     int count = tile->rows * tile->vectors;
-    if (w->plan->split == SPLIT_BLOCKS) {
-        move_part(w, span, panel, tile, walk_constant(w, 0), true, sums);
-        return;
-    }
     const Dim *leaves = part_total(w->c->schedule->graph->dims, w->of, w->plan);
     KInst *totals[MAX_TILE_ROWS * MAX_PANEL_VECTORS];
     tile_zero(tile, totals);
@@ -196,6 +218,19 @@ static void collect_parts(Walk *w, const RowSpan *span, const Panel *panel, Tile
     }
 }
 
+/* Moves to the first row of the tile: a panel of x, when it is packed, and a row in it. */
+static void enter_rows(Walk *w, Side side, KInst *origin, Tile *tile)
+{
+    if (side == SIDE_X && w->plan->packed[SIDE_X]) {
+        KInst *width = walk_constant(w, panel_width(w->plan, SIDE_X));
+        KInst *panel = walk_op(w, K_IDIV, origin, width);
+        tile->base[side] = walk_plus(w, tile->base[side], panel, w->panel_stride[side]);
+        tile->next_rows = w->panel_stride[side];
+        origin = walk_op(w, K_IMOD, origin, width);
+    }
+    tile->base[side] = walk_plus(w, tile->base[side], origin, w->stride[side][w->plan->row]);
+}
+
 void walk_tile(Walk *w, const Panel *panel, RowSpan span)
 {
     Tile tile = w->tile;
@@ -205,14 +240,13 @@ void walk_tile(Walk *w, const Panel *panel, RowSpan span)
     for (int side = 0; side < SIDES; side++) {
         tile.base[side] = panel->base[side];
         if (span.origin) {
-            tile.base[side] =
-                walk_plus(w, tile.base[side], span.origin, w->stride[side][w->plan->row]);
+            enter_rows(w, side, span.origin, &tile);
         }
     }
     place_rows(w, &tile);
     place_windows(w, &span, &tile);
-    if (w->action == DO_PART) {
-        sum_part(w, &span, panel, &tile);
+    if (w->action == DO_PART || w->action == DO_BLOCKS) {
+        (w->action == DO_PART ? sum_leaf : sum_block)(w, &span, panel, &tile);
         return;
     }
     KInst *sums[MAX_TILE_ROWS * MAX_PANEL_VECTORS];

@@ -68,7 +68,7 @@ static KInst *load_operand(Tile *tile, Side side, KInst *at, int row, int vector
     if (constant == 0 || lanes == 1) {
         return kir_splat(b, kir_load(b, tile->buffer[side], index, 1, NULL), lanes);
     }
-    bool padded = side == SIDE_Y && tile->plan->packed;
+    bool padded = side == SIDE_Y && tile->plan->packed[SIDE_Y];
     KInst *mask = vector == tile->vectors - 1 && !padded ? tile->mask : NULL;
     if (constant != 1) {
         KInst *steps = kir_binary(b, K_MUL, kir_iota(b, DT_I64, lanes), stride);
@@ -171,14 +171,21 @@ typedef struct {
     int64_t factor;
 } Range;
 
-/* Steps of k through x that jump over whole lines, and through more than the first cache, defeat
- * the hardware's guesses: asks for the line of row 0 a few steps ahead. */
+/* Asks for x ahead of time: where it is packed, for the same term of the next tile; else, where
+ * steps of k jump over whole lines, and through more than the first cache, which defeats the
+ * hardware's guesses, for the line of row 0 a few steps ahead. */
 static void prefetch_x(Tile *tile, int level, const Range *range, Position position, KInst *counter)
 {
     KBuilder *b = &tile->c->b;
     int64_t bytes = (int64_t)dtype_bytes(tile->of->dtype), step = 0;
     kir_constant(range->step[SIDE_X], &step);
     int64_t trips = dim_hint(tile->c->schedule, tile->of->k[level].size);
+    if (tile->next_rows) {
+        KInst *at = kir_binary(b, K_ADD, position.at[SIDE_X],
+                               kir_binary(b, K_MUL, counter, range->step[SIDE_X]));
+        kir_prefetch(b, tile->buffer[SIDE_X], kir_binary(b, K_ADD, at, tile->next_rows), false);
+        return;
+    }
     if (step * bytes < FAR_STEP_BYTES || trips * step * bytes < 2 * tile->c->options->l1_bytes) {
         return;
     }

@@ -153,9 +153,10 @@ static void walk_panel(Walk *w, Panel panel)
     int vector = w->plan->vector;
     for (int side = 0; side < SIDES; side++) {
         panel.base[side] = w->tile.base[side];
-        if (side == SIDE_Y && w->plan->packed) {
-            KInst *first = walk_op(w, K_MUL, panel.panel, walk_constant(w, panel_width(w->plan)));
-            panel.base[side] = walk_plus(w, panel.base[side], panel.panel, w->panel_stride);
+        if (side == SIDE_Y && w->plan->packed[SIDE_Y]) {
+            KInst *width = walk_constant(w, panel_width(w->plan, SIDE_Y));
+            KInst *first = walk_op(w, K_MUL, panel.panel, width);
+            panel.base[side] = walk_plus(w, panel.base[side], panel.panel, w->panel_stride[side]);
             panel.base[side] =
                 walk_op(w, K_ADD, panel.base[side], walk_op(w, K_SUB, panel.column, first));
         } else if (vector != NO_AXIS) {
@@ -177,7 +178,7 @@ static KInst *mask_from(Walk *w, KInst *column, KInst *size)
 /* The last panel of a constant width: fewer vectors, the last one masked. */
 static void walk_last_panel(Walk *w, int64_t size)
 {
-    int64_t width = panel_width(w->plan), rest = size % width, lanes = w->plan->lanes;
+    int64_t width = panel_width(w->plan, SIDE_Y), rest = size % width, lanes = w->plan->lanes;
     KInst *total = walk_constant(w, size / width + 1);
     KInst *mine = walk_op(w, K_EQ, w->panel_high, total);
     int64_t known;
@@ -202,7 +203,7 @@ static void walk_last_columns(Walk *w, KInst *full)
 {
     LowerContext *c = w->c;
     KInst *size = lower_dim(c, w->of->out[w->plan->vector].size),
-          *width = walk_constant(w, panel_width(w->plan));
+          *width = walk_constant(w, panel_width(w->plan, SIDE_Y));
     KInst *from = walk_op(w, K_MUL, walk_op(w, K_IMAX, full, w->panel_low), width);
     KInst *to = walk_op(w, K_IMIN, size, walk_op(w, K_MUL, w->panel_high, width));
     KInst *loop = walk_open(w, from, to, w->plan->lanes, NULL, 0);
@@ -220,7 +221,7 @@ void walk_panels(Walk *w)
         return;
     }
     const ContractAxis *axis = &w->of->out[w->plan->vector];
-    KInst *width = walk_constant(w, panel_width(w->plan));
+    KInst *width = walk_constant(w, panel_width(w->plan, SIDE_Y));
     KInst *full = walk_op(w, K_IDIV, lower_dim(w->c, axis->size), width);
     KInst *high = walk_op(w, K_IMIN, w->panel_high, full);
     int64_t first, last;
@@ -239,7 +240,7 @@ void walk_panels(Walk *w)
     }
     if (axis->count < 0) {
         walk_last_columns(w, full);
-    } else if (axis->count % panel_width(w->plan)) {
+    } else if (axis->count % panel_width(w->plan, SIDE_Y)) {
         walk_last_panel(w, axis->count);
     }
 }

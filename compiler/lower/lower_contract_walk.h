@@ -12,8 +12,9 @@
 /* What a kernel does with its tiles. */
 typedef enum {
     DO_ALL,    /* sums, then outputs */
-    DO_PART,   /* sums of a leaf or block, into scratch */
-    DO_OUTPUTS /* sums from scratch, then outputs */
+    DO_BLOCKS, /* sums of a block on top of those in scratch, with the last block outputs */
+    DO_PART,   /* sums of a leaf, into scratch */
+    DO_OUTPUTS /* leaves from scratch, then outputs */
 } Action;
 
 typedef struct {
@@ -24,12 +25,12 @@ typedef struct {
     Action action;
     uint32_t parts;                               /* kernel buffer of the scratch memory */
     KInst *parts_base;                            /* element of the first part */
-    KInst *part;                                  /* which leaf or block */
+    KInst *part, *last_part;                      /* which leaf or block; is it the last one? */
     KInst *result_stride[MAX_RANK], *part_stride; /* of out axes in a part; from part to part */
     Tile tile;                                    /* what all tiles share */
     KInst *stride[SIDES][MAX_RANK];               /* per out axis */
     KInst *at[MAX_RANK];           /* position on every out axis that is not in the tile */
-    KInst *panel_stride;           /* packed: elements of a panel */
+    KInst *panel_stride[SIDES];    /* packed: elements of a panel */
     KInst *panel_low, *panel_high; /* of the item */
 } Walk;
 
