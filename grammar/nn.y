@@ -78,7 +78,7 @@ static Span join(Span first, Span last) {
 %type <AstTypeEntries> type_entries
 %type <AstTypeEntry> type_entry
 %type <AstExprs> dims dim_list index_items exprs array_items
-%type <AstExpr *> dim index_item array_item expr postfix primary else_if optional_bound
+%type <AstExpr *> dim index_item slice array_item expr postfix primary else_if optional_bound
 %type <AstParameters> parameters parameter_list
 %type <AstParameter> parameter
 %type <AstFunction> signature
@@ -622,12 +622,22 @@ index_item: expr
               $$ = ast_new_binary(parser, AST_BINARY_COUNT, $1, $3, @2, @$);
               $$->kind = AST_EXPR_PADDED;
           }
-          | expr DOTDOT    { $$ = ast_new_range(parser, $1, NULL, @$); }
-          | DOTDOT expr    { $$ = ast_new_range(parser, NULL, $2, @$); }
-          | DOTDOT         { $$ = ast_new_range(parser, NULL, NULL, @$); }
-          | ':'            { $$ = ast_new_range(parser, NULL, NULL, @$); }
+          | slice
+          | slice ':' expr { $$ = ast_new_slice(parser, $1, $3, @$); }
           | ELLIPSIS       { $$ = ast_new_expr(parser, AST_EXPR_ELLIPSIS, @$, 0); }
           ;
+
+slice: expr DOTDOT    { $$ = ast_new_range(parser, $1, NULL, @$); }
+     | DOTDOT expr    { $$ = ast_new_range(parser, NULL, $2, @$); }
+     | DOTDOT         { $$ = ast_new_range(parser, NULL, NULL, @$); }
+     | expr ':'       { $$ = ast_new_range(parser, $1, NULL, @$); }
+     | ':' expr       { $$ = ast_new_range(parser, NULL, $2, @$); }
+     | ':'            { $$ = ast_new_range(parser, NULL, NULL, @$); }
+     | expr ':' expr  {
+         $$ = $1->kind == AST_EXPR_RANGE ? ast_new_slice(parser, $1, $3, @$)
+                                         : ast_new_range(parser, $1, $3, @$);
+     }
+     ;
 
 array_items: array_item                 { $$ = (AstExprs){0}; PUSH($$, $1); }
            | array_items ',' array_item { $$ = $1; PUSH($$, $3); }

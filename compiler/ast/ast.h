@@ -109,7 +109,7 @@ struct AstType {
     ROW(NOT, "not")            /* as.operand */                                                    \
     ROW(BINARY, "binary")      /* as.binary */                                                     \
     ROW(PIPE, "pipe")          /* as.binary, op unused: left |> right */                           \
-    ROW(RANGE, "range")        /* as.range: a..b; in an index also a.., ..b, .. and : */           \
+    ROW(RANGE, "range")        /* as.range: a..b; in an index also a.., ..b, .., :, a..b:step */   \
     ROW(PADDED, "padded")      /* as.binary, op unused: x[t-1 else 0.0] */                         \
     ROW(ELLIPSIS, "ellipsis")  /* ... in an index or in a type */                                  \
     ROW(LAMBDA, "lambda")      /* as.lambda: fn (x) -> x + 1 */                                    \
@@ -212,7 +212,7 @@ struct AstExpr {
             Span op_span;
         } binary;
         struct {
-            AstExpr *low, *high; /* NULL: open; both only inside an index */
+            AstExpr *low, *high, *step; /* NULL: open, step 1; only inside an index */
         } range;
         struct {
             AstNames parameters;

@@ -135,6 +135,17 @@ AstExpr *ast_new_range(AstParser *parser, AstExpr *low, AstExpr *high, Span span
     return expr;
 }
 
+AstExpr *ast_new_slice(AstParser *parser, AstExpr *range, AstExpr *step, Span span)
+{
+    uint32_t height = ast_max_height(range->height, step->height);
+    AstExpr *expr = ast_new_expr(parser, AST_EXPR_RANGE, span, height);
+    expr->as.range = range->as.range;
+    expr->as.range.step = step;
+    if (range->as.range.step != NULL)
+        diag_error(parser->diag, ERR_E0305, step->span, NULL, "a slice has one step");
+    return expr;
+}
+
 AstExpr *ast_new_branch(AstParser *parser, AstExprKind kind, AstExpr *condition, AstBlock then,
                         const AstBlock *otherwise, Span span)
 {

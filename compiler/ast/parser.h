@@ -104,6 +104,8 @@ AstExpr *ast_new_record(AstParser *parser, AstBindings entries, Span span);
 AstExpr *ast_new_call(AstParser *parser, AstExpr *callee, AstArguments arguments, Span span);
 AstExpr *ast_new_index(AstParser *parser, AstExpr *base, AstExprs items, Span span);
 AstExpr *ast_new_range(AstParser *parser, AstExpr *low, AstExpr *high, Span span);
+/* The elements of a range that are `step` apart. */
+AstExpr *ast_new_slice(AstParser *parser, AstExpr *range, AstExpr *step, Span span);
 AstExpr *ast_new_branch(AstParser *parser, AstExprKind kind, AstExpr *condition, AstBlock then,
                         const AstBlock *otherwise, Span span);
 AstType *ast_new_type(AstParser *parser, AstTypeKind kind, Span span, uint32_t height_below);

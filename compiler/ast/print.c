@@ -232,6 +232,8 @@ static void print_range(Printer *printer, const AstExpr *expr)
 {
     print_optional(printer, expr->as.range.low);
     print_optional(printer, expr->as.range.high);
+    if (expr->as.range.step != NULL)
+        print_optional(printer, expr->as.range.step);
 }
 
 static void print_lambda(Printer *printer, const AstExpr *expr)

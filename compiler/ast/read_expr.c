@@ -264,7 +264,11 @@ static AstExpr *read_range(AstReader *reader, const AstNode *node)
 {
     AstExpr *low = ast_read_optional_expr(reader, ast_read_part(reader, node, 1));
     AstExpr *high = ast_read_optional_expr(reader, ast_read_part(reader, node, 2));
-    return ast_new_range(&reader->build, low, high, node->span);
+    AstExpr *range = ast_new_range(&reader->build, low, high, node->span);
+    if (ast_node_parts(node) < 4)
+        return range;
+    AstExpr *step = ast_read_expr(reader, ast_read_part(reader, node, 3));
+    return ast_new_slice(&reader->build, range, step, node->span);
 }
 
 static AstExpr *read_ellipsis(AstReader *reader, const AstNode *node)
@@ -388,7 +392,7 @@ static const ExprForm expr_forms[AST_EXPR_COUNT] = {
     [AST_EXPR_FIELD] = {read_field, 3},       [AST_EXPR_COMPREHENSION] = {read_comprehension, 4},
     [AST_EXPR_IF] = {read_branch, 4},         [AST_EXPR_COND] = {read_branch, 4},
     [AST_EXPR_NEGATE] = {read_unary, 2},      [AST_EXPR_NOT] = {read_unary, 2},
-    [AST_EXPR_PIPE] = {read_pipe, 3},         [AST_EXPR_RANGE] = {read_range, 3},
+    [AST_EXPR_PIPE] = {read_pipe, 3},         [AST_EXPR_RANGE] = {read_range, 4},
     [AST_EXPR_ELLIPSIS] = {read_ellipsis, 1}, [AST_EXPR_LAMBDA] = {read_lambda, 3},
     [AST_EXPR_SCAN] = {read_scan, 6},         [AST_EXPR_WHILE] = {read_while, 5},
     [AST_EXPR_ERROR] = {read_error, 1},       [AST_EXPR_RECORD] = {read_record, 0},

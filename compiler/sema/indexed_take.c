@@ -74,7 +74,8 @@ bool index_mentions(const Indexing *ix, const AstExpr *expr)
                index_mentions(ix, expr->as.binary.right);
     case AST_EXPR_RANGE:
         return (expr->as.range.low && index_mentions(ix, expr->as.range.low)) ||
-               (expr->as.range.high && index_mentions(ix, expr->as.range.high));
+               (expr->as.range.high && index_mentions(ix, expr->as.range.high)) ||
+               (expr->as.range.step && index_mentions(ix, expr->as.range.step));
     default:
         return false;
     }
