@@ -121,7 +121,7 @@ NNC_API nnc_status nnc_program_text(nnc_program *program, const char *block, con
 
 typedef struct {
     size_t size;
-    const char *function; /* train, eval, predict, forward or apply; NULL: train */
+    const char *function; /* train, eval, predict, forward, apply or map; NULL: train */
     int steps;            /* to measure, after one that is not; 0: for about a second */
     bool compile;         /* also what every kernel costs to compile, and the size of its code */
     nnc_format format;

@@ -73,6 +73,11 @@ static void note_valid(void *user, const nnc_event *event)
         ((Seen *)user)->valid = event->valid[0].value;
 }
 
+static float twice(float x)
+{
+    return 2 * x;
+}
+
 /* Trains the text and reads w. */
 static void train(const char *text, const How *how, Seen *seen)
 {
@@ -81,6 +86,7 @@ static void train(const char *text, const How *how, Seen *seen)
         .size = sizeof options, .settings = how->settings, .interpret = how->interpret};
     while (options.setting_count < 4 && how->settings[options.setting_count])
         options.setting_count++;
+    nnc_context_extern(context, "twice", (void (*)(void))twice, "f32(f32)");
     nnc_program *program = api_parse(context, text, &options);
     nnc_trainer_options run = {.size = sizeof run,
                                .seed = how->seed,
@@ -194,6 +200,58 @@ Test(augmentation, evaluation_sees_the_rows_as_they_are)
     cr_expect(memcmp(plain.seen, changed.seen, sizeof plain.seen) != 0);
     /* the loss of the validation rows is 0: no step has touched their w */
     cr_expect_eq(plain.valid, changed.valid);
+}
+
+static const char noisy[] = "from nn import Linear\n"
+                            "from losses import mse\n"
+                            "from optim import sgd\n"
+                            "module Noisy {\n"
+                            "    let fc = Linear(2, 1)\n"
+                            "    fn (x: f32[B, 2]) { fc(x + rand_like(x)) }\n"
+                            "}\n"
+                            "dataset d {\n"
+                            "    source = arrays(x=rand(40, 2, seed=1), y=rand(40, 1, seed=2))\n"
+                            "    split { valid = 0.5 }\n"
+                            "    fn map(x, y) { (x + 0.1 * rand(2), y) }\n"
+                            "}\n"
+                            "train t on d {\n"
+                            "    model = Noisy()\n"
+                            "    loss = mse(model(x), y)\n"
+                            "    optimizer = sgd(lr=0.01)\n"
+                            "    batch = 8\n"
+                            "    epochs = 3\n"
+                            "}\n";
+
+static double evaluate(nnc_trainer *trainer)
+{
+    const nnc_metric *metrics;
+    size_t count;
+    cr_assert_eq(nnc_trainer_evaluate(trainer, NNC_PART_VALID, &metrics, &count), NNC_OK);
+    return metrics[0].value;
+}
+
+/* Random numbers of an evaluation are those of every evaluation, in the map and in the model. */
+Test(augmentation, saved_weights_give_what_the_run_gave)
+{
+    char *folder = resume_folder(), path[1024];
+    nnc_context *context = api_context(1);
+    nnc_program *program = api_parse(context, noisy, NULL);
+    Seen seen = {0};
+    nnc_trainer *trainer;
+    snprintf(path, sizeof path, "%s/weights.safetensors", folder);
+    nnc_trainer_options options = {
+        .size = sizeof options, .seed = 9, .save = path, .on_event = note_valid, .user = &seen};
+    cr_assert_eq(nnc_trainer_new(program, NULL, &options, &trainer), NNC_OK);
+    cr_assert_eq(nnc_trainer_run(trainer), NNC_OK);
+    cr_expect_eq(evaluate(trainer), seen.valid);
+    nnc_trainer_release(trainer);
+    options = (nnc_trainer_options){.size = sizeof options, .seed = 9, .init = path};
+    cr_assert_eq(nnc_trainer_new(program, NULL, &options, &trainer), NNC_OK);
+    cr_expect_eq(evaluate(trainer), seen.valid);
+    nnc_trainer_release(trainer);
+    nnc_program_release(program);
+    nnc_context_release(context);
+    resume_remove(folder);
 }
 
 /* ---- What goes wrong ---- */
@@ -331,6 +389,20 @@ Test(augmentation, a_map_with_a_while_runs_row_by_row)
     nnc_session_release(session);
     nnc_program_release(program);
     nnc_context_release(context);
+}
+
+Test(augmentation, a_map_may_call_the_host)
+{
+    static Seen seen;
+    char text[4096];
+    snprintf(text, sizeof text, "extern fn twice(x: f32[1, 4, 4]) -> f32[1, 4, 4]\n%s",
+             program_of("twice(y)", "if true", "", "batch = 6"));
+    for (int ref = 0; ref < 2; ref++) {
+        train(text, &(How){.loader_threads = 3, .interpret = ref}, &seen);
+        cr_assert_eq(seen.status, NNC_OK, "%s", seen.said);
+        for (int i = 0; i < VALUES; i++)
+            cr_assert_eq(seen.seen[i], 2 * original(i / PIXELS, i % PIXELS));
+    }
 }
 
 /* ---- The library ---- */
