@@ -13,13 +13,14 @@
 #include "compiler/lower/lower.h"
 #include "nnc/abi.h"
 #include "runtime/train/pool.h"
+#include "tests/bench/support/machine.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { CHAINS = 24, PEAK_STEPS = 200000, MAX_BUFFERS = 8 };
+enum { MAX_BUFFERS = 8 };
 
 typedef enum { FORWARD, DATA, WEIGHTS } Pass;
 
@@ -60,6 +61,7 @@ static const ConvShape convs[] = {
 typedef struct {
     Pool *pool;
     TargetDescription target;
+    Machine *machine;
     const char *only;
 } Bench;
 
@@ -101,73 +103,6 @@ static Code code_of(KProgram *program, double started)
     code.step = (void (*)(const nnc_call *))jit_symbol(unit, "bench_step");
     code.milliseconds = 1e3 * (seconds(CLOCK_PROCESS_CPUTIME_ID) - started);
     return code;
-}
-
-/* ---- the peak ---- */
-
-/* One item: PEAK_STEPS steps of CHAINS independent chains in registers. */
-static Kernel *peak_kernel(Arena *arena, int lanes)
-{
-    Kernel *kernel = kernel_new(arena, "chains");
-    KBuilder b = kernel_builder(kernel);
-    uint32_t data = kernel_buffer(kernel, "data", DT_F32, true, true);
-    KInst *factor = kir_load(&b, data, kir_index(&b, 0), lanes, NULL), *sums[CHAINS];
-    for (int i = 0; i < CHAINS; i++) {
-        sums[i] = kir_load(&b, data, kir_index(&b, (int64_t)i * lanes), lanes, NULL);
-    }
-    KInst *loop = kir_for(&b, kir_index(&b, 0), kir_index(&b, PEAK_STEPS), 1, sums, CHAINS);
-    for (int i = 0; i < CHAINS; i++) {
-        sums[i] = kir_fma(&b, factor, factor, kir_loop_arg(loop, 1 + i));
-    }
-    kir_end_for(&b, loop, sums);
-    for (int i = 0; i < CHAINS; i++) {
-        kir_store(&b, data, kir_index(&b, (int64_t)i * lanes), kir_result(&b, loop, i), NULL);
-    }
-    return kernel;
-}
-
-static Kernel *table_of_ones(Arena *arena)
-{
-    Kernel *kernel = kernel_new(arena, "plan");
-    KBuilder b = kernel_builder(kernel);
-    uint32_t table = kernel_buffer(kernel, "table", DT_I64, true, true);
-    kir_store(&b, table, kir_index(&b, 0), kir_index(&b, 1), NULL);
-    return kernel;
-}
-
-/* GFLOP/s of one thread; the best of a few runs. */
-static double measure_peak(const Bench *bench)
-{
-    Arena *arena = arena_new();
-    int lanes = bench->target.vector_bytes / 4;
-    KProgram program = {.name = "bench", .arena = arena, .externals = 1, .table_size = 1};
-    ProgramBuffer buffer = {.kind = BUFFER_INPUT,
-                            .name = "data",
-                            .dtype = DT_F32,
-                            .rank = 1,
-                            .dims = {(int64_t)CHAINS * lanes}};
-    buffer.shape = "f32[]";
-    Launch launch = {.kernel = 0, .count_slot = 0};
-    vec_push(arena, &program.buffers, buffer);
-    vec_push(arena, &program.kernels, peak_kernel(arena, lanes));
-    vec_push(arena, &launch.args, 0);
-    vec_push(arena, &program.launches, launch);
-    program.plan = table_of_ones(arena);
-    Code code = code_of(&program, 0);
-    float *data = ARENA_ARRAY(arena, float, CHAINS *lanes);
-    int64_t table[1] = {1};
-    void *buffers[] = {data};
-    nnc_call call = {.table = table, .buffers = buffers};
-    double best = 1e9;
-    for (int i = 0; i < 12; i++) {
-        double start = seconds(CLOCK_THREAD_CPUTIME_ID);
-        code.step(&call);
-        double time = seconds(CLOCK_THREAD_CPUTIME_ID) - start;
-        best = time < best ? time : best;
-    }
-    jit_free(code.jit);
-    arena_free(arena);
-    return 2e-9 * CHAINS * lanes * (double)PEAK_STEPS / best;
 }
 
 /* ---- one row ---- */
@@ -222,7 +157,7 @@ static void *filled(const Buffer *buffer, const int64_t *symbols)
 
 static void report(const Bench *bench, Row *row, const Code *code, nnc_call *call)
 {
-    double peak = measure_peak(bench);
+    double peak = machine_peak(bench->machine, 1);
     call->parallel = NULL;
     double one = best_time(code, call, CLOCK_THREAD_CPUTIME_ID);
     call->parallel = pool_run;
@@ -374,7 +309,9 @@ static void run_conv(const Bench *bench, const ConvShape *s)
 
 int main(int argc, char **argv)
 {
-    Bench bench = {.pool = pool_new(2, true), .only = argc > 1 ? argv[1] : NULL};
+    Bench bench = {.pool = pool_new(2, true),
+                   .machine = machine_open(),
+                   .only = argc > 1 ? argv[1] : NULL};
     char *error = NULL;
     if (!codegen_describe(NULL, NULL, NULL, &bench.target, &error)) {
         give_up("target", error);
@@ -386,6 +323,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof convs / sizeof *convs; i++) {
         run_conv(&bench, &convs[i]);
     }
+    machine_close(bench.machine);
     pool_free(bench.pool);
     return 0;
 }
