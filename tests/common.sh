@@ -6,6 +6,7 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 reports='AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|compiler bug'
 passed=0
+export NNC_CACHE=off # a user's cache decides nothing here
 failed=0
 export LSAN_OPTIONS=suppressions=$source/tests/lsan.supp:print_suppressions=0
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1

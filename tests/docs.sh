@@ -6,6 +6,7 @@ build=$1
 source=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+export NNC_CACHE=off # a user's cache decides nothing here
 export PATH="$(cd "$build" && pwd):$PATH"
 
 for page in "$source"/README.md "$source"/docs/*.md; do

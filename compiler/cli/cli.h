@@ -50,6 +50,8 @@ typedef int WeightsUser(const Arguments *arguments, nnc_context *context, nnc_pr
                         const char *weights);
 /* Opens the program and calls use with its block (NULL: the first) and the weights of --weights or of the newest run. */
 int with_weights(const Arguments *arguments, const char *block, WeightsUser *use);
+/* cache.c: where compiled kernels are kept, malloc'd; NULL: nowhere, as the options or the environment say. */
+char *cache_directory(const Arguments *arguments);
 char *default_run_directory(const char *file, const char *block); /* malloc'd */
 char *newest_run(const char *file, const char *block); /* in runs/: the one written to last, malloc'd; NULL: none, or it cannot go on */
 
@@ -73,6 +75,7 @@ int command_eval(const Arguments *arguments);
 int command_predict(const Arguments *arguments);
 int command_sample(const Arguments *arguments);
 int command_compile(const Arguments *arguments);
+int command_cache(const Arguments *arguments);
 int command_time(const Arguments *arguments);
 int command_explain(const Arguments *arguments);
 

@@ -64,8 +64,12 @@ int open_program(const Arguments *arguments, nnc_context **context, nnc_program 
         fprintf(stderr, "nnc: --threads takes at most 1024\n");
         return 1;
     }
-    nnc_context_options options = {.size = sizeof options, .threads = (int)threads};
-    if (nnc_context_new(&options, context) != NNC_OK) {
+    char *cache = cache_directory(arguments);
+    nnc_context_options options = {
+        .size = sizeof options, .threads = (int)threads, .cache_dir = cache};
+    nnc_status made = nnc_context_new(&options, context);
+    free(cache);
+    if (made != NNC_OK) {
         fprintf(stderr, "nnc: not enough memory\n");
         return NNC_MEMORY;
     }

@@ -187,7 +187,8 @@ int arguments_parse(int argc, char **argv, Arguments *arguments, bool *done)
         help_print(stdout, command_info[arguments->command].name);
         return 0;
     }
-    if (arguments->operand_count == 0) {
+    bool optional = command_info[arguments->command].operands[0] == '[';
+    if (arguments->operand_count == 0 && !optional) {
         fprintf(stderr, "nnc: %s needs an argument: nnc %s %s\n",
                 command_info[arguments->command].name, command_info[arguments->command].name,
                 command_info[arguments->command].operands);

@@ -88,24 +88,31 @@ void cg_program(Cg *cg, const KProgram *program, LLVMValueRef *functions, LLVMVa
  * object */
 bool cg_finish(Cg *cg, ObjectCode *object, char **error);
 
-/* cg_list.c: which kernel is compiled where. Equal kernels of all programs are one item. */
+/* cg_list.c: the kernels of all programs, equal ones once. */
 typedef struct {
     const Kernel *kernel;
-    const char *name; /* of its function */
-    uint64_t hash;
-    int part;
+    const char *name, *symbol; /* of its function: for readers, and one that only its content decides */
+    CodeKey key;               /* of the kernel */
 } CgItem;
 
 typedef struct {
     Arena *arena;
     VEC(CgItem) items;
     uint32_t **of_program; /* by program: items of its kernels, then of its plan */
-    int parts;
+    uint32_t *slots;       /* hash table: 1 + item */
+    uint32_t slot_count;   /* power of two */
 } CgList;
 
-void cg_list_init(CgList *list, Arena *arena, KProgram *const *programs, int count, int parts);
+void cg_list_init(CgList *list, Arena *arena, KProgram *const *programs, int count);
+
+/* cg_key.c: what decides over machine code, besides the kernel or program itself. */
+CodeKey cg_options_key(const CodegenOptions *options);
+CodeKey cg_entry_key(const CgList *list, const KProgram *program, const uint32_t *items);
+CodeKey cg_join_keys(CodeKey x, CodeKey y);
 
 /* cg_target.c */
+/* Processor, features and triple as LLVM will see them, in arena. */
+const char *cg_machine_text(const CodegenOptions *options, Arena *arena);
 LLVMTargetMachineRef cg_machine(const CodegenOptions *options, bool *wide_vectors, char **error);
 
 #endif

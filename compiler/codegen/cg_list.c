@@ -1,55 +1,50 @@
 /* The kernels of all programs, each once. A training step, its evaluation and its prediction share
- * most of theirs.
- *
- * The list is dealt out over the parts that will be compiled at the same time: every kernel, in
- * order, to the part with the fewest instructions so far. The outcome depends on the programs and
- * the number of parts only. */
+ * most of theirs, and a kernel that another program had yesterday has the same symbol today. */
 #include "compiler/codegen/cg.h"
+
+static uint32_t *find_slot(const CgList *list, CodeKey key)
+{
+    for (uint64_t at = key.a;; at++) {
+        uint32_t *slot = &list->slots[at & (list->slot_count - 1)];
+        const CgItem *item = *slot ? &list->items.data[*slot - 1] : NULL;
+        if (!item || (item->key.a == key.a && item->key.b == key.b)) {
+            return slot;
+        }
+    }
+}
 
 static uint32_t find_or_add(CgList *list, const Kernel *kernel, const char *name)
 {
-    uint64_t hash = kernel_hash(kernel);
-    for (uint32_t i = 0; i < list->items.count; i++) {
-        CgItem *item = &list->items.data[i];
-        if (item->hash == hash && kernel_equal(item->kernel, kernel)) {
-            return i;
-        }
+    uint64_t key[2];
+    kernel_key(kernel, key);
+    CgItem item = {.kernel = kernel, .name = name, .key = {key[0], key[1]}};
+    uint32_t *slot = find_slot(list, item.key);
+    if (!*slot) {
+        item.symbol = arena_format(list->arena, "nnc_%016llx%016llx", (unsigned long long)key[0],
+                                   (unsigned long long)key[1]);
+        vec_push(list->arena, &list->items, item);
+        *slot = list->items.count;
     }
-    CgItem item = {kernel, name, hash, 0};
-    vec_push(list->arena, &list->items, item);
-    return list->items.count - 1;
+    return *slot - 1;
 }
 
-/* A kernel of no account is not worth a module of its own: one part for every few hundred
- * instructions. */
-static int useful_parts(const CgList *list, int parts)
+static void make_slots(CgList *list, KProgram *const *programs, int count)
 {
-    enum { WORTH_A_PART = 400 };
-    uint64_t total = 0;
-    for (uint32_t i = 0; i < list->items.count; i++) {
-        total += list->items.data[i].kernel->next_id;
+    uint32_t most = 1;
+    for (int p = 0; p < count; p++) {
+        most += programs[p]->kernels.count + 1;
     }
-    uint64_t useful = total / WORTH_A_PART + 1;
-    return useful < (uint64_t)parts ? (int)useful : parts;
+    for (list->slot_count = 16; list->slot_count < 2 * most;) {
+        list->slot_count *= 2;
+    }
+    list->slots = ARENA_ARRAY(list->arena, uint32_t, list->slot_count);
 }
 
-static void deal_out(CgList *list)
-{
-    uint64_t *load = ARENA_ARRAY(list->arena, uint64_t, list->parts);
-    for (uint32_t i = 0; i < list->items.count; i++) {
-        int least = 0;
-        for (int part = 1; part < list->parts; part++) {
-            least = load[part] < load[least] ? part : least;
-        }
-        list->items.data[i].part = least;
-        load[least] += list->items.data[i].kernel->next_id;
-    }
-}
-
-void cg_list_init(CgList *list, Arena *arena, KProgram *const *programs, int count, int parts)
+void cg_list_init(CgList *list, Arena *arena, KProgram *const *programs, int count)
 {
     *list = (CgList){.arena = arena};
     list->of_program = ARENA_ARRAY(arena, uint32_t *, count + 1);
+    make_slots(list, programs, count);
     for (int p = 0; p < count; p++) {
         const KProgram *program = programs[p];
         uint32_t kernels = program->kernels.count;
@@ -62,6 +57,4 @@ void cg_list_init(CgList *list, Arena *arena, KProgram *const *programs, int cou
         list->of_program[p][kernels] =
             find_or_add(list, program->plan, arena_format(arena, "%s..plan", program->name));
     }
-    list->parts = useful_parts(list, parts < 1 ? 1 : parts);
-    deal_out(list);
 }

@@ -226,6 +226,18 @@ static bool find_target(const Machine *machine, LLVMTargetRef *target, char **er
     return true;
 }
 
+const char *cg_machine_text(const CodegenOptions *options, Arena *arena)
+{
+    Machine machine = {0};
+    char *error = NULL;
+    find_machine(&machine, options->triple, options->cpu, options->features, &error);
+    const char *text =
+        arena_format(arena, "%s %s %s", machine.triple, machine.cpu, machine.features);
+    free_machine(&machine);
+    free(error);
+    return text;
+}
+
 LLVMTargetMachineRef cg_machine(const CodegenOptions *options, bool *wide_vectors, char **error)
 {
     Machine machine = {0};

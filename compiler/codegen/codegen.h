@@ -6,6 +6,23 @@
 #include "nnc/abi.h"
 
 typedef struct {
+    char *data; /* malloc'd; the caller frees it */
+    size_t size;
+} ObjectCode;
+
+/* What machine code was made of: its kernel, the compiler, options and processor, as a hash. */
+typedef struct {
+    uint64_t a, b;
+} CodeKey;
+
+/* Where finished objects are kept for another time. Called from several threads at once. */
+typedef struct {
+    bool (*find)(void *user, CodeKey key, ObjectCode *object); /* false: it is not there */
+    void (*keep)(void *user, CodeKey key, const ObjectCode *object);
+    void *user;
+} ObjectStore;
+
+typedef struct {
     const char *triple;   /* NULL: this machine */
     const char *cpu;      /* NULL: this machine, with its detected features */
     const char *features; /* NULL with cpu NULL */
@@ -14,25 +31,27 @@ typedef struct {
     /* NULL, or called before every launch of NAME_step with its number, and at the end with their
      * count: for measuring. Its address is part of the code. */
     void (*observer)(const nnc_call *call, int64_t launch);
+    const ObjectStore *store; /* for codegen_objects; NULL: none */
     /* Texts wanted for --dump: NULL, or appended to. */
     StrBuf *llvm, *assembly;
 } CodegenOptions;
-
-typedef struct {
-    char *data; /* malloc'd; the caller frees it */
-    size_t size;
-} ObjectCode;
 
 /* All programs in one object. Symbols: for every program NAME_plan and NAME_step (external),
  * kernels internal. False: *error (malloc'd, the caller frees it) says why. */
 bool codegen_object(KProgram *const *programs, int count, const CodegenOptions *options,
                     ObjectCode *object, char **error);
 void codegen_object_free(ObjectCode *object);
-/* The same over several threads: at most `threads` objects that refer to each other, made at the
- * same time; *made says how many there are. Few kernels make few objects. They belong into one unit
- * (jit_add_all). */
+/* The same as one object per kernel and one per program's entries, which call the kernels by names
+ * that only their contents decide; made by at most `threads` threads, or taken from the store. They
+ * belong into one unit (jit_add_all). */
+typedef struct {
+    ObjectCode *objects; /* malloc'd */
+    int count, found;    /* found: of the store */
+} ObjectList;
+
 bool codegen_objects(KProgram *const *programs, int count, const CodegenOptions *options,
-                     int threads, ObjectCode *objects, int *made, char **error);
+                     int threads, ObjectList *list, char **error);
+void codegen_list_free(ObjectList *list);
 
 /* Calls `visit` with every symbol of an object and the bytes of its code. False: it is no object. */
 bool codegen_symbols(const ObjectCode *object,

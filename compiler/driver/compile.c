@@ -23,6 +23,22 @@ static double milliseconds(void)
     return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
 }
 
+/* Of this process, whichever its threads: what others do on the machine does not count. */
+static double processor_milliseconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
+}
+
+/* Adds the time since *since to *sum, and begins anew. */
+static void lap(double *since, double *sum)
+{
+    double now = processor_milliseconds();
+    *sum += now - *since;
+    *since = now;
+}
+
 static bool describe_target(const CompileOptions *options, LowerOptions *lower, Diag *diag)
 {
     TargetDescription target;
@@ -66,9 +82,11 @@ bool stages_run(Stages *stages, const char *name, const Graph *graph, const Comp
                 Diag *diag)
 {
     LowerOptions lower;
+    double since = processor_milliseconds();
     *stages = (Stages){.arena = arena_new()};
     if (!describe_target(options, &lower, diag) || !run_passes(stages, graph, diag))
         return false;
+    lap(&since, &stages->cost.passes);
     ScheduleOptions schedule = {
         .fuse = !options->no_fuse,
         .plan = !options->no_fuse,
@@ -79,10 +97,12 @@ bool stages_run(Stages *stages, const char *name, const Graph *graph, const Comp
         .stress_seed = order_seed(name),
     };
     stages->schedule = schedule_build(stages->arena, stages->final, &schedule);
+    lap(&since, &stages->cost.schedule);
     LowerResult result = lower_program(stages->arena, stages->schedule, &lower, name);
     stages->program = result.program;
     stages->failure_nodes = result.failure_nodes;
     stages->launch_groups = result.launch_groups;
+    lap(&since, &stages->cost.lower);
     return true;
 }
 
@@ -100,6 +120,7 @@ struct Compiled {
     Engine *engines;
     CompileOptions options; /* engines point here */
     JitUnit *unit;
+    CompileCost cost;
     double milliseconds;
 };
 
@@ -121,13 +142,13 @@ static bool prepare_unit(Compiled *compiled, int i, const CompileUnit *unit,
     return stages_run(stages, unit->name, unit->graph, options, diag);
 }
 
-enum { MOST_OBJECTS = 8 };
+enum { MOST_THREADS = 8 };
 
-/* Code is made by as many threads as there are processors, in as many objects. */
+/* Code is made by as many threads as there are processors. */
 static int code_threads(void)
 {
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    return processors < 1 ? 1 : processors > MOST_OBJECTS ? MOST_OBJECTS : (int)processors;
+    return processors < 1 ? 1 : processors > MOST_THREADS ? MOST_THREADS : (int)processors;
 }
 
 /* Machine code for every unit that has a kernel program. */
@@ -136,25 +157,41 @@ static bool generate_code(Compiled *compiled, Jit *jit, const CompileOptions *op
     KProgram **programs = calloc((size_t)compiled->count + 1, sizeof(KProgram *));
     int count = 0;
     char *error = NULL;
-    ObjectCode objects[MOST_OBJECTS];
-    int made = 0;
+    double since = processor_milliseconds();
+    ObjectList list = {0};
     CodegenOptions codegen = {.cpu = options->cpu,
                               .features = options->cpu ? "" : NULL,
                               .announce_ranges = codegen_under_race_detector(),
-                              .observer = options->observer};
+                              .observer = options->observer,
+                              .store = options->store};
     for (int i = 0; programs && i < compiled->count; i++)
         if (compiled->stages[i].program)
             programs[count++] = compiled->stages[i].program;
     bool good = count == 0 || (programs &&
-                               codegen_objects(programs, count, &codegen, code_threads(), objects,
-                                               &made, &error) &&
-                               (compiled->unit = jit_add_all(jit, objects, made, &error)) != NULL);
+                               codegen_objects(programs, count, &codegen, code_threads(), &list,
+                                               &error));
+    lap(&since, &compiled->cost.code);
+    good = good &&
+           (count == 0 || (compiled->unit = jit_add_all(jit, &list, &error)) != NULL);
+    lap(&since, &compiled->cost.link);
+    compiled->cost.objects = list.count;
+    compiled->cost.found = list.found;
     if (!good)
         diag_error(diag, ERR_E0903, (Span){0}, NULL, "%s",
                    error ? error : "code generation failed");
     free(error);
     free(programs);
     return good;
+}
+
+static void sum_costs(Compiled *compiled)
+{
+    for (int i = 0; i < compiled->count; i++) {
+        const CompileCost *cost = &compiled->stages[i].cost;
+        compiled->cost.passes += cost->passes;
+        compiled->cost.schedule += cost->schedule;
+        compiled->cost.lower += cost->lower;
+    }
 }
 
 Compiled *compile_units(Jit *jit, const CompileUnit *units, int count,
@@ -173,10 +210,13 @@ Compiled *compile_units(Jit *jit, const CompileUnit *units, int count,
     for (int i = 0; good && i < count; i++)
         good = prepare_unit(compiled, i, &units[i], options, diag);
     good = good && generate_code(compiled, jit, options, diag);
+    sum_costs(compiled);
+    double since = processor_milliseconds();
     for (int i = 0; good && i < count; i++)
         if (compiled->stages[i].program)
             good = engine_compiled(&compiled->engines[i], &compiled->stages[i], compiled->unit,
                                    options, diag);
+    lap(&since, &compiled->cost.link);
     compiled->milliseconds = milliseconds() - begin;
     if (good)
         return compiled;
@@ -210,6 +250,11 @@ const Schedule *compiled_schedule(const Compiled *compiled, int index)
 const Stages *compiled_stages(const Compiled *compiled, int index)
 {
     return &compiled->stages[index];
+}
+
+const CompileCost *compiled_cost(const Compiled *compiled)
+{
+    return &compiled->cost;
 }
 
 double compiled_milliseconds(const Compiled *compiled)

@@ -28,6 +28,7 @@ typedef struct {
     const DimCheck *checks; /* to be made with the sizes of every call */
     uint32_t check_count;
     void (*observer)(const nnc_call *call, int64_t launch); /* as in CodegenOptions */
+    const ObjectStore *store;                               /* NULL: none */
 } CompileOptions;
 
 typedef struct {
@@ -42,6 +43,12 @@ bool externs_check(const Graph *graph, const CompileOptions *options, Diag *diag
 const HostFunction *extern_find(const CompileOptions *options,
                                 const char *name); /* the newest of that name; NULL: none */
 
+/* Where the time of a compilation went, milliseconds of all processors together. */
+typedef struct {
+    double passes, schedule, lower, code, link;
+    int objects, found; /* of code, and how many of them were in the store */
+} CompileCost;
+
 /* The stages of one graph, for dumps and ahead-of-time output. Everything lives in `arena` but
  * `final`, which has its own. */
 typedef struct {
@@ -51,6 +58,7 @@ typedef struct {
     KProgram *program;
     const Node **failure_nodes;
     const Group **launch_groups; /* per launch of the program */
+    CompileCost cost;            /* passes, schedule, lower */
 } Stages;
 
 typedef struct Compiled Compiled;
@@ -63,6 +71,7 @@ const Function *compiled_function(const Compiled *compiled, int index);
 const Schedule *compiled_schedule(const Compiled *compiled, int index); /* NULL: interpreted */
 const Stages *compiled_stages(const Compiled *compiled, int index);
 double compiled_milliseconds(const Compiled *compiled);
+const CompileCost *compiled_cost(const Compiled *compiled);
 
 /* Runs the stages up to the kernel program. False: errors are in diag. stages_free in any case. */
 bool stages_run(Stages *stages, const char *name, const Graph *graph, const CompileOptions *options,

@@ -58,7 +58,7 @@ nnc_status nnc_context_new(const nnc_context_options *given, nnc_context **out)
 {
     nnc_context_options options;
     if (!options_copy(&options, sizeof options, given) || options.threads < 0 ||
-        options.threads > MOST_THREADS)
+        options.threads > MOST_THREADS || options.cache_bytes < 0)
         return NNC_ARGUMENT;
     nnc_context *context = calloc(1, sizeof *context);
     if (!context)
@@ -67,6 +67,10 @@ nnc_status nnc_context_new(const nnc_context_options *given, nnc_context **out)
     context->threads = options.threads > 0 ? options.threads : pool_cpus();
     if (context->threads > 1)
         context->pool = pool_new(context->threads, true);
+    if (options.cache_dir && options.cache_dir[0])
+        context->cache = code_cache_open(options.cache_dir, options.cache_bytes);
+    if (context->cache)
+        context->store = code_cache_store(context->cache);
     context->arena = arena_new();
     context->sources = source_map_new();
     context->library = sema_library_new();
@@ -85,6 +89,7 @@ void nnc_context_release(nnc_context *context)
     if (!context || --context->references > 0)
         return;
     jit_free(context->jit);
+    code_cache_close(context->cache);
     pool_free(context->pool);
     diag_free(context->diag);
     source_map_free(context->sources);
@@ -92,6 +97,18 @@ void nnc_context_release(nnc_context *context)
     strbuf_free(&context->rendered);
     arena_free(context->arena);
     free(context);
+}
+
+void nnc_cache_size(const char *cache_dir, int64_t *files, int64_t *bytes)
+{
+    CodeCacheSize size = code_cache_size(cache_dir);
+    *files = size.files;
+    *bytes = size.bytes;
+}
+
+nnc_status nnc_cache_clear(const char *cache_dir)
+{
+    return code_cache_clear(cache_dir) ? NNC_OK : NNC_DATA;
 }
 
 const char *nnc_diagnostics(nnc_context *context, nnc_format format)

@@ -5,6 +5,7 @@
 #ifndef NNC_DRIVER_HANDLES_H
 #define NNC_DRIVER_HANDLES_H
 #include "compiler/driver/compile.h"
+#include "compiler/jit/cache.h"
 #include "compiler/sema/sema.h"
 #include "include/nnc/nnc.h"
 #include "runtime/train/pool.h"
@@ -15,6 +16,8 @@ struct nnc_context {
     int threads;
     Pool *pool; /* NULL: one thread */
     Jit *jit;   /* made at the first compilation */
+    CodeCache *cache;  /* NULL: none */
+    ObjectStore store; /* over the cache */
     SourceMap *sources;
     SemaLibrary *library;
     Diag *diag;

@@ -236,6 +236,7 @@ CompileOptions program_compile_options(nnc_program *program, const TrainPlan *pl
                             .no_fuse = program->options.no_fuse,
                             .cpu = program->options.cpu,
                             .hints = hints,
+                            .store = program->context->cache ? &program->context->store : NULL,
                             .hosts = program->context->hosts.data,
                             .host_count = (int)program->context->hosts.count,
                             .checks = plan->checks.data,

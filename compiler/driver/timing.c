@@ -55,6 +55,7 @@ static nnc_status compile_function(Measurement *m, const char *name, const Graph
         return NNC_PROGRAM;
     m->stages = compiled_stages(m->compiled, 0);
     m->timing.code_ms = compiled_milliseconds(m->compiled);
+    m->timing.cost = *compiled_cost(m->compiled);
     return peak_measure(jit, options.cpu, context->pool, &m->timing.peak, context->diag)
                ? NNC_OK
                : NNC_MEMORY;

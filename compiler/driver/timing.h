@@ -32,6 +32,7 @@ typedef struct {
     uint32_t kernels, launches, steps;
     double seconds, median; /* of a whole step */
     double code_ms;
+    CompileCost cost;
     Peak peak;
     int64_t arena_bytes;
     TimeRow *items;

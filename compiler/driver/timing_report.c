@@ -31,9 +31,13 @@ static void head_text(const Timing *t, StrBuf *out)
                   t->file, (long long)t->rows, t->peak.threads, t->peak.threads == 1 ? "" : "s",
                   t->cpu);
     strbuf_printf(out,
-                  "a step: %.3f ms (least %.3f) over %u steps; %u kernels, %u launches; compiled "
-                  "in %.0f ms\n",
-                  t->median * 1e3, t->seconds * 1e3, t->steps, t->kernels, t->launches, t->code_ms);
+                  "a step: %.3f ms (least %.3f) over %u steps; %u kernels, %u launches\n",
+                  t->median * 1e3, t->seconds * 1e3, t->steps, t->kernels, t->launches);
+    strbuf_printf(out,
+                  "compiled in %.0f ms; of a processor: passes %.1f, schedule %.1f, lower %.1f, "
+                  "code %.1f, link %.1f; %d of %d objects were in the cache\n",
+                  t->code_ms, t->cost.passes, t->cost.schedule, t->cost.lower, t->cost.code,
+                  t->cost.link, t->cost.found, t->cost.objects);
     strbuf_printf(out, "limits: %.0f GFLOP/s; GB/s:", t->peak.flops * 1e-9);
     for (int level = 0; level < LEVEL_COUNT; level++)
         strbuf_printf(out, "%s %s %.0f", level ? "," : "", peak_level_name((MemoryLevel)level),
@@ -167,6 +171,13 @@ void timing_json(const Timing *t, StrBuf *out)
     add_number(out, "step_ms_least", t->seconds * 1e3);
     add_number(out, "roofline_ms", t->limit * 1e3);
     add_number(out, "compile_ms", t->code_ms);
+    add_number(out, "compile_passes_ms", t->cost.passes);
+    add_number(out, "compile_schedule_ms", t->cost.schedule);
+    add_number(out, "compile_lower_ms", t->cost.lower);
+    add_number(out, "compile_code_ms", t->cost.code);
+    add_number(out, "compile_link_ms", t->cost.link);
+    add_number(out, "objects", t->cost.objects);
+    add_number(out, "objects_found", t->cost.found);
     add_number(out, "arena_bytes", (double)t->arena_bytes);
     add_number(out, "launches", t->launches);
     add_limits(t, out);

@@ -190,7 +190,7 @@ static LLVMErrorRef add_object(JitUnit *unit, ObjectCode *object)
     return LLVMOrcLLJITAddObjectFileWithRT(unit->jit->engine, unit->tracker, buffer);
 }
 
-JitUnit *jit_add_all(Jit *jit, ObjectCode *objects, int count, char **error)
+static JitUnit *add_objects(Jit *jit, ObjectCode *objects, int count, char **error)
 {
     JitUnit *unit = take_unit(jit, error);
     LLVMErrorRef failure = LLVMErrorSuccess;
@@ -211,7 +211,15 @@ JitUnit *jit_add_all(Jit *jit, ObjectCode *objects, int count, char **error)
 
 JitUnit *jit_add(Jit *jit, ObjectCode *object, char **error)
 {
-    return jit_add_all(jit, object, 1, error);
+    return add_objects(jit, object, 1, error);
+}
+
+JitUnit *jit_add_all(Jit *jit, ObjectList *list, char **error)
+{
+    JitUnit *unit = add_objects(jit, list->objects, list->count, error);
+    free(list->objects);
+    list->objects = NULL;
+    return unit;
 }
 
 typedef struct {

@@ -12,7 +12,7 @@ void jit_free(Jit *jit);    /* the code of all units goes with it */
 
 /* Takes the memory of the objects, also on failure. Several objects as one unit see each other. */
 JitUnit *jit_add(Jit *jit, ObjectCode *object, char **error);
-JitUnit *jit_add_all(Jit *jit, ObjectCode *objects, int count, char **error);
+JitUnit *jit_add_all(Jit *jit, ObjectList *list, char **error); /* list->count stays */
 /* NULL: no such symbol, or the object does not link; jit_error says which (owned by the unit). */
 void *jit_symbol(JitUnit *unit, const char *name);
 const char *jit_error(const JitUnit *unit);

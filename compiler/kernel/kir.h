@@ -224,5 +224,6 @@ bool kprogram_verify(const KProgram *program, StrBuf *out);
 bool kernel_verify(const Kernel *kernel, StrBuf *out);
 bool kernel_equal(const Kernel *a, const Kernel *b); /* up to names */
 uint64_t kernel_hash(const Kernel *kernel);
+void kernel_key(const Kernel *kernel, uint64_t key[2]); /* 128 bits: equal keys, equal kernels */
 
 #endif

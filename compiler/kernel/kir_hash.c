@@ -46,10 +46,16 @@ static int child_blocks(const KInst *inst, const KBlock *blocks[2])
 
 /* ---- hash ---- */
 
-static uint64_t mix(uint64_t hash, uint64_t value)
+/* Two hashes at once, of different multipliers: together they are a key. */
+typedef struct {
+    uint64_t a, b;
+} Hash;
+
+static Hash mix(Hash hash, uint64_t value)
 {
-    hash = (hash ^ value) * 0x9E3779B97F4A7C15u;
-    return hash ^ hash >> 29;
+    hash.a = (hash.a ^ value) * 0x9E3779B97F4A7C15u;
+    hash.b = (hash.b + value) * 0xC2B2AE3D27D4EB4Fu;
+    return (Hash){hash.a ^ hash.a >> 29, hash.b ^ hash.b >> 31};
 }
 
 static uint64_t extra_bits(const KInst *inst)
@@ -59,7 +65,7 @@ static uint64_t extra_bits(const KInst *inst)
                                     : 0;
 }
 
-static uint64_t hash_block(Places *places, const KBlock *block, uint64_t hash)
+static Hash hash_block(Places *places, const KBlock *block, Hash hash)
 {
     for (uint32_t i = 0; i < block->args.count; i++) {
         enter(places, block->args.data[i]);
@@ -67,7 +73,7 @@ static uint64_t hash_block(Places *places, const KBlock *block, uint64_t hash)
     for (uint32_t i = 0; i < block->insts.count; i++) {
         const KInst *inst = block->insts.data[i];
         const KBlock *children[2];
-        hash = mix(mix(hash, kir_shallow_hash(inst)), extra_bits(inst));
+        hash = mix(mix(mix(hash, kir_shallow_hash(inst)), extra_bits(inst)), inst->nsrc);
         for (uint32_t s = 0; s < inst->nsrc; s++) {
             hash = mix(hash, places->place[inst->src[s]->id]);
         }
@@ -86,16 +92,28 @@ static uint64_t buffer_bits(const KBuffer *buffer)
            (uint64_t)buffer->written << 1 | buffer->shares;
 }
 
-uint64_t kernel_hash(const Kernel *kernel)
+static Hash hash_kernel(const Kernel *kernel)
 {
     Places places = new_places(kernel);
-    uint64_t hash = 17;
+    Hash hash = {17, kernel->buffers.count};
     for (uint32_t i = 0; i < kernel->buffers.count; i++) {
         hash = mix(hash, buffer_bits(&kernel->buffers.data[i]));
     }
     hash = hash_block(&places, kernel->body, hash);
     free(places.place);
     return hash;
+}
+
+uint64_t kernel_hash(const Kernel *kernel)
+{
+    return hash_kernel(kernel).a;
+}
+
+void kernel_key(const Kernel *kernel, uint64_t key[2])
+{
+    Hash hash = hash_kernel(kernel);
+    key[0] = hash.a;
+    key[1] = hash.b;
 }
 
 /* ---- equality ---- */

@@ -64,10 +64,20 @@ NNC_API void nnc_free(void *memory); /* strings that the library handed out */
 typedef struct {
     size_t size; /* sizeof(nnc_context_options) */
     int threads; /* workers for kernels; 0: one per allowed processor */
+    /* Where compiled kernels are kept for other processes and days, by their contents: a folder of
+     * its own, made when it is needed. NULL: nowhere. It must not be writable for others: what is in
+     * it is run. Failures are no errors: what cannot be read or written is compiled. */
+    const char *cache_dir;
+    int64_t cache_bytes; /* what was used least recently is removed above that; 0: 256 MiB */
 } nnc_context_options;
 
 NNC_API nnc_status nnc_context_new(const nnc_context_options *options, nnc_context **context);
 NNC_API void nnc_context_release(nnc_context *context);
+
+/* What a cache_dir holds; a folder that is not there holds nothing. */
+NNC_API void nnc_cache_size(const char *cache_dir, int64_t *files, int64_t *bytes);
+/* Removes it, and no other file of that folder. NNC_DATA: something could not be removed. */
+NNC_API nnc_status nnc_cache_clear(const char *cache_dir);
 
 typedef enum { NNC_TEXT, NNC_TEXT_COLOUR, NNC_JSON } nnc_format;
 

@@ -54,6 +54,7 @@ static pid_t start(const Survival *s, const char *folder, int threads)
     int out = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     dup2(out, STDOUT_FILENO);
     dup2(out, STDERR_FILENO);
+    setenv("NNC_CACHE", "off", 1);
     execl(NNC_BINARY_DIR "/nnc", "nnc", "run", s->program, option, "--resume", "--run-dir", folder,
           (char *)NULL);
     _exit(127);

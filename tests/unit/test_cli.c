@@ -54,6 +54,7 @@ static void make_folder(void)
     strcpy(folder, "/tmp/nnc-cli-XXXXXX");
     cr_assert_not_null(mkdtemp(folder));
     setenv("NNC_TEST_FOLDER", folder, 1);
+    setenv("NNC_CACHE", "off", 1); /* a user's cache decides nothing here */
 }
 
 static void remove_folder(void)
