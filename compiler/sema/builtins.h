@@ -10,6 +10,8 @@
 /* Like want_dims, and the sizes must be at least 0 and their product within reach. */
 bool want_sizes(Sema *s, const Value *values, uint32_t count, Span span, const Dim **dims,
                 int *rank);
+/* The axis argument at `index`, or the last axis when it is not given. */
+bool axis_or_last(Sema *s, const BuiltinCall *call, int index, int rank, int *axis);
 /* The dtype argument at `index`, or fallback when it is not given. */
 bool want_dtype(Sema *s, const BuiltinCall *call, int index, DType fallback, DType *out);
 

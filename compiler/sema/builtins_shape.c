@@ -469,19 +469,6 @@ Value builtin_take(Sema *s, BuiltinCall *call)
     return sema_node_value(s, build_gather(s->elab->graph, x, index, axis), call->span);
 }
 
-Value builtin_scatter_add(Sema *s, BuiltinCall *call)
-{
-    Node *x, *index, *updates;
-    int axis;
-    if (!tensor_arg(s, call, &x) || !index_arg(s, call, 1, &index) ||
-        !axis_arg(s, call, 3, 0, x->type.rank, &axis))
-        return value_poison;
-    updates = value_node(s, &call->arg[2], x->type.dtype, call->arg_span[2]);
-    return updates ? sema_node_value(s, build_scatter_add(s->elab->graph, x, index, updates, axis),
-                                     call->span)
-                   : value_poison;
-}
-
 /* ---- Sizes ---- */
 
 Value builtin_shape(Sema *s, BuiltinCall *call)
