@@ -124,6 +124,16 @@ static void enter_part(Walk *w, KInst *part)
     cut_level(w, 0, part, w->plan->k_block);
 }
 
+/* Where the next block is: while this one is summed, its lines can come from afar. */
+static void enter_next_part(Walk *w)
+{
+    int level = w->plan->k_inner > 0 ? 1 : 0;
+    KInst *length = walk_constant(w, level ? w->plan->k_inner : w->plan->k_block);
+    for (int side = 0; side < SIDES; side++) {
+        w->tile.ahead[side] = walk_op(w, K_MUL, length, w->tile.k_stride[side][level]);
+    }
+}
+
 /* Sets positions and bases of an item from its index. */
 static void enter_item(Walk *w, KInst *item, const Digit *digits, int count)
 {
@@ -227,16 +237,15 @@ static void walk_inside(Walk *w, int axis)
     w->tile = outside;
 }
 
-static void walk_blocks(Walk *w)
+/* The loop over the blocks of k; the caller closes it. */
+static KInst *open_blocks(Walk *w)
 {
     KInst *parts = lower_dim(w->c, part_total(w->c->schedule->graph->dims, w->of, w->plan));
-    Tile outside = w->tile;
     KInst *loop = walk_open(w, walk_constant(w, 0), parts, 1, NULL, 0);
     enter_part(w, kir_loop_arg(loop, 0));
+    enter_next_part(w);
     w->last_part = walk_op(w, K_EQ, w->part, walk_op(w, K_SUB, parts, walk_constant(w, 1)));
-    walk_inside(w, 0);
-    walk_close(w, loop, NULL);
-    w->tile = outside;
+    return loop;
 }
 
 static void lower_walk(LowerContext *c, const Group *group, const Contraction *of,
@@ -254,14 +263,18 @@ static void lower_walk(LowerContext *c, const Group *group, const Contraction *o
     if (action != DO_ALL) {
         enter_parts(&w);
     }
+    bool blocks = action == DO_BLOCKS;
+    KInst *outer = blocks && plan->k_outside ? open_blocks(&w) : NULL;
     KInst *loop = walk_open(&w, lower_begin(c), lower_end(c), 1, NULL, 0);
     enter_item(&w, kir_loop_arg(loop, 0), digits, count);
-    if (action == DO_BLOCKS) {
-        walk_blocks(&w);
-    } else {
-        walk_panels(&w);
+    KInst *inner = blocks && !plan->k_outside ? open_blocks(&w) : NULL;
+    walk_inside(&w, 0);
+    KInst *loops[] = {inner, loop, outer};
+    for (int i = 0; i < 3; i++) {
+        if (loops[i]) {
+            walk_close(&w, loops[i], NULL);
+        }
     }
-    walk_close(&w, loop, NULL);
     lower_kernel_end(c, item_total(dims, digits, count), plan->grain);
 }
 

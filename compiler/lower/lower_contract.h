@@ -71,6 +71,7 @@ typedef struct {
     int64_t block; /* panels of y per item, 0: all */
     Split split;
     int64_t k_block; /* SPLIT_BLOCKS: indices of k[0] at a time; SPLIT_LEAVES: per leaf */
+    bool k_outside;  /* SPLIT_BLOCKS: all items of a call do a block before the next one begins */
     int64_t k_inner; /* SPLIT_BLOCKS with k_block = 1: indices of k[1] at a time, 0: all */
     int64_t grain;
 } TilePlan;
@@ -129,8 +130,8 @@ typedef struct {
     KInst *row_offset[SIDES][MAX_TILE_ROWS];
     KInst *k_stride[SIDES][MAX_RANK]; /* per k axis */
     KInst *vector_stride[SIDES];      /* of one step along the vector axis */
-    KInst *next_rows;                 /* x packed: from a tile of rows to the next one, else NULL */
-    KInst *k_low[2], *k_high[2];      /* of k[0] and k[1], NULL: all of it */
+    KInst *ahead[SIDES]; /* from a term to one that a later tile will want, NULL: none is known */
+    KInst *k_low[2], *k_high[2]; /* of k[0] and k[1], NULL: all of it */
     WindowState windows[MAX_SPATIAL];
 } Tile;
 

@@ -342,13 +342,19 @@ static double uses_of(const Planner *p, Side side)
            elements_of(p, side);
 }
 
-/* Are the rows of a tile neighbours in x, and its terms far apart? So it is in the gradient of
- * weights, where k is the batch: every panel walks through as many lines of x again. */
+/* Are the rows of a tile neighbours in x? So it is in the gradient of weights, where k is the
+ * batch: every panel walks through the same lines of x again, and none of its rows is a stream that
+ * blocks of k would interrupt. */
+static bool rows_are_neighbours(const Planner *p)
+{
+    return p->plan.row != NO_AXIS && p->of->ks > 0 &&
+           dim_is(p->of->out[p->plan.row].stride[SIDE_X], 1);
+}
+
 static bool terms_of_x_are_apart(const Planner *p)
 {
-    const Contraction *of = p->of;
-    return p->plan.row != NO_AXIS && of->ks > 0 && dim_is(of->out[p->plan.row].stride[SIDE_X], 1) &&
-           bytes_hint(p, of->k[of->ks - 1].stride[SIDE_X]) >= FAR_BYTES;
+    return rows_are_neighbours(p) &&
+           bytes_hint(p, p->of->k[p->of->ks - 1].stride[SIDE_X]) >= FAR_BYTES;
 }
 
 static bool is_large(const Planner *p, Side side)
@@ -358,7 +364,7 @@ static bool is_large(const Planner *p, Side side)
 }
 
 /* Rows of a panel that lie far apart touch a new page each; worth a copy when y is large and used
- * often. Blocks of k, which terms of x that are apart allow, do for fewer uses. */
+ * often. For fewer uses blocks of k do, where x allows them. */
 static bool pays_to_copy_y(const Planner *p)
 {
     const Contraction *of = p->of;
@@ -367,7 +373,7 @@ static bool pays_to_copy_y(const Planner *p)
     }
     int64_t row = bytes_hint(p, of->k[of->ks - 1].stride[SIDE_Y]);
     int64_t width = p->plan.lanes * p->plan.vectors * (int64_t)dtype_bytes(of->dtype);
-    double uses = terms_of_x_are_apart(p) && of->leaf == 0 ? COPY_FROM_USES : COPY_FROM_ROWS;
+    double uses = rows_are_neighbours(p) && of->leaf == 0 ? COPY_FROM_USES : COPY_FROM_ROWS;
     return row >= FAR_BYTES && row > 2 * width && is_large(p, SIDE_Y) &&
            uses_of_y(p, p->plan.vector) >= uses;
 }
@@ -446,15 +452,14 @@ static double footprint(const Planner *p, Side side)
     return far % SET_BYTES == 0 && !p->plan.packed[side] ? 2 * bytes : bytes;
 }
 
-/* Does every panel find x, whose terms are apart, outside of the cache again? */
+/* Does every panel find x outside of the cache again? */
 static bool x_is_far(const Planner *p)
 {
-    if (!terms_of_x_are_apart(p) || p->plan.packed[SIDE_X]) {
-        return false;
+    if (p->of->overlaps || p->of->window_count > 0) {
+        return terms_of_x_are_apart(p) && product(p, p->of->k, p->of->ks) >= MANY_PAGES;
     }
-    return p->of->overlaps || p->of->window_count > 0
-               ? product(p, p->of->k, p->of->ks) >= MANY_PAGES
-               : footprint(p, SIDE_X) + footprint(p, SIDE_Y) > (double)p->options.l2_bytes;
+    return rows_are_neighbours(p) && !p->plan.packed[SIDE_X] &&
+           footprint(p, SIDE_X) + footprint(p, SIDE_Y) > (double)p->options.l2_bytes;
 }
 
 /* Leaves become items where there are several. Blocks of k pay when the panels of y that the tiles
@@ -479,6 +484,8 @@ static void choose_split(Planner *p)
     bool several = plan->row != NO_AXIS && hint(p, &of->out[plan->row]) > 2 * plan->rows;
     if ((panel > fitting || x_is_far(p)) && several && length > 1) {
         plan->split = SPLIT_BLOCKS;
+        plan->k_outside = product(p, of->out, of->outs) * (double)dtype_bytes(of->dtype) <=
+                          (double)p->options.l2_bytes / 4;
         choose_block(p, length);
     }
 }

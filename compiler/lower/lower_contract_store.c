@@ -225,10 +225,28 @@ static void enter_rows(Walk *w, Side side, KInst *origin, Tile *tile)
         KInst *width = walk_constant(w, panel_width(w->plan, SIDE_X));
         KInst *panel = walk_op(w, K_IDIV, origin, width);
         tile->base[side] = walk_plus(w, tile->base[side], panel, w->panel_stride[side]);
-        tile->next_rows = w->panel_stride[side];
+        tile->ahead[SIDE_X] = w->panel_stride[side];
         origin = walk_op(w, K_IMOD, origin, width);
     }
     tile->base[side] = walk_plus(w, tile->base[side], origin, w->stride[side][w->plan->row]);
+}
+
+/* The tiles of a block share out the lines of the next block's rows of y. */
+static void choose_line_ahead(Walk *w, const RowSpan *span, Tile *tile)
+{
+    KInst *ordinal = walk_constant(w, 0);
+    for (int a = 0; a < w->of->outs; a++) {
+        if (w->plan->inside[a]) {
+            KInst *size = lower_dim(w->c, w->of->out[a].size);
+            ordinal = walk_op(w, K_ADD, walk_op(w, K_MUL, ordinal, size), w->at[a]);
+        }
+    }
+    if (span->origin) {
+        KInst *rows = walk_constant(w, w->plan->rows);
+        ordinal = walk_op(w, K_ADD, ordinal, walk_op(w, K_IDIV, span->origin, rows));
+    }
+    KInst *line = walk_op(w, K_IMOD, ordinal, walk_constant(w, tile->vectors));
+    tile->ahead[SIDE_Y] = walk_plus(w, tile->ahead[SIDE_Y], line, walk_constant(w, w->plan->lanes));
 }
 
 void walk_tile(Walk *w, const Panel *panel, RowSpan span)
@@ -242,6 +260,9 @@ void walk_tile(Walk *w, const Panel *panel, RowSpan span)
         if (span.origin) {
             enter_rows(w, side, span.origin, &tile);
         }
+    }
+    if (tile.ahead[SIDE_Y]) {
+        choose_line_ahead(w, &span, &tile);
     }
     place_rows(w, &tile);
     place_windows(w, &span, &tile);

@@ -171,21 +171,29 @@ typedef struct {
     int64_t factor;
 } Range;
 
-/* Asks for x ahead of time: where it is packed, for the same term of the next tile; else, where
- * steps of k jump over whole lines, and through more than the first cache, which defeats the
- * hardware's guesses, for the line of row 0 a few steps ahead. */
+/* Asks for the terms that a later tile will want. */
+static void prefetch_ahead(Tile *tile, const Range *range, Position position, KInst *counter)
+{
+    KBuilder *b = &tile->c->b;
+    for (int side = 0; side < SIDES; side++) {
+        bool dense = side == SIDE_X && tile->plan->packed[SIDE_X]; /* two terms are in one line */
+        for (int64_t u = 0; tile->ahead[side] && u < (dense ? 1 : range->factor); u++) {
+            KInst *term = kir_binary(b, K_ADD, counter, kir_index(b, u));
+            KInst *at = kir_binary(b, K_ADD, position.at[side],
+                                   kir_binary(b, K_MUL, term, range->step[side]));
+            kir_prefetch(b, tile->buffer[side], kir_binary(b, K_ADD, at, tile->ahead[side]), false);
+        }
+    }
+}
+
+/* Steps of k through x that jump over whole lines, and through more than the first cache, defeat
+ * the hardware's guesses: asks for the line of row 0 a few steps ahead. */
 static void prefetch_x(Tile *tile, int level, const Range *range, Position position, KInst *counter)
 {
     KBuilder *b = &tile->c->b;
     int64_t bytes = (int64_t)dtype_bytes(tile->of->dtype), step = 0;
     kir_constant(range->step[SIDE_X], &step);
     int64_t trips = dim_hint(tile->c->schedule, tile->of->k[level].size);
-    if (tile->next_rows) {
-        KInst *at = kir_binary(b, K_ADD, position.at[SIDE_X],
-                               kir_binary(b, K_MUL, counter, range->step[SIDE_X]));
-        kir_prefetch(b, tile->buffer[SIDE_X], kir_binary(b, K_ADD, at, tile->next_rows), false);
-        return;
-    }
     if (step * bytes < FAR_STEP_BYTES || trips * step * bytes < 2 * tile->c->options->l1_bytes) {
         return;
     }
@@ -212,7 +220,10 @@ static void sum_loop(Tile *tile, int level, const Range *range, Position positio
     }
     scatter_active(tile, position.active, inner, carried);
     if (level == tile->of->ks - 1) {
-        prefetch_x(tile, level, range, position, kir_loop_arg(loop, 0));
+        prefetch_ahead(tile, range, position, kir_loop_arg(loop, 0));
+        if (!tile->ahead[SIDE_X]) {
+            prefetch_x(tile, level, range, position, kir_loop_arg(loop, 0));
+        }
     }
     for (int64_t u = 0; u < range->factor; u++) {
         KInst *by = kir_binary(&c->b, K_ADD, kir_loop_arg(loop, 0), kir_index(&c->b, u));
