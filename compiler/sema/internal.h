@@ -616,6 +616,14 @@ bool train_frozen(Sema *s, const Block *block, Scope *scope, TensorSpecs *tensor
 /* Gradients of the mean loss and what becomes of the params; one that the loss does not depend on
  * is an error. */
 bool train_update(Sema *s, TrainPlan *plan, Applied *optimizer, Node *mean, Span span);
+/* With accumulate: the gradients of update `number` of a step are added to its sums, and another
+ * graph, plan->apply_step, uses the sums up, one update after the other. */
+typedef struct {
+    Applied *optimizer;
+    ParamSet set;
+} HeldUpdate;
+void update_hold(Sema *s, TrainPlan *plan, const ParamSet *set, uint32_t number);
+bool updates_apply(Sema *s, TrainPlan *plan, HeldUpdate *held, uint32_t count);
 TrainPlan *module_plan(Sema *s, Decl *decl, const Value *model, Span span);
 bool forward_graph(Sema *s, TrainPlan *plan, Instance *model, const Args *sample);
 void generic_checks(Sema *s);

@@ -8,8 +8,9 @@
  *
  * The fn is expanded into the graph of the training step. A minimize differentiates its loss and
  * gives the params their next values at once: what is computed after it sees them, as after
- * optimizer.step() of PyTorch, and no gradient flows back through an update. In an evaluation the
- * same fn measures the losses and changes nothing. */
+ * optimizer.step() of PyTorch, and no gradient flows back through an update. With accumulate the
+ * updates come after the last batch of the step, in order, and all gradients are those of the
+ * weights before. In an evaluation the same fn measures the losses and changes nothing. */
 #include "compiler/sema/internal.h"
 
 #include <string.h>
@@ -31,6 +32,7 @@ struct StepRun {
     const AstFunction *function;
     VEC(StepLoss) losses;
     VEC(Ownership) owners;
+    VEC(HeldUpdate) held; /* with accumulate */
 };
 
 /* ---- The block ---- */
@@ -51,13 +53,10 @@ bool step_find(Sema *s, const Block *block, const AstFunction **out)
         }
         *out = function;
     }
-    static const char *const without[] = {"loss", "accumulate"};
-    for (int i = 0; *out && i < 2; i++) {
-        const AstMember *key = block_member(block, without[i]);
-        if (!key)
-            continue;
+    const AstMember *key = *out ? block_member(block, "loss") : NULL;
+    if (key) {
         DiagItem *item = sema_error(s, ERR_E0409, key->as.key.name.span, NULL,
-                                    "%s beside a step written by hand", without[i]);
+                                    "loss beside a step written by hand");
         diag_note(item, (*out)->header, "the step");
         return false;
     }
@@ -199,6 +198,12 @@ static bool update(Sema *s, const AstStmt *stmt, Node *mean)
     if (!ok || !all_reached(s, &set, mean, span) ||
         !param_set_gradients(s, &set, &plan->tensors, mean, span))
         return false;
+    if (plan->settings.accumulate > 1) {
+        HeldUpdate held = {rule.as.applied, set};
+        update_hold(s, plan, &set, s->step->held.count);
+        vec_push(s->arena, &s->step->held, held);
+        return true;
+    }
     optimizer_time(s, rule.as.applied->span);
     clip_gradients(s, &set, &plan->settings);
     ok = optimizer_step(s, rule.as.applied, &plan->tensors, &set);
@@ -366,7 +371,9 @@ bool step_expand(Sema *s, TrainPlan *plan, const AstFunction *function, Scope *s
     s->step = &run;
     call_closure(s, &closure, &args, function->header);
     bool ok = diag_error_count(s->diag) == errors && measure_losses(s, use);
-    if (ok && s->elab->training && plan->settings.ema > 0)
+    if (ok && run.held.count > 0)
+        ok = updates_apply(s, plan, run.held.data, run.held.count);
+    else if (ok && s->elab->training && plan->settings.ema > 0)
         average_params(s, &plan->tensors, plan->settings.ema, plan->span);
     s->step = NULL;
     return ok && diag_error_count(s->diag) == errors;

@@ -59,7 +59,14 @@ static bool trained_params(Sema *s, TrainPlan *plan, const Node *loss, ParamSet 
 
 /* ---- Updates ---- */
 
-/* optim.sum.NAME: the gradients of the batches so far, each times its rows, and optim.rows. */
+/* The gradients of the batches so far, each times its rows, for update `number` of a step:
+ * optim.sum.NAME, optim.sum2.NAME, ...; the rows: optim.rows. */
+static const char *sum_name(Sema *s, uint32_t number, const char *param)
+{
+    return number == 0 ? arena_format(s->arena, "optim.sum.%s", param)
+                       : arena_format(s->arena, "optim.sum%u.%s", number + 1, param);
+}
+
 static Node *sum_leaf(Sema *s, TrainPlan *plan, const char *name, Type type, Span span)
 {
     TensorSpec spec = {.name = name, .role = TENSOR_OPTIM, .type = type, .span = span};
@@ -67,15 +74,16 @@ static Node *sum_leaf(Sema *s, TrainPlan *plan, const char *name, Type type, Spa
     return build_leaf(s->elab->graph, OP_STATE, name, type);
 }
 
-static void accumulate(Sema *s, TrainPlan *plan, const ParamSet *set)
+void update_hold(Sema *s, TrainPlan *plan, const ParamSet *set, uint32_t number)
 {
     Graph *graph = s->elab->graph;
-    Node *rows = sum_leaf(s, plan, "optim.rows", (Type){.dtype = DT_F64}, plan->span);
     Node *batch = build_dim(graph, plan->batch, DT_F64);
-    elab_assign(s, "optim.rows", build_binary(graph, OP_ADD, rows, batch));
+    if (number == 0) {
+        Node *rows = sum_leaf(s, plan, "optim.rows", (Type){.dtype = DT_F64}, plan->span);
+        elab_assign(s, "optim.rows", build_binary(graph, OP_ADD, rows, batch));
+    }
     for (uint32_t i = 0; i < set->count; i++) {
-        const char *param = plan->tensors.data[set->indices[i]].name;
-        const char *name = arena_format(s->arena, "optim.sum.%s", param);
+        const char *name = sum_name(s, number, plan->tensors.data[set->indices[i]].name);
         Node *g = set->gradients[i];
         Node *old = sum_leaf(s, plan, name, g->type, plan->span);
         Node *part = build_binary(graph, OP_MUL, g, build_convert(graph, batch, g->type.dtype));
@@ -84,14 +92,14 @@ static void accumulate(Sema *s, TrainPlan *plan, const ParamSet *set)
 }
 
 /* The gradients of all batches of the step, in the graph that applies them; the sums begin anew. */
-static void take_sums(Sema *s, TrainPlan *plan, ParamSet *set)
+static void take_sums(Sema *s, TrainPlan *plan, ParamSet *set, uint32_t number)
 {
     Graph *graph = s->elab->graph;
     Node *rows = build_leaf(graph, OP_STATE, "optim.rows", (Type){.dtype = DT_F64});
     elab_assign(s, "optim.rows", build_scalar(graph, DT_F64, 0));
     for (uint32_t i = 0; i < set->count; i++) {
         const TensorSpec *spec = &plan->tensors.data[set->indices[i]];
-        const char *name = arena_format(s->arena, "optim.sum.%s", spec->name);
+        const char *name = sum_name(s, number, spec->name);
         Node *sum = build_leaf(graph, OP_STATE, name, spec->type);
         set->nodes[i] = param_node(s, spec->name, spec->type);
         set->gradients[i] =
@@ -102,34 +110,49 @@ static void take_sums(Sema *s, TrainPlan *plan, ParamSet *set)
 
 static bool update_params(Sema *s, TrainPlan *plan, Applied *optimizer, ParamSet *set)
 {
-    const TrainSettings *settings = &plan->settings;
     s->elab->graph->span = optimizer->span;
     optimizer_time(s, optimizer->span);
-    clip_gradients(s, set, settings);
-    if (!optimizer_step(s, optimizer, &plan->tensors, set))
-        return false;
-    if (settings->ema > 0)
-        average_params(s, &plan->tensors, settings->ema, plan->span);
-    return true;
+    clip_gradients(s, set, &plan->settings);
+    return optimizer_step(s, optimizer, &plan->tensors, set);
+}
+
+static void average(Sema *s, TrainPlan *plan)
+{
+    if (plan->settings.ema > 0)
+        average_params(s, &plan->tensors, plan->settings.ema, plan->span);
+}
+
+bool updates_apply(Sema *s, TrainPlan *plan, HeldUpdate *held, uint32_t count)
+{
+    Elab *outer = s->elab;
+    bool ok = true;
+    s->elab = elab_new(s, "apply_step", true);
+    s->elab->checks = &plan->checks;
+    s->elab->graph->span = plan->span;
+    for (uint32_t i = 0; ok && i < count; i++) {
+        take_sums(s, plan, &held[i].set, i);
+        ok = update_params(s, plan, held[i].optimizer, &held[i].set);
+    }
+    if (ok)
+        average(s, plan);
+    state_roots(s, &plan->tensors);
+    plan->apply_step = s->elab->graph;
+    s->elab = outer;
+    return ok;
 }
 
 bool train_update(Sema *s, TrainPlan *plan, Applied *optimizer, Node *mean, Span span)
 {
-    ParamSet set = param_set_new(s, &plan->tensors);
-    if (!trained_params(s, plan, mean, &set) ||
-        !param_set_gradients(s, &set, &plan->tensors, mean, span))
+    HeldUpdate held = {optimizer, param_set_new(s, &plan->tensors)};
+    if (!trained_params(s, plan, mean, &held.set) ||
+        !param_set_gradients(s, &held.set, &plan->tensors, mean, span))
         return false;
-    if (plan->settings.accumulate == 1)
-        return update_params(s, plan, optimizer, &set);
-    accumulate(s, plan, &set);
-    Elab *outer = s->elab;
-    s->elab = elab_new(s, "apply_step", true);
-    s->elab->checks = &plan->checks;
-    s->elab->graph->span = plan->span;
-    take_sums(s, plan, &set);
-    bool ok = update_params(s, plan, optimizer, &set);
-    state_roots(s, &plan->tensors);
-    plan->apply_step = s->elab->graph;
-    s->elab = outer;
+    if (plan->settings.accumulate > 1) {
+        update_hold(s, plan, &held.set, 0);
+        return updates_apply(s, plan, &held, 1);
+    }
+    bool ok = update_params(s, plan, optimizer, &held.set);
+    if (ok)
+        average(s, plan);
     return ok;
 }

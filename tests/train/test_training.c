@@ -166,12 +166,12 @@ Test(training, plateau_interpreted)
 
 Test(training, steps_by_hand)
 {
-    compare_all("steps", 4, false);
+    compare_all("steps", 5, false);
 }
 
 Test(training, steps_by_hand_interpreted)
 {
-    compare_all("steps", 4, true);
+    compare_all("steps", 5, true);
 }
 
 Test(training, recurrence)
