@@ -282,43 +282,114 @@ void place_loop_node(Builder *b, const Node *n)
 
 /* ---- the order of grouping ---- */
 
-/* Nodes of a region in ascending order, with all that is in an inner region before the node that
- * closes it: when that comes, everything it needs has a group. */
-static void list_region(const Builder *b, uint32_t region, uint32_t *const *ids,
-                        const uint32_t *counts, uint32_t *out, uint32_t *count)
+typedef struct {
+    const Builder *b;
+    uint32_t **ids, *counts; /* per region its nodes, ascending */
+    uint8_t *listed;
+    uint32_t *out, count;
+} Listing;
+
+/* Of the loop or branch that closes `region`; of a branch both sides, THEN first. */
+static bool is_of(const Listing *l, const Node *n, int32_t region)
 {
-    for (uint32_t k = 0; k < counts[region]; k++) {
-        const Node *n = b->graph->nodes.data[ids[region][k]];
-        for (int32_t i = 1; closes_region(n) && i < (int32_t)b->schedule->regions.count; i++) {
-            if (b->schedule->regions.data[i].node == n) {
-                list_region(b, (uint32_t)i, ids, counts, out, count);
-            }
+    const Schedule *s = l->b->schedule;
+    const int32_t at = (int32_t)l->b->region[n->id];
+    return region != NO_GROUP &&
+           (schedule_common(s, at, region) == region ||
+            (s->regions.data[region].kind == REGION_THEN && schedule_common(s, at, region + 1) == region + 1));
+}
+
+/* What n reads is listed, or of `region`. */
+static bool is_ready(const Listing *l, const Node *n, int32_t region)
+{
+    for (int i = 0; i < n->nsrc; i++) {
+        const Node *x = n->src[i];
+        if (l->b->live[x->id] && !l->listed[x->id] && !is_of(l, x, region)) {
+            return false;
         }
-        out[(*count)++] = n->id;
+    }
+    return true;
+}
+
+/* What the region reads is listed, and what its loop stacks from outside. */
+static bool region_is_ready(const Listing *l, int32_t region, const Node *closer)
+{
+    const Builder *b = l->b;
+    bool ready = is_ready(l, closer, region);
+    for (uint32_t i = 0; ready && i < b->node_count; i++) {
+        const Node *n = b->graph->nodes.data[i];
+        bool stacks = b->live[i] && n->op == OP_STACK && n->src[0] == closer;
+        if (stacks && !is_of(l, n->src[1], region)) {
+            ready = l->listed[n->src[1]->id];
+        } else if (b->live[i] && is_of(l, n, region)) {
+            ready = is_ready(l, n, region);
+        }
+    }
+    return ready;
+}
+
+static void list_region(Listing *l, int32_t region);
+
+/* False: it has to wait. */
+static bool list_node(Listing *l, const Node *n, bool anyway)
+{
+    const Schedule *s = l->b->schedule;
+    int32_t region = NO_GROUP;
+    for (int32_t i = (int32_t)s->regions.count - 1; closes_region(n) && i > 0; i--) {
+        region = s->regions.data[i].node == n ? i : region; /* the first */
+    }
+    if (!anyway && !(region == NO_GROUP ? is_ready(l, n, region) : region_is_ready(l, region, n))) {
+        return false;
+    }
+    for (int32_t i = region; i != NO_GROUP && i < (int32_t)s->regions.count; i++) {
+        if (s->regions.data[i].node == n) {
+            list_region(l, i);
+        }
+    }
+    l->listed[n->id] = 1;
+    l->out[l->count++] = n->id;
+    return true;
+}
+
+/* Nodes of a region in ascending order, with all that is in an inner region before the node that
+ * closes it: when that comes, everything it needs has a group. A loop that stacks a value from
+ * outside waits for that, and what reads the loop waits with it. */
+static void list_region(Listing *l, int32_t region)
+{
+    uint32_t left = l->counts[region];
+    for (bool anyway = false; left > 0;) {
+        uint32_t before = left;
+        for (uint32_t k = 0; k < l->counts[region]; k++) {
+            const Node *n = l->b->graph->nodes.data[l->ids[region][k]];
+            left -= !l->listed[n->id] && list_node(l, n, anyway);
+        }
+        anyway = left == before;
     }
 }
 
 uint32_t *grouping_order(const Builder *b, uint32_t *count)
 {
     uint32_t regions = b->schedule->regions.count;
-    uint32_t **ids = ARENA_ARRAY(b->arena, uint32_t *, regions);
-    uint32_t *counts = ARENA_ARRAY(b->arena, uint32_t, regions);
-    uint32_t *out = ARENA_ARRAY(b->arena, uint32_t, b->node_count + 1);
+    Listing l = {.b = b,
+                 .ids = ARENA_ARRAY(b->arena, uint32_t *, regions),
+                 .counts = ARENA_ARRAY(b->arena, uint32_t, regions),
+                 .listed = ARENA_ARRAY(b->arena, uint8_t, b->node_count + 1),
+                 .out = ARENA_ARRAY(b->arena, uint32_t, b->node_count + 1)};
     for (uint32_t i = 0; i < b->node_count; i++) {
-        counts[b->region[i]] += b->live[i];
+        l.counts[b->region[i]] += b->live[i];
     }
     for (uint32_t r = 0; r < regions; r++) {
-        ids[r] = ARENA_ARRAY(b->arena, uint32_t, counts[r] + 1);
-        counts[r] = 0;
+        l.ids[r] = ARENA_ARRAY(b->arena, uint32_t, l.counts[r] + 1);
+        l.counts[r] = 0;
     }
     for (uint32_t i = 0; i < b->node_count; i++) {
         if (b->live[i]) {
-            ids[b->region[i]][counts[b->region[i]]++] = i;
+            l.ids[b->region[i]][l.counts[b->region[i]]++] = i;
         }
     }
-    *count = 0;
-    list_region(b, 0, ids, counts, out, count);
-    return out;
+    list_region(&l, 0);
+    *count = l.count;
+    return l.out;
 }
 
 /* ---- what has to be in memory ---- */
