@@ -88,8 +88,8 @@ static void compile_layers(int layers)
     snprintf(text, sizeof text,
              "from nn import Linear, relu\nfrom losses import mse\nfrom optim import sgd\n"
              "module Deep() {\n    let layers = [for i in 0..%d: Linear(32, 32)]\n"
-             "    fn (x: f32[B, 32]) -> f32[B, 32] {\n        for l in layers { x = relu(l(x)) }\n"
-             "        x\n    }\n}\n"
+             "    fn (x: f32[B, 32]) -> f32[B, 32] {\n        let y = x\n"
+             "        for l in layers { y = relu(l(y)) }\n        y\n    }\n}\n"
              "dataset d { source = arrays(x=rand(8, 32, seed=1), y=rand(8, 32, seed=2)) }\n"
              "train deep on d {\n    model = Deep()\n    loss = mse(model(x), y)\n"
              "    optimizer = sgd(lr=0.1)\n    batch = 8\n}\n",

@@ -116,31 +116,33 @@ static double clock_of(const Worker *worker)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Steps between two looks at the clock: one, or as many as take SAMPLE_SECONDS. */
-static int steps_of_sample(Worker *worker)
+/* Seconds of a step, over as many steps as take SAMPLE_SECONDS, or over *steps of them. */
+static double sample(Worker *worker, int *steps)
 {
-    double begin = clock_of(worker);
-    int steps = 0;
-    do {
+    double begin = clock_of(worker), end = begin;
+    int done = 0;
+    while (*steps ? done < *steps : end - begin < SAMPLE_SECONDS) {
         step(worker);
-        steps++;
-    } while (clock_of(worker) - begin < SAMPLE_SECONDS);
-    return steps;
+        done++;
+        if (!*steps || done == *steps)
+            end = clock_of(worker);
+    }
+    *steps = done;
+    return (end - begin) / done;
 }
 
+/* The first sample finds how many steps a sample has, and counts when it is one. */
 static void run_steps(Worker *worker, double limit, int most)
 {
     double *times = calloc((size_t)most + 1, sizeof *times);
-    int samples = 0, group = steps_of_sample(worker);
+    int samples = 0, group = 0;
+    double stop = now_seconds() + limit;
     if (!times)
         give_up(worker, "memory");
-    double stop = now_seconds() + limit;
-    do {
-        double begin = clock_of(worker);
-        for (int i = 0; i < group; i++)
-            step(worker);
-        times[samples++] = (clock_of(worker) - begin) / group;
-    } while (samples < most && now_seconds() < stop);
+    times[0] = sample(worker, &group);
+    samples += group == 1;
+    while (samples == 0 || (samples < most && now_seconds() < stop))
+        times[samples++] = sample(worker, &group);
     qsort(times, (size_t)samples, sizeof *times, compare_doubles);
     printf("time %d %.9g %.9g\n", samples * group, times[0], times[samples / 2]);
     free(times);

@@ -12,11 +12,12 @@ SAMPLE_SECONDS = 500e-6
 
 def samples(step, clock, limit, most):
     """Seconds of one call in every sample. A sample is one call, or as many as take SAMPLE_SECONDS."""
-    begin, group = clock(), 0
+    stop, begin, group, times = time.perf_counter() + limit, clock(), 0, []
     while group == 0 or clock() - begin < SAMPLE_SECONDS:
         step()
         group += 1
-    times, stop = [], time.perf_counter() + limit
+    if group == 1:
+        times.append(clock() - begin)
     while not times or (len(times) < most and time.perf_counter() < stop):
         begin = clock()
         for _ in range(group):

@@ -7,16 +7,17 @@
 #include <string.h>
 #include <time.h>
 
-enum { MAX_KERNELS = 8192, MAX_LAUNCHES = 1 << 20, NAME_BYTES = 64 };
+enum { MAX_KERNELS = 8192, MAX_LAUNCHES = 1 << 20, NAME_BYTES = 64, SHAPES_BYTES = 160 };
 
 typedef struct {
-    char name[NAME_BYTES];
+    char name[NAME_BYTES], shapes[SHAPES_BYTES]; /* of the arguments of its first launch */
     double seconds;
     long launches; /* of one step */
 } KernelTime;
 
 struct Profile {
     Pool *pool;
+    const char *text;
     int64_t *table;
     KernelTime *kernels; /* the last one is what runs between launches */
     int kernel_count;
@@ -52,6 +53,26 @@ static const char *next_line(const char *at)
     return end ? end + 1 : at + strlen(at);
 }
 
+/* "[128, B, 1024]" of the buffer "#39 arena stack: f32[128, B, 1024] at table[9]" */
+static void add_shape(const Profile *profile, const char *number, size_t length, char *shapes)
+{
+    char start[32];
+    snprintf(start, sizeof start, "\n  %.*s ", (int)length, number);
+    const char *line = strstr(profile->text, start), *shape = line ? strstr(line, ": ") : NULL;
+    const char *open = shape ? shape + 2 + strcspn(shape + 2, "[\n") : "";
+    size_t used = strlen(shapes), size = *open == '[' ? strcspn(open, "]") + 1 : 0;
+    if (size > 0 && used + size + 2 < SHAPES_BYTES)
+        snprintf(shapes + used, SHAPES_BYTES - used, " %.*s", (int)size, open);
+}
+
+/* of "launch NAME(#0, #71, #6) for .." */
+static void add_shapes(const Profile *profile, const char *line, char *shapes)
+{
+    const char *end = strchr(line, ')');
+    for (const char *at = strchr(line, '#'); at && at < end; at = strchr(at + 1, '#'))
+        add_shape(profile, at, 1 + strspn(at + 1, "0123456789"), shapes);
+}
+
 /* A launch of `line` that the run time sees: it has more items than its grain. */
 static void add_launch(Profile *profile, const char *line)
 {
@@ -63,6 +84,8 @@ static void add_launch(Profile *profile, const char *line)
         sscanf(rest, ") for table[%d] grain %ld", &slot, &grain) != 2)
         return;
     int kernel = kernel_named(profile, name);
+    if (!profile->kernels[kernel].shapes[0])
+        add_shapes(profile, line, profile->kernels[kernel].shapes);
     bool seen = profile->table[slot] > grain && grain > 0;
     if (seen && profile->sequence_count < MAX_LAUNCHES)
         profile->sequence[profile->sequence_count++] = kernel;
@@ -95,6 +118,7 @@ Profile *profile_new(const char *kernel_text, const Function *function, const in
 {
     Profile *profile = calloc(1, sizeof *profile);
     profile->pool = pool;
+    profile->text = kernel_text;
     profile->table = calloc((size_t)function->table_size + 1, sizeof *profile->table);
     profile->kernels = calloc(MAX_KERNELS + 1, sizeof *profile->kernels);
     profile->sequence = calloc(MAX_LAUNCHES, sizeof *profile->sequence);
@@ -165,7 +189,8 @@ void profile_print(const Profile *profile)
            profile->steps, profile->sequence_count);
     for (int i = 0; i < profile->kernel_count && profile->kernels[i].seconds > 0; i++) {
         const KernelTime *kernel = &profile->kernels[i];
-        printf("%12.1f  %5.3f  %5ldx  %s\n", 1e6 * kernel->seconds / profile->steps,
-               kernel->seconds / profile->total, kernel->launches / profile->steps, kernel->name);
+        printf("%12.1f  %5.3f  %5ldx  %s%s\n", 1e6 * kernel->seconds / profile->steps,
+               kernel->seconds / profile->total, kernel->launches / profile->steps, kernel->name,
+               kernel->shapes);
     }
 }

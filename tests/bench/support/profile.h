@@ -7,8 +7,8 @@
  *   profile_begin(profile, true); ... a step with profile_launch ... profile_end(profile);
  *   profile_print(profile);
  *
- *      us    share  kernel
- *   812.4   0.231  train_conv_4 */
+ *      us    share  launches  kernel, shapes of the arguments of its first launch
+ *   812.4   0.231        1x  train_conv_4 [B, 14, 14, 32] [..] */
 #ifndef NNC_BENCH_PROFILE_H
 #define NNC_BENCH_PROFILE_H
 #include "runtime/train/function.h"
@@ -18,7 +18,7 @@
 
 typedef struct Profile Profile;
 
-/* pool NULL: one thread. */
+/* pool NULL: one thread. The text outlives the profile. */
 Profile *profile_new(const char *kernel_text, const Function *function, const int64_t *dims,
                      Pool *pool);
 /* `counts`: false for a step that only warms up. */
