@@ -25,8 +25,9 @@ static const char separators[] = ",; \t\r\n";
 /* "f32[B, 28, 28]" -> dtype and sizes of one row */
 static bool parse_shape(const char *shape, nnc_dtype *dtype, int *rank, int64_t *sizes)
 {
-    static const char *const names[] = {"bool", "u8", "i32", "i64", "f32", "f64"};
-    for (int i = 0; i <= NNC_F64; i++)
+    static const char *const names[] = {"bool", "u8", "i32", "i64", "f32",
+                                        "f64",  "i8", "f16", "bf16"};
+    for (int i = 0; i <= NNC_BF16; i++)
         if (strncmp(shape, names[i], strlen(names[i])) == 0)
             *dtype = (nnc_dtype)i;
     const char *p = strchr(shape, ',');
@@ -71,12 +72,8 @@ static const char *put_number(nnc_tensor *tensor, int64_t at, const char *word)
     nnc_dtype dtype = nnc_tensor_dtype(tensor);
     int64_t whole;
     char *end;
-    if (dtype == NNC_F32 || dtype == NNC_F64) {
-        double value = strtod(word, &end);
-        if (dtype == NNC_F32)
-            ((float *)data)[at] = (float)value;
-        else
-            ((double *)data)[at] = value;
+    if (dtype == NNC_F32 || dtype == NNC_F64 || dtype == NNC_F16 || dtype == NNC_BF16) {
+        nnc_tensor_set_number(tensor, at, strtod(word, &end));
         return *end ? "not a number: " : NULL;
     }
     switch (dtype) {
@@ -90,6 +87,11 @@ static const char *put_number(nnc_tensor *tensor, int64_t at, const char *word)
         if (!whole_number(word, INT32_MIN, INT32_MAX, &whole))
             return "not an i32: ";
         ((int32_t *)data)[at] = (int32_t)whole;
+        return NULL;
+    case NNC_I8:
+        if (!whole_number(word, INT8_MIN, INT8_MAX, &whole))
+            return "not an i8: ";
+        ((int8_t *)data)[at] = (int8_t)whole;
         return NULL;
     default:
         if (!whole_number(word, INT64_MIN, INT64_MAX, &whole))
@@ -121,8 +123,15 @@ static void print_number(nnc_tensor *tensor, int64_t at)
     case NNC_I64:
         printf("%" PRId64, ((const int64_t *)data)[at]);
         break;
+    case NNC_I8:
+        printf("%d", ((const int8_t *)data)[at]);
+        break;
     case NNC_F32:
         print_float(((const float *)data)[at], 9);
+        break;
+    case NNC_F16:
+    case NNC_BF16:
+        print_float(nnc_tensor_number(tensor, at), 5);
         break;
     case NNC_F64:
         print_float(((const double *)data)[at], 17);

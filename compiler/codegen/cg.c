@@ -3,6 +3,7 @@
 #include "compiler/codegen/cg.h"
 
 #include "runtime/base/bug.h"
+#include "runtime/base/small_float.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,7 @@ void cg_init(Cg *cg, LLVMTargetMachineRef machine, const char *module_name,
     LLVMDisposeTargetData(layout);
     cg->i1 = LLVMInt1TypeInContext(cg->context);
     cg->i8 = LLVMInt8TypeInContext(cg->context);
+    cg->i16 = LLVMInt16TypeInContext(cg->context);
     cg->i32 = LLVMInt32TypeInContext(cg->context);
     cg->i64 = LLVMInt64TypeInContext(cg->context);
     cg->f32 = LLVMFloatTypeInContext(cg->context);
@@ -72,7 +74,11 @@ static LLVMTypeRef element_type(const Cg *cg, DType dtype, bool in_memory)
     case DT_BOOL:
         return in_memory ? cg->i8 : cg->i1;
     case DT_U8:
+    case DT_I8:
         return cg->i8;
+    case DT_F16:
+    case DT_BF16:
+        return cg->i16;
     case DT_I32:
         return cg->i32;
     case DT_I64:
@@ -131,8 +137,12 @@ LLVMValueRef cg_int_splat(const Cg *cg, KType type, int64_t value)
 
 LLVMValueRef cg_float_splat(const Cg *cg, KType type, double value)
 {
-    return constant_splat(cg, LLVMConstReal(element_type(cg, type.dtype, false), value),
-                          type.lanes);
+    LLVMTypeRef element = element_type(cg, type.dtype, false);
+    if (dtype_is_small_float(type.dtype)) {
+        uint16_t bits = type.dtype == DT_F16 ? f16_of_f32((float)value) : bf16_of_f32((float)value);
+        return constant_splat(cg, LLVMConstInt(element, bits, false), type.lanes);
+    }
+    return constant_splat(cg, LLVMConstReal(element, value), type.lanes);
 }
 
 /* ---- values ---- */

@@ -14,7 +14,8 @@ typedef struct {
     LLVMTargetMachineRef machine;
     const CodegenOptions *options;
     bool wide_vectors; /* 512-bit registers should be used */
-    LLVMTypeRef i1, i8, i32, i64, f32, f64, pointer, nothing;
+    bool has_half;     /* instructions convert f16 */
+    LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, pointer, nothing;
     LLVMTypeRef call_type;   /* struct nnc_call */
     LLVMTypeRef kernel_type; /* nnc_kernel */
     LLVMValueRef launcher;   /* see cg_entry.c */
@@ -49,7 +50,7 @@ typedef enum {
 void cg_init(Cg *cg, LLVMTargetMachineRef machine, const char *module_name,
              const CodegenOptions *options);
 void cg_free(Cg *cg);
-LLVMTypeRef cg_type(const Cg *cg, KType type);            /* in a register: bool is i1 */
+LLVMTypeRef cg_type(const Cg *cg, KType type); /* in a register: bool is i1, f16 and bf16 are i16 */
 LLVMTypeRef cg_memory_type(const Cg *cg, KType type);     /* in memory: bool is i8 */
 LLVMTypeRef cg_vector_of(LLVMTypeRef element, int lanes); /* the element itself for 1 lane */
 LLVMValueRef cg_index(const Cg *cg, int64_t value);
@@ -75,6 +76,10 @@ LLVMValueRef cg_value(const Cg *cg, const KInst *inst);
 void cg_emit_block(Cg *cg, const KBlock *block);
 CgEmit cg_emit_load, cg_emit_store, cg_emit_prefetch, cg_emit_fail, cg_emit_for, cg_emit_if,
     cg_emit_result;
+
+/* cg_small.c: f16 and bf16, as i16, to f32 and back, with as many lanes as they have */
+LLVMValueRef cg_widen_small(Cg *cg, LLVMValueRef bits, KType from);
+LLVMValueRef cg_round_small(Cg *cg, LLVMValueRef x, KType to);
 
 /* cg_kernel.c: the function of a kernel, of type nnc_kernel; a module that only calls it declares
  * it */
@@ -113,6 +118,7 @@ CodeKey cg_join_keys(CodeKey x, CodeKey y);
 /* cg_target.c */
 /* Processor, features and triple as LLVM will see them, in arena. */
 const char *cg_machine_text(const CodegenOptions *options, Arena *arena);
-LLVMTargetMachineRef cg_machine(const CodegenOptions *options, bool *wide_vectors, char **error);
+LLVMTargetMachineRef cg_machine(const CodegenOptions *options, bool *wide_vectors, bool *has_half,
+                                char **error);
 
 #endif

@@ -288,13 +288,21 @@ static LLVMValueRef convert_int(Cg *cg, LLVMValueRef x, KType from, KType to)
 
 static LLVMValueRef emit_convert(Cg *cg, const KInst *inst)
 {
-    KType from = inst->src[0]->type;
+    KType from = inst->src[0]->type, to = inst->type;
     LLVMValueRef x = source(cg, inst, 0);
-    if (from.dtype == inst->type.dtype) {
+    if (from.dtype == to.dtype) {
         return x;
     }
-    return is_float(inst) ? convert_float(cg, x, from, inst->type)
-                          : convert_int(cg, x, from, inst->type);
+    if (dtype_is_small_float(from.dtype)) {
+        x = cg_widen_small(cg, x, from);
+        from.dtype = DT_F32;
+    }
+    to.dtype = dtype_computed(to.dtype);
+    if (from.dtype != to.dtype) {
+        x = dtype_is_float(from.dtype) ? convert_float(cg, x, from, to)
+                                       : convert_int(cg, x, from, to);
+    }
+    return dtype_is_small_float(inst->type.dtype) ? cg_round_small(cg, x, inst->type) : x;
 }
 
 static LLVMValueRef emit_bitcast(Cg *cg, const KInst *inst)

@@ -47,16 +47,16 @@ static const Feature known_features[] = {
 
 /* What decides over vectors; a level says which of them a processor has. */
 typedef struct {
-    bool avx, avx2, fma, avx512, short_evex, neon;
+    bool avx, avx2, fma, avx512, short_evex, neon, half;
 } Vectors;
 
 static const Vectors of_level[] = {
     [LEVEL_SSE2] = {0},
     [LEVEL_SSE4] = {0},
     [LEVEL_AVX] = {.avx = true},
-    [LEVEL_AVX2_FMA] = {.avx = true, .avx2 = true, .fma = true},
-    [LEVEL_AVX512] = {.avx = true, .avx2 = true, .fma = true, .avx512 = true},
-    [LEVEL_NEON] = {.neon = true, .fma = true},
+    [LEVEL_AVX2_FMA] = {.avx = true, .avx2 = true, .fma = true, .half = true},
+    [LEVEL_AVX512] = {.avx = true, .avx2 = true, .fma = true, .avx512 = true, .half = true},
+    [LEVEL_NEON] = {.neon = true, .fma = true, .half = true},
 };
 
 static Family family_of(const char *triple)
@@ -122,6 +122,9 @@ static void switch_feature(Vectors *v, const char *name, size_t length, bool on)
         v->avx2 = v->avx2 && on;
         v->avx512 = v->avx512 && on;
         v->fma = v->fma && on;
+        v->half = v->half && on;
+    } else if (same(name, length, "f16c")) {
+        v->half = on;
     } else if (same(name, length, "fma")) {
         v->fma = on;
         v->avx512 = v->avx512 && on;
@@ -238,7 +241,8 @@ const char *cg_machine_text(const CodegenOptions *options, Arena *arena)
     return text;
 }
 
-LLVMTargetMachineRef cg_machine(const CodegenOptions *options, bool *wide_vectors, char **error)
+LLVMTargetMachineRef cg_machine(const CodegenOptions *options, bool *wide_vectors, bool *has_half,
+                                char **error)
 {
     Machine machine = {0};
     LLVMTargetRef target;
@@ -247,6 +251,7 @@ LLVMTargetMachineRef cg_machine(const CodegenOptions *options, bool *wide_vector
         find_target(&machine, &target, error)) {
         made = make_machine(target, &machine);
         *wide_vectors = has_wide_vectors(&machine.vectors);
+        *has_half = machine.vectors.half;
     }
     free_machine(&machine);
     return made;

@@ -62,7 +62,7 @@ bool codegen_object(KProgram *const *programs, int count, const CodegenOptions *
                     ObjectCode *object, char **error)
 {
     Cg cg = {0};
-    LLVMTargetMachineRef machine = cg_machine(options, &cg.wide_vectors, error);
+    LLVMTargetMachineRef machine = cg_machine(options, &cg.wide_vectors, &cg.has_half, error);
     if (!machine) {
         return false;
     }
@@ -123,9 +123,9 @@ static void translate_task(Cg *cg, const Job *job, const Task *task)
     free(functions);
 }
 
-static void make_object(const Job *job, Task *task, LLVMTargetMachineRef machine, bool wide)
+static void make_object(const Job *job, Task *task, LLVMTargetMachineRef machine, const Cg *facts)
 {
-    Cg cg = {.wide_vectors = wide};
+    Cg cg = {.wide_vectors = facts->wide_vectors, .has_half = facts->has_half};
     cg_init(&cg, machine, "nnc", job->options);
     translate_task(&cg, job, task);
     task->done = cg_finish(&cg, task->object, &task->error);
@@ -140,17 +140,17 @@ static void *work(void *data)
 {
     Job *job = data;
     LLVMTargetMachineRef machine = NULL;
-    bool wide = false;
+    Cg facts = {0};
     for (int at; (at = atomic_fetch_add(&job->next, 1)) < job->count;) {
         Task *task = &job->tasks[at];
         if (task->done) {
             continue;
         }
         if (!machine) {
-            machine = cg_machine(job->options, &wide, &task->error);
+            machine = cg_machine(job->options, &facts.wide_vectors, &facts.has_half, &task->error);
         }
         if (machine) {
-            make_object(job, task, machine, wide);
+            make_object(job, task, machine, &facts);
         }
     }
     if (machine) {

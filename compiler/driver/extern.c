@@ -33,6 +33,11 @@ static ffi_type *ffi_of(DType dtype)
     case DT_BOOL:
     case DT_U8:
         return &ffi_type_uint8;
+    case DT_I8:
+        return &ffi_type_sint8;
+    case DT_F16:
+    case DT_BF16:
+        return &ffi_type_uint16; /* their bits */
     case DT_I32:
         return &ffi_type_sint32;
     case DT_I64:
@@ -140,6 +145,8 @@ static void store_result(DType dtype, const void *returned, char *out)
         *(int32_t *)out = (int32_t) * (const ffi_sarg *)returned;
     else if (dtype_bytes(dtype) == 1)
         *(uint8_t *)out = (uint8_t) * (const ffi_arg *)returned;
+    else if (dtype_bytes(dtype) == 2)
+        *(uint16_t *)out = (uint16_t) * (const ffi_arg *)returned;
     else
         memcpy(out, returned, dtype_bytes(dtype));
 }

@@ -12,6 +12,7 @@
 #include "compiler/driver/engine.h"
 
 #include "compiler/ref/ref.h"
+#include "runtime/base/scalar.h"
 
 #include <math.h>
 #include <string.h>
@@ -52,18 +53,9 @@ static nnc_extern *host_function(void *user, const char *name, void **extern_use
 
 static double value_at(DType dtype, const void *data, int64_t i)
 {
-    switch (dtype) {
-    case DT_F32:
-        return ((const float *)data)[i];
-    case DT_F64:
-        return ((const double *)data)[i];
-    case DT_I64:
-        return (double)((const int64_t *)data)[i];
-    case DT_I32:
-        return ((const int32_t *)data)[i];
-    default:
-        return ((const uint8_t *)data)[i];
-    }
+    double value;
+    scalar_convert(dtype, DT_F64, (const char *)data + (size_t)i * dtype_bytes(dtype), &value, 1);
+    return value;
 }
 
 static Range range_of(DType dtype, const void *data, int64_t count)

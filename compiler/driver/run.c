@@ -3,6 +3,7 @@
  * each metric, and a Trainer over them. */
 #include "compiler/driver/inputs.h"
 
+#include "runtime/base/scalar.h"
 #include "runtime/tensor/safetensors.h"
 #include "runtime/train/loader.h"
 
@@ -65,15 +66,9 @@ static void neutral_stats(Run *run)
 
 static void *converted(Arena *arena, const Tensor *from, DType dtype)
 {
-    double *wide = arena_alloc(arena, (size_t)from->count * 8 + 8);
-    float *narrow = (float *)wide;
-    for (int64_t i = 0; i < from->count; i++) {
-        if (dtype == DT_F64)
-            wide[i] = ((const float *)from->data)[i];
-        else
-            narrow[i] = (float)((const double *)from->data)[i];
-    }
-    return wide;
+    void *data = arena_alloc(arena, (size_t)from->count * dtype_bytes(dtype) + 8);
+    scalar_convert(from->dtype, dtype, from->data, data, (size_t)from->count);
+    return data;
 }
 
 /* The initial value of a tensor of load(M(), "file"): the running mean where the file has one. */

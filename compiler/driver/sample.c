@@ -5,6 +5,7 @@
 #include "compiler/driver/sample.h"
 
 #include "compiler/driver/weights.h"
+#include "runtime/base/scalar.h"
 #include "runtime/data/data.h"
 #include "runtime/data/tokenizer.h"
 
@@ -179,9 +180,7 @@ static nnc_status write_picture(const Sampler *sampler, const char *path, const 
     float *narrow = malloc((size_t)count * sizeof *narrow + 1);
     if (!narrow)
         return NNC_MEMORY;
-    for (int64_t i = 0; i < count; i++)
-        narrow[i] = function->args[arg].dtype == DT_F64 ? (float)((const double *)values)[i]
-                                                        : ((const float *)values)[i];
+    scalar_convert(function->args[arg].dtype, DT_F32, values, narrow, (size_t)count);
     bool good = png_write(path, narrow, sizes[0], sizes[1], sizes[2],
                           sampler->run->plan->sample.span, diag_of(sampler));
     free(narrow);

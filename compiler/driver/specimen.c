@@ -6,6 +6,7 @@
 #include "compiler/driver/specimen.h"
 
 #include "runtime/base/rng.h"
+#include "runtime/base/scalar.h"
 #include "runtime/train/init.h"
 
 #include <stdlib.h>
@@ -44,19 +45,7 @@ static void fill_integers(void *data, DType dtype, int64_t count, int64_t bound)
     for (int64_t i = 0; i < count; i++) {
         uint64_t drawn = rng_word(0, 0, 1, (uint64_t)i);
         int64_t value = (int64_t)(drawn % (uint64_t)bound);
-        switch (dtype) {
-        case DT_U8:
-            ((uint8_t *)data)[i] = (uint8_t)value;
-            break;
-        case DT_I32:
-            ((int32_t *)data)[i] = (int32_t)value;
-            break;
-        case DT_I64:
-            ((int64_t *)data)[i] = value;
-            break;
-        default:
-            ((uint8_t *)data)[i] = value & 1;
-        }
+        scalar_convert(DT_I64, dtype, &value, (char *)data + (size_t)i * dtype_bytes(dtype), 1);
     }
 }
 

@@ -3,6 +3,7 @@
  * f64, rows in ascending order. */
 #include "compiler/driver/dataset.h"
 #include "compiler/driver/evaluation.h"
+#include "runtime/base/scalar.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -71,12 +72,7 @@ static bool average(Statistic *s, const double *mean, double *out)
 static void *narrowed(Arena *arena, DType dtype, const double *values, int64_t count)
 {
     void *out = arena_alloc(arena, (size_t)count * dtype_bytes(dtype) + 1);
-    for (int64_t i = 0; i < count; i++) {
-        if (dtype == DT_F32)
-            ((float *)out)[i] = (float)values[i];
-        else
-            ((double *)out)[i] = values[i];
-    }
+    scalar_convert(DT_F64, dtype, values, out, (size_t)count);
     return out;
 }
 

@@ -1,10 +1,13 @@
 /* Tensors of the public API: row-major arrays, owned or wrapped. */
 #include "compiler/driver/handles.h"
+#include "runtime/base/scalar.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert((int)NNC_F64 == (int)DT_F64 && (int)NNC_U8 == (int)DT_U8,
+_Static_assert((int)NNC_F64 == (int)DT_F64 && (int)NNC_U8 == (int)DT_U8 &&
+                   (int)NNC_I8 == (int)DT_I8 && (int)NNC_BF16 == (int)DT_BF16,
                "public element types follow DType");
 
 static bool checked_bytes(DType dtype, int rank, const int64_t *sizes, size_t *bytes)
@@ -88,4 +91,24 @@ int64_t nnc_tensor_elements(const nnc_tensor *tensor)
 void *nnc_tensor_data(nnc_tensor *tensor)
 {
     return tensor->data;
+}
+
+double nnc_tensor_number(const nnc_tensor *tensor, int64_t element)
+{
+    double value;
+    if (element < 0 || element >= nnc_tensor_elements(tensor))
+        return NAN;
+    scalar_convert(tensor->dtype, DT_F64,
+                   (const char *)tensor->data + (size_t)element * dtype_bytes(tensor->dtype),
+                   &value, 1);
+    return value;
+}
+
+nnc_status nnc_tensor_set_number(nnc_tensor *tensor, int64_t element, double value)
+{
+    if (element < 0 || element >= nnc_tensor_elements(tensor))
+        return NNC_ARGUMENT;
+    scalar_convert(DT_F64, tensor->dtype, &value,
+                   (char *)tensor->data + (size_t)element * dtype_bytes(tensor->dtype), 1);
+    return NNC_OK;
 }

@@ -1,6 +1,7 @@
 /* Weights: parameters, states and statistics by name, in safetensors. */
 #include "compiler/driver/weights.h"
 
+#include "runtime/base/scalar.h"
 #include "runtime/data/tokenizer.h"
 #include "runtime/tensor/safetensors.h"
 
@@ -152,16 +153,6 @@ nnc_status weights_save(nnc_context *context, Trainer *trainer, const TrainSpec 
     return written ? NNC_OK : NNC_DATA;
 }
 
-static void convert_floats(const Tensor *from, DType dtype, void *data)
-{
-    for (int64_t i = 0; i < from->count; i++) {
-        if (dtype == DT_F64)
-            ((double *)data)[i] = ((const float *)from->data)[i];
-        else
-            ((float *)data)[i] = (float)((const double *)from->data)[i];
-    }
-}
-
 static void add_shape(StrBuf *out, DType dtype, int rank, const int64_t *sizes)
 {
     strbuf_add(out, dtype_name(dtype));
@@ -232,7 +223,7 @@ static bool load_one(nnc_context *context, Trainer *trainer, const RunTensor *te
     if (found->dtype == tensor->dtype)
         memcpy(data, found->data, found->bytes);
     else
-        convert_floats(found, tensor->dtype, data);
+        scalar_convert(found->dtype, tensor->dtype, found->data, data, (size_t)found->count);
     return true;
 }
 

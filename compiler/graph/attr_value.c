@@ -4,6 +4,7 @@
  *
  *   0.1   -0   inf   nan   nan:fff8000000000001   true   "a name with spaces" */
 #include "compiler/graph/attr_value.h"
+#include "runtime/base/scalar.h"
 #include "runtime/base/vec.h"
 
 #include <ctype.h>
@@ -129,7 +130,7 @@ static void print_float(DType dtype, double value, StrBuf *out)
         strbuf_add(out, value < 0 ? "-inf" : "inf");
     else if (value == 0)
         strbuf_add(out, signbit(value) ? "-0" : "0");
-    else if (dtype == DT_F32)
+    else if (dtype != DT_F64)
         strbuf_add_float(out, (float)value);
     else
         strbuf_add_double(out, value);
@@ -150,7 +151,8 @@ static bool read_float(DType dtype, const char **text, double *value)
     }
     if (!isdigit((unsigned char)**text) && strchr("-.i", **text) == NULL)
         return false;
-    *value = dtype == DT_F32 ? (double)strtof(*text, &end) : strtod(*text, &end);
+    *value =
+        dtype != DT_F64 ? dtype_round(dtype, (double)strtof(*text, &end)) : strtod(*text, &end);
     bool moved = end != *text;
     *text = end;
     return moved;
@@ -171,8 +173,7 @@ void print_value(DType dtype, int64_t bits, StrBuf *out)
 
 static bool in_range(DType dtype, int64_t value)
 {
-    return dtype == DT_I64 || (dtype == DT_I32 && value >= INT32_MIN && value <= INT32_MAX) ||
-           (dtype == DT_U8 && value >= 0 && value <= UINT8_MAX);
+    return value >= dtype_least(dtype) && value <= dtype_largest(dtype);
 }
 
 bool read_value(DType dtype, const char **text, int64_t *bits)
@@ -199,32 +200,13 @@ bool read_value(DType dtype, const char **text, int64_t *bits)
 static int64_t load_value(DType dtype, const void *data)
 {
     int64_t bits = 0;
-    if (dtype == DT_F32) {
-        double wide = (double)*(const float *)data;
-        memcpy(&bits, &wide, sizeof bits);
-    } else if (dtype == DT_I32) {
-        bits = *(const int32_t *)data;
-    } else if (dtype_bytes(dtype) == 8) {
-        memcpy(&bits, data, sizeof bits);
-    } else {
-        bits = *(const uint8_t *)data;
-    }
+    scalar_convert(dtype, dtype_is_float(dtype) ? DT_F64 : DT_I64, data, &bits, 1);
     return bits;
 }
 
 static void store_value(DType dtype, int64_t bits, void *data)
 {
-    if (dtype == DT_F32) {
-        double wide;
-        memcpy(&wide, &bits, sizeof wide);
-        *(float *)data = (float)wide;
-    } else if (dtype == DT_I32) {
-        *(int32_t *)data = (int32_t)bits;
-    } else if (dtype_bytes(dtype) == 8) {
-        memcpy(data, &bits, sizeof bits);
-    } else {
-        *(uint8_t *)data = (uint8_t)bits;
-    }
+    scalar_convert(dtype_is_float(dtype) ? DT_F64 : DT_I64, dtype, &bits, data, 1);
 }
 
 void print_values(DType dtype, const void *data, size_t bytes, StrBuf *out)

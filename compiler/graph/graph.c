@@ -126,9 +126,14 @@ static void sort_by_id(Node **src, int count)
 
 static void settle_constant(Attr *attr)
 {
-    switch (attr->constant.type.dtype) {
-    case DT_F32:
-        attr->constant.value.f = (double)(float)attr->constant.value.f;
+    DType dtype = attr->constant.type.dtype;
+    if (dtype_is_float(dtype)) {
+        attr->constant.value.f = dtype_round(dtype, attr->constant.value.f);
+        return;
+    }
+    switch (dtype) {
+    case DT_I8:
+        attr->constant.value.i = (int8_t)attr->constant.value.i;
         break;
     case DT_I32:
         attr->constant.value.i = (int32_t)attr->constant.value.i;

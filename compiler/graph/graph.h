@@ -93,7 +93,10 @@ typedef struct {
         struct { Type type; union { double f; int64_t i; } value; } constant; /* f for floats, i for the others */
         struct { Type type; const void *data; size_t bytes; } literal;       /* constant shape, row-major */
         struct { Type type; int axis; } iota;                                /* any numeric dtype */
-        struct { Type type; uint32_t site; } random;                         /* f32 or f64; site: hash of path and ordinal */
+        struct {
+            Type type;
+            uint32_t site;
+        } random; /* a float; site: hash of path and ordinal */
         DType dtype;
         struct { ErrorCode code; const char *message; } check;
         struct { int rank; const Dim *dims[MAX_RANK]; } shape;
@@ -197,6 +200,13 @@ uint8_t *graph_live(const Graph *graph, Arena *arena);
 /* Free symbols in use by live leaves and shapes, in ascending order; returns the count. The order of nnc_call.dims. */
 uint32_t graph_symbols(const Graph *graph, Arena *arena, uint32_t **symbols);
 /* A node of old rebuilt in graph on mapped operands (map[old id]); dims unchanged. For passes. */
+/* f16 and bf16 (widen.c). Does the node widen one of them to f32 or f64? */
+bool node_is_widening(const Node *node);
+/* Does it do arithmetic on them? Others move them, or convert. */
+bool node_computes_small(const Node *node);
+/* The node with its operands widened to f32 and its result rounded: what it means. src: the operands in
+ * `graph`. */
+Node *graph_widened(Graph *graph, const Node *node, Node *const *src);
 Node *graph_copy_node(Graph *graph, const Node *old, Node *const *map);
 
 /* Types */

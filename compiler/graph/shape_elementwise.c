@@ -130,7 +130,7 @@ const char *shape_float(Graph *graph, const Node *n, Type *out)
 {
     const char *wrong = alike(graph, n, 0, out);
     if (wrong == NULL && !dtype_is_float(out->dtype))
-        return shape_refuse(graph, "%s needs f32 or f64, not %s", op_info[n->op].text,
+        return shape_refuse(graph, "%s needs floats, not %s", op_info[n->op].text,
                             shape_type_text(graph, out));
     return wrong;
 }
@@ -238,7 +238,7 @@ const char *shape_random(Graph *graph, const Node *n, Type *out)
 {
     *out = n->attr.random.type;
     return dtype_is_float(out->dtype) ? NULL
-                                      : shape_refuse(graph, "random numbers are f32 or f64, not %s",
+                                      : shape_refuse(graph, "random numbers are floats, not %s",
                                                      shape_type_text(graph, out));
 }
 

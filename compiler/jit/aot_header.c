@@ -188,8 +188,9 @@ static bool is_weight(const ProgramBuffer *buffer)
 static const char *c_type(DType dtype)
 {
     static const char *const types[DT_COUNT] = {
-        [DT_BOOL] = "uint8_t", [DT_U8] = "uint8_t", [DT_I32] = "int32_t",
-        [DT_I64] = "int64_t",  [DT_F32] = "float",  [DT_F64] = "double",
+        [DT_BOOL] = "uint8_t", [DT_U8] = "uint8_t",   [DT_I32] = "int32_t",
+        [DT_I64] = "int64_t",  [DT_F32] = "float",    [DT_F64] = "double",
+        [DT_I8] = "int8_t",    [DT_F16] = "uint16_t", [DT_BF16] = "uint16_t",
     };
     return types[dtype];
 }

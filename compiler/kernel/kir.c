@@ -216,7 +216,7 @@ KInst *kir_splat_int(KBuilder *b, KType type, int64_t value)
 static KInst *splat_float(KBuilder *b, KType type, double value)
 {
     KInst draft = {.op = K_CONST, .type = type};
-    double exact = type.dtype == DT_F32 ? (double)(float)value : value;
+    double exact = dtype_round(type.dtype, value);
     draft.f = isnan(exact) ? (double)NAN : exact; /* one NaN, so that equal kernels look equal */
     return kir_emit(b, &draft);
 }
@@ -342,7 +342,7 @@ static KInst *convert_constant(KBuilder *b, const KInst *x, KType type)
     bool from_float = dtype_is_float(x->type.dtype);
     if (dtype_is_float(type.dtype)) {
         double exact = from_float             ? x->f
-                       : type.dtype == DT_F32 ? (double)(float)x->i
+                       : type.dtype != DT_F64 ? (double)(float)x->i
                                               : (double)x->i;
         return splat_float(b, type, exact);
     }

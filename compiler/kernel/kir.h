@@ -33,7 +33,9 @@ typedef enum {
     KIMM_MASK
 } KImm;
 
-/* Element types are those of tensors; DT_BOOL is i1 in a register, a byte (0 or 1) in memory. */
+/* Element types are those of tensors; DT_BOOL is i1 in a register, a byte (0 or 1) in memory. f16
+ * and bf16 are bits that are moved, selected and converted: arithmetic is done on the f32 that
+ * CONVERT makes of them, and CONVERT back rounds. */
 typedef struct {
     DType dtype;
     uint16_t lanes; /* 1: scalar */
@@ -102,7 +104,7 @@ Kernel *kernel_new(Arena *arena, const char *name);
 uint32_t kernel_buffer(Kernel *kernel, const char *name, DType dtype, bool read, bool written);
 KBuilder kernel_builder(Kernel *kernel);
 
-KInst *kir_int(KBuilder *b, DType dtype, int64_t value);  /* scalar; BOOL U8 I32 I64 */
+KInst *kir_int(KBuilder *b, DType dtype, int64_t value);  /* scalar; BOOL U8 I8 I32 I64 */
 KInst *kir_index(KBuilder *b, int64_t value);             /* i64 scalar */
 KInst *kir_float(KBuilder *b, DType dtype, double value); /* scalar */
 KInst *kir_dim(KBuilder *b, uint32_t position);           /* position in nnc_call.dims */

@@ -19,6 +19,8 @@ int64_t kir_wrap(DType dtype, uint64_t value)
         return (int64_t)(value & 1);
     case DT_U8:
         return (int64_t)(value & 255);
+    case DT_I8:
+        return (int64_t)(int8_t)(uint8_t)value;
     case DT_I32:
         return (int64_t)(int32_t)(uint32_t)value;
     default:
@@ -33,7 +35,7 @@ static uint64_t bits_of(DType dtype)
 
 static uint64_t unsigned_value(DType dtype, int64_t value)
 {
-    return dtype == DT_I32 ? (uint32_t)value : (uint64_t)value;
+    return dtype == DT_I32 ? (uint32_t)value : dtype == DT_I8 ? (uint8_t)value : (uint64_t)value;
 }
 
 static int64_t floor_divide(int64_t x, int64_t y)

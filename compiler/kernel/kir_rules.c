@@ -71,12 +71,13 @@ bool kir_result_type(const KInst *owner, int64_t which, KType *type)
 
 /* ---- forms ---- */
 
-typedef enum { B = 1, I = 2, F = 4, ANY = 7 } Kinds;
+/* S: f16 and bf16, which are moved and converted only. */
+typedef enum { B = 1, I = 2, F = 4, NUMBER = 7, S = 8, ANY = 15 } Kinds;
 typedef const char *Form(const Kernel *kernel, const KInst *inst, Kinds kinds);
 
 static Kinds kind_of(DType dtype)
 {
-    return dtype == DT_BOOL ? B : dtype_is_float(dtype) ? F : I;
+    return dtype == DT_BOOL ? B : dtype_is_small_float(dtype) ? S : dtype_is_float(dtype) ? F : I;
 }
 
 static bool is(const KInst *inst, DType dtype, int lanes)
@@ -126,9 +127,8 @@ static const char *form_const(const Kernel *kernel, const KInst *inst, Kinds kin
 {
     (void)kernel, (void)kinds;
     if (dtype_is_float(inst->type.dtype)) {
-        bool exact =
-            inst->type.dtype == DT_F64 || inst->f != inst->f || (double)(float)inst->f == inst->f;
-        return exact ? NULL : "the constant is not exact in f32";
+        bool exact = inst->f != inst->f || dtype_round(inst->type.dtype, inst->f) == inst->f;
+        return exact ? NULL : "the constant is not exact in its type";
     }
     return kir_wrap(inst->type.dtype, (uint64_t)inst->i) == inst->i
                ? NULL
@@ -365,10 +365,10 @@ static const struct {
     [K_SHL] = {form_same, I},
     [K_LSHR] = {form_same, I},
     [K_ASHR] = {form_same, I},
-    [K_EQ] = {form_compare, ANY},
-    [K_NE] = {form_compare, ANY},
-    [K_LT] = {form_compare, ANY},
-    [K_LE] = {form_compare, ANY},
+    [K_EQ] = {form_compare, NUMBER},
+    [K_NE] = {form_compare, NUMBER},
+    [K_LT] = {form_compare, NUMBER},
+    [K_LE] = {form_compare, NUMBER},
     [K_ULT] = {form_compare, I | B},
     [K_SELECT] = {form_select, ANY},
     [K_CONVERT] = {form_convert, ANY},
@@ -379,8 +379,8 @@ static const struct {
     [K_SHUFFLE] = {form_shuffle, ANY},
     [K_HALVES_ADD] = {form_halves, I | F},
     [K_HALVES_MUL] = {form_halves, I | F},
-    [K_HALVES_MAX] = {form_halves, ANY},
-    [K_HALVES_MIN] = {form_halves, ANY},
+    [K_HALVES_MAX] = {form_halves, NUMBER},
+    [K_HALVES_MIN] = {form_halves, NUMBER},
     [K_LOAD] = {form_load, ANY},
     [K_STORE] = {form_store, ANY},
     [K_PREFETCH] = {form_prefetch, ANY},

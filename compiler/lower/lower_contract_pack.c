@@ -200,9 +200,9 @@ static void copy_column(Pack *p, Place2 at)
             index = kir_binary(b, K_ADD, kir_splat(b, at.from, lanes),
                                kir_binary(b, K_MUL, lane, p->lane_stride));
         }
-        KInst *value = kir_load(b, p->from, index, lanes, lanes_below(p, first, left));
-        kir_store(b, p->to, op(p, K_ADD, at.to, constant(p, first)), value,
-                  lanes_below(p, first, width));
+        KInst *loaded = kir_load(b, p->from, index, lanes, lanes_below(p, first, left));
+        kir_store(b, p->to, op(p, K_ADD, at.to, constant(p, first)),
+                  kir_convert(b, loaded, p->of->dtype), lanes_below(p, first, width));
     }
 }
 
@@ -254,8 +254,8 @@ static void copy_block(Pack *p, Place2 at)
     KInst *loop = open_loop(p, constant(p, 0), constant(p, p->width), lanes);
     KInst *first = kir_loop_arg(loop, 0);
     for (int i = 0; i < lanes; i++) {
-        rows[i] =
-            kir_load(b, p->from, op(p, K_ADD, at.from, lane_offset(p, first, i)), lanes, NULL);
+        KInst *at_row = op(p, K_ADD, at.from, lane_offset(p, first, i));
+        rows[i] = kir_convert(b, kir_load(b, p->from, at_row, lanes, NULL), p->of->dtype);
     }
     transpose(b, rows, lanes);
     for (int i = 0; i < lanes; i++) {

@@ -66,7 +66,8 @@ static KInst *load_operand(Tile *tile, Side side, KInst *at, int row, int vector
     int64_t constant = -1;
     kir_constant(stride, &constant);
     if (constant == 0 || lanes == 1) {
-        return kir_splat(b, kir_load(b, tile->buffer[side], index, 1, NULL), lanes);
+        KInst *one = kir_load(b, tile->buffer[side], index, 1, NULL);
+        return kir_splat(b, kir_convert(b, one, tile->of->dtype), lanes);
     }
     bool padded = side == SIDE_Y && tile->plan->packed[SIDE_Y];
     KInst *mask = vector == tile->vectors - 1 && !padded ? tile->mask : NULL;
@@ -74,7 +75,7 @@ static KInst *load_operand(Tile *tile, Side side, KInst *at, int row, int vector
         KInst *steps = kir_binary(b, K_MUL, kir_iota(b, DT_I64, lanes), stride);
         index = kir_binary(b, K_ADD, kir_splat(b, index, lanes), steps);
     }
-    return kir_load(b, tile->buffer[side], index, lanes, mask);
+    return kir_convert(b, kir_load(b, tile->buffer[side], index, lanes, mask), tile->of->dtype);
 }
 
 static KInst *multiply_add(KBuilder *b, KInst *x, KInst *y, KInst *sum)

@@ -65,9 +65,10 @@ static KInst *add_term(Naive *n, KInst *acc)
         inside = inside == NULL ? n->inside[s] : kir_binary(&c->b, K_AND, inside, n->inside[s]);
     }
     Narrowing saved = lower_narrow(c, inside);
-    KInst *x = view_load(c, &n->group->views[0], n->x);
+    KInst *x = kir_convert(&c->b, view_load(c, &n->group->views[0], n->x), acc->type.dtype);
     lower_widen(c, saved);
-    KInst *sum = multiply_add(c, x, view_load(c, &n->group->views[1], n->y), acc);
+    KInst *y = kir_convert(&c->b, view_load(c, &n->group->views[1], n->y), acc->type.dtype);
+    KInst *sum = multiply_add(c, x, y, acc);
     return inside == NULL ? sum : kir_select(&c->b, inside, sum, acc);
 }
 

@@ -95,7 +95,7 @@ static KInst *row_step(Rows *r, KInst *base, KInst *mask, int lanes, KInst *acc)
 static KInst *fold_lanes(LowerContext *c, OpCode op, KInst *lanes)
 {
     DType dtype = lanes->type.dtype;
-    bool narrow = dtype == DT_BOOL || (dtype == DT_U8 && op != OP_SUM && op != OP_PROD);
+    bool narrow = dtype == DT_BOOL || (dtype_bytes(dtype) == 1 && op != OP_SUM && op != OP_PROD);
     KOp halves = op == OP_PROD                   ? K_HALVES_MUL
                  : op == OP_AMAX || op == OP_ANY ? K_HALVES_MAX
                  : op == OP_AMIN || op == OP_ALL ? K_HALVES_MIN

@@ -112,6 +112,16 @@
 #undef INT_TYPE
 #undef SCALAR_KIND
 
+#define SCALAR_KIND SCALAR_SIGNED
+#define TYPE_NAME i8
+#define SCALAR_WIDTH 8
+#define INT_TYPE DT_I8
+#include "runtime/base/scalar_int.inc"
+#undef TYPE_NAME
+#undef SCALAR_WIDTH
+#undef INT_TYPE
+#undef SCALAR_KIND
+
 #define SCALAR_KIND SCALAR_UNSIGNED
 #define TYPE_NAME u8
 #define SCALAR_WIDTH 8
@@ -149,6 +159,7 @@ static const Builders builders[SCALAR_COUNT][DT_COUNT] = {
     PUT(on_float, e, name, operands, f32, DT_F32)                                                  \
     PUT(on_float, e, name, operands, f64, DT_F64)                                                  \
     PUT(on_int, e, name, operands, u8, DT_U8)                                                      \
+    PUT(on_int, e, name, operands, i8, DT_I8)                                                      \
     PUT(on_int, e, name, operands, i32, DT_I32)                                                    \
     PUT(on_int, e, name, operands, i64, DT_I64)                                                    \
     PUT(on_bool, e, name, operands, bool, DT_BOOL)
@@ -189,6 +200,9 @@ KInst *lower_scalar(LowerContext *c, const Node *node, KInst *const *operands)
         return operands[0];
     }
     DType dtype = operands[node->op == OP_SELECT ? 1 : 0]->type.dtype;
+    if (node->op == OP_SELECT && dtype_is_small_float(dtype)) {
+        return kir_select(&c->b, operands[0], operands[1], operands[2]);
+    }
     return build(&c->b, function_of(node->op), dtype, operands);
 }
 
@@ -197,16 +211,6 @@ KInst *lower_scalar(LowerContext *c, const Node *node, KInst *const *operands)
 KInst *lower_combine(LowerContext *c, OpCode op, KInst *acc, KInst *x)
 {
     return build(&c->b, graph_combiner(op), acc->type.dtype, (KInst *[3]){acc, x});
-}
-
-static int64_t least_integer(DType dtype)
-{
-    return dtype == DT_I64 ? INT64_MIN : dtype == DT_I32 ? INT32_MIN : 0;
-}
-
-static int64_t largest_integer(DType dtype)
-{
-    return dtype == DT_I64 ? INT64_MAX : dtype == DT_I32 ? INT32_MAX : UINT8_MAX;
 }
 
 KInst *lower_identity(LowerContext *c, OpCode op, DType dtype)
@@ -219,8 +223,8 @@ KInst *lower_identity(LowerContext *c, OpCode op, DType dtype)
                                                 : 0;
         return kir_float(&c->b, dtype, value);
     }
-    int64_t value = combiner == SCALAR_MAX   ? least_integer(dtype)
-                    : combiner == SCALAR_MIN ? largest_integer(dtype)
+    int64_t value = combiner == SCALAR_MAX   ? dtype_least(dtype)
+                    : combiner == SCALAR_MIN ? dtype_largest(dtype)
                                              : combiner == SCALAR_MUL || combiner == SCALAR_AND;
     return kir_int(&c->b, dtype, value);
 }

@@ -61,7 +61,7 @@ static bool is_turned(LowerContext *c, const Group *group, Turn *t)
     int64_t elements;
     const Node *node = group->outputs.data[0].node;
     if (group->outputs.count != 1 || op_info[node->op].op_class != CLASS_MOVE ||
-        !view_moved(c->schedule, node, &t->view)) {
+        !view_moved(c->schedule, node, &t->view) || t->view.dtype != node->type.dtype) {
         return false;
     }
     join_axes(c, t);

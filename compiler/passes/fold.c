@@ -11,6 +11,7 @@
 #include "compiler/graph/build.h"
 #include "compiler/passes/pass_list.h"
 #include "compiler/ref/ref.h"
+#include "runtime/base/scalar.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -42,23 +43,9 @@ static const void *evaluate(const Graph *mini, Node *node, Arena *scratch)
 static Attr constant_of(const Type *type, const void *value)
 {
     Attr attr = {.kind = AT_CONST, .constant.type = *type};
-    switch (type->dtype) {
-    case DT_F32:
-        attr.constant.value.f = (double)*(const float *)value;
-        break;
-    case DT_F64:
-        attr.constant.value.f = *(const double *)value;
-        break;
-    case DT_I32:
-        attr.constant.value.i = *(const int32_t *)value;
-        break;
-    case DT_I64:
-        attr.constant.value.i = *(const int64_t *)value;
-        break;
-    default:
-        attr.constant.value.i = *(const uint8_t *)value;
-        break;
-    }
+    bool real = dtype_is_float(type->dtype);
+    void *to = real ? (void *)&attr.constant.value.f : (void *)&attr.constant.value.i;
+    scalar_convert(type->dtype, real ? DT_F64 : DT_I64, value, to, 1);
     return attr;
 }
 

@@ -84,7 +84,7 @@ void grad_erf(Grad *grad, Node *node, Node *dy)
     const double two_over_root_pi = 1.1283791670955126;
     Node *x = node->src[0];
     Node *bell = unary(grad, OP_EXP, unary(grad, OP_NEG, binary(grad, OP_MUL, x, x)));
-    double factor = x->type.dtype == DT_F32 ? (double)(float)two_over_root_pi : two_over_root_pi;
+    double factor = dtype_round(x->type.dtype, two_over_root_pi);
     grad_give(grad, x,
               binary(grad, OP_MUL, dy, binary(grad, OP_MUL, number(grad, x, factor), bell)));
 }

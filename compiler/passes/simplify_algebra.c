@@ -100,7 +100,7 @@ Node *simplify_div_power(Graph *g, Node *n)
     if (!is_const_number(n->src[1], &value) || !isfinite(value) ||
         fabs(frexp(value, &exponent)) != 0.5)
         return NULL;
-    const int limit = n->type.dtype == DT_F32 ? 120 : 1000;
+    const int limit = n->type.dtype == DT_F64 ? 1000 : n->type.dtype == DT_F16 ? 12 : 120;
     if (exponent > limit || exponent < -limit)
         return NULL;
     return build_binary(g, OP_MUL, n->src[0], build_const_like(g, n->src[1], 1 / value));
@@ -141,15 +141,20 @@ Node *simplify_not_not(Graph *g, Node *n)
 /* Whether every value of `narrow` is one of `wide`. */
 static bool holds_all(DType wide, DType narrow)
 {
-    static const uint8_t held_by[DT_COUNT] = {
+#define IN(e) (1u << DT_##e)
+    static const uint16_t held_by[DT_COUNT] = {
         [DT_BOOL] =
-            1 << DT_BOOL | 1 << DT_U8 | 1 << DT_I32 | 1 << DT_I64 | 1 << DT_F32 | 1 << DT_F64,
-        [DT_U8] = 1 << DT_U8 | 1 << DT_I32 | 1 << DT_I64 | 1 << DT_F32 | 1 << DT_F64,
-        [DT_I32] = 1 << DT_I32 | 1 << DT_I64 | 1 << DT_F64,
-        [DT_I64] = 1 << DT_I64,
-        [DT_F32] = 1 << DT_F32 | 1 << DT_F64,
-        [DT_F64] = 1 << DT_F64,
+            IN(BOOL) | IN(U8) | IN(I8) | IN(I32) | IN(I64) | IN(F16) | IN(BF16) | IN(F32) | IN(F64),
+        [DT_U8] = IN(U8) | IN(I32) | IN(I64) | IN(F16) | IN(BF16) | IN(F32) | IN(F64),
+        [DT_I8] = IN(I8) | IN(I32) | IN(I64) | IN(F16) | IN(BF16) | IN(F32) | IN(F64),
+        [DT_I32] = IN(I32) | IN(I64) | IN(F64),
+        [DT_I64] = IN(I64),
+        [DT_F16] = IN(F16) | IN(F32) | IN(F64),
+        [DT_BF16] = IN(BF16) | IN(F32) | IN(F64),
+        [DT_F32] = IN(F32) | IN(F64),
+        [DT_F64] = IN(F64),
     };
+#undef IN
     return held_by[narrow] >> wide & 1;
 }
 

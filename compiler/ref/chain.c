@@ -74,12 +74,13 @@ DEFINE_CHAIN(chain_f64, double, DOUBLE_STEP, )
 DEFINE_CHAIN(chain_f32_fma, float, FLOAT_STEP, WITH_FMA)
 DEFINE_CHAIN(chain_f64_fma, double, DOUBLE_STEP, WITH_FMA)
 DEFINE_CHAIN(chain_u8, uint8_t, WRAP_STEP, )
+DEFINE_CHAIN(chain_i8, uint8_t, WRAP_STEP, ) /* wraps like u8 */
 DEFINE_CHAIN(chain_i32, uint32_t, WRAP_STEP, )
 DEFINE_CHAIN(chain_i64, uint64_t, WRAP_STEP, )
 
 static void (*const chains[DT_COUNT])(const Chain *) = {
     [DT_U8] = chain_u8,   [DT_I32] = chain_i32, [DT_I64] = chain_i64,
-    [DT_F32] = chain_f32, [DT_F64] = chain_f64,
+    [DT_F32] = chain_f32, [DT_F64] = chain_f64, [DT_I8] = chain_i8,
 };
 
 void chain_run(DType dtype, const Chain *chain)

@@ -129,35 +129,11 @@ void ref_fill(void *data, int64_t count, const void *value, size_t element_bytes
 /* A constant, widened to 64 bits in its attribute, in the memory format of its type. */
 static void narrow_constant(const Attr *attr, void *value)
 {
-    float narrow = (float)attr->constant.value.f;
-    int32_t word = (int32_t)attr->constant.value.i;
-    uint8_t byte = (uint8_t)attr->constant.value.i;
     DType dtype = attr->constant.type.dtype;
-    const void *from = dtype == DT_F32   ? (const void *)&narrow
-                       : dtype == DT_I32 ? (const void *)&word
-                                         : &byte;
-    memcpy(value, dtype_bytes(dtype) == 8 ? &attr->constant.value : from, dtype_bytes(dtype));
-}
-
-static void store_integer(DType dtype, void *data, int64_t element, int64_t value)
-{
-    switch (dtype) {
-    case DT_F32:
-        ((float *)data)[element] = (float)value;
-        break;
-    case DT_F64:
-        ((double *)data)[element] = (double)value;
-        break;
-    case DT_I64:
-        ((int64_t *)data)[element] = value;
-        break;
-    case DT_I32:
-        ((int32_t *)data)[element] = (int32_t)value;
-        break;
-    default:
-        ((uint8_t *)data)[element] = (uint8_t)value;
-        break;
-    }
+    bool real = dtype_is_float(dtype);
+    const void *wide =
+        real ? (const void *)&attr->constant.value.f : (const void *)&attr->constant.value.i;
+    scalar_convert(real ? DT_F64 : DT_I64, dtype, wide, value, 1);
 }
 
 static void fill_iota(const RefEval *e)
@@ -165,8 +141,11 @@ static void fill_iota(const RefEval *e)
     int64_t strides[MAX_RANK];
     ref_strides(e->out, strides);
     int axis = e->node->attr.iota.axis;
-    for (int64_t i = 0; i < e->out->count; i++)
-        store_integer(e->out->dtype, e->out->data, i, i / strides[axis] % e->out->dims[axis]);
+    size_t bytes = dtype_bytes(e->out->dtype);
+    for (int64_t i = 0; i < e->out->count; i++) {
+        int64_t index = i / strides[axis] % e->out->dims[axis];
+        scalar_convert(DT_I64, e->out->dtype, &index, (char *)e->out->data + (size_t)i * bytes, 1);
+    }
 }
 
 static void fill_random(const RefEval *e)
@@ -333,6 +312,41 @@ bool ref_prepare(RefEval *e, const Node *node)
     return !e->refused;
 }
 
+/* Operands in f16 or bf16 as f32, the operation on those, its result rounded. */
+static void evaluate_widened(RefEval *e)
+{
+    const Node *node = e->node;
+    RefTensor narrow[3], *in[3] = {NULL, NULL, NULL}, out = *e->out;
+    for (int i = 0; i < node->nsrc; i++) {
+        RefTensor *x = &e->tensors[node->src[i]->id];
+        if (!dtype_is_small_float(x->dtype))
+            continue;
+        in[i] = x;
+        narrow[i] = *x;
+        x->dtype = DT_F32;
+        x->data = ref_scratch(e, x->count, DT_F32);
+        if (x->data != NULL)
+            scalar_convert(narrow[i].dtype, DT_F32, narrow[i].data, x->data, (size_t)x->count);
+    }
+    e->out->dtype = dtype_computed(out.dtype);
+    if (e->out->dtype != out.dtype)
+        e->out->data = ref_scratch(e, out.count, DT_F32);
+    if (!e->refused)
+        evaluators[op_info[node->op].op_class](e);
+    if (e->out->dtype != out.dtype) {
+        if (!e->refused)
+            scalar_convert(DT_F32, out.dtype, e->out->data, out.data, (size_t)out.count);
+        free(e->out->data);
+    }
+    *e->out = out;
+    for (int i = 0; i < node->nsrc; i++) {
+        if (in[i] != NULL) {
+            free(in[i]->data);
+            *in[i] = narrow[i];
+        }
+    }
+}
+
 /* False: the run cannot go on. */
 static bool evaluate_node(RefEval *e, const Node *node)
 {
@@ -349,7 +363,10 @@ static bool evaluate_node(RefEval *e, const Node *node)
     }
     if (e->refused || (outside && e->out->data == NULL && e->out->count > 0))
         return false;
-    evaluators[op_info[node->op].op_class](e);
+    if (node_computes_small(node))
+        evaluate_widened(e);
+    else
+        evaluators[op_info[node->op].op_class](e);
     return !e->refused && !e->stopped;
 }
 

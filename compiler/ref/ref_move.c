@@ -63,6 +63,8 @@ static void copy_row(char *dst, int64_t dst_stride, const char *src, int64_t src
         COPY_ROW(uint32_t);
     else if (bytes == 8)
         COPY_ROW(uint64_t);
+    else if (bytes == 2)
+        COPY_ROW(uint16_t);
     else
         COPY_ROW(uint8_t);
 }

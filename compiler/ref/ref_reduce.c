@@ -25,30 +25,18 @@ static double float_identity(ScalarOp op)
                               : 0.0;
 }
 
-/* For integers the smallest and the largest value of the type. */
-static int64_t integer_identity(ScalarOp op, DType dtype)
-{
-    if (op == SCALAR_MAX)
-        return dtype == DT_I64 ? INT64_MIN : dtype == DT_I32 ? INT32_MIN : 0;
-    if (op == SCALAR_MIN)
-        return dtype == DT_I64 ? INT64_MAX : dtype == DT_I32 ? INT32_MAX : UINT8_MAX;
-    return op == SCALAR_MUL || op == SCALAR_AND;
-}
-
 void ref_identity(OpCode op, DType dtype, void *value)
 {
     ScalarOp combiner = graph_combiner(op);
-    double wide = float_identity(combiner);
-    float narrow = (float)wide;
-    int64_t integer = integer_identity(combiner, dtype);
-    int32_t word = (int32_t)integer;
-    uint8_t byte = (uint8_t)integer;
-    const void *from = dtype == DT_F64   ? (const void *)&wide
-                       : dtype == DT_F32 ? (const void *)&narrow
-                       : dtype == DT_I64 ? (const void *)&integer
-                       : dtype == DT_I32 ? (const void *)&word
-                                         : &byte;
-    memcpy(value, from, dtype_bytes(dtype));
+    if (dtype_is_float(dtype)) {
+        double real = float_identity(combiner);
+        scalar_convert(DT_F64, dtype, &real, value, 1);
+        return;
+    }
+    int64_t integer = combiner == SCALAR_MAX   ? dtype_least(dtype)
+                      : combiner == SCALAR_MIN ? dtype_largest(dtype)
+                                               : combiner == SCALAR_MUL || combiner == SCALAR_AND;
+    scalar_convert(DT_I64, dtype, &integer, value, 1);
 }
 
 void ref_combine(ScalarOp op, DType dtype, void *acc, const void *x, int64_t count)
@@ -231,14 +219,15 @@ static void reduce_axes(RefEval *e)
     }
 
 DEFINE_ARG(arg_u8, uint8_t)
+DEFINE_ARG(arg_i8, int8_t)
 DEFINE_ARG(arg_i32, int32_t)
 DEFINE_ARG(arg_i64, int64_t)
 DEFINE_ARG(arg_f32, float)
 DEFINE_ARG(arg_f64, double)
 
 static int32_t (*const arg_functions[DT_COUNT])(const void *, int64_t, int64_t, bool) = {
-    [DT_BOOL] = arg_u8, [DT_U8] = arg_u8,   [DT_I32] = arg_i32,
-    [DT_I64] = arg_i64, [DT_F32] = arg_f32, [DT_F64] = arg_f64,
+    [DT_BOOL] = arg_u8, [DT_U8] = arg_u8,   [DT_I32] = arg_i32, [DT_I64] = arg_i64,
+    [DT_F32] = arg_f32, [DT_F64] = arg_f64, [DT_I8] = arg_i8,
 };
 
 static void reduce_arg(RefEval *e)
@@ -287,6 +276,7 @@ static void reduce_cumsum(RefEval *e)
         return x < y || (x == x && y != y);                                                        \
     }
 BEFORE(u8, uint8_t)
+BEFORE(i8, int8_t)
 BEFORE(i32, int32_t)
 BEFORE(i64, int64_t)
 BEFORE(f32, float)
@@ -296,7 +286,7 @@ typedef bool Before(const void *data, int64_t a, int64_t b);
 
 static Before *const before_functions[DT_COUNT] = {
     [DT_U8] = before_u8,   [DT_I32] = before_i32, [DT_I64] = before_i64,
-    [DT_F32] = before_f32, [DT_F64] = before_f64,
+    [DT_F32] = before_f32, [DT_F64] = before_f64, [DT_I8] = before_i8,
 };
 
 /* One row: element k of it is at data[first + k * step]. Merges runs of 1, 2, 4, ... indices. */

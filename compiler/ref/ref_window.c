@@ -100,6 +100,7 @@ static void combine_row(RefEval *e, int64_t to, int64_t from, int64_t count, int
     }
 
 DEFINE_ARG_ROW(arg_row_u8, uint8_t)
+DEFINE_ARG_ROW(arg_row_i8, int8_t)
 DEFINE_ARG_ROW(arg_row_i32, int32_t)
 DEFINE_ARG_ROW(arg_row_i64, int64_t)
 DEFINE_ARG_ROW(arg_row_f32, float)
@@ -107,7 +108,7 @@ DEFINE_ARG_ROW(arg_row_f64, double)
 
 static WindowRow *const arg_rows[DT_COUNT] = {
     [DT_U8] = arg_row_u8,   [DT_I32] = arg_row_i32, [DT_I64] = arg_row_i64,
-    [DT_F32] = arg_row_f32, [DT_F64] = arg_row_f64,
+    [DT_F32] = arg_row_f32, [DT_F64] = arg_row_f64, [DT_I8] = arg_row_i8,
 };
 
 static void each_tap(RefEval *e, void *best, WindowRow *row)

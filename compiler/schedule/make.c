@@ -54,11 +54,11 @@ static bool integer_failure(const Node *n)
 }
 
 /* The value at the bottom of moves that a view can follow; what pads, joins or computes is itself
- * the bottom. */
+ * the bottom. Who reads a widened f16 or bf16 widens it. */
 Node *below_moves(Node *n)
 {
     while (n->op == OP_RESHAPE || n->op == OP_PERMUTE || n->op == OP_EXPAND || n->op == OP_SLICE ||
-           n->op == OP_REVERSE || n->op == OP_ENTER) {
+           n->op == OP_REVERSE || n->op == OP_ENTER || node_is_widening(n)) {
         n = n->src[0];
     }
     return n;
@@ -192,13 +192,20 @@ static void add_costs(Builder *b, const Node *n)
     b->loads[n->id] = (uint8_t)(loads > 100 ? 100 : loads);
 }
 
+/* To f16 or bf16: what is kept is half as large as what it is made of. */
+static bool rounds(const Node *n)
+{
+    return n->op == OP_CONVERT && dtype_is_small_float(n->type.dtype) &&
+           !dtype_is_small_float(n->src[0]->type.dtype);
+}
+
 static bool worth_making(const Builder *b, const Node *n)
 {
     if (class_of(n) != CLASS_ELEMENTWISE && n->op != OP_RANDOM) {
         return false;
     }
-    bool shared =
-        b->uses[n->id] > 1 && (b->cost[n->id] > CHEAP_COST || b->loads[n->id] > CHEAP_LOADS);
+    bool cheap = b->cost[n->id] <= CHEAP_COST && b->loads[n->id] <= CHEAP_LOADS;
+    bool shared = b->uses[n->id] > 1 && (!cheap || rounds(n));
     return shared || b->cost[n->id] >= COST_LIMIT || b->loads[n->id] > LOAD_LIMIT;
 }
 
@@ -212,6 +219,12 @@ static void count_uses(Builder *b)
                 again |= n->src[j] == n->src[k];
             }
             b->uses[n->src[k]->id] += !again;
+        }
+    }
+    for (uint32_t i = b->node_count; i-- > 0;) { /* who reads it widened reads it */
+        const Node *n = b->graph->nodes.data[i];
+        if (b->live[i] && node_is_widening(n) && b->uses[i] > 1) {
+            b->uses[n->src[0]->id] += b->uses[i] - 1;
         }
     }
     for (uint32_t r = 0; r < b->graph->roots.count; r++) {

@@ -70,7 +70,7 @@ typedef struct {
  * Stride 0 repeats, a negative stride runs backwards. */
 typedef struct {
     int32_t buffer;
-    DType dtype;
+    DType dtype; /* of the buffer: f16 or bf16 where the reader widens what it loads */
     int rank;
     const Dim *dims[MAX_RANK];
     const Dim *offset;

@@ -147,6 +147,7 @@ static bool view_reverse(DimTable *dims, const Node *node, View *view)
     return true;
 }
 
+/* The same elements in the same places: what enters a branch, and what is widened by its reader. */
 static bool view_enter(DimTable *dims, const Node *node, View *view)
 {
     (void)dims, (void)node, (void)view;
@@ -155,7 +156,7 @@ static bool view_enter(DimTable *dims, const Node *node, View *view)
 
 typedef bool ViewMove(DimTable *dims, const Node *node, View *view);
 
-static ViewMove *view_move(OpCode op)
+static ViewMove *view_move(const Node *node)
 {
     static const struct {
         OpCode op;
@@ -164,8 +165,11 @@ static ViewMove *view_move(OpCode op)
         {OP_RESHAPE, view_reshape}, {OP_PERMUTE, view_permute}, {OP_EXPAND, view_expand},
         {OP_SLICE, view_slice},     {OP_REVERSE, view_reverse}, {OP_ENTER, view_enter},
     };
+    if (node_is_widening(node)) {
+        return view_enter;
+    }
     for (size_t i = 0; i < sizeof moves / sizeof *moves; i++) {
-        if (moves[i].op == op) {
+        if (moves[i].op == node->op) {
             return moves[i].move;
         }
     }
@@ -192,7 +196,7 @@ static bool view_dense(DimTable *dims, const Node *node, int32_t buffer, View *v
 
 bool view_moved(const Schedule *schedule, const Node *node, View *view)
 {
-    ViewMove *move = view_move(node->op);
+    ViewMove *move = view_move(node);
     return move != NULL && view_of(schedule, node->src[0], view) &&
            move(schedule->graph->dims, node, view);
 }

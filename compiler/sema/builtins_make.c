@@ -147,7 +147,7 @@ static Node *normal(Sema *s, Type type, uint32_t site)
     uint32_t second = (uint32_t)rng_hash(&site, sizeof site, 5);
     Node *u = uniform(s, type, site), *v = uniform(s, type, second);
     DType dtype = type.dtype;
-    double two_pi = 6.283185307179586, scaled = dtype == DT_F32 ? (double)(float)two_pi : two_pi;
+    double two_pi = 6.283185307179586, scaled = dtype_round(dtype, two_pi);
     Node *one = build_scalar(graph, dtype, 1), *minus_two = build_scalar(graph, dtype, -2);
     Node *radius =
         build_unary(graph, OP_SQRT,

@@ -397,6 +397,12 @@ static Value literal_tensor(Sema *s, const Value *v, DType dtype, Span span)
     return sema_node_value(s, build_reshape(graph, flat, literal->rank, literal->dims), span);
 }
 
+/* A constant stays one, and takes f32 or f64 from what it meets; of f16 and bf16 it is the nearest. */
+static double as_converted(DType dtype, double real)
+{
+    return dtype_is_small_float(dtype) ? dtype_round(dtype, real) : real;
+}
+
 Value builtin_convert(Sema *s, BuiltinCall *call)
 {
     const Value *v = &call->arg[0];
@@ -409,14 +415,14 @@ Value builtin_convert(Sema *s, BuiltinCall *call)
         if (!dtype_is_float(dtype))
             return *v;
         if (value_real(v, &real))
-            return value_float(real, call->span);
+            return value_float(as_converted(dtype, real), call->span);
         return value_tensor(build_dim(s->elab->graph, v->as.dim, dtype), call->span);
     }
     if (value_real(v, &real)) {
         if (dtype == DT_BOOL)
             return value_bool(real != 0, call->span);
         if (dtype_is_float(dtype))
-            return value_float(real, call->span);
+            return value_float(as_converted(dtype, real), call->span);
         if (fabs(real) < 9e18)
             return value_number(s, (int64_t)real, call->span);
         sema_error(s, ERR_E0205, call->span, NULL, "%g does not fit into %s", real,

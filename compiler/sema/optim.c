@@ -217,8 +217,8 @@ static void clip_by_norm(Sema *s, ParamSet *set, double limit)
     }
     if (!total)
         return;
-    double scaled = dtype == DT_F32 ? (double)(float)limit : limit;
-    double least = dtype == DT_F32 ? (double)1e-6f : 1e-6;
+    double scaled = dtype_round(dtype, limit);
+    double least = dtype_round(dtype, 1e-6);
     Node *norm = build_unary(graph, OP_SQRT, total);
     Node *ratio =
         build_binary(graph, OP_DIV, build_scalar(graph, dtype, scaled),
@@ -236,7 +236,7 @@ void clip_gradients(Sema *s, ParamSet *set, const TrainSettings *settings)
     for (uint32_t i = 0; settings->clip_value > 0 && i < set->count; i++) {
         DType dtype = set->gradients[i]->type.dtype;
         double limit = settings->clip_value;
-        limit = dtype == DT_F32 ? (double)(float)limit : limit;
+        limit = dtype_round(dtype, limit);
         Node *low =
             build_binary(graph, OP_MAX, set->gradients[i], build_scalar(graph, dtype, -limit));
         set->gradients[i] = build_binary(graph, OP_MIN, low, build_scalar(graph, dtype, limit));
@@ -407,8 +407,8 @@ void average_params(Sema *s, TensorSpecs *tensors, double decay, Span span)
         if (!p)
             continue;
         DType dtype = spec.type.dtype;
-        double d = dtype == DT_F32 ? (double)(float)decay : decay;
-        double rest = dtype == DT_F32 ? (double)(float)(1 - decay) : 1 - decay;
+        double d = dtype_round(dtype, decay);
+        double rest = dtype_round(dtype, 1 - decay);
         spec.name = arena_format(s->arena, "ema.%s", spec.name);
         spec.role = TENSOR_AVERAGE;
         spec.init = (InitSpec){INIT_CONSTANT, 0, 0};

@@ -577,11 +577,12 @@ bool eval_type(Sema *s, const AstType *type, Type *out)
 {
     DType dtype;
     if (type->kind != AST_TYPE_NAMED || tensor_want(s, type, &dtype) != WANT_DTYPE) {
-        static const char *const names[] = {"f32", "f64", "i32", "i64", "u8", "bool"};
+        static const char *const names[] = {"f32", "f64", "f16", "bf16", "i32",
+                                            "i64", "i8",  "u8",  "bool"};
         const char *name =
             type->kind == AST_TYPE_NAMED ? type->as.named.path.data[0].text : "(...)";
         sema_unknown(s, ERR_E0200, type->span, "an element type is needed here, and not", name,
-                     names, 6);
+                     names, sizeof names / sizeof *names);
         return false;
     }
     const AstExprs *dims = &type->as.named.dims;

@@ -213,14 +213,7 @@ bool sema_dtype(const Sema *s, const char *name, DType *dtype)
 
 static bool integer_fits(DType dtype, int64_t number)
 {
-    switch (dtype) {
-    case DT_U8:
-        return number >= 0 && number <= 255;
-    case DT_I32:
-        return number >= INT32_MIN && number <= INT32_MAX;
-    default:
-        return true;
-    }
+    return number >= dtype_least(dtype) && number <= dtype_largest(dtype);
 }
 
 static Node *constant_of_int(Sema *s, const Value *v, DType dtype, Span span)
@@ -236,8 +229,8 @@ static Node *constant_of_int(Sema *s, const Value *v, DType dtype, Span span)
                        dtype_name(dtype));
             return NULL;
         }
-        if (dtype == DT_F32)
-            return build_scalar(s->elab->graph, dtype, (double)(float)number);
+        if (dtype_is_float(dtype))
+            return build_scalar(s->elab->graph, dtype, dtype_round(dtype, (double)number));
     }
     return build_dim(s->elab->graph, v->as.dim, dtype);
 }
@@ -262,7 +255,7 @@ Node *value_constant_node(Sema *s, const Value *v, DType dtype, Span span)
                   dtype_name(dtype));
         return NULL;
     }
-    return build_scalar(graph, dtype, dtype == DT_F32 ? (double)(float)v->as.real : v->as.real);
+    return build_scalar(graph, dtype, dtype_round(dtype, v->as.real));
 }
 
 Node *value_node(Sema *s, const Value *v, DType dtype, Span span)

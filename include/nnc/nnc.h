@@ -313,7 +313,18 @@ NNC_API nnc_status nnc_model_sample(nnc_model *model, const nnc_sample_options *
 
 /* ---- Tensors ---- */
 
-typedef enum { NNC_BOOL, NNC_U8, NNC_I32, NNC_I64, NNC_F32, NNC_F64 } nnc_dtype;
+/* Elements of f16 and bf16 are their 16 bits. */
+typedef enum {
+    NNC_BOOL,
+    NNC_U8,
+    NNC_I32,
+    NNC_I64,
+    NNC_F32,
+    NNC_F64,
+    NNC_I8,
+    NNC_F16,
+    NNC_BF16
+} nnc_dtype;
 
 /* Zeros. */
 NNC_API nnc_status nnc_tensor_new(nnc_dtype dtype, int rank, const int64_t *sizes,
@@ -322,6 +333,10 @@ NNC_API nnc_status nnc_tensor_new(nnc_dtype dtype, int rank, const int64_t *size
 NNC_API nnc_status nnc_tensor_wrap(nnc_dtype dtype, int rank, const int64_t *sizes, void *data,
                                    nnc_tensor **tensor);
 NNC_API void nnc_tensor_release(nnc_tensor *tensor);
+/* An element in row-major order as a double, whatever its type; i64 beyond 2^53 is rounded. To set one rounds to nearest
+ * even, and cuts a fraction off for integers. NaN, or NNC_ARGUMENT: there is no such element. */
+NNC_API double nnc_tensor_number(const nnc_tensor *tensor, int64_t element);
+NNC_API nnc_status nnc_tensor_set_number(nnc_tensor *tensor, int64_t element, double value);
 NNC_API nnc_dtype nnc_tensor_dtype(const nnc_tensor *tensor);
 NNC_API int nnc_tensor_rank(const nnc_tensor *tensor);
 NNC_API int64_t nnc_tensor_size(const nnc_tensor *tensor, int axis);

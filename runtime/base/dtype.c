@@ -2,6 +2,7 @@
 #include "runtime/base/dtype.h"
 
 #include "runtime/base/bug.h"
+#include "runtime/base/small_float.h"
 
 #include <string.h>
 
@@ -49,4 +50,32 @@ bool dtype_from_name(const char *name, DType *type)
         }
     }
     return false;
+}
+
+double dtype_round(DType type, double value)
+{
+    switch (type) {
+    case DT_F32:
+        return (double)(float)value;
+    case DT_F16:
+        return (double)f32_of_f16(f16_of_f32((float)value));
+    case DT_BF16:
+        return (double)f32_of_bf16(bf16_of_f32((float)value));
+    default:
+        return value;
+    }
+}
+
+int64_t dtype_least(DType type)
+{
+    return type == DT_I64 ? INT64_MIN : type == DT_I32 ? INT32_MIN : type == DT_I8 ? INT8_MIN : 0;
+}
+
+int64_t dtype_largest(DType type)
+{
+    return type == DT_I64    ? INT64_MAX
+           : type == DT_I32  ? INT32_MAX
+           : type == DT_I8   ? INT8_MAX
+           : type == DT_BOOL ? 1
+                             : UINT8_MAX;
 }

@@ -1,5 +1,5 @@
 /* The C reading of scalar_math.inc and scalar_int.inc. Each text is included once per type: floats of 32 and 64 bits, integers
- * u8 i32 i64, bool. Around each function a loop over arrays is made, and the loops are put into one table by op and type. */
+ * u8 i8 i32 i64, bool. Around each function a loop over arrays is made, and the loops are put into one table by op and type. */
 #include "runtime/base/scalar.h"
 
 #include "runtime/base/bug.h"
@@ -178,6 +178,20 @@ static inline int64_t remainder_up(int64_t x, int64_t y)
 #undef WIDE
 #undef SCALAR_KIND
 
+#define SCALAR_KIND SCALAR_SIGNED
+#define TYPE_NAME i8
+#define SCALAR_WIDTH 8
+#define VALUE int8_t
+#define UNSIGNED uint8_t
+#define WIDE uint32_t
+#include "runtime/base/scalar_int.inc"
+#undef TYPE_NAME
+#undef SCALAR_WIDTH
+#undef VALUE
+#undef UNSIGNED
+#undef WIDE
+#undef SCALAR_KIND
+
 #define SCALAR_KIND SCALAR_UNSIGNED
 #define TYPE_NAME u8
 #define SCALAR_WIDTH 8
@@ -224,8 +238,8 @@ typedef void MapFunction(const void *const *args, void *out, size_t count);
             result[i] = name##_##tag(x[i], y[i], z[i]);                                            \
         }                                                                                          \
     }
-typedef uint8_t First_select_f32, First_select_f64, First_select_u8, First_select_i32,
-    First_select_i64, First_select_b1;
+typedef uint8_t First_select_f32, First_select_f64, First_select_u8, First_select_i8,
+    First_select_i32, First_select_i64, First_select_b1, First_select_small;
 typedef float First_fma_f32;
 typedef double First_fma_f64;
 
@@ -238,10 +252,18 @@ typedef double First_fma_f64;
     ON_##on_float(name, operands, f32, float, result)                                              \
         ON_##on_float(name, operands, f64, double, result)                                         \
             ON_##on_int(name, operands, u8, uint8_t, result)                                       \
-                ON_##on_int(name, operands, i32, int32_t, result)                                  \
-                    ON_##on_int(name, operands, i64, int64_t, result)                              \
-                        ON_##on_bool(name, operands, b1, uint8_t, result)
+                ON_##on_int(name, operands, i8, int8_t, result)                                    \
+                    ON_##on_int(name, operands, i32, int32_t, result)                              \
+                        ON_##on_int(name, operands, i64, int64_t, result)                          \
+                            ON_##on_bool(name, operands, b1, uint8_t, result)
 #include "runtime/base/scalar.def"
+
+/* What moves an f16 or a bf16 needs not know what it means. */
+static inline uint16_t select_small(uint8_t condition, uint16_t x, uint16_t y)
+{
+    return condition ? x : y;
+}
+LOOP_3(select, small, uint16_t, uint16_t)
 
 typedef struct {
     const char *name;
@@ -262,6 +284,7 @@ static const ScalarRow rows[SCALAR_COUNT] = {
                     {[DT_F32] = AT_##on_float(name, f32),                                          \
                      [DT_F64] = AT_##on_float(name, f64),                                          \
                      [DT_U8] = AT_##on_int(name, u8),                                              \
+                     [DT_I8] = AT_##on_int(name, i8),                                              \
                      [DT_I32] = AT_##on_int(name, i32),                                            \
                      [DT_I64] = AT_##on_int(name, i64),                                            \
                      [DT_BOOL] = AT_##on_bool(name, b1)}},
@@ -294,14 +317,20 @@ bool scalar_is_test(ScalarOp op)
     return rows[op].is_test;
 }
 
+static MapFunction *map_of(ScalarOp op, DType type)
+{
+    bool moves = op == SCALAR_SELECT && dtype_is_small_float(type);
+    return moves ? map_select_small : rows[op].map[type];
+}
+
 bool scalar_legal(ScalarOp op, DType type)
 {
-    return rows[op].map[type] != NULL;
+    return map_of(op, type) != NULL;
 }
 
 void scalar_map(ScalarOp op, DType type, const void *const *args, void *out, size_t count)
 {
-    MapFunction *map = rows[op].map[type];
+    MapFunction *map = map_of(op, type);
     if (!map) {
         NNC_BUG("%s is not defined on %s", scalar_name(op), dtype_name(type));
     }

@@ -2,6 +2,7 @@
  * they come; at the end the words are sorted and the numbers replaced by places in that order, so that the codes are a
  * function of the set of words and not of the order of rows. */
 #include "runtime/data/csv_rows.h"
+#include "runtime/base/scalar.h"
 #include "runtime/data/csv_tokens.h"
 #include "runtime/data/reader.h"
 
@@ -275,13 +276,12 @@ static bool store_float(const Csv *csv, const FieldPlace *place, uint32_t column
     const CsvCell *cell = &csv->rows.cells.data[column];
     char *end = cell->text;
     double wide = 0;
-    if (is_decimal(cell) && place->field->dtype == DT_F32) {
-        float narrow = strtof_l(cell->text, &end, csv->numbers);
-        memcpy(out, &narrow, sizeof narrow);
-        wide = narrow;
-    } else if (is_decimal(cell)) {
-        wide = strtod_l(cell->text, &end, csv->numbers);
-        memcpy(out, &wide, sizeof wide);
+    DType dtype = place->field->dtype;
+    if (is_decimal(cell)) {
+        wide = dtype == DT_F64 ? strtod_l(cell->text, &end, csv->numbers)
+                               : (double)strtof_l(cell->text, &end, csv->numbers);
+        wide = dtype_round(dtype, wide);
+        scalar_convert(DT_F64, dtype, &wide, out, 1);
     }
     if (end == cell->text || *end) {
         return cell_error(csv, place, column, "is not a number");
@@ -298,16 +298,9 @@ static bool store_int(const Csv *csv, const FieldPlace *place, uint32_t column, 
     if (end == cell->text || *end) {
         return cell_error(csv, place, column, "is not an integer");
     }
-    bool fits = errno == 0;
-    if (place->field->dtype == DT_I64) {
-        memcpy(out, &(int64_t){value}, sizeof(int64_t));
-    } else if (place->field->dtype == DT_I32) {
-        fits = fits && value >= INT32_MIN && value <= INT32_MAX;
-        memcpy(out, &(int32_t){(int32_t)(fits ? value : 0)}, sizeof(int32_t));
-    } else {
-        fits = fits && value >= 0 && value <= UINT8_MAX;
-        *(uint8_t *)out = (uint8_t)(fits ? value : 0);
-    }
+    DType dtype = place->field->dtype;
+    bool fits = errno == 0 && value >= dtype_least(dtype) && value <= dtype_largest(dtype);
+    scalar_convert(DT_I64, dtype, &(int64_t){fits ? value : 0}, out, 1);
     return fits || cell_error(csv, place, column, "does not fit into the type of the field");
 }
 

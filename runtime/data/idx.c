@@ -20,7 +20,7 @@ static const struct {
     unsigned char code;
     const char *name;
     int dtype; /* -1: not a type of nnc */
-} idx_types[] = {{0x08, "u8", DT_U8},   {0x09, "i8", -1},      {0x0B, "i16", -1},
+} idx_types[] = {{0x08, "u8", DT_U8},   {0x09, "i8", DT_I8},   {0x0B, "i16", -1},
                  {0x0C, "i32", DT_I32}, {0x0D, "f32", DT_F32}, {0x0E, "f64", DT_F64}};
 
 static bool find_type(const DataField *field, unsigned char code, DType *dtype, Diag *diag)

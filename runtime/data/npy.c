@@ -24,8 +24,8 @@ typedef struct {
 static const struct {
     const char *descr;
     DType dtype;
-} npy_types[] = {{"<f4", DT_F32}, {"<f8", DT_F64}, {"<i4", DT_I32},
-                 {"<i8", DT_I64}, {"|u1", DT_U8},  {"|b1", DT_BOOL}};
+} npy_types[] = {{"<f4", DT_F32}, {"<f8", DT_F64},  {"<i4", DT_I32}, {"<i8", DT_I64},
+                 {"|u1", DT_U8},  {"|b1", DT_BOOL}, {"|i1", DT_I8},  {"<f2", DT_F16}};
 
 static void skip_spaces(Text *text)
 {

@@ -7,6 +7,7 @@
 #include "runtime/data/reader.h"
 
 #include "runtime/base/rng.h"
+#include "runtime/base/scalar.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -32,18 +33,9 @@ typedef struct {
 static int64_t label_at(const DataColumn *column, int64_t row)
 {
     const char *cell = column->data + row * column->row_bytes;
-    int64_t wide;
-    int32_t narrow;
-    switch (column->dtype) {
-    case DT_I64:
-        memcpy(&wide, cell, sizeof wide);
-        return wide;
-    case DT_I32:
-        memcpy(&narrow, cell, sizeof narrow);
-        return narrow;
-    default:
-        return (unsigned char)*cell;
-    }
+    int64_t label;
+    scalar_convert(column->dtype, DT_I64, cell, &label, 1);
+    return label;
 }
 
 static int by_value(const void *a, const void *b)

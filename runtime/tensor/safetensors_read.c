@@ -109,7 +109,8 @@ typedef struct {
 } TypeName;
 
 static const TypeName type_names[] = {{"F32", DT_F32}, {"F64", DT_F64}, {"I32", DT_I32},
-                                      {"I64", DT_I64}, {"U8", DT_U8},   {"BOOL", DT_BOOL}};
+                                      {"I64", DT_I64}, {"U8", DT_U8},   {"BOOL", DT_BOOL},
+                                      {"I8", DT_I8},   {"F16", DT_F16}, {"BF16", DT_BF16}};
 
 static bool find_type(const char *text, DType *dtype)
 {

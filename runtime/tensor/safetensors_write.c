@@ -12,8 +12,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 static const char *type_text(DType dtype)
 {
     static const char *const names[DT_COUNT] = {
-        [DT_BOOL] = "BOOL", [DT_U8] = "U8",   [DT_I32] = "I32",
-        [DT_I64] = "I64",   [DT_F32] = "F32", [DT_F64] = "F64"};
+        [DT_BOOL] = "BOOL", [DT_U8] = "U8", [DT_I32] = "I32", [DT_I64] = "I64",  [DT_F32] = "F32",
+        [DT_F64] = "F64",   [DT_I8] = "I8", [DT_F16] = "F16", [DT_BF16] = "BF16"};
     return names[dtype];
 }
 

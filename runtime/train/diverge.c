@@ -12,9 +12,11 @@ bool tensor_is_finite(const RunTensor *spec, const void *data)
 {
     size_t count = tensor_bytes(spec) / dtype_bytes(spec->dtype);
     for (size_t i = 0; i < count; i++)
-        if (spec->dtype == DT_F32   ? !isfinite(((const float *)data)[i])
-            : spec->dtype == DT_F64 ? !isfinite(((const double *)data)[i])
-                                    : false)
+        if (spec->dtype == DT_F32    ? !isfinite(((const float *)data)[i])
+            : spec->dtype == DT_F64  ? !isfinite(((const double *)data)[i])
+            : spec->dtype == DT_F16  ? (((const uint16_t *)data)[i] & 0x7C00) == 0x7C00
+            : spec->dtype == DT_BF16 ? (((const uint16_t *)data)[i] & 0x7F80) == 0x7F80
+                                     : false)
             return false;
     return true;
 }

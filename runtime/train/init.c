@@ -2,6 +2,7 @@
 #include "runtime/train/init.h"
 
 #include "runtime/base/rng.h"
+#include "runtime/base/scalar.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -42,28 +43,7 @@ static double truncated_normal_at(Stream s, int64_t element)
 
 static void put(DType dtype, void *data, int64_t element, double value)
 {
-    switch (dtype) {
-    case DT_BOOL:
-        ((uint8_t *)data)[element] = value != 0;
-        break;
-    case DT_U8:
-        ((uint8_t *)data)[element] = (uint8_t)value;
-        break;
-    case DT_I32:
-        ((int32_t *)data)[element] = (int32_t)value;
-        break;
-    case DT_I64:
-        ((int64_t *)data)[element] = (int64_t)value;
-        break;
-    case DT_F32:
-        ((float *)data)[element] = (float)value;
-        break;
-    case DT_F64:
-        ((double *)data)[element] = value;
-        break;
-    case DT_COUNT:
-        break;
-    }
+    scalar_convert(DT_F64, dtype, &value, (char *)data + (size_t)element * dtype_bytes(dtype), 1);
 }
 
 static double value_at(const InitSpec *spec, Stream s, int64_t element)

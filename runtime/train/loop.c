@@ -4,6 +4,7 @@
 #include "runtime/train/trainer_private.h"
 
 #include "runtime/base/rng.h"
+#include "runtime/base/scalar.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -46,8 +47,9 @@ static double binding_scalar(const Binding *binding, const char *name)
     int arg = function_arg(binding->function, ARG_OUTPUT, name);
     if (arg < 0)
         return NAN;
-    return binding->function->args[arg].dtype == DT_F32 ? *(float *)binding->buffers[arg]
-                                                        : *(double *)binding->buffers[arg];
+    double value;
+    scalar_convert(binding->function->args[arg].dtype, DT_F64, binding->buffers[arg], &value, 1);
+    return value;
 }
 
 double step_output(const Trainer *trainer, const char *name)

@@ -147,6 +147,15 @@ static bool compare_way(const Case *t, const Way *way)
     return good;
 }
 
+/* As lowering wants it: without arithmetic on f16 and bf16. */
+static Graph *widened(const Graph *graph)
+{
+    StrBuf error = {0};
+    Graph *final = pass_run_one(pass_find("widen"), graph, NULL, &error);
+    cr_assert(final != NULL, "%s", error.text);
+    return final;
+}
+
 static bool compare_seed(uint64_t seed)
 {
     Arena *arena = arena_new();
@@ -157,11 +166,14 @@ static bool compare_seed(uint64_t seed)
                                   .free_symbol = seed % 4 != 3,
                                   .may_fail = may_fail,
                                   .loops = seed % 16 >= 7,
-                                  .only_f32 = seed % 3 == 0};
-    Case t = {arena, random_graph(arena, dims, seed, &options), seed, seed % 5 == 0, may_fail};
+                                  .only_f32 = seed % 3 == 0,
+                                  .small_types = seed % 7 / 3 == 1};
+    Graph *final = widened(random_graph(arena, dims, seed, &options));
+    Case t = {arena, final, seed, seed % 5 == 0, may_fail};
     /* Other bits of the seed than those that choose the options. */
     const Way *way = &ways[seed / 8 % (sizeof ways / sizeof *ways)];
     bool good = compare_way(&t, way);
+    arena_free(final->arena);
     arena_free(arena);
     return good;
 }
@@ -175,7 +187,8 @@ static bool compare_gradients(uint64_t seed)
                                   .max_elements = 500,
                                   .free_symbol = true,
                                   .loops = true,
-                                  .only_f32 = seed % 3 == 0};
+                                  .only_f32 = seed % 3 == 0,
+                                  .small_types = seed % 7 / 3 == 1};
     Graph *graph = random_graph(arena, dim_table_new(arena), seed, &options);
     Graph *gradients = random_gradient(arena, graph, seed % 5 == 0);
     bool good = true;
@@ -251,7 +264,8 @@ static const void *sample_leaf(void *user, const Node *leaf)
 {
     const SampleData *data = user;
     for (int i = 0; i < data->sample->leaf_count; i++) {
-        if (data->sample->leaves[i].node == leaf) {
+        const Node *own = data->sample->leaves[i].node;
+        if (leaf->op == own->op && strcmp(leaf->attr.leaf.name, own->attr.leaf.name) == 0) {
             int64_t elements = random_elements(&leaf->type, data->symbols);
             void *values =
                 arena_alloc(data->arena, (size_t)elements * dtype_bytes(leaf->type.dtype) + 1);
@@ -322,6 +336,8 @@ static bool check_sample(OpCode op, int index, DType real, const Way *way, bool 
             schedule.scratch = lower_contract_scratch;
             schedule.scratch_user = &lower;
         }
+        if (dtype_is_small_float(real))
+            t.graph = widened(t.graph);
         good = compiled_open(&compiled, arena, t.graph, &schedule, &lower, &error);
         good = good && compare_sample(&t, &sample, way, &compiled, 3) &&
                compare_sample(&t, &sample, way, &compiled, 0);
@@ -330,6 +346,8 @@ static bool check_sample(OpCode op, int index, DType real, const Way *way, bool 
             free(error);
         }
         compiled_close(&compiled);
+        if (t.graph != sample.graph)
+            arena_free(t.graph->arena);
     }
     arena_free(arena);
     return good;
@@ -342,8 +360,8 @@ Test(differential, samples_of_operations)
         bool exists = op != OP_CALL;
         for (int index = op % stride; exists && wrong < 3; index += stride) {
             tried++;
-            wrong += !check_sample((OpCode)op, index, index % 2 ? DT_F64 : DT_F32, &ways[tried % 4],
-                                   &exists);
+            static const DType reals[] = {DT_F32, DT_F64, DT_BF16, DT_F64, DT_F32, DT_F16};
+            wrong += !check_sample((OpCode)op, index, reals[index % 6], &ways[tried % 4], &exists);
         }
     }
     cr_assert_eq(wrong, 0);

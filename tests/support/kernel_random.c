@@ -65,13 +65,19 @@ static KInst *index_of(Random *r, int lanes)
     return kir_binary(&r->b, K_AND, value_of(r, DT_I64, lanes), mask);
 }
 
+/* f16 and bf16 have no arithmetic. */
+static DType arithmetic_type(Random *r)
+{
+    return dtype_computed((DType)draw(r, DT_COUNT));
+}
+
 static void add_arithmetic(Random *r)
 {
     static const KOp of_floats[] = {K_ADD, K_SUB, K_MUL, K_DIV, K_LT, K_EQ, K_NE, K_LE};
     static const KOp of_ints[] = {K_ADD,  K_SUB, K_MUL, K_AND, K_OR, K_XOR,  K_IMIN,
                                   K_IMAX, K_LT,  K_ULT, K_EQ,  K_LE, K_IDIV, K_IMOD};
     static const KOp of_bools[] = {K_AND, K_OR, K_XOR, K_EQ, K_NE, K_IMIN};
-    DType dtype = (DType)draw(r, DT_COUNT);
+    DType dtype = arithmetic_type(r);
     int lanes = lanes_of(r);
     KOp op = dtype_is_float(dtype) ? of_floats[draw(r, 8)]
              : dtype == DT_BOOL    ? of_bools[draw(r, 6)]
@@ -82,7 +88,8 @@ static void add_arithmetic(Random *r)
 static void add_unary(Random *r)
 {
     static const KOp ops[] = {K_NEG, K_ABS, K_FLOOR, K_CEIL, K_RINT, K_SQRT};
-    DType dtype = (DType)(DT_I32 + draw(r, 4));
+    DType dtype = arithmetic_type(r);
+    dtype = dtype == DT_BOOL ? DT_I8 : dtype;
     keep(r, kir_unary(&r->b, ops[draw(r, dtype_is_float(dtype) ? 6 : 2)],
                       value_of(r, dtype, lanes_of(r))));
 }
@@ -91,7 +98,7 @@ static void add_three(Random *r)
 {
     int lanes = lanes_of(r);
     DType dtype = (DType)draw(r, DT_COUNT);
-    if (dtype_is_float(dtype) && draw(r, 2)) {
+    if (dtype_is_float(dtype) && !dtype_is_small_float(dtype) && draw(r, 2)) {
         keep(r, kir_fma(&r->b, value_of(r, dtype, lanes), value_of(r, dtype, lanes),
                         value_of(r, dtype, lanes)));
         return;
@@ -110,7 +117,8 @@ static void add_conversion(Random *r)
 
 static void add_lanes(Random *r)
 {
-    DType dtype = (DType)(DT_U8 + draw(r, 5));
+    DType dtype = arithmetic_type(r);
+    dtype = dtype == DT_BOOL ? DT_U8 : dtype;
     int lanes = 4 << draw(r, 3);
     KInst *x = value_of(r, dtype, lanes), *y = value_of(r, dtype, lanes);
     int32_t mask[8];
@@ -119,6 +127,8 @@ static void add_lanes(Random *r)
     }
     keep(r, kir_shuffle(&r->b, x, y, mask, 8));
     keep(r, kir_extract(&r->b, x, draw(r, lanes)));
+    KInst *small = value_of(r, draw(r, 2) ? DT_F16 : DT_BF16, lanes);
+    keep(r, kir_shuffle(&r->b, small, small, mask, 8));
     keep(r, kir_halves(&r->b, (KOp)(K_HALVES_ADD + draw(r, 4)), y));
     keep(r, kir_splat(&r->b, value_of(r, dtype, 1), lanes));
     keep(r, kir_iota(&r->b, DT_I64, lanes));

@@ -1,5 +1,6 @@
 /* See op_samples.h. Shapes are tables; -1 in them is the free dimension B. */
 #include "tests/support/op_samples.h"
+#include "runtime/base/scalar.h"
 
 #include <math.h>
 #include <string.h>
@@ -918,22 +919,11 @@ void sample_fill(const SampleLeaf *leaf, uint32_t seed, int64_t elements, void *
 {
     for (int64_t i = 0; i < elements; i++) {
         const int64_t whole = whole_value(leaf, seed, i);
-        switch (leaf->node->type.dtype) {
-        case DT_F32:
-            ((float *)data)[i] = (float)real_value(leaf, seed, i);
-            break;
-        case DT_F64:
-            ((double *)data)[i] = real_value(leaf, seed, i);
-            break;
-        case DT_I32:
-            ((int32_t *)data)[i] = (int32_t)whole;
-            break;
-        case DT_I64:
-            ((int64_t *)data)[i] = whole;
-            break;
-        default:
-            ((uint8_t *)data)[i] = (uint8_t)whole;
-            break;
-        }
+        const double real = real_value(leaf, seed, i);
+        const DType dtype = leaf->node->type.dtype;
+        const bool floats = dtype_is_float(dtype);
+        scalar_convert(floats ? DT_F64 : DT_I64, dtype,
+                       floats ? (const void *)&real : (const void *)&whole,
+                       (char *)data + (size_t)i * dtype_bytes(dtype), 1);
     }
 }

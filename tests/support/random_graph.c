@@ -7,6 +7,7 @@
 #include "compiler/graph/op.h"
 #include "runtime/base/bug.h"
 #include "runtime/base/rng.h"
+#include "runtime/base/scalar.h"
 
 #include <math.h>
 #include <string.h>
@@ -76,7 +77,11 @@ static DType random_dtype(Maker *m)
 {
     static const DType dtypes[] = {DT_F32, DT_F32, DT_F32, DT_F32, DT_F64,
                                    DT_I32, DT_I64, DT_U8,  DT_BOOL};
-    DType dtype = dtypes[draw(m, sizeof dtypes / sizeof *dtypes)];
+    static const DType with_small[] = {DT_F32, DT_BF16, DT_F16, DT_BF16, DT_F16, DT_F64,
+                                       DT_I32, DT_I8,   DT_I8,  DT_U8,   DT_BOOL};
+    DType dtype = m->options->small_types
+                      ? with_small[draw(m, sizeof with_small / sizeof *with_small)]
+                      : dtypes[draw(m, sizeof dtypes / sizeof *dtypes)];
     return dtype == DT_F64 && m->options->only_f32 ? DT_F32 : dtype;
 }
 
@@ -453,6 +458,8 @@ static Node *make_conv(Maker *m)
     int spatial = 1 + (int)draw(m, 10) / 5 + (chance(m, 10) ? 1 : 0);
     spatial = spatial > MAX_SPATIAL ? MAX_SPATIAL : spatial;
     DType dtype = chance(m, 85) ? DT_F32 : m->options->only_f32 ? DT_I32 : DT_F64;
+    if (m->options->small_types && chance(m, 60))
+        dtype = chance(m, 50) ? DT_BF16 : DT_F16;
     Type x = {.dtype = dtype, .rank = spatial + 3}, y = x;
     Attr attr = {.kind = AT_CONV, .conv = {.spatial = spatial}};
     x.dims[0] = y.dims[0] = constant(m, chance(m, 80) ? 1 : 2);
@@ -651,10 +658,11 @@ static int64_t integer_value(DType dtype, uint64_t bits, bool special)
 {
     if (dtype == DT_BOOL)
         return (int64_t)(bits >> 5 & 1);
-    if (special && bits % 16 == 0 && dtype != DT_U8)
+    if (special && bits % 16 == 0 && dtype != DT_U8 && dtype != DT_I8)
         return dtype == DT_I32 ? (bits & 256 ? INT32_MIN : INT32_MAX)
                                : (bits & 256 ? INT64_MIN : INT64_MAX);
-    return dtype == DT_U8 ? (int64_t)(bits >> 8 & 255) : (int64_t)((bits >> 8) % 31) - 10;
+    return dtype == DT_U8 || dtype == DT_I8 ? (int64_t)(bits >> 8 & 255)
+                                            : (int64_t)((bits >> 8) % 31) - 10;
 }
 
 const void *random_leaf(void *random_data, const Node *leaf)
@@ -668,33 +676,22 @@ const void *random_leaf(void *random_data, const Node *leaf)
         uint64_t bits = rng_hash(&i, sizeof i, key);
         int64_t integer = integer_value(dtype, bits, data->special);
         double wide = float_value(bits, data->special);
-        float narrow = (float)wide;
-        int32_t word = (int32_t)integer;
-        uint8_t byte = (uint8_t)integer;
-        const void *from = dtype == DT_F32   ? (const void *)&narrow
-                           : dtype == DT_F64 ? (const void *)&wide
-                           : dtype == DT_I32 ? (const void *)&word
-                           : dtype == DT_I64 ? (const void *)&integer
-                                             : &byte;
-        memcpy(values + (size_t)i * dtype_bytes(dtype), from, dtype_bytes(dtype));
+        bool real = dtype_is_float(dtype);
+        const void *from = real ? (const void *)&wide : (const void *)&integer;
+        scalar_convert(real ? DT_F64 : DT_I64, dtype, from, values + (size_t)i * dtype_bytes(dtype),
+                       1);
     }
     return values;
 }
 
 static bool both_nan(DType dtype, const char *a, const char *b)
 {
-    float x, y;
-    double wide_x, wide_y;
-    if (dtype == DT_F32) {
-        memcpy(&x, a, sizeof x);
-        memcpy(&y, b, sizeof y);
-        return isnan(x) && isnan(y);
-    }
-    if (dtype != DT_F64)
+    double x, y;
+    if (!dtype_is_float(dtype))
         return false;
-    memcpy(&wide_x, a, sizeof wide_x);
-    memcpy(&wide_y, b, sizeof wide_y);
-    return isnan(wide_x) && isnan(wide_y);
+    scalar_convert(dtype, DT_F64, a, &x, 1);
+    scalar_convert(dtype, DT_F64, b, &y, 1);
+    return isnan(x) && isnan(y);
 }
 
 bool random_same(DType dtype, const void *a, const void *b, int64_t count, int64_t *where)

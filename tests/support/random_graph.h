@@ -14,6 +14,8 @@ typedef struct {
     bool may_fail;          /* raw indices, divisors and conditions */
     bool loops;             /* loops and branches, two deep */
     bool only_f32;          /* float leaves and constants are f32 */
+    bool small_types; /* f16, bf16 and i8 as often as others; arithmetic on them needs the pass
+                               widen before lowering */
     const uint8_t *allowed; /* a byte per OpCode for the operations to draw from, NULL: all but
                                call. Operands may need others. */
 } RandomGraphOptions;

@@ -6,6 +6,7 @@
 #include "compiler/passes/pass.h"
 #include "compiler/ref/ref.h"
 #include "compiler/sema/sema.h"
+#include "runtime/base/scalar.h"
 #include "tests/support/compiled.h"
 
 #include <criterion/criterion.h>
@@ -76,14 +77,12 @@ static void fill(const Case *c, int k)
     for (int64_t i = 0; i < count; i++) {
         int64_t whole = (2 * i + k) % 3;
         double real = (double)((7 * i + 3 * k) % 11 - 5) / 4 + (double)i / 100;
-        if (type->dtype == DT_F64)
-            c->data[k][i] = real;
-        else if (type->dtype == DT_I64)
-            ((int64_t *)c->data[k])[i] = whole;
-        else if (type->dtype == DT_I32)
-            ((int32_t *)c->data[k])[i] = (int32_t)whole;
-        else
-            ((uint8_t *)c->data[k])[i] = type->dtype == DT_BOOL ? whole == 0 : (uint8_t)whole;
+        if (type->dtype == DT_BOOL)
+            whole = whole == 0;
+        bool floats = dtype_is_float(type->dtype);
+        scalar_convert(floats ? DT_F64 : DT_I64, type->dtype,
+                       floats ? (const void *)&real : (const void *)&whole,
+                       (char *)c->data[k] + (size_t)i * dtype_bytes(type->dtype), 1);
     }
 }
 
@@ -109,7 +108,7 @@ static const void *leaf_data(void *user, const Node *leaf)
 {
     const Case *c = user;
     for (int k = 0; k < c->leaf_count; k++)
-        if (c->leaves[k] == leaf)
+        if (strcmp(c->leaves[k]->attr.leaf.name, leaf->attr.leaf.name) == 0)
             return c->data[k];
     cr_assert_fail("%s\nno value for %s", c->text, leaf->attr.leaf.name);
     return NULL;
@@ -129,16 +128,9 @@ static const void **run(Case *c, const Graph *graph)
 
 static double element(DType dtype, const void *data, int64_t i)
 {
-    switch (dtype) {
-    case DT_F64:
-        return ((const double *)data)[i];
-    case DT_I64:
-        return (double)((const int64_t *)data)[i];
-    case DT_I32:
-        return (double)((const int32_t *)data)[i];
-    default:
-        return ((const uint8_t *)data)[i];
-    }
+    double value;
+    scalar_convert(dtype, DT_F64, (const char *)data + (size_t)i * dtype_bytes(dtype), &value, 1);
+    return value;
 }
 
 /* One "type e0 e1 ..." of `expected`; returns where it ends. */
@@ -164,8 +156,8 @@ static const char *compare(const Case *c, const Node *node, const void *data, co
         double wanted = strtod(expected, &end), got = element(node->type.dtype, data, i);
         cr_assert(end != expected, "%s\nelement %d is %.17g, and no number is expected", c->text,
                   (int)i, got);
-        bool equal =
-            (isnan(wanted) && isnan(got)) || fabs(got - wanted) <= 2e-9 * (1 + fabs(wanted));
+        bool equal = (isnan(wanted) && isnan(got)) || got == wanted ||
+                     fabs(got - wanted) <= 2e-9 * (1 + fabs(wanted));
         cr_expect(equal, "%s\nelement %d is %.17g, expected %.17g", c->text, (int)i, got, wanted);
         expected = end;
     }
@@ -238,7 +230,10 @@ static void check_compiled(Case *c, const void **expected)
     Compiled compiled;
     char *error = NULL;
     const void **values = ARENA_ARRAY(c->arena, const void *, c->graph->roots.count);
-    bool good = compiled_open(&compiled, c->arena, c->graph, &schedule, &lower, &error);
+    StrBuf fault = {0};
+    Graph *final = pass_run_one(pass_find("widen"), c->graph, NULL, &fault);
+    cr_assert(final, "%s\n%s", c->text, fault.text);
+    bool good = compiled_open(&compiled, c->arena, final, &schedule, &lower, &error);
     cr_assert(good, "%s\n%s", c->text, error ? error : "");
     CompiledCall call = {.symbols = c->symbols, .leaf = leaf_data, .user = c, .chunks = 1};
     cr_assert(compiled_run(&compiled, &call, values), "%s", c->text);
@@ -249,6 +244,7 @@ static void check_compiled(Case *c, const void **expected)
                      "%s\ncompiled code gives other bits for result %u", c->text, i);
     }
     compiled_close(&compiled);
+    arena_free(final->arena);
 }
 
 static void open_module(Case *c, char *text, const char *declarations, const char *parameters,
@@ -267,7 +263,7 @@ static void open_module(Case *c, char *text, const char *declarations, const cha
 }
 
 static void expect(const char *declarations, const char *parameters, const char *body,
-                   const char *expected, bool gradient)
+                   const char *expected, bool compiled, bool gradient)
 {
     char text[TEXT_BYTES];
     Case c;
@@ -278,10 +274,10 @@ static void expect(const char *declarations, const char *parameters, const char 
     for (uint32_t i = 0; i < c.graph->roots.count; i++)
         rest = compare(&c, c.graph->roots.data[i].node, values[i], rest);
     cr_expect(rest[strspn(rest, " ;")] == '\0', "%s\nfurther results are expected: %s", text, rest);
-    if (gradient) {
+    if (gradient || compiled)
         check_compiled(&c, values);
+    if (gradient)
         check_gradient(&c);
-    }
     close_case(&c);
 }
 
@@ -345,11 +341,17 @@ int64_t gradient_bytes(const char *declarations, const char *parameters, const c
 void expect_values(const char *declarations, const char *parameters, const char *body,
                    const char *expected)
 {
-    expect(declarations, parameters, body, expected, false);
+    expect(declarations, parameters, body, expected, false, false);
 }
 
 void expect_values_and_gradient(const char *declarations, const char *parameters, const char *body,
                                 const char *expected)
 {
-    expect(declarations, parameters, body, expected, true);
+    expect(declarations, parameters, body, expected, true, true);
+}
+
+void expect_values_compiled(const char *declarations, const char *parameters, const char *body,
+                            const char *expected)
+{
+    expect(declarations, parameters, body, expected, true, false);
 }

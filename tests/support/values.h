@@ -24,6 +24,9 @@ void expect_equal_values(const char *declarations, const char *parameters, const
 /* What the arena of the gradient of sum(result * weights) by all parameters has in bytes. */
 int64_t gradient_bytes(const char *declarations, const char *parameters, const char *body,
                        int64_t size);
+/* The same, also in compiled code. */
+void expect_values_compiled(const char *declarations, const char *parameters, const char *body,
+                            const char *expected);
 /* The text of what is said about a program that is wrong, to be freed. */
 char *messages_about(const char *text);
 

@@ -104,7 +104,15 @@ Test(dtype, rows)
     DType type;
     cr_assert(dtype_from_name("u8", &type));
     cr_assert_eq(type, DT_U8);
-    cr_assert_not(dtype_from_name("f16", &type));
+    cr_assert(dtype_from_name("bf16", &type));
+    cr_assert_eq(type, DT_BF16);
+    cr_assert_not(dtype_from_name("f8", &type));
+    cr_assert(dtype_is_float(DT_F16));
+    cr_assert_not(dtype_is_float(DT_I8));
+    cr_assert_eq(dtype_computed(DT_BF16), DT_F32);
+    cr_assert_eq(dtype_computed(DT_I8), DT_I8);
+    cr_assert_eq(dtype_least(DT_I8), -128);
+    cr_assert_eq(dtype_largest(DT_I8), 127);
     cr_assert(dtype_is_float(DT_F64));
     cr_assert_not(dtype_is_float(DT_I64));
 }

@@ -1,6 +1,7 @@
 /* Generated code against C: every instruction on edge values, every conversion, memory with masks
  * and gathers, control flow, and random kernels on three levels of processor, which must agree. */
 #include "compiler/kernel/kir_rules.h"
+#include "runtime/base/scalar.h"
 #include "tests/support/kernel_random.h"
 #include "tests/support/kernel_run.h"
 
@@ -21,40 +22,18 @@ typedef union {
 
 static Value load_value(DType dtype, const void *data, int at)
 {
-    switch (dtype) {
-    case DT_BOOL:
-    case DT_U8:
-        return (Value){.i = ((const uint8_t *)data)[at]};
-    case DT_I32:
-        return (Value){.i = ((const int32_t *)data)[at]};
-    case DT_I64:
-        return (Value){.i = ((const int64_t *)data)[at]};
-    case DT_F32:
-        return (Value){.f = (double)((const float *)data)[at]};
-    default:
-        return (Value){.f = ((const double *)data)[at]};
-    }
+    Value value;
+    bool real = dtype_is_float(dtype);
+    scalar_convert(dtype, real ? DT_F64 : DT_I64,
+                   (const char *)data + (size_t)at * dtype_bytes(dtype), &value, 1);
+    return value;
 }
 
 static void store_value(DType dtype, void *data, int at, Value v)
 {
-    switch (dtype) {
-    case DT_BOOL:
-    case DT_U8:
-        ((uint8_t *)data)[at] = (uint8_t)v.i;
-        break;
-    case DT_I32:
-        ((int32_t *)data)[at] = (int32_t)v.i;
-        break;
-    case DT_I64:
-        ((int64_t *)data)[at] = v.i;
-        break;
-    case DT_F32:
-        ((float *)data)[at] = (float)v.f;
-        break;
-    default:
-        ((double *)data)[at] = v.f;
-    }
+    bool real = dtype_is_float(dtype);
+    scalar_convert(real ? DT_F64 : DT_I64, dtype, &v,
+                   (char *)data + (size_t)at * dtype_bytes(dtype), 1);
 }
 
 /* Equal bits, any NaN for a NaN. */
@@ -77,8 +56,8 @@ static Value edge(DType dtype, int which)
                                          1e-310, 3.7,   1e10,  -1e20,   INFINITY, -INFINITY,
                                          NAN,    255.9, 1e300, -0.49999};
     if (dtype_is_float(dtype)) {
-        return (Value){.f = dtype == DT_F32 ? (double)(float)(which == 6 ? 1e-40 : floats[which])
-                                            : floats[which]};
+        double value = which == 6 && dtype != DT_F64 ? 1e-40 : floats[which];
+        return (Value){.f = dtype_round(dtype, value)};
     }
     return (Value){.i = kir_wrap(dtype, (uint64_t)ints[which])};
 }
@@ -87,7 +66,7 @@ static Value edge(DType dtype, int which)
 
 static uint64_t no_sign(DType dtype, int64_t x)
 {
-    return dtype == DT_I32 ? (uint32_t)x : (uint64_t)x;
+    return dtype == DT_I32 ? (uint32_t)x : dtype == DT_I8 ? (uint8_t)x : (uint64_t)x;
 }
 
 static int64_t int_binary(KOp op, DType dtype, int64_t x, int64_t y)
@@ -200,21 +179,17 @@ static Value converted(DType from, DType to, Value v)
         return (Value){.i = dtype_is_float(from) ? v.f != 0 : v.i != 0};
     }
     if (dtype_is_float(to)) {
-        double wide = dtype_is_float(from) ? v.f : (double)v.i;
+        if (to == DT_F64) {
+            return (Value){.f = dtype_is_float(from) ? v.f : (double)v.i};
+        }
         float narrow = dtype_is_float(from) ? (float)v.f : (float)v.i;
-        return (Value){.f = to == DT_F32 ? (double)narrow : wide};
+        return (Value){.f = dtype_round(to, (double)narrow)};
     }
     if (!dtype_is_float(from)) {
         return (Value){.i = kir_wrap(to, (uint64_t)v.i)};
     }
-    double low = to == DT_U8    ? 0
-                 : to == DT_I32 ? -0x1p31
-                                : -0x1p63,
-           high = to == DT_U8    ? 0x1p8
-                  : to == DT_I32 ? 0x1p31
-                                 : 0x1p63;
-    int64_t most = to == DT_U8 ? 255 : to == DT_I32 ? INT32_MAX : INT64_MAX;
-    int64_t least = to == DT_U8 ? 0 : to == DT_I32 ? INT32_MIN : INT64_MIN;
+    int64_t least = dtype_least(to), most = dtype_largest(to);
+    double low = (double)least, high = (double)most;
     return (Value){.i = isnan(v.f) ? 0 : v.f <= low ? least : v.f >= high ? most : (int64_t)v.f};
 }
 
@@ -340,6 +315,7 @@ Test(codegen, integers_of_two_operands)
 {
     for (int i = 0; i < 4; i++) {
         sweep_int_binary(DT_U8, some_lanes[i]);
+        sweep_int_binary(DT_I8, some_lanes[i]);
         sweep_int_binary(DT_I32, some_lanes[i]);
         sweep_int_binary(DT_I64, some_lanes[i]);
     }
@@ -348,8 +324,9 @@ Test(codegen, integers_of_two_operands)
 Test(codegen, integers_divided_by_constants)
 {
     static const int64_t divisors[] = {2, 3, 7, 8, 10, 64, 100, -1, -3, 1};
-    for (int d = 0; d < 3; d++) {
-        DType dtype = (DType)(DT_U8 + d);
+    static const DType dtypes[] = {DT_U8, DT_I8, DT_I32, DT_I64};
+    for (int d = 0; d < 4; d++) {
+        DType dtype = dtypes[d];
         Sweep s;
         open_sweep(&s, dtype, 8);
         for (int i = 0; i < 10; i++) {
@@ -416,8 +393,10 @@ static void sweep_other(DType dtype, int lanes)
     for (int i = 0; i < DT_COUNT; i++) {
         add_result(&s, kir_convert(&s.b, s.vx, (DType)i));
     }
-    add_result(&s, kir_select(&s.b, kir_binary(&s.b, dtype == DT_BOOL ? K_EQ : K_LT, s.vx, s.vy),
-                              s.vx, s.vz));
+    KInst *x_number = kir_convert(&s.b, s.vx, dtype_computed(dtype)),
+          *y_number = kir_convert(&s.b, s.vy, dtype_computed(dtype));
+    KInst *condition = kir_binary(&s.b, dtype == DT_BOOL ? K_EQ : K_LT, x_number, y_number);
+    add_result(&s, kir_select(&s.b, condition, s.vx, s.vz));
     add_result(
         &s, kir_select(&s.b, kir_binary(&s.b, K_LT, s.at, kir_index(&s.b, PAIRS / 2)), s.vx, s.vz));
     if (!dtype_is_float(dtype) && dtype != DT_BOOL) {
@@ -522,6 +501,7 @@ Test(codegen, halves_in_their_order)
     check_halves(DT_I32, 16);
     check_halves(DT_I64, 8);
     check_halves(DT_U8, 32);
+    check_halves(DT_I8, 32);
 }
 
 Test(codegen, lanes_are_picked_and_reinterpreted)

@@ -308,6 +308,8 @@ Test(npy, versions_and_types)
                  {"{'shape': (2,), 'descr': '<i8', 'fortran_order': True}", DT_I64},
                  {"{\"descr\": \"<i4\", \"fortran_order\": False, \"shape\": (4,),}", DT_I32},
                  {"{'descr': '|u1', 'fortran_order': False, 'shape': (16,), }", DT_U8},
+                 {"{'descr': '|i1', 'fortran_order': False, 'shape': (16,), }", DT_I8},
+                 {"{'descr': '<f2', 'fortran_order': False, 'shape': (8,), }", DT_F16},
                  {"{'descr': '|b1', 'fortran_order': False, 'shape': (16,), }", DT_BOOL}};
     char zeros[16] = {0};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -257,7 +257,7 @@ Test(extern_functions, signatures_are_read_strictly)
                                         "f32",
                                         "f32(",
                                         "f32()",
-                                        "f32(f16)",
+                                        "f32(f8)",
                                         "f32(f32) x",
                                         "int(f32)",
                                         "f32(f32 *)",
