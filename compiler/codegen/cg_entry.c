@@ -11,7 +11,7 @@
  *   enter: i = 0
  *   head:  i < count and condition ? body : after
  *   body:  t = i, or count - 1 - i backwards; slices add t * their bytes; i = i + 1; head */
-#include "compiler/codegen/cg.h"
+#include "compiler/codegen/cg_step.h"
 #include "nnc/abi.h"
 #include "runtime/base/bug.h"
 
@@ -47,7 +47,7 @@ static LLVMTypeRef parallel_type(const Cg *cg)
     return LLVMFunctionType(cg->nothing, params, 6, false);
 }
 
-static LLVMTypeRef extern_type(const Cg *cg)
+LLVMTypeRef cg_extern_type(const Cg *cg)
 {
     LLVMTypeRef params[4] = {cg->pointer, cg->pointer, cg->pointer, cg->pointer};
     return LLVMFunctionType(cg->nothing, params, 4, false);
@@ -96,14 +96,6 @@ static LLVMValueRef make_launcher(Cg *cg)
 }
 
 /* ---- step ---- */
-
-typedef struct {
-    const KProgram *program;
-    LLVMValueRef *functions;
-    LLVMValueRef *constants; /* by buffer index; NULL where the buffer is not constant */
-    LLVMValueRef call, args, buffers, table, arena, externs, users;
-    struct Around *around; /* by region */
-} Step;
 
 /* The blocks of a region. */
 typedef struct Around {
@@ -163,7 +155,7 @@ static void emit_extern(Cg *cg, const Step *step, const Launch *launch)
         cg_element(cg, cg->pointer, step->args, cg_index(cg, (int64_t)launch->args.count - 1));
     LLVMValueRef dims = cg_element(cg, cg->i64, step->table, cg_index(cg, launch->dims_slot));
     LLVMValueRef args[4] = {user, step->args, out, dims};
-    LLVMBuildCall2(cg->builder, extern_type(cg), function, args, 4, "");
+    LLVMBuildCall2(cg->builder, cg_extern_type(cg), function, args, 4, "");
 }
 
 static void emit_launch(Cg *cg, const Step *step, const Launch *launch)
@@ -205,6 +197,11 @@ static void begin_loop(Cg *cg, const Step *step, const KRegion *region, Around *
     }
     LLVMValueRef last = LLVMBuildSub(cg->builder, count, cg_index(cg, 1), "");
     around->t = region->reverse ? LLVMBuildSub(cg->builder, last, i, "t") : i;
+    if (step->walk) {
+        int64_t number = region - step->program->regions.data;
+        LLVMBuildStore(cg->builder, around->t,
+                       cg_element(cg, cg->i64, step->turns, cg_index(cg, number)));
+    }
 }
 
 static void end_loop(Cg *cg, const Around *around)
@@ -269,6 +266,17 @@ static uint32_t most_args(const KProgram *program)
     return most;
 }
 
+void cg_load_call(Cg *cg, Step *step)
+{
+    step->buffers = cg_field(cg, step->call, CALL_BUFFERS);
+    step->table = cg_field(cg, step->call, CALL_TABLE);
+    step->arena = cg_field(cg, step->call, CALL_ARENA);
+    if (step->program->externs.count) {
+        step->externs = cg_field(cg, step->call, CALL_EXTERNS);
+        step->users = cg_field(cg, step->call, CALL_EXTERN_USERS);
+    }
+}
+
 static void begin_step(Cg *cg, Step *step)
 {
     const KProgram *program = step->program;
@@ -285,13 +293,7 @@ static void begin_step(Cg *cg, Step *step)
             step->around[i].counter = LLVMBuildAlloca(cg->builder, cg->i64, "i");
         }
     }
-    step->buffers = cg_field(cg, step->call, CALL_BUFFERS);
-    step->table = cg_field(cg, step->call, CALL_TABLE);
-    step->arena = cg_field(cg, step->call, CALL_ARENA);
-    if (program->externs.count) {
-        step->externs = cg_field(cg, step->call, CALL_EXTERNS);
-        step->users = cg_field(cg, step->call, CALL_EXTERN_USERS);
-    }
+    cg_load_call(cg, step);
     step->constants = ARENA_ARRAY(cg->scratch, LLVMValueRef, program->buffers.count + 1);
     for (uint32_t i = 0; i < program->buffers.count; i++) {
         const ProgramBuffer *buffer = &program->buffers.data[i];
@@ -299,7 +301,7 @@ static void begin_step(Cg *cg, Step *step)
     }
 }
 
-static void emit_observation(Cg *cg, const Step *step, uint32_t launch)
+void cg_observe(Cg *cg, const Step *step, LLVMValueRef launch)
 {
     if (!cg->options->observer) {
         return;
@@ -308,21 +310,62 @@ static void emit_observation(Cg *cg, const Step *step, uint32_t launch)
     LLVMTypeRef type = LLVMFunctionType(cg->nothing, params, 2, false);
     LLVMValueRef address = cg_index(cg, (int64_t)(intptr_t)cg->options->observer);
     LLVMValueRef observer = LLVMBuildIntToPtr(cg->builder, address, cg->pointer, "observer");
-    LLVMValueRef args[2] = {step->call, cg_index(cg, launch)};
+    LLVMValueRef args[2] = {step->call, launch};
     LLVMBuildCall2(cg->builder, type, observer, args, 2, "");
 }
+
+/* Where regions begin or end, the walk stops. */
+static void walk_launches(Cg *cg, Step *step)
+{
+    const KProgram *program = step->program;
+    uint32_t count = program->launches.count, from = 0;
+    uint8_t *stops = ARENA_ARRAY(cg->scratch, uint8_t, count + 1);
+    step->turns = LLVMBuildArrayAlloca(cg->builder, cg->i64,
+                                       cg_int32(cg, program->regions.count + 1), "turns");
+    step->walk = cg_walk(cg, step);
+    for (uint32_t i = 0; i < program->regions.count; i++) {
+        stops[program->regions.data[i].first] = stops[program->regions.data[i].last] = 1;
+    }
+    stops[count] = 1;
+    for (uint32_t i = 0; i <= count; i++) {
+        if (!stops[i]) {
+            continue;
+        }
+        if (i > from) {
+            LLVMValueRef args[5] = {step->call, cg_index(cg, from), cg_index(cg, i), step->turns,
+                                    step->args};
+            LLVMBuildCall2(cg->builder, LLVMGlobalGetValueType(step->walk), step->walk, args, 5,
+                           "");
+        }
+        pass_regions(cg, step, i);
+        from = i;
+    }
+}
+
+/* The hostile build walks always. */
+#ifdef NNC_STRESS
+enum { FEW_LAUNCHES = 0 };
+#else
+enum { FEW_LAUNCHES = 16 };
+#endif
 
 static void emit_step(Cg *cg, const KProgram *program, LLVMValueRef *functions)
 {
     Step step = {.program = program, .functions = functions};
+    uint32_t count = program->launches.count;
     begin_step(cg, &step);
-    for (uint32_t i = 0; i <= program->launches.count; i++) {
-        pass_regions(cg, &step, i);
-        emit_observation(cg, &step, i);
-        if (i < program->launches.count) {
-            emit_launch(cg, &step, &program->launches.data[i]);
+    if (count > FEW_LAUNCHES) {
+        walk_launches(cg, &step);
+    } else {
+        for (uint32_t i = 0; i <= count; i++) {
+            pass_regions(cg, &step, i);
+            if (i < count) {
+                cg_observe(cg, &step, cg_index(cg, i));
+                emit_launch(cg, &step, &program->launches.data[i]);
+            }
         }
     }
+    cg_observe(cg, &step, cg_index(cg, count));
     LLVMBuildRetVoid(cg->builder);
 }
 

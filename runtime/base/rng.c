@@ -56,19 +56,30 @@ static uint64_t mix(uint64_t x)
     return x;
 }
 
+/* Little endian on every machine; a compiler makes one load of eight bytes. */
+static inline uint64_t word_at(const unsigned char *p, uint64_t bytes)
+{
+    uint64_t word = 0;
+    for (uint64_t i = 0; i < bytes; i++) {
+        word |= (uint64_t)p[i] << (8 * i);
+    }
+    return word;
+}
+
+static inline uint64_t add_word(uint64_t hash, uint64_t word)
+{
+    return mix(hash + word * 0x9E3779B97F4A7C15u) + 0x2545F4914F6CDD1Du;
+}
+
 uint64_t rng_hash(const void *data, uint64_t bytes, uint64_t seed)
 {
     const unsigned char *p = data;
     uint64_t hash = mix(seed + 0x9E3779B97F4A7C15u) ^ bytes;
-    while (bytes) {
-        uint64_t taken = bytes < 8 ? bytes : 8;
-        uint64_t word = 0;
-        for (uint64_t i = 0; i < taken; i++) { /* little endian on every machine */
-            word |= (uint64_t)p[i] << (8 * i);
-        }
-        hash = mix(hash + word * 0x9E3779B97F4A7C15u) + 0x2545F4914F6CDD1Du;
-        p += taken;
-        bytes -= taken;
+    for (; bytes >= 8; p += 8, bytes -= 8) {
+        hash = add_word(hash, word_at(p, 8));
+    }
+    if (bytes) {
+        hash = add_word(hash, word_at(p, bytes));
     }
     return mix(hash);
 }
