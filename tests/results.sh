@@ -16,6 +16,7 @@ iris 5
 mnist/small 1
 mnist/lenet 1
 mnist/cnn 5
+mnist/augmented 1
 adding 3
 transformer 3
 lstm_text 3
