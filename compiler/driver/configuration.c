@@ -6,6 +6,7 @@
 #include "runtime/base/bug.h"
 #include "runtime/base/rng.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void add(Configuration *to, const char *key, const char *value)
@@ -98,6 +99,20 @@ static void add_settings(Configuration *to, const Run *run)
     add(to, "min_delta", arena_format(arena, "%.17g", spec->min_delta));
 }
 
+static bool reads_length(const Graph *graph)
+{
+    Arena *arena = arena_new();
+    const uint8_t *live = graph ? graph_live(graph, arena) : NULL;
+    bool found = false;
+    for (uint32_t i = 0; live && i < graph->nodes.count; i++) {
+        const Node *node = graph->nodes.data[i];
+        found |=
+            live[i] && node->op == OP_INPUT && strcmp(node->attr.leaf.name, "total_steps") == 0;
+    }
+    arena_free(arena);
+    return found;
+}
+
 Configuration *configuration_of(const Run *run)
 {
     const nnc_program_options *options = &run->program->options;
@@ -118,7 +133,17 @@ Configuration *configuration_of(const Run *run)
     add(to, "training step", hex(arena, step));
     add(to, "evaluation", evaluation_hash(arena, run->plan));
     add(to, told, join(arena, options));
+    to->length_matters = reads_length(run->plan->train_step) ||
+                         reads_length(run->plan->apply_step) || reads_length(run->plan->epoch_step);
     return to;
+}
+
+/* The same steps, and some more behind them. */
+static bool goes_further(const Configuration *ours, const char *key, const char *there,
+                         const char *here)
+{
+    return !ours->length_matters && strcmp(key, "steps") == 0 && there &&
+           strtoll(here, NULL, 10) > strtoll(there, NULL, 10);
 }
 
 const char *configuration_find(const StateItem *items, int count, const char *key)
@@ -130,7 +155,8 @@ const char *configuration_find(const StateItem *items, int count, const char *ke
 }
 
 /* Hashes mean nothing to a reader. */
-static void note_difference(DiagItem *item, const char *key, const char *there, const char *here)
+static void note_difference(DiagItem *item, const char *key, const char *there, const char *here,
+                            bool length_matters)
 {
     static const struct {
         const char *key, *text;
@@ -145,6 +171,9 @@ static void note_difference(DiagItem *item, const char *key, const char *there, 
             return;
         }
     diag_note(item, (Span){0}, "%s is %s there and %s here", key, there, here);
+    if (strcmp(key, "steps") == 0)
+        diag_help(item, length_matters ? "the rate depends on how long the run is (total_steps)"
+                                       : "a run may become longer, not shorter");
 }
 
 bool configuration_matches(const Configuration *ours, const TrainState *theirs, const char *path,
@@ -154,12 +183,13 @@ bool configuration_matches(const Configuration *ours, const TrainState *theirs, 
     for (int i = 0; i < ours->count; i++) {
         const char *key = ours->items[i].key, *here = ours->items[i].value;
         const char *there = configuration_find(theirs->items, theirs->item_count, key);
-        if (strcmp(key, told) == 0 || (there && strcmp(there, here) == 0))
+        if (strcmp(key, told) == 0 || (there && strcmp(there, here) == 0) ||
+            goes_further(ours, key, there, here))
             continue;
         if (!item)
             item = diag_error(diag, ERR_E0808, (Span){0}, NULL,
                               "%s is the checkpoint of another run", path);
-        note_difference(item, key, there ? there : "missing", here);
+        note_difference(item, key, there ? there : "missing", here, ours->length_matters);
     }
     const char *settings = configuration_find(theirs->items, theirs->item_count, told);
     if (item && settings && *settings)

@@ -208,7 +208,7 @@ Test(checkpoint, of_another_run_are_refused)
          "the training step (model, loss, optimizer) is another"},
         {"adam(lr=0.01)", "adam(lr=0.02)", "the training step (model, loss, optimizer) is another"},
         {"batch     = 16", "batch     = 15", "batch is 16 there and 15 here"},
-        {"epochs    = 4", "epochs    = 5", "steps is 16 there and 20 here"},
+        {"epochs    = 4", "epochs    = 3", "steps is 16 there and 12 here"},
         {"70, 5, seed=1", "70, 5, seed=2", "the rows of the data are others"},
         {"seed = 3", "seed = 4", "the rows of the data are others"},
         {"[accuracy(model(x), label)]", "[accuracy(2.0 * model(x), label)]", "the evaluation"},
@@ -234,6 +234,51 @@ Test(checkpoint, of_another_run_are_refused)
     strbuf_free(&said);
     free(text);
     free(run);
+}
+
+/* `from` for `to` in a text; malloc'ed. */
+static char *replaced(const char *text, const char *from, const char *to)
+{
+    char *out = NULL, *at = strstr(text, from);
+    cr_assert(at && asprintf(&out, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from)) >= 0);
+    return out;
+}
+
+/* A run that has ended goes on when it is given more epochs, to the bytes of a run that was given
+ * them at once; not where the rate depends on the length of the run. */
+Test(checkpoint, of_a_run_that_is_made_longer)
+{
+    static const char lines[] = "    checkpoint { every = 8; keep = 100 }";
+    char *whole = files_path(folder, "whole"), *run = files_path(folder, "run");
+    char *four = resume_text(api_text("mlp"), lines);
+    char *six = replaced(four, "epochs    = 4", "epochs    = 6");
+    ResumeRun once = {.text = six, .folder = whole, .seed = 3};
+    ResumeRun first = {.text = four, .folder = run, .seed = 3};
+    ResumeRun more = {.text = six, .folder = run, .resume = true};
+    cr_assert_eq(resume_train(&once), NNC_OK);
+    cr_assert_eq(resume_train(&first), NNC_OK);
+    cr_assert_eq(resume_train(&more), NNC_OK);
+    expect_same(whole, run);
+    resume_remove(run);
+    char *import = replaced(four, "import adam", "import adam, linear");
+    char *falling = replaced(import, "adam(lr=0.01)", "adam(lr=linear(0.01))");
+    char *longer = replaced(falling, "epochs    = 4", "epochs    = 6");
+    StrBuf said = {0};
+    first.text = falling;
+    more.text = longer;
+    more.said = &said;
+    cr_assert_eq(resume_train(&first), NNC_OK);
+    cr_expect_eq(resume_train(&more), NNC_DATA);
+    expect_part(&said, "steps is 16 there and 24 here");
+    expect_part(&said, "the rate depends on how long the run is");
+    strbuf_free(&said);
+    free(longer);
+    free(falling);
+    free(import);
+    free(six);
+    free(four);
+    free(run);
+    free(whole);
 }
 
 Test(checkpoint, comments_and_how_often_do_not_matter)
