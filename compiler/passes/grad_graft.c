@@ -191,6 +191,49 @@ static void find_kinds(Grafter *f)
         f->kind[id] = (uint8_t)kind_of(f, f->g->nodes.data[id]);
 }
 
+/* Where all is computed again, gradients that the program states are as well. (Parts of them cannot
+ * be kept: they depend on a derivative that is not known yet.) */
+static bool is_again(const Grafter *f, const CustomGradient *custom)
+{
+    const Node *node = custom->result;
+    return !f->graft->keeps && node->id < f->end && f->needed[node->id] &&
+           f->kind[node->id] == FORWARD;
+}
+
+/* True: there is more that is needed. */
+static bool need_customs(Grafter *f)
+{
+    bool more = false;
+    for (uint32_t i = 0; i < f->g->customs.count; i++) {
+        const CustomGradient *custom = &f->g->customs.data[i];
+        for (uint32_t k = 0; is_again(f, custom) && k < custom->count; k++) {
+            const Node *both[2] = {custom->inputs[k], custom->parts[k]};
+            for (int n = 0; n < 2; n++)
+                if (both[n] && !f->needed[both[n]->id])
+                    f->needed[both[n]->id] = more = true;
+        }
+    }
+    return more;
+}
+
+static void copy_customs(Grafter *f)
+{
+    Graph *g = f->g;
+    for (uint32_t i = 0, count = g->customs.count; i < count; i++) {
+        const CustomGradient old = g->customs.data[i];
+        if (!is_again(f, &old))
+            continue;
+        CustomGradient made = {f->map[old.result->id], old.seed,
+                               ARENA_ARRAY(g->arena, Node *, old.count + 1),
+                               ARENA_ARRAY(g->arena, Node *, old.count + 1), old.count};
+        for (uint32_t k = 0; k < old.count; k++) {
+            made.inputs[k] = f->map[old.inputs[k]->id];
+            made.parts[k] = old.parts[k] ? f->map[old.parts[k]->id] : NULL;
+        }
+        vec_push(g->arena, &g->customs, made);
+    }
+}
+
 void grad_graft(Grad *grad, const Graft *graft, Node **nodes, uint32_t count)
 {
     Graph *g = grad->graph;
@@ -206,7 +249,9 @@ void grad_graft(Grad *grad, const Graft *graft, Node **nodes, uint32_t count)
     find_kinds(&f);
     for (uint32_t i = 0; i < count; i++)
         f.needed[nodes[i]->id] = 1;
-    mark_needed(&f);
+    do
+        mark_needed(&f);
+    while (need_customs(&f));
     for (uint32_t id = 0; id < f.end && !grad->failed; id++) {
         if (!f.needed[id])
             continue;
@@ -218,6 +263,8 @@ void grad_graft(Grad *grad, const Graft *graft, Node **nodes, uint32_t count)
     }
     for (uint32_t i = 0; i < count && !grad->failed; i++)
         nodes[i] = f.map[nodes[i]->id];
+    if (!grad->failed)
+        copy_customs(&f);
     g->span = span;
     arena_free(arena);
 }

@@ -76,10 +76,20 @@ static Node *enter(Side *side, Node *node)
     return build_enter(side->graph, side->branch, side->side, node);
 }
 
+/* The derivative that a stated gradient (custom_vjp) waits for: no value, another node takes its
+ * place. */
+static bool is_seed(const Side *side, const Node *node)
+{
+    for (uint32_t i = 0; node->op == OP_INPUT && i < side->graph->customs.count; i++)
+        if (side->graph->customs.data[i].seed == node)
+            return true;
+    return false;
+}
+
 /* An operand as a node of the side sees it. */
 static Node *operand(Side *side, Node *node)
 {
-    if (is_plain(node))
+    if (is_plain(node) || is_seed(side, node))
         return node;
     if (is_captured(side, node))
         return enter(side, node);
@@ -90,7 +100,7 @@ static Node *operand(Side *side, Node *node)
 static bool depends(const Side *side, const Node *node)
 {
     for (int i = 0; i < node->nsrc; i++)
-        if (is_captured(side, node->src[i]) ||
+        if (is_captured(side, node->src[i]) || is_seed(side, node->src[i]) ||
             (node->src[i]->id >= side->begin && side->inside[node->src[i]->id - side->begin]))
             return true;
     return false;
@@ -139,16 +149,49 @@ static Node *copy_inside(Side *side, Arena *arena, Node *node)
     return graph_node(side->graph, node->op, src, node->nsrc, &attr);
 }
 
+static void mark_one(Side *side, const Node *node)
+{
+    if (node && node->id >= side->begin)
+        side->needed[node->id - side->begin] = true;
+}
+
 static void mark_needed(Side *side, uint32_t count, const Nodes *results)
 {
+    for (uint32_t i = 0; i < side->graph->customs.count; i++) {
+        const CustomGradient *custom = &side->graph->customs.data[i];
+        for (uint32_t k = 0; custom->result->id >= side->begin && k < custom->count; k++) {
+            mark_one(side, custom->inputs[k]);
+            mark_one(side, custom->parts[k]);
+        }
+    }
     for (uint32_t i = 0; i < results->count; i++)
-        if (results->data[i]->id >= side->begin)
-            side->needed[results->data[i]->id - side->begin] = true;
+        mark_one(side, results->data[i]);
     for (uint32_t i = count; i-- > 0;) {
         const Node *node = side->graph->nodes.data[side->begin + i];
         for (int k = 0; side->needed[i] && !is_captured(side, node) && k < node->nsrc; k++)
             if (node->src[k]->id >= side->begin)
                 side->needed[node->src[k]->id - side->begin] = true;
+    }
+}
+
+/* Gradients that the program states for nodes of the side hold for their copies. */
+static void move_customs(Side *side)
+{
+    Graph *graph = side->graph;
+    for (uint32_t i = 0, count = graph->customs.count; i < count; i++) {
+        const CustomGradient old = graph->customs.data[i];
+        if (old.result->id < side->begin || !side->inside[old.result->id - side->begin])
+            continue;
+        CustomGradient made = {operand(side, old.result), old.seed,
+                               ARENA_ARRAY(graph->arena, Node *, old.count + 1),
+                               ARENA_ARRAY(graph->arena, Node *, old.count + 1), old.count};
+        for (uint32_t k = 0; k < old.count; k++) {
+            const Node *input = old.inputs[k];
+            bool moved = input->id >= side->begin && side->inside[input->id - side->begin];
+            made.inputs[k] = moved ? side->image[input->id - side->begin] : old.inputs[k];
+            made.parts[k] = old.parts[k] ? operand(side, old.parts[k]) : NULL;
+        }
+        vec_push(graph->arena, &graph->customs, made);
     }
 }
 
@@ -171,6 +214,7 @@ static void move_inside(Sema *s, Side *side, Nodes *results)
         if (side->inside[i])
             side->image[i] = copy_inside(side, s->arena, node);
     }
+    move_customs(side);
     for (uint32_t i = 0; i < results->count; i++)
         results->data[i] = operand(side, results->data[i]);
     side->graph->span = span;

@@ -310,25 +310,11 @@ static bool read_parts(Sema *s, const Value *result, CustomGradient *custom, Spa
     return true;
 }
 
-/* A side of a decision is made of copies, which nothing ties to the stated gradient. */
-static bool on_a_side(const Sema *s)
-{
-    for (const Repeat *repeat = s->repeat; repeat; repeat = repeat->outer)
-        if (repeat->kind == REPEAT_BRANCH)
-            return true;
-    return false;
-}
-
 static Value call_custom(Sema *s, const struct Transform *transform, const Args *args, Span span)
 {
     Graph *graph = s->elab->graph;
     Args own = {ARENA_ARRAY(s->arena, Arg, args->count + 1), args->count};
     Nodes inputs = {0};
-    if (on_a_side(s)) {
-        sema_error(s, ERR_E0903, span, NULL,
-                   "a function with a gradient of its own on one side of a decision at run time");
-        return value_poison;
-    }
     for (uint32_t i = 0; i < args->count; i++) {
         own.data[i] = args->data[i];
         const Value *v = &args->data[i].value;

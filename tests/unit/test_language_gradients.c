@@ -69,3 +69,27 @@ Test(gradients, that_the_program_states)
                   "x: f32[2]", "grad(fn (v) -> sum(slow(v) * f32([1, 2])))(x) - x ** 3.0 * f32([1, 2])", "f64[2] 0 0");
     expect_values(odd, "x: f32[2]", "grad(fn (v) -> sum(grad(fn (u) -> sum(odd(u)))(v)))(x) - 9.0 * sin(x)", "f64[2] 0 0");
 }
+
+/* On the side of a decision that is taken, on both, inside of each other, in a loop, twice. */
+Test(gradients, that_the_program_states_on_a_side)
+{
+    const char *odd = "fn odd(x) { custom_vjp(fn (v) -> sin(v), fn (v, y, dy) -> 3.0 * dy * y)(x) }\n"
+                      "fn one(v) { if sum(v) < 0.0 { odd(v) * v } else { v } }\n"
+                      "fn both(v) { if sum(v) > 0.0 { odd(v) } else { odd(2.0 * v) } }\n"
+                      "fn deep(v) { let c = 2.0 * v\n if sum(v) < 0.0 { if sum(c) < 0.0 { odd(c) } else { c } } else { v } }\n"
+                      "fn rounded(x) { custom_vjp(fn (v) -> round(v), fn (v, y, dy) -> dy)(x) }\n"
+                      "fn scaled(x, w) { custom_vjp(fn (a, b) -> a * b, fn (a, b, y, dy) -> (dy * b * 2.0, none))(x, w) }";
+    const char *x = "x: f32[2]", *zeros = "f64[2] 0 0";
+    expect_values(odd, x, "grad(fn (v) -> sum(one(v)))(x) - (3.0 * sin(x) * x + sin(x))", zeros);
+    expect_values(odd, x, "grad(fn (v) -> sum(both(v)))(x) - 6.0 * sin(2.0 * x)", zeros);
+    expect_values(odd, x, "grad(fn (v) -> sum(deep(v)))(x) - 6.0 * sin(2.0 * x)", zeros);
+    expect_values(odd, x, "grad(fn (v) -> sum(if v[0] < 0.0 { rounded(v) * v } else { v }))(x) - (round(x) + x)", zeros);
+    expect_values(odd, x, "grad(fn (v) -> sum(if v[0] < 0.0 { scaled(v, x) } else { v }))(x) - 2.0 * x", zeros);
+    expect_values(odd, x, "grad(fn (v) -> (scan u in v with s = 0.0 { s = 0.5 * s + (if u < 9.0 { odd(u) } else { u }) }))(x) "
+                          "- 3.0 * f32([0.5, 1.0]) * sin(x)", zeros);
+    expect_values(odd, x, "grad(fn (v) -> (scan u in v checkpoint with s = 0.0 { s = 0.5 * s + (if u < 9.0 { odd(u) } else { u }) }))(x) "
+                          "- 3.0 * f32([0.5, 1.0]) * sin(x)", zeros);
+    expect_values(odd, x, "grad(fn (v) -> sum(grad(fn (u) -> sum(both(u)))(v)))(x) - 36.0 * sin(2.0 * x)", zeros);
+    expect_values_and_gradient("fn bent(x) { custom_vjp(fn (v) -> tanh(v), fn (v, y, dy) -> dy * (1.0 - y * y))(x) }", x,
+                  "if sum(x) < 0.0 { bent(x) * x } else { x }", "f64[2] 1.0603545499468912 0.23967205145584916");
+}
