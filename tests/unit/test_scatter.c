@@ -106,3 +106,12 @@ Test(scatter, an_index_out_of_range_names_the_line)
     expect_stop("expand(scatter(w, i[1], 1), [B, 3])");
     expect_stop("expand(scatter_add(w, i[1], 1), [B, 3])");
 }
+
+/* Embedding(empty=1): PyTorch's padding_idx=1 with a row of zeros, which gets no gradient. */
+Test(scatter, an_embedding_with_an_empty_index)
+{
+    expect_values_and_gradient(
+        "from nn import Embedding\n"
+        "module F { let e = Embedding(5, 2, empty=1)\n fn (i: i32[2, 3]) { e(i) } }",
+        NULL, "", "f64[2, 3, 2] -0.5 1.26 1.04 0.05 0 0 -0.5 1.26 1.04 0.05 0 0");
+}
