@@ -130,6 +130,29 @@ static Node *debug_summary(Sema *s, Node *x)
     return parts[3] ? build_concat(graph, parts, 4, 0) : NULL;
 }
 
+/* In all loops around every turn must run: what stays out would look like zeros. */
+static bool debug_can_stand(const Sema *s)
+{
+    for (const Repeat *repeat = s->repeat; repeat; repeat = repeat->outer)
+        if (repeat->elab == s->elab && !repeat->every_turn)
+            return false;
+    return true;
+}
+
+void debug_note(Sema *s, const Debug *debug)
+{
+    if (s->repeat && s->repeat->elab == s->elab) {
+        vec_push(s->arena, &s->repeat->debugs, *debug);
+        return;
+    }
+    Node *summary = debug_summary(s, debug->x);
+    if (summary)
+        graph_root(s->elab->graph, ROOT_OUTPUT,
+                   arena_format(s->arena, "debug %u %lld %s", s->elab->debug_count++,
+                                (long long)debug->every, debug->label),
+                   summary);
+}
+
 Value builtin_debug(Sema *s, BuiltinCall *call)
 {
     Node *x;
@@ -144,18 +167,16 @@ Value builtin_debug(Sema *s, BuiltinCall *call)
                    "every must be at least 1, and this is %lld", (long long)every);
         return value_poison;
     }
-    if (s->repeat) {
-        DiagItem *item = sema_error(s, ERR_E0403, call->span, NULL,
-                                    "debug stands outside of loops and of decisions at run time");
+    if (!debug_can_stand(s)) {
+        DiagItem *item =
+            sema_error(s, ERR_E0403, call->span, NULL,
+                       "debug stands neither in a while nor in a decision at run time");
         diag_help(item, "yield the value and look at the result of the loop");
         return value_poison;
     }
-    Node *summary = s->elab->debugs ? debug_summary(s, x) : NULL;
-    if (summary)
-        graph_root(s->elab->graph, ROOT_OUTPUT,
-                   arena_format(s->arena, "debug %u %lld %s", s->elab->debug_count++,
-                                (long long)every, debug_label(s, call, x)),
-                   summary);
+    Debug debug = {x, debug_label(s, call, x), every};
+    if (s->elab->debugs)
+        debug_note(s, &debug);
     return call->arg[0];
 }
 

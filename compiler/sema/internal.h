@@ -202,6 +202,13 @@ struct Frame {
 
 typedef VEC(Node *) Nodes;
 
+/* debug(x): what the run prints of x. */
+typedef struct {
+    Node *x;
+    const char *label;
+    int64_t every;
+} Debug;
+
 /* A body that is being evaluated for many turns, or one side of a decision. */
 typedef struct Repeat Repeat;
 struct Repeat {
@@ -212,7 +219,9 @@ struct Repeat {
     uint32_t id;       /* of the loop */
     const Dim *length; /* NULL: not known */
     int axis;          /* where the axis of time was in the first sequence */
+    bool every_turn;   /* no turn is left out: a scan */
     VEC(Value) yields;
+    VEC(Debug) debugs; /* in the body: of all turns together, behind the loop */
 };
 
 typedef struct Sema {
@@ -437,6 +446,8 @@ void elab_check_size(Sema *s, const Dim *dim, Span span, const char *text);
 uint32_t site_of(Sema *s);
 
 /* ---- builtins ---- */
+/* An output of the step, or, in the body of a scan, left to its end. */
+void debug_note(Sema *s, const Debug *debug);
 typedef struct {
     const Builtin *row;
     Span span;

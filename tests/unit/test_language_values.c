@@ -88,15 +88,17 @@ static void on_event(void *user, const nnc_event *event)
     }
 }
 
-static Seen train_with_debug(bool interpret)
+static Seen train_with_debug(const char *body, bool interpret)
 {
-    static const char text[] =
-        "from optim import sgd\n"
-        "module M { param w: f32[2] = 1.0\n"
-        "    fn (x: f32[B, 2]) { sum(debug(x * w, name=\"rows\", every=2), axis=1) } }\n"
-        "dataset d { source = arrays(x=f32([[1, 2], [3, -4], [5, 6], [7, 8]])) }\n"
-        "train t on d { model = M(); loss = model(x); optimizer = sgd(lr=0.0); batch = 2; epochs = "
-        "2; shuffle = false }\n";
+    char text[700];
+    snprintf(text, sizeof text,
+             "from optim import sgd\n"
+             "module M { param w: f32[2] = 1.0\n"
+             "    fn (x: f32[B, 2]) { %s } }\n"
+             "dataset d { source = arrays(x=f32([[1, 2], [3, -4], [5, 6], [7, 8]])) }\n"
+             "train t on d { model = M(); loss = model(x); optimizer = sgd(lr=0.0); batch = 2; "
+             "epochs = 2; shuffle = false }\n",
+             body);
     nnc_context *context;
     nnc_program *program;
     nnc_trainer *trainer;
@@ -117,7 +119,8 @@ static Seen train_with_debug(bool interpret)
 Test(language, debug_reports_with_the_event_of_the_step)
 {
     for (int interpret = 0; interpret < 2; interpret++) {
-        Seen seen = train_with_debug(interpret);
+        Seen seen =
+            train_with_debug("sum(debug(x * w, name=\"rows\", every=2), axis=1)", interpret);
         cr_expect_eq(seen.steps, 4);
         cr_expect_eq(seen.reports, 2, "every second step");
         cr_expect_str_eq(seen.name, "rows: f64[B, 2] at debug.nn:3");
@@ -127,6 +130,28 @@ Test(language, debug_reports_with_the_event_of_the_step)
         cr_assert_eq(seen.last.first_count, 4);
         for (int i = 0; i < 4; i++)
             cr_expect_eq(seen.last.first[i], 5 + i);
+    }
+}
+
+/* Of all turns together: v and the running sums of the rows (5, 6), (7, 8) in steps 2 and 4. */
+Test(language, debug_in_scans_sees_all_turns)
+{
+    static const char *const bodies[] = {
+        "scan v in x over axis=1 with s = zeros(B) { s = debug(s + v * w[0], name=\"sums\", "
+        "every=2) }",
+        "scan v in x over axis=1 checkpoint with s = zeros(B) { s = debug(s + v * w[0], "
+        "name=\"sums\", every=2) }",
+        "scan v in x over axis=1 with s = zeros(B) { s = s + (scan k in 0..1 with q = v * w[1] { "
+        "q = debug(q + s, name=\"sums\", every=2) - s }) }"};
+    for (int i = 0; i < 6; i++) {
+        Seen seen = train_with_debug(bodies[i / 2], i % 2 == 0);
+        cr_expect_eq(seen.reports, 2, "%d reports of %s", seen.reports, bodies[i / 2]);
+        cr_expect_str_eq(seen.name, "sums: f64[B] at debug.nn:3");
+        cr_expect_eq(seen.last.min, 5);
+        cr_expect_eq(seen.last.max, 15);
+        cr_expect_eq(seen.last.mean, (5 + 7 + 11 + 15) / 4.0);
+        cr_assert_eq(seen.last.first_count, 4);
+        cr_expect(seen.last.first[1] == 7 && seen.last.first[2] == 11);
     }
 }
 
