@@ -9,9 +9,11 @@
 
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { ROWS = 40, SIDE = 4, PIXELS = SIDE * SIDE, VALUES = ROWS * PIXELS };
 
@@ -273,6 +275,22 @@ Test(augmentation, a_failing_row_is_named_and_nothing_hangs)
     }
 }
 
+Test(augmentation, a_failing_row_of_an_evaluation_is_named)
+{
+    static Seen seen;
+    const char *text = program_of(
+        "check(y + 0.0 * rand(1), reshape(i64(id) != 17, 1, 1, 1), \"17 is not wanted\")",
+        "if not training", "split { valid = 0.5; last = true }", "batch = 4");
+    train(text, &(How){.loader_threads = 2}, &seen);
+    cr_expect_eq(seen.status, NNC_OK, "row 17 is for training: %s", seen.said);
+    text = program_of(
+        "check(y + 0.0 * rand(1), reshape(i64(id) != 27, 1, 1, 1), \"27 is not wanted\")",
+        "if not training", "split { valid = 0.5; last = true }", "batch = 4");
+    train(text, &(How){.loader_threads = 2}, &seen);
+    cr_expect_eq(seen.status, NNC_DATA);
+    cr_expect(strstr(seen.said, "row 27 of the data"), "%s", seen.said);
+}
+
 Test(augmentation, a_nan_of_a_row_is_found_in_the_map)
 {
     static Seen seen;
@@ -402,6 +420,58 @@ Test(augmentation, a_map_may_call_the_host)
         cr_assert_eq(seen.status, NNC_OK, "%s", seen.said);
         for (int i = 0; i < VALUES; i++)
             cr_assert_eq(seen.seen[i], 2 * original(i / PIXELS, i % PIXELS));
+    }
+}
+
+static atomic_long counted_elements;
+
+static float count(float x)
+{
+    atomic_fetch_add(&counted_elements, 1);
+    return x;
+}
+
+typedef struct {
+    int64_t prefetch;
+    bool ahead; /* of the step after the one that has ended */
+} Bound;
+
+/* At the end of step n batch n - 1 is still in use, and so many more may have been begun. */
+static void check_bound(void *user, const nnc_event *event)
+{
+    Bound *bound = user;
+    if (event->kind != NNC_EVENT_STEP)
+        return;
+    nanosleep(&(struct timespec){.tv_nsec = 3000000}, NULL);
+    long rows = atomic_load(&counted_elements) / PIXELS;
+    cr_expect(rows <= 2 * (event->step + bound->prefetch), "step %lld: %ld rows, prefetch %lld",
+              (long long)event->step, rows, (long long)bound->prefetch);
+    bound->ahead |= rows > 2 * event->step;
+}
+
+Test(augmentation, batches_are_made_ahead_but_not_too_far)
+{
+    static char text[4096];
+    for (int64_t prefetch = 1; prefetch <= 4; prefetch += 3) {
+        char settings[64];
+        snprintf(settings, sizeof settings, "batch = 2\n    prefetch = %lld", (long long)prefetch);
+        snprintf(text, sizeof text, "extern fn count(x: f32[1, 4, 4]) -> f32[1, 4, 4]\n%s",
+                 program_of("count(y)", "if training", "", settings));
+        atomic_store(&counted_elements, 0);
+        nnc_context *context = api_context(1);
+        nnc_context_extern(context, "count", (void (*)(void))count, "f32(f32)");
+        nnc_program *program = api_parse(context, text, NULL);
+        nnc_trainer *trainer;
+        Bound bound = {.prefetch = prefetch};
+        nnc_trainer_options options = {
+            .size = sizeof options, .loader_threads = 3, .on_event = check_bound, .user = &bound};
+        cr_assert_eq(nnc_trainer_new(program, NULL, &options, &trainer), NNC_OK);
+        cr_expect_eq(nnc_trainer_run(trainer), NNC_OK);
+        cr_expect(bound.ahead);
+        cr_expect_eq(atomic_load(&counted_elements), VALUES, "every row is made once");
+        nnc_trainer_release(trainer);
+        nnc_program_release(program);
+        nnc_context_release(context);
     }
 }
 
