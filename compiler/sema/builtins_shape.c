@@ -502,6 +502,15 @@ Value builtin_rank(Sema *s, BuiltinCall *call)
     return tensor_arg(s, call, &x) ? value_number(s, x->type.rank, call->span) : value_poison;
 }
 
+Value builtin_is_known(Sema *s, BuiltinCall *call)
+{
+    (void)s;
+    double number;
+    return call->arg[0].kind == VALUE_POISON
+               ? value_poison
+               : value_bool(value_real(&call->arg[0], &number), call->span);
+}
+
 Value builtin_len(Sema *s, BuiltinCall *call)
 {
     const Value *v = &call->arg[0];

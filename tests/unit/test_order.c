@@ -47,6 +47,11 @@ Test(order, running_products)
         "from nn import cumprod", "x: f32[B, 5]", "cumprod(x)",
         "f64[2, 5] -1.25 -0.6375 0.306 0.39168 0.1135872 -0.7 -0.742 -0.05194 0.0477848 "
         "0.040139232 ");
+    expect_values_and_gradient(
+        "from nn import cumprod", "x: f32[2, T]",
+        "(cumprod(x), cumprod(x, axis=0), cumprod(where(x > 0.6, 0.0, x)))",
+        "f64[2, 2] -1.25 -0.6375 -0.48 -0.6144; f64[2, 2] -1.25 0.51 0.6 0.6528; f64[2, 2] -1.25 "
+        "-0.6375 -0.48 0");
     expect_values_and_gradient("from nn import cumprod", "x: f32[3, 2]",
                                "cumprod(where(x > 0.6, 0.0, x), axis=0)",
                                "f64[3, 2] -1.25 0.51 0.6 0 0.174 -0 ");
