@@ -11,13 +11,15 @@ typedef struct {
     int vector_bytes;                     /* as in TargetDescription; 0: 64 */
     int vector_registers;                 /* 0: 32 */
     int64_t l1_bytes, l2_bytes, l3_bytes; /* 0: 32 KiB, 1 MiB, 8 MiB */
+    uint64_t random_plan; /* tests: how products are cut and packed is drawn from this seed, 0: the
+                             best plan */
     bool naive_contract; /* the slow obvious loops of lower_naive.c in place of tiles (an oracle for
                             tests) */
 } LowerOptions;
 
 typedef struct {
     KProgram *program;
-    const Node **failure_nodes; /* per failure site: whose check, index or division it is */
+    const Node **failure_nodes;  /* per failure site: whose check, index or division it is */
     const Group **launch_groups; /* per launch: the group that it is a part of */
 } LowerResult;
 

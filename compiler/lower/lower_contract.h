@@ -82,6 +82,9 @@ Contraction contraction_of(const Schedule *schedule, const Group *group);
  * changes a bit. */
 TilePlan tile_plan(const Schedule *schedule, const Contraction *contraction,
                    const LowerOptions *options);
+/* The same drawn from a seed: packing and blocks, items (lower_contract_random.c). */
+void random_operands(const Contraction *contraction, uint64_t seed, TilePlan *plan);
+void random_items(const Contraction *contraction, uint64_t seed, TilePlan *plan);
 bool axis_in_tile(const TilePlan *plan, int out); /* vector, row or covered */
 int64_t dim_hint(const Schedule *schedule, const Dim *dim);
 int panel_axis(const TilePlan *plan, Side side);

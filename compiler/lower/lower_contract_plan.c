@@ -570,10 +570,16 @@ TilePlan tile_plan(const Schedule *schedule, const Contraction *contraction,
     choose_tile(&p);
     choose_packing(&p);
     choose_split(&p);
+    if (target->random_plan) {
+        random_operands(contraction, target->random_plan, &p.plan);
+    }
     if (!scratch_bytes(schedule->graph->dims, contraction, &p.plan)) {
         p.plan.packed[SIDE_X] = p.plan.packed[SIDE_Y] = false;
         p.plan.split = SPLIT_NONE;
     }
     choose_items(&p);
+    if (target->random_plan) {
+        random_items(contraction, target->random_plan, &p.plan);
+    }
     return p.plan;
 }

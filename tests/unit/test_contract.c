@@ -333,6 +333,8 @@ static void try_random(void (*make)(Case *c), uint64_t first, int count)
         make(&c);
         Machine machine = {targets[seed % 3], seed % 4 == 0 ? 3 : 1, seed % 5 != 0};
         run_case(&c, &machine);
+        machine.target.random_plan = seed;
+        run_case(&c, &machine);
         arena_free(c.arena);
     }
 }
