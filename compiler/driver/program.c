@@ -212,6 +212,7 @@ const Graph *plan_function(const TrainPlan *plan, const char *name)
                      {"predict", plan->predict},
                      {"forward", plan->forward},
                      {"apply", plan->apply_step},
+                     {"epoch", plan->epoch_step},
                      {"map", plan->train_map},
                      {"eval_map", plan->eval_map}};
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
