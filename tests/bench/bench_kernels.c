@@ -1,20 +1,23 @@
 /* How close to the machine are dots and convolutions? Every row is one graph node through the whole
  * back end, against the peak of fma in registers measured in the same run, just before: the ratio
  * comes first. One thread counts processor time, two count the clock, so neighbours on a shared
- * machine disturb the first column little and the second one much.
+ * machine disturb the first column little and the second one much. Products are compared with those
+ * of other libraries (support/blas.h), on one thread and in turns; the peer is the fastest of them.
  *
  *   bench_kernels [TEXT]         rows whose description contains TEXT
  *
- *     1T    2T  of peak |  GF/s 1T  GF/s 2T |        us | compile ms | what
- *   0.80  1.53    213.9 |    171.2    328.2 |    1567.7 |       20.0 | dot 512x512x512 */
+ *     1T    2T  of peak |  GF/s 1T  GF/s 2T |   us 1T | compile ms | to peer     | what
+ *   0.80  1.53    213.9 |    171.2    328.2 |  1567.7 |       20.0 | 1.02 oneDNN | dot 512x512x512 */
 #include "compiler/codegen/codegen.h"
 #include "compiler/graph/build.h"
 #include "compiler/jit/jit.h"
 #include "compiler/lower/lower.h"
 #include "nnc/abi.h"
 #include "runtime/train/pool.h"
+#include "tests/bench/support/blas.h"
 #include "tests/bench/support/machine.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +66,10 @@ typedef struct {
     TargetDescription target;
     Machine *machine;
     const char *only;
+    Blas blas[BLAS_MOST];
+    int blas_count;
+    double log_ratios; /* of the rows with a peer */
+    int ratios;
 } Bench;
 
 static double seconds(clockid_t clock)
@@ -114,6 +121,7 @@ typedef struct {
     int64_t symbols[1];
     double flops;
     const char *what;
+    BlasProduct product; /* rows 0: none */
 } Row;
 
 static Row row_new(void)
@@ -124,11 +132,12 @@ static Row row_new(void)
     return row;
 }
 
-/* Best time of a step: of runs of at least 200 us, for a fifth of a second. */
-static double best_time(const Code *code, const nnc_call *call, clockid_t clock)
+/* Best time of a step: of runs of at least 200 us, for `limit` seconds. */
+static double best_time(const Code *code, const nnc_call *call, clockid_t clock, double limit)
 {
-    double best = 1e9, end = seconds(CLOCK_MONOTONIC) + 0.2;
+    double best = 1e9;
     code->step(call);
+    double end = seconds(clock) + limit;
     do {
         double start = seconds(clock), time;
         int runs = 0;
@@ -138,7 +147,7 @@ static double best_time(const Code *code, const nnc_call *call, clockid_t clock)
             time = seconds(clock) - start;
         } while (time < 200e-6);
         best = time / runs < best ? time / runs : best;
-    } while (seconds(CLOCK_MONOTONIC) < end);
+    } while (seconds(clock) < end);
     return best;
 }
 
@@ -155,21 +164,65 @@ static void *filled(const Buffer *buffer, const int64_t *symbols)
     return data;
 }
 
-static void report(const Bench *bench, Row *row, const Code *code, nnc_call *call)
+/* Least processor time of a product, of groups of at least 200 us, for a fiftieth of a second. */
+static double peer_time(const Blas *blas, const BlasProduct *product)
+{
+    const clockid_t clock = CLOCK_THREAD_CPUTIME_ID;
+    double best = 1e9;
+    blas_multiply(blas, product);
+    double end = seconds(clock) + 0.02;
+    do {
+        double start = seconds(clock), time;
+        int runs = 0;
+        do {
+            blas_multiply(blas, product);
+            runs++;
+            time = seconds(clock) - start;
+        } while (time < 200e-6);
+        best = time / runs < best ? time / runs : best;
+    } while (seconds(clock) < end);
+    return best;
+}
+
+/* Turns of nnc and of every library; "1.02 oneDNN", or nothing when there is none. */
+static const char *against_peers(Bench *bench, Row *row, const Code *code, nnc_call *call)
+{
+    enum { TURNS = 4 };
+    double ours = 1e9, theirs[BLAS_MOST] = {1e9, 1e9, 1e9};
+    int fastest = 0;
+    if (bench->blas_count == 0 || row->product.rows == 0)
+        return "";
+    call->parallel = NULL;
+    for (int turn = 0; turn < TURNS; turn++) {
+        double time = best_time(code, call, CLOCK_THREAD_CPUTIME_ID, 0.02);
+        ours = time < ours ? time : ours;
+        for (int i = 0; i < bench->blas_count; i++) {
+            time = peer_time(&bench->blas[i], &row->product);
+            theirs[i] = time < theirs[i] ? time : theirs[i];
+            fastest = theirs[i] < theirs[fastest] ? i : fastest;
+        }
+    }
+    bench->log_ratios += log(theirs[fastest] / ours);
+    bench->ratios++;
+    return arena_format(row->arena, "%.2f %s", theirs[fastest] / ours, bench->blas[fastest].name);
+}
+
+static void report(Bench *bench, Row *row, const Code *code, nnc_call *call)
 {
     double peak = machine_peak(bench->machine, 1);
     call->parallel = NULL;
-    double one = best_time(code, call, CLOCK_THREAD_CPUTIME_ID);
+    double one = best_time(code, call, CLOCK_THREAD_CPUTIME_ID, 0.2);
     call->parallel = pool_run;
     call->pool = bench->pool;
-    double two = best_time(code, call, CLOCK_MONOTONIC);
+    double two = best_time(code, call, CLOCK_MONOTONIC, 0.2);
     double rate = 1e-9 * row->flops / one, rate2 = 1e-9 * row->flops / two;
-    printf("%5.2f %5.2f %10.1f | %9.1f %9.1f | %10.1f | %10.1f | %s\n", rate / peak, rate2 / peak,
-           peak, rate, rate2, one * 1e6, code->milliseconds, row->what);
+    printf("%5.2f %5.2f %10.1f | %9.1f %9.1f | %10.1f | %10.1f | %-15s | %s\n", rate / peak,
+           rate2 / peak, peak, rate, rate2, one * 1e6, code->milliseconds,
+           against_peers(bench, row, code, call), row->what);
     fflush(stdout);
 }
 
-static void run_row(const Bench *bench, Row *row)
+static void run_row(Bench *bench, Row *row)
 {
     if (bench->only && !strstr(row->what, bench->only)) {
         arena_free(row->arena);
@@ -203,7 +256,13 @@ static void run_row(const Bench *bench, Row *row)
                      .buffers = buffers,
                      .arena = memory,
                      .failures = failures};
+    if (row->product.rows > 0) {
+        row->product.x = buffers[0];
+        row->product.y = buffers[1];
+        row->product.z = malloc((size_t)(row->product.rows * row->product.columns) * 4);
+    }
     report(bench, row, &code, &call);
+    free(row->product.z);
     for (uint32_t i = 0; i < schedule->externals && i < MAX_BUFFERS; i++) {
         free(buffers[i]);
     }
@@ -223,7 +282,7 @@ static const Dim *size_of(Row *row, int64_t value, bool is_free)
     return dim_symbol(row->dims, "B");
 }
 
-static void run_dot(const Bench *bench, const DotShape *s)
+static void run_dot(Bench *bench, const DotShape *s)
 {
     Row row = row_new();
     const Dim *rows = size_of(&row, s->rows, s->free == 'r'),
@@ -232,11 +291,13 @@ static void run_dot(const Bench *bench, const DotShape *s)
     Type x = {.dtype = DT_F32, .rank = 2, .dims = {s->tx ? depth : rows, s->tx ? rows : depth}};
     Type y = {
         .dtype = DT_F32, .rank = 2, .dims = {s->ty ? columns : depth, s->ty ? depth : columns}};
-    Node *dot = build_dot(row.graph, build_leaf(row.graph, OP_INPUT, "x", x),
-                          build_leaf(row.graph, OP_INPUT, "y", y), (Axes){0}, (Axes){0},
-                          axes_one(s->tx ? 0 : 1), axes_one(s->ty ? 1 : 0));
+    Node *first = build_leaf(row.graph, OP_INPUT, "x", x); /* the order of the buffers */
+    Node *second = build_leaf(row.graph, OP_INPUT, "y", y);
+    Node *dot = build_dot(row.graph, first, second, (Axes){0}, (Axes){0}, axes_one(s->tx ? 0 : 1),
+                          axes_one(s->ty ? 1 : 0));
     graph_root(row.graph, ROOT_OUTPUT, "z", dot);
     row.flops = 2.0 * (double)s->rows * (double)s->columns * (double)s->depth;
+    row.product = (BlasProduct){s->rows, s->columns, s->depth, s->tx, s->ty, NULL, NULL, NULL};
     row.what = arena_format(row.arena, "dot %ldx%ldx%ld%s%s%s", (long)s->rows, (long)s->columns,
                             (long)s->depth, s->tx ? " x transposed" : "",
                             s->ty ? " y transposed" : "", s->free ? " free" : "");
@@ -288,7 +349,7 @@ static Node *conv_pass(Row *row, const ConvShape *s, int64_t positions)
     return graph_node(g, OP_CONV, (Node *[]){channels_first, batch_last}, 2, &attr);
 }
 
-static void run_conv(const Bench *bench, const ConvShape *s)
+static void run_conv(Bench *bench, const ConvShape *s)
 {
     static const char *const names[] = {"forward", "data gradient", "weight gradient"};
     Row row = row_new();
@@ -309,20 +370,25 @@ static void run_conv(const Bench *bench, const ConvShape *s)
 
 int main(int argc, char **argv)
 {
-    Bench bench = {.pool = pool_new(2, true),
-                   .machine = machine_open(),
-                   .only = argc > 1 ? argv[1] : NULL};
+    Bench bench = {
+        .pool = pool_new(2, true), .machine = machine_open(), .only = argc > 1 ? argv[1] : NULL};
     char *error = NULL;
+    bench.blas_count = blas_open(bench.blas);
     if (!codegen_describe(NULL, NULL, NULL, &bench.target, &error)) {
         give_up("target", error);
     }
-    printf("   1T    2T    of peak |   GF/s 1T   GF/s 2T |      us 1T | compile ms |\n");
+    printf(
+        "   1T    2T    of peak |   GF/s 1T   GF/s 2T |      us 1T | compile ms | to peer         "
+        "|\n");
     for (size_t i = 0; i < sizeof dots / sizeof *dots; i++) {
         run_dot(&bench, &dots[i]);
     }
     for (size_t i = 0; i < sizeof convs / sizeof *convs; i++) {
         run_conv(&bench, &convs[i]);
     }
+    if (bench.ratios > 0)
+        printf("%.2f geometric mean of %d products against the best peer of each, one thread\n",
+               exp(bench.log_ratios / bench.ratios), bench.ratios);
     machine_close(bench.machine);
     pool_free(bench.pool);
     return 0;
