@@ -33,27 +33,73 @@ static const char *type_text(LowerContext *c, const Type *type)
     return kept;
 }
 
-static uint32_t arena_slot(const Schedule *s, uint32_t buffer)
+static uint32_t arena_slot(const LowerContext *c, uint32_t buffer)
 {
+    const Schedule *s = c->schedule;
     while (s->buffers.data[buffer].in_place_of != NO_BUFFER) {
         buffer = (uint32_t)s->buffers.data[buffer].in_place_of;
     }
-    for (uint32_t i = 0; i < s->placement.count; i++) {
-        if (s->placement.data[i] == buffer) {
-            return 1 + i;
-        }
+    if (!c->tables->arena_slots[buffer]) {
+        NNC_BUG("buffer %u has no place in the arena", buffer);
     }
-    NNC_BUG("buffer %u has no place in the arena", buffer);
+    return c->tables->arena_slots[buffer];
+}
+
+static void find_arena_slots(LowerContext *c)
+{
+    const Schedule *s = c->schedule;
+    c->tables->arena_slots = ARENA_ARRAY(c->arena, uint32_t, s->buffers.count + 1);
+    for (uint32_t i = 0; i < s->placement.count; i++) {
+        c->tables->arena_slots[s->placement.data[i]] = 1 + i;
+    }
+}
+
+/* ---- tables that grow ---- */
+
+/* Twice as many slots as there are entries, at least; true: they are new and empty. */
+static bool grow_slots(LowerContext *c, uint32_t **slots, uint32_t *slot_count, uint32_t entries)
+{
+    if (*slot_count > 2 * entries) {
+        return false;
+    }
+    *slot_count = *slot_count ? *slot_count * 4 : 64;
+    *slots = ARENA_ARRAY(c->arena, uint32_t, *slot_count);
+    return true;
+}
+
+static void put_slot(uint32_t *slots, uint32_t slot_count, uint64_t hash, uint32_t index)
+{
+    while (slots[hash & (slot_count - 1)]) {
+        hash++;
+    }
+    slots[hash & (slot_count - 1)] = index + 1;
+}
+
+/* Dims are unique, so their addresses tell them apart; only the place in a table depends on it. */
+static uint64_t address_hash(const void *address)
+{
+    uint64_t hash = (uint64_t)(uintptr_t)address * 0x9E3779B97F4A7C15u;
+    return hash ^ hash >> 32;
 }
 
 static uint32_t count_slot(LowerContext *c, const Dim *count)
 {
     LowerTables *t = c->tables;
-    for (uint32_t i = 0; i < t->counts.count; i++) {
-        if (t->counts.data[i] == count) {
-            return t->first_count_slot + i;
+    if (grow_slots(c, &t->count_slots, &t->count_slot_count, t->counts.count)) {
+        for (uint32_t i = 0; i < t->counts.count; i++) {
+            put_slot(t->count_slots, t->count_slot_count, address_hash(t->counts.data[i]), i);
         }
     }
+    for (uint64_t at = address_hash(count);; at++) {
+        uint32_t entry = t->count_slots[at & (t->count_slot_count - 1)];
+        if (!entry) {
+            break;
+        }
+        if (t->counts.data[entry - 1] == count) {
+            return t->first_count_slot + entry - 1;
+        }
+    }
+    put_slot(t->count_slots, t->count_slot_count, address_hash(count), t->counts.count);
     vec_push(c->arena, &t->counts, count);
     return t->first_count_slot + t->counts.count - 1;
 }
@@ -75,7 +121,7 @@ static void add_buffers(LowerContext *c)
             }
         }
         to.shape = type_text(c, &from->type);
-        to.slot = from->kind == STORAGE_ARENA   ? arena_slot(s, i)
+        to.slot = from->kind == STORAGE_ARENA   ? arena_slot(c, i)
                   : from->kind == STORAGE_SLICE ? count_slot(c, from->bytes)
                                                 : 0;
         to.base = from->kind == STORAGE_SLICE ? (uint32_t)from->base : 0;
@@ -208,11 +254,25 @@ static void mark_shared(LowerContext *c)
 
 static uint32_t share_kernel(LowerContext *c)
 {
-    for (uint32_t i = 0; i < c->program->kernels.count; i++) {
-        if (kernel_equal(c->program->kernels.data[i], c->kernel)) {
-            return i;
+    LowerTables *t = c->tables;
+    uint64_t hash = kernel_hash(c->kernel);
+    if (grow_slots(c, &t->kernel_slots, &t->kernel_slot_count, t->kernel_hashes.count)) {
+        for (uint32_t i = 0; i < t->kernel_hashes.count; i++) {
+            put_slot(t->kernel_slots, t->kernel_slot_count, t->kernel_hashes.data[i], i);
         }
     }
+    for (uint64_t at = hash;; at++) {
+        uint32_t entry = t->kernel_slots[at & (t->kernel_slot_count - 1)];
+        if (!entry) {
+            break;
+        }
+        if (t->kernel_hashes.data[entry - 1] == hash &&
+            kernel_equal(c->program->kernels.data[entry - 1], c->kernel)) {
+            return entry - 1;
+        }
+    }
+    put_slot(t->kernel_slots, t->kernel_slot_count, hash, t->kernel_hashes.count);
+    vec_push(c->arena, &t->kernel_hashes, hash);
     vec_push(c->arena, &c->program->kernels, c->kernel);
     return c->program->kernels.count - 1;
 }
@@ -408,6 +468,7 @@ LowerResult lower_program(Arena *arena, const Schedule *schedule, const LowerOpt
     c.program->arena = arena;
     c.tables = ARENA_NEW(arena, LowerTables);
     c.tables->first_count_slot = 1 + schedule->placement.count;
+    find_arena_slots(&c);
     add_buffers(&c);
     add_dims(&c);
     uint32_t *launched = ARENA_ARRAY(arena, uint32_t, schedule->groups.count + 1);

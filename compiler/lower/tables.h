@@ -32,6 +32,11 @@ typedef struct LowerTables {
     uint32_t first_count_slot;
     uint32_t kernel_number;
     VEC(const Group *) launch_groups; /* by launch */
+    /* Hash tables of what was there before: 1 + index, or 0. Powers of two. */
+    uint32_t *kernel_slots, kernel_slot_count;
+    VEC(uint64_t) kernel_hashes; /* by kernel */
+    uint32_t *count_slots, count_slot_count;
+    uint32_t *arena_slots; /* per buffer of the schedule: its place in table, 0: none */
 } LowerTables;
 
 #endif

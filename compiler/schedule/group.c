@@ -51,23 +51,39 @@ bool draft_runs_before(const Builder *b, int32_t first, int32_t second)
     return bit(b->drafts.data[second].before, first);
 }
 
+static void set_bit(uint64_t *bits, int32_t i)
+{
+    bits[i >> 6] |= UINT64_C(1) << (i & 63);
+}
+
+/* `first` and all that runs before it now run before d. */
+static void add_before(Builder *b, uint32_t d, int32_t first)
+{
+    uint64_t *before = b->drafts.data[d].before;
+    const uint64_t *more = b->drafts.data[first].before;
+    for (uint32_t w = 0; w < b->words; w++) {
+        before[w] |= more[w];
+    }
+    set_bit(before, first);
+}
+
 void draft_edge_exact(Builder *b, int32_t first, int32_t second)
 {
     NNC_ASSERT(first != second && !draft_runs_before(b, second, first));
     if (draft_runs_before(b, first, second)) {
         return;
     }
-    const uint64_t *more = b->drafts.data[first].before;
-    for (uint32_t d = 0; d < b->drafts.count; d++) {
-        uint64_t *before = b->drafts.data[d].before;
-        if ((int32_t)d != second && !bit(before, second)) {
-            continue;
+    /* A new draft has nobody behind it, so most edges change one set. */
+    bool followed = bit(b->followed, second);
+    for (uint32_t d = followed ? 0 : (uint32_t)second; d < b->drafts.count; d++) {
+        if ((int32_t)d == second || bit(b->drafts.data[d].before, second)) {
+            add_before(b, d, first);
         }
-        for (uint32_t w = 0; w < b->words; w++) {
-            before[w] |= more[w];
+        if (!followed) {
+            break;
         }
-        before[first >> 6] |= UINT64_C(1) << (first & 63);
     }
+    set_bit(b->followed, first);
 }
 
 static void widen_bits(Builder *b)
@@ -80,6 +96,11 @@ static void widen_bits(Builder *b)
         }
         b->drafts.data[d].before = wide;
     }
+    uint64_t *followed = ARENA_ARRAY(b->arena, uint64_t, words);
+    if (b->words) {
+        memcpy(followed, b->followed, b->words * sizeof *followed);
+    }
+    b->followed = followed;
     b->words = words;
 }
 
@@ -423,10 +444,13 @@ static void find_meeting(void *user, const Node *value, const Trace *at)
 /* Does anything run between the two, because it needs the one and is needed by the other? */
 static bool something_between(const Builder *b, int32_t first, int32_t second)
 {
-    for (int32_t d = 0; d < (int32_t)b->drafts.count; d++) {
-        if (d != first && d != second && draft_runs_before(b, first, d) &&
-            draft_runs_before(b, d, second)) {
-            return true;
+    const uint64_t *before = b->drafts.data[second].before;
+    for (uint32_t w = 0; bit(b->followed, first) && w < b->words; w++) {
+        for (uint64_t left = before[w]; left; left &= left - 1) {
+            int32_t d = (int32_t)(w * 64) + __builtin_ctzll(left);
+            if (d != first && draft_runs_before(b, first, d)) {
+                return true;
+            }
         }
     }
     return false;
@@ -486,7 +510,8 @@ static void merge(Builder *b, int32_t other, int32_t into)
         uint64_t *before = b->drafts.data[d].before;
         if ((int32_t)d != into && (bit(before, other) || bit(before, into))) {
             before[other >> 6] &= ~(UINT64_C(1) << (other & 63));
-            before[into >> 6] |= UINT64_C(1) << (into & 63);
+            set_bit(before, into);
+            set_bit(b->followed, into);
             for (uint32_t w = 0; w < b->words; w++) {
                 before[w] |= y->before[w];
             }

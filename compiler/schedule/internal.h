@@ -51,7 +51,8 @@ typedef struct {
     const uint32_t *region; /* per node */
     RegionEnds *ends;       /* per region */
     VEC(Draft) drafts;
-    uint32_t words; /* of Draft.before */
+    uint32_t words;     /* of Draft.before */
+    uint64_t *followed; /* bit per draft: it is before another one */
 } Builder;
 
 /* Visits what computing `node` at `at` reads: values for which made is set (leaves with data

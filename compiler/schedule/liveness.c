@@ -87,16 +87,6 @@ static bool may_replace(Builder *b, int32_t position, const Group *group, const 
            reads_elements_only(b, group, operand);
 }
 
-static bool is_taken(const Schedule *s, int32_t buffer)
-{
-    for (uint32_t i = 0; i < s->buffers.count; i++) {
-        if (s->buffers.data[i].in_place_of == buffer) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* A stage that lies in the same buffer is stored while later stages may still read the operand. */
 static bool holds_stage(const Group *group, const GroupOutput *output)
 {
@@ -109,8 +99,9 @@ static bool holds_stage(const Group *group, const GroupOutput *output)
     return false;
 }
 
+/* `taken` says per buffer whether another one is in its place already. */
 static void try_in_place(Builder *b, int32_t position, const Group *group,
-                         const GroupOutput *output)
+                         const GroupOutput *output, bool *taken)
 {
     Schedule *s = b->schedule;
     bool full = same_dims(&output->node->type, group->rank, group->dims);
@@ -130,8 +121,9 @@ static void try_in_place(Builder *b, int32_t position, const Group *group,
                                   ? group->outputs.data[i].node
                                   : group->operands.data[i - group->outputs.count];
         if (may_replace(b, position, group, operand, output->node) &&
-            !is_taken(s, s->buffer_of[operand->id])) {
+            !taken[s->buffer_of[operand->id]]) {
             s->buffers.data[output->buffer].in_place_of = s->buffer_of[operand->id];
+            taken[s->buffer_of[operand->id]] = true;
             return;
         }
     }
@@ -206,11 +198,17 @@ void find_lifetimes(Builder *b)
     }
     touch_all(s, find_region);
     touch_all(s, extend);
+    bool *taken = ARENA_ARRAY(b->arena, bool, s->buffers.count + 1);
+    for (uint32_t i = 0; i < s->buffers.count; i++) {
+        if (s->buffers.data[i].in_place_of != NO_BUFFER) {
+            taken[s->buffers.data[i].in_place_of] = true;
+        }
+    }
     for (uint32_t g = 0; b->options->plan && g < s->groups.count; g++) {
         const Group *group = s->groups.data[g];
         for (uint32_t i = 0; i < group->outputs.count; i++) {
             if (group->outputs.data[i].node != NULL) {
-                try_in_place(b, (int32_t)g, group, &group->outputs.data[i]);
+                try_in_place(b, (int32_t)g, group, &group->outputs.data[i], taken);
             }
         }
     }

@@ -177,13 +177,17 @@ static void thin(Planner *p)
 
 static int64_t most_live(const Planner *p, uint32_t groups)
 {
-    int64_t most = 0;
-    for (uint32_t g = 0; g < groups; g++) {
-        int64_t live = 0;
-        for (uint32_t i = 0; i < p->count; i++) {
-            bool alive = p->slots[i].first <= (int32_t)g && (int32_t)g <= p->slots[i].last;
-            live += alive ? p->slots[i].bytes : 0;
+    int64_t most = 0, live = 0;
+    int64_t *change = ARENA_ARRAY(p->s->arena, int64_t, groups + 1);
+    for (uint32_t i = 0; i < p->count; i++) {
+        const Slot *slot = &p->slots[i];
+        if (slot->first >= 0 && slot->first < (int32_t)groups) {
+            change[slot->first] += slot->bytes;
+            change[slot->last < (int32_t)groups ? slot->last + 1 : (int32_t)groups] -= slot->bytes;
         }
+    }
+    for (uint32_t g = 0; g < groups; g++) {
+        live += change[g];
         most = live > most ? live : most;
     }
     return most;

@@ -7,7 +7,10 @@
  * pass is not drawn before its time. In the hostile build the order is any legal one, by seed.
  *
  * The ends of regions (regions.c) are in the list too: once a region is entered, only what is in it
- * may run until it is left, so its groups are neighbours. */
+ * may run until it is left, so its groups are neighbours.
+ *
+ * A draft that may not run yet waits for one that has to run before it, and looks for another one
+ * when that has run; so only drafts that may run are looked at in a turn. */
 #include "compiler/schedule/internal.h"
 
 #include "runtime/base/bug.h"
@@ -17,8 +20,11 @@ typedef struct {
     Builder *b;
     int64_t *bytes;    /* per buffer, at the hints; 0: not of the arena */
     uint32_t *waiting; /* per buffer: drafts not yet run that read it */
-    bool *done;        /* per draft */
-    uint64_t *done_bits;
+    uint64_t *done_bits; /* per draft */
+    uint32_t *cursor;    /* per draft: words of `before` that are done, all below this */
+    int32_t *waiters;    /* per draft: the first that waits for it, NO_GROUP: none */
+    int32_t *next_waiter;
+    VEC(uint32_t) free; /* drafts that wait for nobody and have not run */
     int32_t region; /* where we are */
     int32_t next;   /* the only draft that may run now; NO_GROUP: any */
     uint64_t dice;
@@ -59,18 +65,37 @@ static int64_t balance(const Queue *queue, const Group *group)
     return taken;
 }
 
-static bool is_ready(const Queue *queue, uint32_t draft)
+/* Finds somebody to wait for, or joins those who are free. */
+static void wait_or_join(Queue *queue, uint32_t draft)
 {
     const uint64_t *before = queue->b->drafts.data[draft].before;
-    for (uint32_t w = 0; w < queue->b->words; w++) {
-        if (before[w] & ~queue->done_bits[w]) {
-            return false;
+    for (uint32_t *w = &queue->cursor[draft]; *w < queue->b->words; ++*w) {
+        uint64_t missing = before[*w] & ~queue->done_bits[*w];
+        if (missing) {
+            uint32_t one = *w * 64 + (uint32_t)__builtin_ctzll(missing);
+            queue->next_waiter[draft] = queue->waiters[one];
+            queue->waiters[one] = (int32_t)draft;
+            return;
         }
     }
+    vec_push(queue->b->arena, &queue->free, draft);
+}
+
+static void wake_waiters(Queue *queue, int32_t draft)
+{
+    for (int32_t at = queue->waiters[draft], next; at != NO_GROUP; at = next) {
+        next = queue->next_waiter[at];
+        wait_or_join(queue, (uint32_t)at);
+    }
+    queue->waiters[draft] = NO_GROUP;
+}
+
+/* Of those who are free: is it in the region where we are? */
+static bool is_ready(const Queue *queue, uint32_t draft)
+{
     bool here = queue->b->drafts.data[draft].region == queue->region ||
                 (int32_t)draft == queue->b->ends[queue->region].leave;
-    return here && !queue->done[draft] &&
-           (queue->next == NO_GROUP || queue->next == (int32_t)draft);
+    return here && (queue->next == NO_GROUP || queue->next == (int32_t)draft);
 }
 
 /* A legal order by dice: reservoir sampling over what is ready. */
@@ -78,7 +103,8 @@ static int32_t pick_any(Queue *queue)
 {
     int32_t picked = NO_GROUP;
     uint64_t seen = 0;
-    for (uint32_t d = 0; d < queue->b->drafts.count; d++) {
+    for (uint32_t i = 0; i < queue->free.count; i++) {
+        uint32_t d = queue->free.data[i];
         if (is_ready(queue, d)) {
             queue->dice = rng_hash(&queue->dice, sizeof queue->dice, ++seen);
             picked = queue->dice % seen == 0 ? (int32_t)d : picked;
@@ -87,24 +113,40 @@ static int32_t pick_any(Queue *queue)
     return picked;
 }
 
+/* By age, then by number. */
+static bool is_older(const Queue *queue, int32_t d, int32_t than)
+{
+    uint32_t a = queue->b->drafts.data[d].age, b = queue->b->drafts.data[than].age;
+    return a != b ? a < b : d < than;
+}
+
 static int32_t pick_best(const Queue *queue)
 {
     int32_t oldest = NO_GROUP, generous = NO_GROUP;
     int64_t least = 0;
-    for (uint32_t d = 0; d < queue->b->drafts.count; d++) {
-        if (!is_ready(queue, d)) {
+    for (uint32_t i = 0; i < queue->free.count; i++) {
+        int32_t d = (int32_t)queue->free.data[i];
+        if (!is_ready(queue, queue->free.data[i])) {
             continue;
         }
         int64_t taken = balance(queue, queue->b->drafts.data[d].group);
-        bool older =
-            oldest == NO_GROUP || queue->b->drafts.data[d].age < queue->b->drafts.data[oldest].age;
-        oldest = older ? (int32_t)d : oldest;
-        if (taken < least) {
+        oldest = oldest == NO_GROUP || is_older(queue, d, oldest) ? d : oldest;
+        if (taken < least || (taken == least && generous != NO_GROUP && d < generous)) {
             least = taken;
-            generous = (int32_t)d;
+            generous = d;
         }
     }
     return generous != NO_GROUP ? generous : oldest;
+}
+
+static void leave_free(Queue *queue, int32_t d)
+{
+    for (uint32_t i = 0; i < queue->free.count; i++) {
+        if (queue->free.data[i] == (uint32_t)d) {
+            queue->free.data[i] = queue->free.data[--queue->free.count];
+            return;
+        }
+    }
 }
 
 /* Entering or leaving a region. After `then` nothing may come but `else`. */
@@ -130,7 +172,7 @@ static void run(Queue *queue, int32_t d)
 {
     Schedule *s = queue->b->schedule;
     const Draft *draft = &queue->b->drafts.data[d];
-    queue->done[d] = true;
+    leave_free(queue, d);
     queue->done_bits[d >> 6] |= UINT64_C(1) << (d & 63);
     for (uint32_t m = 0; m < draft->members.count; m++) {
         s->group_of[draft->members.data[m]->id] = (int32_t)s->groups.count;
@@ -140,6 +182,7 @@ static void run(Queue *queue, int32_t d)
     }
     each_read(s, draft->group, take_waiting, queue);
     pass_end(queue, d);
+    wake_waiters(queue, d);
 }
 
 #ifdef NNC_STRESS
@@ -155,7 +198,9 @@ void choose_order(Builder *b)
     Queue queue = {.b = b, .next = NO_GROUP, .dice = stress};
     queue.bytes = ARENA_ARRAY(b->arena, int64_t, s->buffers.count + 1);
     queue.waiting = ARENA_ARRAY(b->arena, uint32_t, s->buffers.count + 1);
-    queue.done = ARENA_ARRAY(b->arena, bool, b->drafts.count + 1);
+    queue.cursor = ARENA_ARRAY(b->arena, uint32_t, b->drafts.count + 1);
+    queue.waiters = ARENA_ARRAY(b->arena, int32_t, b->drafts.count + 1);
+    queue.next_waiter = ARENA_ARRAY(b->arena, int32_t, b->drafts.count + 1);
     queue.done_bits = ARENA_ARRAY(b->arena, uint64_t, b->words + 1);
     for (uint32_t i = 0; i < s->buffers.count; i++) {
         queue.bytes[i] = s->buffers.data[i].kind == STORAGE_ARENA
@@ -164,6 +209,10 @@ void choose_order(Builder *b)
     }
     for (uint32_t d = 0; d < b->drafts.count; d++) {
         each_read(s, b->drafts.data[d].group, add_waiting, &queue);
+        queue.waiters[d] = NO_GROUP;
+    }
+    for (uint32_t d = 0; d < b->drafts.count; d++) {
+        wait_or_join(&queue, d);
     }
     for (uint32_t i = 0; i < b->drafts.count; i++) {
         int32_t next = stress ? pick_any(&queue) : pick_best(&queue);

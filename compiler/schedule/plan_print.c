@@ -70,14 +70,25 @@ static bool alive_at(const Buffer *buffer, int32_t group)
     return buffer->kind == STORAGE_ARENA && buffer->first <= group && group <= buffer->last;
 }
 
-static int64_t live_at(const Schedule *s, int32_t group)
+/* The first group while which most is live. */
+static int32_t find_peak(const Schedule *s)
 {
-    int64_t bytes = 0;
+    int64_t *change = ARENA_ARRAY(s->arena, int64_t, s->groups.count + 1), live = 0, most = 0;
+    int32_t peak = 0;
     for (uint32_t i = 0; i < s->buffers.count; i++) {
-        bytes +=
-            alive_at(&s->buffers.data[i], group) ? dim_at_hints(s, s->buffers.data[i].bytes) : 0;
+        const Buffer *buffer = &s->buffers.data[i];
+        if (buffer->kind == STORAGE_ARENA && buffer->first >= 0) {
+            int64_t bytes = dim_at_hints(s, buffer->bytes);
+            change[buffer->first] += bytes;
+            change[buffer->last + 1] -= bytes;
+        }
     }
-    return bytes;
+    for (uint32_t g = 0; g < s->groups.count; g++) {
+        live += change[g];
+        peak = live > most ? (int32_t)g : peak;
+        most = live > most ? live : most;
+    }
+    return peak;
 }
 
 static Span span_of(const Schedule *s, uint32_t buffer)
@@ -108,10 +119,7 @@ static void print_live(const Schedule *s, const SourceMap *sources, const Live *
 
 void plan_summary(const Schedule *schedule, const SourceMap *sources, StrBuf *out)
 {
-    int32_t peak = 0;
-    for (uint32_t g = 0; g < schedule->groups.count; g++) {
-        peak = live_at(schedule, (int32_t)g) > live_at(schedule, peak) ? (int32_t)g : peak;
-    }
+    int32_t peak = find_peak(schedule);
     double bound =
         schedule->live_bytes > 0 ? (double)schedule->hint_bytes / (double)schedule->live_bytes : 1;
     strbuf_printf(out, "memory for values: %.1f KiB", (double)schedule->hint_bytes / 1024);
