@@ -76,6 +76,7 @@ int command_predict(const Arguments *arguments);
 int command_sample(const Arguments *arguments);
 int command_compile(const Arguments *arguments);
 int command_cache(const Arguments *arguments);
+int command_memory(const Arguments *arguments);
 int command_time(const Arguments *arguments);
 int command_explain(const Arguments *arguments);
 

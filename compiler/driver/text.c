@@ -5,6 +5,7 @@
 #include "compiler/driver/text.h"
 
 #include "compiler/ast/print.h"
+#include "compiler/driver/memory_picture.h"
 #include "compiler/passes/pass.h"
 
 #include <stdlib.h>
@@ -146,6 +147,26 @@ static nnc_status text_memory(Request *r)
                : with_stages(r, print_memory); /* the interpreter has no plan */
 }
 
+static void print_peak(const Request *r, const Stages *stages)
+{
+    memory_text(stages->schedule, r->program->context->sources, r->out);
+}
+
+static void print_arena(const Request *r, const Stages *stages)
+{
+    memory_svg(stages->schedule, r->program->context->sources, r->out);
+}
+
+static nnc_status text_peak(Request *r)
+{
+    return with_stages(r, print_peak);
+}
+
+static nnc_status text_arena(Request *r)
+{
+    return with_stages(r, print_arena);
+}
+
 static nnc_status text_kernel(Request *r)
 {
     return with_stages(r, print_kernels);
@@ -200,6 +221,7 @@ static const TextInfo texts[] = {
     {"final", text_passes, true},    {"schedule", text_schedule, true},
     {"plan", text_plan, true},       {"kernel", text_kernel, true},
     {"llvm", text_llvm, true},       {"asm", text_asm, true},
+    {"memory_peak", text_peak, true}, {"memory_svg", text_arena, true},
 };
 
 enum { TEXT_COUNT = sizeof texts / sizeof *texts };

@@ -122,7 +122,8 @@ NNC_API size_t nnc_program_block_count(const nnc_program *program); /* train blo
 NNC_API const char *nnc_program_block_name(const nnc_program *program, size_t i);
 
 /* A text about the program. `what` is one of ast, dims (checks left for run time), summary (table
- * of the model), dot and svg (picture of the model), memory (the plan for people), or a stage of
+ * of the model), dot and svg (picture of the model), memory (the plan for people), memory_peak (all
+ * that is live at its peak), memory_svg (a picture of it), or a stage of
  * the compiler with an optional function after a dot (train, eval, predict, forward; train by
  * default): graph, after:PASS, final, schedule, plan, kernel, llvm, asm, so "kernel.predict".
  * `block` NULL: the first train block. The caller frees *text with nnc_free. */

@@ -262,6 +262,11 @@ Test(cli, draws_the_model)
     expect("graph " SIMPLE, 0, "</svg>");
     expect("graph " SIMPLE " -o model.dot", 0, "");
     expect("summary " SIMPLE, 0, "total");
+    expect("memory " SIMPLE, 0, "lower bound");
+    expect("memory " SIMPLE " --function=predict -o plan.svg", 0, "");
+    expect("memory " SIMPLE " --function=lunch", 1, "lunch");
+    expect("time " SIMPLE " --steps=1", 0, "roofline");
+    expect("time " SIMPLE " --steps=0", 1, "steps");
     expect("check " SIMPLE, 0, "no errors");
     expect("check " SIMPLE " --dims", 0, "");
 }
