@@ -4,6 +4,7 @@
  * so x + y and y + x are one node. */
 #include "compiler/graph/graph.h"
 #include "compiler/graph/attr.h"
+#include "compiler/graph/mixed.h"
 #include "runtime/base/bug.h"
 #include "runtime/base/rng.h"
 
@@ -195,6 +196,10 @@ Node *graph_node(Graph *graph, OpCode op, Node *const *src, int nsrc, const Attr
 {
     if (!operands_fit(graph, op, src, nsrc))
         return NULL;
+    Node *mixed =
+        dtype_is_small_float(graph->products) ? graph_mixed(graph, op, src, nsrc, attr) : NULL;
+    if (mixed != NULL)
+        return mixed;
     Candidate c = {.node = {.op = op, .nsrc = (uint16_t)nsrc, .attr = settle_attr(op, attr)}};
     Node *few[4], **sorted = nsrc <= 4 ? few : ARENA_ARRAY(graph->arena, Node *, nsrc);
     for (int i = 0; i < nsrc; i++)

@@ -171,6 +171,8 @@ struct Graph {
     VEC(CustomGradient) customs;
     VEC(Node *) buckets; /* hash table of nodes, power of two */
     const char *error;   /* text of the last refused node (arena) */
+    DType products; /* f16 or bf16: operands and results of products made now are rounded (mixed.c);
+                       else nothing */
     uint32_t next_loop;  /* above the number of every loop and branch (graph_next_loop) */
 };
 

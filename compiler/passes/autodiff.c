@@ -283,6 +283,7 @@ bool grad_build(Graph *g, Node *scalar, Node *const *wrt, int count, Node **grad
         return false;
     }
     const Span span = g->span;
+    const DType products = g->products;
     GradLevel outside;
     Grad grad = {.graph = g, .scratch = arena_new(), .count = scalar->id + 1};
     grad.wanted = ARENA_ARRAY(grad.scratch, bool, grad.count);
@@ -291,6 +292,7 @@ bool grad_build(Graph *g, Node *scalar, Node *const *wrt, int count, Node **grad
     mark_wanted(&grad, wrt, count);
     grad_enter_region(&grad, &outside, 0);
     g->span = scalar->span;
+    g->products = DT_BOOL; /* derivatives of what was rounded are rounded by themselves */
     grad.total[scalar->id] = build_const(g, scalar->type, 1);
     grad_walk(&grad);
     for (int i = 0; i < count && !grad.failed; i++) {
@@ -300,6 +302,7 @@ bool grad_build(Graph *g, Node *scalar, Node *const *wrt, int count, Node **grad
     }
     arena_free(grad.scratch);
     g->span = span;
+    g->products = products;
     if (grad.failed)
         *error = (GradError){grad.failed, grad.text};
     return !grad.failed;

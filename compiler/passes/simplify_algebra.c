@@ -207,13 +207,58 @@ Node *simplify_select_not(Graph *g, Node *n)
                                    : NULL;
 }
 
-/* The node select(condition, bound, x) below n, if the graph has it. */
+/* x as a value of the small type that it was widened from, or is a constant of; NULL: it is none. */
+static Node *narrower(Graph *g, Node *x, DType dtype)
+{
+    double value;
+    if (node_is_widening(x))
+        return x->src[0]->type.dtype == dtype ? x->src[0] : NULL;
+    Type type = x->type;
+    type.dtype = dtype;
+    return is_const_number(x, &value) && dtype_round(dtype, value) == value
+               ? build_const(g, type, value)
+               : NULL;
+}
+
+Node *simplify_select_widened(Graph *g, Node *n)
+{
+    const Node *widened = node_is_widening(n->src[1]) ? n->src[1] : n->src[2];
+    if (!node_is_widening(widened))
+        return NULL;
+    const DType dtype = widened->src[0]->type.dtype;
+    Node *x = narrower(g, n->src[1], dtype), *y = x ? narrower(g, n->src[2], dtype) : NULL;
+    return y ? build_convert(g, build_select(g, n->src[0], x, y), n->type.dtype) : NULL;
+}
+
+Node *simplify_at_widened(Graph *g, Node *n)
+{
+    Node *x = n->src[0];
+    return node_is_widening(x)
+               ? build_convert(g, build_at(g, n->attr.at.loop, x->src[0]), n->type.dtype)
+               : NULL;
+}
+
+static bool is_bound(const Node *x, const Node *bound)
+{
+    double value;
+    return x == bound || (x->op == OP_CONST && dtype_is_small_float(x->type.dtype) &&
+                          is_const_number(bound, &value) && is_const_value(x, value));
+}
+
+/* select(condition, bound, x), of x or of what x widens? */
+static bool is_clamp(const Node *y, const Node *condition, const Node *bound, const Node *x)
+{
+    return y->op == OP_SELECT && y->src[0] == condition && is_bound(y->src[1], bound) &&
+           (y->src[2] == x || (node_is_widening(x) && y->src[2] == x->src[0]));
+}
+
+/* The clamp below n, if the graph has it and n is none. */
 static Node *find_clamp(const Graph *g, const Node *n, const Node *condition, const Node *bound,
                         const Node *x)
 {
-    for (uint32_t id = condition->id + 1; id < n->id; id++) {
+    for (uint32_t id = condition->id + 1; id < n->id && !is_clamp(n, condition, bound, x); id++) {
         Node *y = g->nodes.data[id];
-        if (y->op == OP_SELECT && y->src[0] == condition && y->src[1] == bound && y->src[2] == x)
+        if (is_clamp(y, condition, bound, x))
             return y;
     }
     return NULL;
@@ -229,7 +274,8 @@ Node *simplify_select_clamped(Graph *g, Node *n)
     for (int i = 0; i < 2; i++) {
         Node *bound = condition->src[i], *x = condition->src[1 - i];
         Node *y = bound->op == OP_CONST ? find_clamp(g, n, condition, bound, x) : NULL;
-        if (y && y->type.dtype == bound->type.dtype)
+        y = y ? build_convert(g, y, bound->type.dtype) : NULL;
+        if (y)
             return build_select(g, build_binary(g, OP_LE, i ? y : bound, i ? bound : y), n->src[1],
                                 n->src[2]);
     }

@@ -534,9 +534,9 @@ bool pattern_matches(const char *pattern, const char *name); /* * and ? stand fo
 ParamSet param_set_new(Sema *s, const TensorSpecs *tensors);
 /* Adds the param at `index` of the tensors with its newest value in the current graph. */
 void param_set_add(Sema *s, ParamSet *set, const TensorSpecs *tensors, uint32_t index);
-/* Fills the gradients of a scalar; false: an error at span was reported. */
-bool param_set_gradients(Sema *s, ParamSet *set, const TensorSpecs *tensors, Node *scalar,
-                         Span span);
+/* Fills the gradients of a scalar, computed of `scale` times it; false: an error at span was
+ * reported. */
+bool param_set_gradients(Sema *s, ParamSet *set, double scale, Node *scalar, Span span);
 void clip_gradients(Sema *s, ParamSet *set, const TrainSettings *settings);
 /* The step number and the length of the run as values of optimizers and schedules. */
 void optimizer_time(Sema *s, Span span);

@@ -190,13 +190,21 @@ void param_set_add(Sema *s, ParamSet *set, const TensorSpecs *tensors, uint32_t 
     set->nodes[set->count++] = param_node(s, spec->name, spec->type);
 }
 
-bool param_set_gradients(Sema *s, ParamSet *set, const TensorSpecs *tensors, Node *scalar,
-                         Span span)
+bool param_set_gradients(Sema *s, ParamSet *set, double scale, Node *scalar, Span span)
 {
     GradError error;
-    (void)tensors;
-    if (grad_build(s->elab->graph, scalar, set->nodes, (int)set->count, set->gradients, &error))
+    Graph *graph = s->elab->graph;
+    if (scale != 1)
+        scalar =
+            build_binary(graph, OP_MUL, scalar, build_scalar(graph, scalar->type.dtype, scale));
+    if (grad_build(graph, scalar, set->nodes, (int)set->count, set->gradients, &error)) {
+        for (uint32_t i = 0; scale != 1 && i < set->count; i++) {
+            Node *g = set->gradients[i];
+            set->gradients[i] =
+                build_binary(graph, OP_DIV, g, build_scalar(graph, g->type.dtype, scale));
+        }
         return true;
+    }
     DiagItem *item =
         sema_error(s, ERR_E0500, error.node ? error.node->span : span, NULL, "%s", error.text);
     diag_help(item, "stop(x) where no gradient is wanted");
@@ -379,19 +387,22 @@ void optimizer_time(Sema *s, Span span)
 
 bool optimizer_step(Sema *s, Applied *optimizer, TensorSpecs *tensors, const ParamSet *set)
 {
-    if (!groups_used(s, optimizer, tensors))
-        return false;
-    for (uint32_t i = 0; i < set->count; i++) {
+    DType products = s->elab->graph->products;
+    bool ok = groups_used(s, optimizer, tensors);
+    s->elab->graph->products = DT_BOOL; /* of the model, not of its optimizer */
+    for (uint32_t i = 0; ok && i < set->count; i++) {
         TensorSpec spec = tensors->data[set->indices[i]];
         Applied *rule = optimizer;
         for (uint32_t k = optimizer->group_count; k-- > 0;)
             if (group_takes(optimizer->groups[k].group, &spec))
                 rule = optimizer->groups[k].optimizer;
-        if (!step_param(s, rule, tensors, set->nodes[i], set->gradients[i], &spec))
-            return false; /* one message for all params */
+        ok = step_param(s, rule, tensors, set->nodes[i], set->gradients[i],
+                        &spec); /* one message for all params */
     }
-    add_rate(s, optimizer);
-    return true;
+    s->elab->graph->products = products;
+    if (ok)
+        add_rate(s, optimizer);
+    return ok;
 }
 
 /* ---- After the updates ---- */

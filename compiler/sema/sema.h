@@ -209,6 +209,8 @@ typedef struct {
     int64_t accumulate;             /* batches of one optimiser step */
     double clip_norm, clip_value;   /* 0: not written */
     double ema;                     /* decay of the running mean of the params, 0: none */
+    DType precision;                /* of operands and results of products: f32, bf16 or f16 */
+    double loss_scale;              /* gradients are computed of so many times the loss */
     Span batch_span, epochs_span, steps_span, monitor_span;
 } TrainSettings;
 

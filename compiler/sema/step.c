@@ -196,7 +196,7 @@ static bool update(Sema *s, const AstStmt *stmt, Node *mean)
     }
     Span span = stmt->as.minimize.loss->span;
     if (!ok || !all_reached(s, &set, mean, span) ||
-        !param_set_gradients(s, &set, &plan->tensors, mean, span))
+        !param_set_gradients(s, &set, plan->settings.loss_scale, mean, span))
         return false;
     if (plan->settings.accumulate > 1) {
         HeldUpdate held = {rule.as.applied, set};

@@ -221,6 +221,7 @@ static void begin_graph(Sema *s, Train *t, const char *name, bool training)
                       : strcmp(name, "predict") == 0   ? &t->plan->predict_map
                                                        : &t->shown_map;
     s->elab->graph->span = t->plan->span;
+    s->elab->graph->products = t->plan->settings.precision;
 }
 
 /* A new graph with the values of the rows; false: an error was reported. */
@@ -427,6 +428,7 @@ bool forward_graph(Sema *s, TrainPlan *plan, Instance *model, const Args *sample
     if (!function || sample->count > function->parameters.count)
         return true;
     s->elab = elab_new(s, "forward", false);
+    s->elab->graph->products = plan->settings.precision;
     s->elab->averages = &plan->tensors;
     s->elab->calls = &plan->calls;
     s->elab->checks = &plan->checks;
@@ -504,9 +506,10 @@ static bool find_dataset(Sema *s, Train *t)
 static bool read_block(Sema *s, Train *t)
 {
     static const char *const known[] = {
-        "model",      "loss",      "metrics",    "optimizer", "batch",      "epochs", "steps",
-        "seed",       "shuffle",   "drop_last",  "predict",   "early_stop", "freeze", "trainable",
-        "accumulate", "clip_norm", "clip_value", "ema",       "checkpoint", "sample", "prefetch", NULL};
+        "model",      "loss",      "metrics",    "optimizer", "batch",      "epochs",
+        "steps",      "seed",      "shuffle",    "drop_last", "predict",    "early_stop",
+        "freeze",     "trainable", "accumulate", "clip_norm", "clip_value", "ema",
+        "checkpoint", "sample",    "prefetch",   "precision", "loss_scale", NULL};
     s->elab = &s->constants;
     block_check(s, &t->block, known);
     bool function = step_find(s, &t->block, &t->step);

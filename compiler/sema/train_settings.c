@@ -47,6 +47,24 @@ static bool read_checkpoint(Sema *s, const Block *block, Scope *scope, TrainSett
     return ok;
 }
 
+/* precision = bf16: products of the model, with masters in f32. */
+static bool read_precision(Sema *s, const Block *block, Scope *scope, TrainSettings *set)
+{
+    const AstExpr *expr = block_value(s, block, "precision", NULL);
+    set->precision = DT_F32;
+    if (!expr)
+        return true;
+    Value v = eval_in(s, scope, expr);
+    if (v.kind == VALUE_POISON)
+        return false;
+    bool named = v.kind == VALUE_BUILTIN && dtype_from_name(v.as.builtin->name, &set->precision);
+    if (named && (set->precision == DT_F32 || dtype_is_small_float(set->precision)))
+        return true;
+    sema_error(s, ERR_E0200, expr->span, NULL, "precision is f32, bf16 or f16, and this is %s",
+               value_text(s, &v));
+    return false;
+}
+
 bool train_settings(Sema *s, const Block *block, Scope *scope, TrainSettings *set)
 {
     set->batch = 32;
@@ -70,6 +88,9 @@ bool train_settings(Sema *s, const Block *block, Scope *scope, TrainSettings *se
     ok = block_real(s, block, scope, "clip_norm", 1e-30, 1e30, &set->clip_norm, NULL) && ok;
     ok = block_real(s, block, scope, "clip_value", 1e-30, 1e30, &set->clip_value, NULL) && ok;
     ok = block_real(s, block, scope, "ema", 0, 1, &set->ema, NULL) && ok;
+    set->loss_scale = 1;
+    ok = block_real(s, block, scope, "loss_scale", 1e-30, 1e30, &set->loss_scale, NULL) && ok;
+    ok = read_precision(s, block, scope, set) && ok;
     ok = read_early_stop(s, block, scope, set) && ok;
     return read_checkpoint(s, block, scope, set) && ok;
 }

@@ -145,7 +145,7 @@ bool train_update(Sema *s, TrainPlan *plan, Applied *optimizer, Node *mean, Span
 {
     HeldUpdate held = {optimizer, param_set_new(s, &plan->tensors)};
     if (!trained_params(s, plan, mean, &held.set) ||
-        !param_set_gradients(s, &held.set, &plan->tensors, mean, span))
+        !param_set_gradients(s, &held.set, plan->settings.loss_scale, mean, span))
         return false;
     if (plan->settings.accumulate > 1) {
         update_hold(s, plan, &held.set, 0);
