@@ -155,6 +155,17 @@ static void mark_one(Side *side, const Node *node)
         side->needed[node->id - side->begin] = true;
 }
 
+/* What a loop stacks is entered before it: a gradient walks back from the loop to what it read. */
+static void enter_stacked(Side *side, const Node *loop, uint32_t count)
+{
+    for (uint32_t i = loop->id - side->begin; i < count; i++) {
+        const Node *node = side->graph->nodes.data[side->begin + i];
+        if (node->op == OP_STACK && node->src[0] == loop && side->needed[i] &&
+            node->src[1]->id < loop->id)
+            operand(side, node->src[1]);
+    }
+}
+
 static void mark_needed(Side *side, uint32_t count, const Nodes *results)
 {
     for (uint32_t i = 0; i < side->graph->customs.count; i++) {
@@ -211,6 +222,8 @@ static void move_inside(Sema *s, Side *side, Nodes *results)
     for (uint32_t i = 0; i < count; i++) {
         Node *node = side->graph->nodes.data[side->begin + i];
         side->image[i] = node;
+        if (side->inside[i] && node->op == OP_LOOP)
+            enter_stacked(side, node, count);
         if (side->inside[i])
             side->image[i] = copy_inside(side, s->arena, node);
     }

@@ -79,6 +79,14 @@ const char *axes_text(Maker *m, const Value *v)
     return text;
 }
 
+const char *plain_axes_text(Maker *m, const Value *v)
+{
+    const char *text = "";
+    for (int i = 0; i < v->rank; i++)
+        text = say(m, "%s%s%d", text, i ? ", " : "", v->size[i].number);
+    return text;
+}
+
 const char *tensor_text(Maker *m, const Value *v)
 {
     return say(m, v->rank ? "%s[%s]" : "%s", random_types[v->type].name, axes_text(m, v));
@@ -244,11 +252,9 @@ Value *new_param(Maker *m, const Value *v)
 {
     if (!m->members || has_rows(v) || kind_of(v) != FLOATS || m->loop || m->decision)
         return NULL;
-    const char *name = say(m, "w%d", m->program->names++), *shape = "";
-    for (int i = 0; i < v->rank; i++)
-        shape = say(m, "%s%s%d", shape, i ? ", " : "", v->size[i].number);
+    const char *name = say(m, "w%d", m->program->names++);
     strbuf_printf(m->members, "    param %s: %s[%s] = normal(0.0, %.2f)\n", name,
-                  random_types[v->type].name, shape, 0.2 + draw(m, 7) / 10.0);
+                  random_types[v->type].name, plain_axes_text(m, v), 0.2 + draw(m, 7) / 10.0);
     add_param(m, name);
     Value made = *v;
     made.bound = 3;

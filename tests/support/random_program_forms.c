@@ -659,7 +659,7 @@ static bool state(Maker *m)
         return false;
     Value v = *found;
     const char *name = say(m, "q%d", m->program->names++);
-    strbuf_printf(m->members, "    state %s: %s[%s] = %.2f\n", name, random_types[v.type].name, axes_text(m, &v),
+    strbuf_printf(m->members, "    state %s: %s[%s] = %.2f\n", name, random_types[v.type].name, plain_axes_text(m, &v),
                   draw_number(m));
     line(m, "%s = 0.5 * %s + 0.5 * tanh(%s)", name, name, found->name);
     v.bound = 2;

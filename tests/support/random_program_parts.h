@@ -73,6 +73,7 @@ double draw_number(Maker *m); /* of a few digits, between -2 and 2, not 0 */
 const char *say(Maker *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const char *axis_text(Maker *m, Size size);
 const char *axes_text(Maker *m, const Value *v); /* "B, 3" */
+const char *plain_axes_text(Maker *m, const Value *v); /* without names: "2, 3" */
 const char *tensor_text(Maker *m, const Value *v);  /* "f32[B, 3]" */
 const char *as(Maker *m, const Value *v, int type);
 void line(Maker *m, const char *format, ...) __attribute__((format(printf, 2, 3)));

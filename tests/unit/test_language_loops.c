@@ -123,6 +123,8 @@ Test(loops, that_stack_on_one_side)
     expect_values_and_gradient("", "x: f32[4]",
                                "cond x[1] > 0.0 { let ys, k = scan v in x with k = 0 { k = k + 1\n yield v * f32(k) }\n ys } else { x }",
                                "f64[4] -1.25 1.02 -1.44 5.12");
+    expect_values_and_gradient("", "x: f32[2]", "if x[1] > 0.0 { scan t in 0..2 { yield x } } else { zeros(2, 2) }",
+                               "f64[2, 2] -1.25 0.51 -1.25 0.51");
 }
 
 Test(loops, of_higher_order)
