@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence
-from torchvision_blocks import SqueezeExcitation, conv
+from torchvision_blocks import BasicBlock, Bottleneck, InvertedResidual, SqueezeExcitation, conv
 
 
 def heads(x, n):
@@ -234,7 +234,162 @@ class Ctc(nn.Linear):
         return F.ctc_loss(logp, token[:, :3] % 3 + 1, token[:, 3] % 8 + 10, token[:, 4] % 4)
 
 
+def larger(x, n):
+    return x.repeat_interleave(n, 2).repeat_interleave(n, 3)
+
+
+class Lenet(Tree):
+    def __init__(self):
+        super().__init__(conv1=nn.Conv2d(1, 6, 5, padding=2), conv2=nn.Conv2d(6, 16, 5), fc1=nn.Linear(400, 120),
+                         fc2=nn.Linear(120, 84), fc3=nn.Linear(84, 3))
+
+    def forward(self, rows):
+        x = larger(rows["image"], 4)[:, :1, :28, :28]
+        x = F.avg_pool2d(torch.tanh(self.conv2(F.avg_pool2d(torch.tanh(self.conv1(x)), 2))), 2).flatten(1)
+        return F.cross_entropy(self.fc3(torch.tanh(self.fc2(torch.tanh(self.fc1(x))))), rows["label"])
+
+
+class Images(Tree):
+    """Logits of larger images."""
+
+    times = 8
+
+    def forward(self, rows):
+        return F.cross_entropy(self.logits(larger(rows["image"], self.times)), rows["label"])
+
+
+class Vgg(Images):
+    times = 4
+
+    def __init__(self, c=2, hidden=6):
+        layers, before = [], 2
+        for size, n in ((c, 1), (2 * c, 1), (4 * c, 2), (8 * c, 2), (8 * c, 2)):
+            for _ in range(n):
+                layers += [nn.Conv2d(before, size, 3, padding=1), nn.ReLU()]
+                before = size
+            layers.append(nn.MaxPool2d(2))
+        super().__init__(features=nn.Sequential(*layers), classifier=nn.Sequential(
+            nn.Linear(8 * c * 49, hidden), nn.ReLU(), nn.Identity(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Identity(),
+            nn.Linear(hidden, 3)))
+
+    def logits(self, x):
+        return self.classifier(F.adaptive_avg_pool2d(self.features(x), 7).flatten(1))
+
+
+class Resnet(Images):
+    def __init__(self, block, wide, depths, c=2):
+        super().__init__(conv1=nn.Conv2d(2, c, 7, 2, 3, bias=False), bn1=nn.BatchNorm2d(c), fc=nn.Linear(8 * c * wide, 3))
+        before = c
+        for i, n in enumerate(depths):
+            size = c * 2 ** i
+            blocks = [block(before if k == 0 else size * wide, size, 2 if i and k == 0 else 1) for k in range(n)]
+            setattr(self, f"layer{i + 1}", nn.ModuleList(blocks))
+            before = size * wide
+
+    def logits(self, x):
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
+        for i in range(4):
+            for block in self._modules[f"layer{i + 1}"]:
+                x = block(x)
+        return self.fc(x.mean((2, 3)))
+
+
+class Layered(Images):
+    """Parts one after the other, the mean over places, and a dense layer."""
+
+    def __init__(self, parts, width):
+        super().__init__(features=nn.ModuleList(parts), classifier=nn.ModuleList([nn.Identity(), nn.Linear(width, 3)]))
+
+    def logits(self, x):
+        for part in self.features:
+            x = part(x)
+        return self.classifier[1](x.mean((2, 3)))
+
+
+def normed(i, o, k, stride, groups, act):
+    return nn.Sequential(conv(i, o, k, stride, groups), nn.BatchNorm2d(o), *act)
+
+
+def mobilenet(c=4):
+    parts, before = [normed(2, c, 3, 2, 1, [nn.ReLU6()])], c
+    for size, n, stride, expand in ((c // 2, 1, 1, 1), (c * 3 // 4, 2, 2, 6), (c, 3, 2, 6), (2 * c, 4, 2, 6), (3 * c, 3, 1, 6),
+                                    (5 * c, 3, 2, 6), (10 * c, 1, 1, 6)):
+        for i in range(n):
+            parts.append(InvertedResidual(before, size, stride if i == 0 else 1, expand))
+            before = size
+    return Layered(parts + [normed(before, 40 * c, 1, 1, 1, [nn.ReLU6()])], 40 * c)
+
+
+class MobileConv(Tree):
+    """A block of EfficientNet, nothing left out."""
+
+    def __init__(self, i, o, k, stride, expand):
+        wide, act = i * expand, [nn.SiLU()]
+        first = [] if expand == 1 else [normed(i, wide, 1, 1, 1, act)]
+        super().__init__(block=nn.Sequential(*first, normed(wide, wide, k, stride, wide, act),
+                                             SqueezeExcitation(wide, max(1, i // 4), F.silu), normed(wide, o, 1, 1, 1, [])))
+        self.same = stride == 1 and i == o
+
+    def forward(self, x):
+        return x + self.block(x) if self.same else self.block(x)
+
+
+def efficientnet(c=2):
+    parts, before = [normed(2, c, 3, 2, 1, [nn.SiLU()])], c
+    for size, k, n, stride, expand in ((c // 2, 3, 1, 1, 1), (c * 3 // 4, 3, 2, 2, 6), (c * 5 // 4, 5, 2, 2, 6),
+                                       (c * 5 // 2, 3, 3, 2, 6), (c * 7 // 2, 5, 3, 1, 6), (6 * c, 5, 4, 2, 6), (10 * c, 3, 1, 1, 6)):
+        blocks = [MobileConv(before if i == 0 else size, size, k, stride if i == 0 else 1, expand) for i in range(n)]
+        parts.append(nn.Sequential(*blocks))
+        before = size
+    return Layered(parts + [normed(before, 40 * c, 1, 1, 1, [nn.SiLU()])], 40 * c)
+
+
+class Vae(Tree):
+    def __init__(self):
+        super().__init__(fc1=nn.Linear(144, 6), fc21=nn.Linear(6, 3), fc22=nn.Linear(6, 3), fc3=nn.Linear(3, 6), fc4=nn.Linear(6, 144))
+
+    def forward(self, rows):
+        x, noise = rows["image"].flatten(1) / 4 + 0.5, rows["image"][:, 0, 0, :3]
+        h = F.relu(self.fc1(x))
+        m, logvar = self.fc21(h), self.fc22(h)
+        code = m + noise * (0.5 * logvar).exp() if self.training else m
+        again = F.binary_cross_entropy_with_logits(self.fc4(F.relu(self.fc3(code))), x, reduction="sum")
+        return (again - 0.5 * (1 + logvar - m * m - logvar.exp()).sum()) / len(x)
+
+
+class Generates(Tree):
+    def __init__(self):
+        layers, before = [nn.ConvTranspose2d(3, 8, 4, bias=False), nn.BatchNorm2d(8), nn.ReLU()], 8
+        for size in (4, 2, 1):
+            layers += [nn.ConvTranspose2d(before, size, 4, 2, 1, bias=False), nn.BatchNorm2d(size), nn.ReLU()]
+            before = size
+        super().__init__(main=nn.Sequential(*layers, nn.ConvTranspose2d(1, 1, 4, 2, 1, bias=False), nn.Tanh()))
+
+    def forward(self, rows):
+        image = rows["image"]
+        return F.mse_loss(self.main(image[:, 0, 0, :3, None, None]), larger(image, 8)[:, :1, :64] / 2)
+
+
+class Discriminates(Tree):
+    def __init__(self):
+        layers, before = [nn.Conv2d(2, 1, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)], 1
+        for size in (2, 4, 8):
+            layers += [nn.Conv2d(before, size, 4, 2, 1, bias=False), nn.BatchNorm2d(size), nn.LeakyReLU(0.2)]
+            before = size
+        super().__init__(main=nn.Sequential(*layers, nn.Conv2d(8, 1, 4, bias=False)))
+
+    def forward(self, rows):
+        logit = self.main(larger(rows["image"], 8)[:, :, :64]).flatten()
+        return F.binary_cross_entropy_with_logits(logit, (rows["label"] == 1).double())
+
+
 NETS = {"lstm_lm": LstmText, "lstm_tied": lambda: LstmText(4, 1, True), "lstm_class": lambda: LstmText(3, 2, classes=3),
         "wavenet": Wavenet, "ctc": lambda: Ctc(False), "ctc_last": lambda: Ctc(True),
         "mlp": Mlp, "unet": Everywhere, "gpt2": Gpt2, "bert": Bert, "vit": Vit, "ncf": Ncf, "two_tower": TwoTower, "seq2seq": Seq2seq,
-        "mbconv": Mbconv}
+        "mbconv": Mbconv, "lenet": Lenet, "vgg": Vgg, "vae": Vae,
+        "generator": Generates, "discriminator": Discriminates}
+
+DEEP = {"resnet18": lambda: Resnet(BasicBlock, 1, [2, 2, 2, 2]), "resnet50": lambda: Resnet(Bottleneck, 4, [3, 4, 6, 3]),
+        "mobilenet": mobilenet, "efficientnet": efficientnet}
+# Chaotic: batch norms of few values make errors a hundred times larger in a step of usual size.
+DEEP_RATES = {"resnet18": 1e-3, "efficientnet": 1e-3, "mobilenet": 1e-7, "resnet50": 1e-8}

@@ -6,7 +6,7 @@
 It writes dense.csv and layers.npz (rows, exact in f32), NAME.safetensors (initial weights, f32; NAME is a layer, or dense for the
 rest), and expected.txt. A line of it is "KIND constant=value" and numbers in f64:
 
-    dense, layers, convs, moments, attention, whole
+    dense, layers, convs, moments, attention, whole, deep
                     the losses of 20 steps of the program of this name, then the loss of all rows in evaluation
     rates           the learning rates of 20 steps of dense.nn
     measured        the metrics of the block of this name in dense.nn, the table of confusion last
@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim import lr_scheduler
 from library_families import FAMILIES
-from library_nets import NETS
+from library_nets import DEEP, DEEP_RATES, NETS
 from library_rules import Lamb, Lion, Muon
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "library")
@@ -326,15 +326,15 @@ def main():
             losses, rates = train(net(), dense, LOSSES["mse"], RULES["sgd"], rate)
             write("dense", f"rate={name}", losses)
             write("rates", f"rate={name}", rates)
-        for program, cases in {"layers": LAYERS, **FAMILIES, "whole": NETS}.items():
+        for program, cases in {"layers": LAYERS, **FAMILIES, "whole": NETS, "deep": DEEP}.items():
             for name, make in cases.items():
                 torch.manual_seed(zlib.crc32(name.encode()))
                 model = make()
                 for parameter in model.parameters():
                     parameter.data = (parameter.data * 256).round() / 256
                 save_file({key: value.contiguous() for key, value in model.state_dict().items()}, path(name + ".safetensors"))
-                loss = (lambda x, r: x) if cases is NETS else LOSSES["cross_entropy"]
-                write(program, f"which={name}", train(model, layers, loss, lambda p: optim.SGD(p, lr=0.05))[0])
+                loss = (lambda x, r: x) if cases in (NETS, DEEP) else LOSSES["cross_entropy"]
+                write(program, f"which={name}", train(model, layers, loss, lambda p: optim.SGD(p, lr=DEEP_RATES.get(name, 0.05)))[0])
         write("measured", "-", metrics(net(), dense))
 
 

@@ -1,5 +1,5 @@
 /* The library against PyTorch: activations, losses, optimizers, schedules and layers by the losses of 20 steps and of an evaluation,
- * metrics by their values; all in f64 to 1e-9 relative, and modules in f32 to 1e-4. tests/reference/make_library.py wrote the numbers, one case a line:
+ * metrics by their values; all in f64 to 1e-9 relative, and losses again in f32 to 1e-4. tests/reference/make_library.py wrote the numbers, one case a line:
  *
  *     dense loss_name=huber 0.2741 ...     dense.nn with -D loss_name="huber", weights of dense.safetensors
  *     layers which=conv 1.1032 ...         layers.nn with -D which="conv", weights of conv.safetensors */
@@ -114,14 +114,17 @@ static void expect_same_bits(const Case *c, const Seen *a, const Seen *b)
               "%s %s: the interpreter has other results than compiled code", c->kind, c->constant);
 }
 
+static const char *weights_of(const Case *c)
+{
+    return strcmp(c->kind, "dense") == 0 ? "dense" : strchr(c->constant, '=') + 1;
+}
+
 /* Compiled code against PyTorch, and the interpreter against compiled code to the bit. */
 static void compare_losses(const Case *c, bool interpret)
 {
-    bool dense = strcmp(c->kind, "dense") == 0;
-    const char *weights = !dense ? strchr(c->constant, '=') + 1 : "dense";
-    Seen seen = run(c, c->kind, "net", weights, false);
+    Seen seen = run(c, c->kind, "net", weights_of(c), false);
     if (interpret) {
-        Seen other = run(c, c->kind, "net", weights, true);
+        Seen other = run(c, c->kind, "net", weights_of(c), true);
         expect_same_bits(c, &seen, &other);
     }
     cr_assert_eq(c->count, STEPS + 1);
@@ -137,7 +140,7 @@ static void compare_single(const Case *c, bool interpret)
 {
     Case single = *c;
     single.single = true;
-    Seen seen = run(&single, c->kind, "net", strchr(c->constant, '=') + 1, interpret);
+    Seen seen = run(&single, c->kind, "net", weights_of(c), interpret);
     cr_assert_eq(seen.steps, STEPS);
     for (int i = 0; i < STEPS / 2; i++)
         cr_expect(fabs(seen.losses[i] - c->numbers[i]) <= 1e-4 * fabs(c->numbers[i]),
@@ -195,9 +198,10 @@ Test(library, in_single_precision)
 {
     static const char *const kinds[] = {"layers",    "convs",     "moments",
                                         "attention", "recurrent", "whole"};
-    static const int counts[] = {9, 23, 13, 22, 8, 15};
+    static const int counts[] = {9, 23, 13, 22, 8, 20};
     for (int i = 0; i < 6; i++)
         compare_all(kinds[i], counts[i], compare_single, false);
+    compare_all("dense", 100, compare_single, true);
 }
 
 Test(library, convolutions_and_windows)
@@ -222,7 +226,14 @@ Test(library, recurrence)
 
 Test(library, models)
 {
-    compare_all("whole", 15, compare_losses, true);
+    compare_all("whole", 20, compare_losses, true);
+}
+
+/* Hundreds of kernels each: compiled once. */
+Test(library, deep_models)
+{
+    compare_all("deep", 4, compare_losses, true);
+    compare_all("deep", 4, compare_single, true);
 }
 
 Test(library, activations_losses_and_optimizers)

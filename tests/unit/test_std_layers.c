@@ -32,7 +32,8 @@ static void open_net(Net *net, const char *lets, const char *result, const char 
 {
     static const char form[] =
         "from nn import Linear, Conv2d, BatchNorm1d, BatchNorm2d, LayerNorm, Embedding\n"
-        "from nn import max_pool, avg_pool, flatten, dropout\n"
+        "from nn import max_pool, avg_pool, flatten, dropout, dropout_channels, alpha_dropout, "
+        "drop_path\n"
         "from optim import sgd\n"
         "module F {\n    %s\n    fn (x: f32[B, %s]) { %s }\n}\n"
         "dataset d {\n    source = arrays(x=%s)\n    fields = [x: f32[%s]]\n}\n"
@@ -316,5 +317,68 @@ Test(std_layers, dropout_scales_what_it_keeps)
     cr_expect(fabs(dropped / N - 0.25) < 0.03, "%g dropped", dropped / N);
     cr_expect(near(net.loss, (N - dropped) / 0.75), "%g", net.loss);
     free(want);
+    close_net(&net);
+}
+
+/* Trains one step of w, which begins with ones, and gives 1 - w: the gradient shows what was kept. */
+static void open_dropped(Net *net, const char *result, const char *row, const char *sizes, int rows,
+                         double *gradient, int64_t count)
+{
+    char lets[64];
+    snprintf(lets, sizeof lets, "param w: f32[%s] = 1", row);
+    open_net(net, lets, result, row, rows, sizes, "sgd(lr=1.0)");
+    cr_assert_eq(nnc_trainer_run(net->trainer), NNC_OK);
+    const double *w = weight(net, "w", count);
+    for (int64_t i = 0; i < count; i++)
+        gradient[i] = 1 - w[i];
+}
+
+/* Four elements of a channel go together. */
+Test(std_layers, dropout_of_channels)
+{
+    enum { N = 2000 };
+    double gradient[4 * N], kept = 0;
+    Net net;
+    open_dropped(&net, "dropout_channels(x * 0.0 + w, 0.25)", "2000, 4", "8000", 1, gradient, 4 * N);
+    for (int i = 0; i < 4 * N; i++) {
+        cr_expect(near(gradient[i], 1 / 0.75) || gradient[i] == 0, "%.17g", gradient[i]);
+        cr_expect_eq(gradient[i], gradient[i / 4 * 4]);
+        kept += gradient[i] != 0;
+    }
+    cr_expect(fabs(kept / (4 * N) - 0.75) < 0.04, "%g kept", kept / (4 * N));
+    cr_expect(near(net.loss, kept / 0.75), "%g", net.loss);
+    close_net(&net);
+}
+
+/* PyTorch: where(kept, x, -alpha) * a + a * alpha * p with a = ((1 - p) (1 + p alpha^2))^-1/2. */
+Test(std_layers, alpha_dropout)
+{
+    enum { N = 8000 };
+    const double alpha = 1.7580993408473766, p = 0.25,
+                 a = 1 / sqrt((1 - p) * (1 + p * alpha * alpha));
+    double gradient[N], kept = 0;
+    Net net;
+    open_dropped(&net, "alpha_dropout(x * 0.0 + w, 0.25)", "8000", "8000", 1, gradient, N);
+    for (int i = 0; i < N; i++) {
+        cr_expect(near(gradient[i], a) || gradient[i] == 0, "%.17g", gradient[i]);
+        kept += gradient[i] != 0;
+    }
+    cr_expect(fabs(kept / N - 0.75) < 0.02, "%g kept", kept / N);
+    cr_expect(near(net.loss, kept * a - (N - kept) * alpha * a + N * a * alpha * p), "%g", net.loss);
+    close_net(&net);
+}
+
+/* The mean over examples: w has the same gradient everywhere, the kept examples / 0.75. */
+Test(std_layers, drop_path_leaves_out_examples)
+{
+    enum { ROWS = 2000 };
+    double gradient[4];
+    Net net;
+    open_dropped(&net, "drop_path(x * 0.0 + w, 0.25)", "4", "4", ROWS, gradient, 4);
+    double kept = gradient[0] * ROWS * 0.75;
+    cr_expect(fabs(kept - round(kept)) < 1e-6 && fabs(kept / ROWS - 0.75) < 0.04, "%.17g", kept);
+    for (int i = 1; i < 4; i++)
+        cr_expect(near(gradient[i], gradient[0]), "%.17g", gradient[i]);
+    cr_expect(near(net.loss, 4 * gradient[0]), "%g", net.loss);
     close_net(&net);
 }
