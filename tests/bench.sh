@@ -2,7 +2,7 @@
 # make bench: nnc against its peers, in an optimised build, BUILD-bench. tests/bench/README.md says how a row is measured.
 #
 #   make bench                              everything: hours with all peers
-#   ROWS="mlp lenet" make bench             rows with one of these words in their name; "kernels", "codegen" and "ulp" are the other programs
+#   ROWS="mlp lenet" make bench             rows with one of these words in their name; "kernels", "codegen", "compile" and "ulp" are the other programs
 #   THREADS=1 ENGINES="jax,torch fused" ROWS=gpt-nano make bench
 #
 # PEERS: where tests/bench/peers.sh put the environments. The table is printed, and kept in BUILD-bench/bench as JSON and as a page.
@@ -26,9 +26,9 @@ run_program() {
 
 words=
 programs=
-for word in ${ROWS:-kernels codegen}; do
+for word in ${ROWS:-kernels codegen compile}; do
     case $word in
-    kernels | codegen) programs="$programs bench_$word" ;;
+    kernels | codegen | compile) programs="$programs bench_$word" ;;
     ulp) programs="$programs ulp_sweep" ;;
     *) words="$words $word" ;;
     esac

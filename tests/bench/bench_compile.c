@@ -1,6 +1,7 @@
 /* How long programs take to compile, stage by stage: milliseconds of a processor (which other
  * processes do not change), and of the clock.
  *
+ *   bench_compile                                the list at the end of this file
  *   bench_compile PROGRAM.nn [NAME=VALUE ..]     all functions of the first block, as a run does
  *   bench_compile --layers N                     a perceptron of N equal layers
  *   bench_compile --nodes N                      a graph of N elementwise nodes, without code */
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static double processor_ms(void)
 {
@@ -143,6 +145,39 @@ static void compile_nodes(int nodes)
     arena_free(arena);
 }
 
+static const char efficientnet[] =
+    "from models.efficientnet import EfficientNetB0\nfrom losses import cross_entropy\n"
+    "from optim import sgd\n"
+    "dataset images {\n"
+    "    source = arrays(x=randn(4, 3, 64, 64, seed=1), label=i32(1000.0 * rand(4, seed=2)))\n}\n"
+    "train b0 on images {\n    model = EfficientNetB0()\n"
+    "    loss = cross_entropy(model(x), label)\n    optimizer = sgd(lr=0.1)\n    batch = 4\n}\n";
+
+/* Each program cold, then with what the cache has kept. */
+static void compile_list(const char *cache)
+{
+    static const char *const gpt2[] = {"rows=4", "V=50257", "C=768", "L=12", "H=12"};
+    const struct {
+        const char *name, *path, *text;
+        const char *const *defines;
+        int define_count;
+    } rows[] = {{"MNIST CNN", NNC_SOURCE_DIR "/examples/mnist/cnn.nn", NULL, NULL, 0},
+                {"ResNet-18", NNC_SOURCE_DIR "/tests/bench/programs/resnet18.nn", NULL, NULL, 0},
+                {"GPT-2 124M", NNC_SOURCE_DIR "/tests/bench/programs/gpt.nn", NULL, gpt2, 5},
+                {"EfficientNet-B0", NULL, efficientnet, NULL, 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        code_cache_clear(cache);
+        for (int again = 0; again < 2; again++)
+            compile_text(rows[i].name, rows[i].path, rows[i].text, rows[i].defines,
+                         rows[i].define_count, cache);
+    }
+    code_cache_clear(cache);
+    for (int layers = 125; layers <= 1000; layers *= 2)
+        compile_layers(layers);
+    for (int nodes = 12500; nodes <= 100000; nodes *= 2)
+        compile_nodes(nodes);
+}
+
 int main(int argc, char **argv)
 {
     const char *cache = NULL;
@@ -158,7 +193,13 @@ int main(int argc, char **argv)
     else if (at < argc)
         compile_text(argv[at], argv[at], NULL, (const char *const *)argv + at + 1, argc - at - 1,
                      cache);
-    else
+    else if (argc == 1) {
+        char folder[] = "/tmp/nnc-bench-XXXXXX";
+        if (!mkdtemp(folder))
+            fail(NULL, "no folder for a cache");
+        compile_list(folder);
+        rmdir(folder);
+    } else
         fail(NULL, "bench_compile [--cache FOLDER] PROGRAM.nn [NAME=VALUE ..] | --layers N | --nodes N");
     return 0;
 }
