@@ -5,8 +5,7 @@
  *
  * MODE `train`: a step of the first train block on its first batch, which stays in memory.
  * `infer`: the model's answer to the batch of FOLDER. `export` and `export-infer` write the
- * initial weights and a batch there, for peers to load, and end. `profile`: where the time of a
- * step goes, kernel by kernel (profile.h).
+ * initial weights and a batch there, for peers to load, and end.
  *
  *   -> check 2.31023 2.29845 2.28113       losses of the first steps, or what stands for them
  *   <- run 0.5 1000                        samples for half a second, at most a thousand
@@ -15,7 +14,6 @@
 #include "compiler/driver/weights.h"
 #include "runtime/tensor/safetensors.h"
 #include "runtime/train/trainer_private.h"
-#include "tests/bench/support/profile.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -267,25 +265,6 @@ static int64_t rows_of(int argc, char **argv)
     return 1;
 }
 
-static void profile_steps(Worker *worker)
-{
-    char *text;
-    Trainer *trainer = worker->trainer->run.trainer;
-    need(worker, nnc_program_text(worker->program, NULL, "kernel", &text), "kernel");
-    int64_t dims[FUNCTION_RANK];
-    for (int i = 0; i < FUNCTION_RANK; i++)
-        dims[i] = worker->trainer->run.spec.batch;
-    Profile *profile = profile_new(text, trainer->train.function, dims, worker->context->pool);
-    trainer->session = session_new(profile_launch, profile);
-    double limit = 3, begin = now_seconds();
-    for (int done = 0; done < 3 || now_seconds() - begin < limit; done++) {
-        profile_begin(profile, done > 0);
-        step(worker);
-        profile_end(profile);
-    }
-    profile_print(profile);
-}
-
 int main(int argc, char **argv)
 {
     Worker worker = {.threads = argc > 3 ? atoi(argv[3]) : 1};
@@ -307,8 +286,6 @@ int main(int argc, char **argv)
         in_folder(path, sizeof path, folder, "weights.safetensors");
         need(&worker, nnc_trainer_save(worker.trainer, path), path);
         export_batch(&worker, folder);
-    } else if (strcmp(mode, "profile") == 0) {
-        profile_steps(&worker);
     } else {
         print_checks(&worker);
         serve(&worker);

@@ -90,10 +90,10 @@ static const char page_head[] =
     "0;color:#4a5866}\n"
     "table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}\n"
     "th{font-weight:600;text-align:right;color:#4a5866;font-size:12px;padding:2px "
-    "6px}td{text-align:right;padding:2px 6px}\n"
+    "6px}td{text-align:right;padding:2px 6px;white-space:nowrap}\n"
     "td.n,th.n{text-align:left;white-space:nowrap}td.r{font-weight:600}tr+tr td{border-top:1px "
     "solid #e8edf1}\n"
-    ".b{position:relative;width:16em;height:1.1em;background:#f3f6f8}\n"
+    ".b{position:relative;width:12em;height:1.1em;background:#f3f6f8}\n"
     ".b i{position:absolute;top:0;bottom:0}.b "
     "u{position:absolute;left:50%;top:-2px;bottom:-2px;width:1px;background:#4a5866}\n"
     ".f{background:#2e8b6d}.s{background:#c9603b}.m{color:#8a97a3;text-align:left}\n"
@@ -162,7 +162,7 @@ static void page_part(FILE *file, const Results *results, int kind, const char *
         return;
     fprintf(file,
             "<h2>%s</h2>\n<table><tr><th class=\"n\">row</th><th "
-            "class=\"n\">peer</th><th>threads</th><th>ratio</th><th>"
+            "class=\"n\">peer</th><th>threads</th><th>ratio</th><th style=\"text-align:center\">"
             "slower | faster</th><th>median</th><th>nnc ms</th><th>peer ms</th><th>of "
             "peak</th><th>MB</th></tr>\n",
             title);
