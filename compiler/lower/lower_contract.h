@@ -18,7 +18,7 @@
 #define NNC_LOWER_LOWER_CONTRACT_H
 #include "compiler/lower/context.h"
 
-enum { MAX_TILE_ROWS = 30, MAX_PANEL_VECTORS = 8, NO_AXIS = -1, NO_WINDOW = -1 };
+enum { MAX_TILE_ROWS = 30, MAX_PANEL_VECTORS = 8, MAX_LANES = 64, NO_AXIS = -1, NO_WINDOW = -1 };
 
 typedef enum { SIDE_X, SIDE_Y, SIDES } Side;
 
@@ -68,6 +68,7 @@ typedef struct {
     /* The operand is read from scratch, panel by panel: [its other out axes][panel][k][width]. A
      * panel of y is vectors * lanes along the vector axis, one of x the rows of a tile. */
     bool packed[SIDES];
+    bool turned; /* y is read along k, lanes terms of a vector at a time, and turned in registers */
     int64_t block; /* panels of y per item, 0: all */
     Split split;
     int64_t k_block; /* SPLIT_BLOCKS: indices of k[0] at a time; SPLIT_LEAVES: per leaf */
@@ -113,6 +114,9 @@ uint32_t scratch_buffer(LowerContext *c, const Group *group, DType dtype, Access
 void contract_pack(LowerContext *c, const Contraction *contraction, const TilePlan *plan,
                    const Group *group, Side side);
 
+/* lanes vectors of lanes elements: element j of vector i goes to element i of vector j. */
+void transpose_lanes(KBuilder *b, KInst **rows, int lanes);
+
 /* One register tile, ready to be summed (lower_contract_tile.c). */
 typedef struct {
     bool all;        /* every tap of every row exists */
@@ -127,7 +131,7 @@ typedef struct {
     const Contraction *of;
     const TilePlan *plan;
     int rows, vectors;
-    KInst *mask; /* of the last vector, NULL: all lanes exist */
+    KInst *mask, *left; /* of the last vector and how many lanes it has, NULL: all lanes exist */
     uint32_t buffer[SIDES];
     KInst *base[SIDES]; /* element index of row 0, vector 0, first term */
     KInst *row_offset[SIDES][MAX_TILE_ROWS];

@@ -10,7 +10,7 @@
 #include "compiler/lower/lower_contract.h"
 #include "runtime/base/bug.h"
 
-enum { MAX_LANES = 64, MIN_GRAIN_ELEMENTS = 16384, RUN_BYTES = 1024, LINE_BYTES = 64 };
+enum { MIN_GRAIN_ELEMENTS = 16384, RUN_BYTES = 1024, LINE_BYTES = 64 };
 
 int panel_axis(const TilePlan *plan, Side side)
 {
@@ -226,8 +226,7 @@ static void copy_row(Pack *p, Place2 at)
     p->column = column;
 }
 
-/* lanes vectors of lanes elements: element j of vector i goes to element i of vector j. */
-static void transpose(KBuilder *b, KInst **rows, int lanes)
+void transpose_lanes(KBuilder *b, KInst **rows, int lanes)
 {
     int32_t low[MAX_LANES], high[MAX_LANES];
     for (int bit = 1; bit < lanes; bit *= 2) {
@@ -257,7 +256,7 @@ static void copy_block(Pack *p, Place2 at)
         KInst *at_row = op(p, K_ADD, at.from, lane_offset(p, first, i));
         rows[i] = kir_convert(b, kir_load(b, p->from, at_row, lanes, NULL), p->of->dtype);
     }
-    transpose(b, rows, lanes);
+    transpose_lanes(b, rows, lanes);
     for (int i = 0; i < lanes; i++) {
         KInst *to = op(p, K_ADD, op(p, K_ADD, at.to, first), constant(p, i * p->width));
         kir_store(b, p->to, to, rows[i], NULL);

@@ -114,6 +114,17 @@ static bool pays_to_pack(const Planner *p, int out)
     return uses_of_y(p, out) >= PACK_FROM_ROWS;
 }
 
+/* Is y read by few rows, along k? Then lanes x lanes elements are turned in registers as they
+ * come. */
+static bool may_turn(const Planner *p, int out)
+{
+    const Contraction *of = p->of;
+    const ContractAxis *k = of->ks > 0 ? &of->k[of->ks - 1] : NULL, *axis = &of->out[out];
+    return k && k->window == NO_WINDOW && dim_is(k->stride[SIDE_Y], 1) &&
+           hint(p, k) >= lanes_for(p, axis) && dim_is(axis->stride[SIDE_X], 0) &&
+           stride_kind(axis->stride[SIDE_Y]) == STRIDE_OTHER && !pays_to_pack(p, out);
+}
+
 /* About how many lanes do useful work in a term when the axis is the vector axis; 0: it cannot be.
  */
 static double vector_worth(const Planner *p, int out)
@@ -126,7 +137,9 @@ static double vector_worth(const Planner *p, int out)
     int64_t lanes = lanes_for(p, axis), size = at_least_one(hint(p, axis));
     double worth = (double)size / (double)ceil_divide(size, lanes);
     bool packs = y == STRIDE_OTHER && x == STRIDE_NONE && pays_to_pack(p, out);
-    if (x == STRIDE_OTHER || (y == STRIDE_OTHER && !packs)) {
+    if (y == STRIDE_OTHER && !packs && may_turn(p, out)) {
+        worth *= 0.5;
+    } else if (x == STRIDE_OTHER || (y == STRIDE_OTHER && !packs)) {
         worth *= 0.05;
     }
     return out == p->of->outs - 1 ? worth : worth * 0.6;
@@ -143,6 +156,7 @@ static void choose_vector(Planner *p)
             best = worth;
             p->plan.vector = i;
             p->plan.lanes = (int)lanes_for(p, &p->of->out[i]);
+            p->plan.turned = p->plan.lanes > 1 && may_turn(p, i);
         }
     }
 }
@@ -283,11 +297,13 @@ static void choose_tile(Planner *p)
     TilePlan *plan = &p->plan;
     int64_t registers = p->options.vector_registers - p->options.vector_registers / 16,
             covered = plan->covered_rows;
+    registers -= plan->turned ? plan->lanes : 0;
     int64_t most_rows = plan->row == NO_AXIS ? 1 : p->of->out[plan->row].count;
     int64_t most_vectors = 1;
     if (plan->vector != NO_AXIS) {
         int64_t count = p->of->out[plan->vector].count;
         most_vectors = count < 0 ? 4 : ceil_divide(count, plan->lanes);
+        most_vectors = plan->turned && most_vectors > 2 ? 2 : most_vectors;
     }
     double best = -1;
     for (int64_t vectors = 1; vectors <= most_vectors && vectors <= MAX_PANEL_VECTORS; vectors++) {

@@ -255,6 +255,7 @@ void walk_tile(Walk *w, const Panel *panel, RowSpan span)
     tile.rows = span.rows * w->plan->covered_rows;
     tile.vectors = panel->vectors;
     tile.mask = panel->mask;
+    tile.left = panel->left;
     for (int side = 0; side < SIDES; side++) {
         tile.base[side] = panel->base[side];
         if (span.origin) {

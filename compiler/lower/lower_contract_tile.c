@@ -25,7 +25,8 @@ enum {
     BODY_LIMIT = 48,
     MAX_FACTOR = 2,
     PREFETCH_STEPS = 12,
-    FAR_STEP_BYTES = 256
+    FAR_STEP_BYTES = 256,
+    TURNED_AHEAD = 8 /* vectors of every lane's terms */
 };
 
 typedef struct {
@@ -239,11 +240,86 @@ static void sum_loop(Tile *tile, int level, const Range *range, Position positio
     scatter_active(tile, position.active, sums, carried);
 }
 
+/* ---- y along k ---- */
+
+/* Loads `lanes` terms of every lane of a vector of y and turns them: values[u] is the operand of
+ * term u. Lanes that do not exist are copies of the last one. */
+static void load_turned(Tile *tile, KInst *at, int vector, KInst **values)
+{
+    KBuilder *b = &tile->c->b;
+    int lanes = tile->plan->lanes;
+    KInst *left = vector == tile->vectors - 1 ? tile->left : NULL;
+    for (int lane = 0; lane < lanes; lane++) {
+        KInst *place = kir_index(b, lane);
+        if (left) {
+            place = kir_binary(b, K_IMIN, place, kir_binary(b, K_SUB, left, kir_index(b, 1)));
+        }
+        place = kir_binary(b, K_ADD, place, kir_index(b, (int64_t)vector * lanes));
+        place = kir_binary(b, K_MUL, place, tile->vector_stride[SIDE_Y]);
+        place = kir_binary(b, K_ADD, at, place);
+        KInst *loaded = kir_load(b, tile->buffer[SIDE_Y], place, lanes, NULL);
+        values[lane] = kir_convert(b, loaded, tile->of->dtype);
+        place = kir_binary(b, K_ADD, place, kir_index(b, (int64_t)TURNED_AHEAD * lanes));
+        kir_prefetch(b, tile->buffer[SIDE_Y], place, false);
+    }
+    transpose_lanes(b, values, lanes);
+}
+
+/* `lanes` terms from position on. */
+static void add_turned(Tile *tile, KInst *const *step, Position position, KInst **sums)
+{
+    KBuilder *b = &tile->c->b;
+    int lanes = tile->plan->lanes;
+    KInst *values[MAX_LANES];
+    for (int v = 0; v < tile->vectors; v++) {
+        load_turned(tile, position.at[SIDE_Y], v, values);
+        for (int u = 0; u < lanes; u++) {
+            Position term = moved(tile, position, kir_index(b, u), step);
+            for (int row = 0; row < tile->rows; row++) {
+                KInst *x = load_operand(tile, SIDE_X, term.at[SIDE_X], row, v);
+                KInst **sum = &sums[row * tile->vectors + v];
+                *sum = multiply_add(b, x, values[u], *sum);
+            }
+        }
+    }
+}
+
+/* Whole runs of `lanes` terms; what is left is for the loop over single terms, from the result
+ * on. */
+static KInst *sum_turned(Tile *tile, KInst *low, KInst *high, KInst *const *step, Position position,
+                         KInst **sums)
+{
+    LowerContext *c = tile->c;
+    int count = tile->rows * tile->vectors, lanes = tile->plan->lanes;
+    KInst *carried[MAX_SUMS + 1] = {low};
+    for (int i = 0; i < count; i++) {
+        carried[1 + i] = sums[i];
+    }
+    KInst *end = kir_binary(&c->b, K_SUB, high, kir_index(&c->b, lanes - 1));
+    KInst *loop = kir_for(&c->b, low, end, lanes, carried, 1 + count);
+    lower_scope_open(c);
+    KInst *counter = kir_loop_arg(loop, 0);
+    for (int i = 0; i < count; i++) {
+        carried[1 + i] = kir_loop_arg(loop, 2 + i);
+    }
+    add_turned(tile, step, moved(tile, position, counter, step), carried + 1);
+    carried[0] = kir_binary(&c->b, K_ADD, counter, kir_index(&c->b, lanes));
+    lower_scope_close(c);
+    kir_end_for(&c->b, loop, carried);
+    for (int i = 0; i < count; i++) {
+        sums[i] = kir_result(&c->b, loop, 1 + i);
+    }
+    return kir_result(&c->b, loop, 0);
+}
+
 /* The terms of indices low .. high of a level. */
 static void sum_range(Tile *tile, int level, KInst *low, KInst *high, KInst *const *step,
                       Position position, KInst **sums)
 {
     int64_t first, last;
+    if (tile->plan->turned && level == tile->of->ks - 1) {
+        low = sum_turned(tile, low, high, step, position, sums);
+    }
     bool known = kir_constant(low, &first) && kir_constant(high, &last);
     if (known && first >= last) {
         return;

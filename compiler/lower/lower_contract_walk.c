@@ -167,12 +167,13 @@ static void walk_panel(Walk *w, Panel panel)
     walk_rows(w, &panel);
 }
 
-/* Lanes below the size of the vector axis, from column. */
-static KInst *mask_from(Walk *w, KInst *column, KInst *size)
+/* The last vector of a panel begins at column: how many lanes it has. */
+static void cut_lanes(Walk *w, Panel *panel, KInst *column, KInst *size)
 {
     KBuilder *b = &w->c->b;
-    KInst *left = kir_splat(b, walk_op(w, K_SUB, size, column), w->plan->lanes);
-    return kir_binary(b, K_LT, kir_iota(b, DT_I64, w->plan->lanes), left);
+    panel->left = walk_op(w, K_SUB, size, column);
+    KInst *left = kir_splat(b, panel->left, w->plan->lanes);
+    panel->mask = kir_binary(b, K_LT, kir_iota(b, DT_I64, w->plan->lanes), left);
 }
 
 /* The last panel of a constant width: fewer vectors, the last one masked. */
@@ -189,7 +190,9 @@ static void walk_last_panel(Walk *w, int64_t size)
                    .column = walk_constant(w, size - rest)};
     panel.vectors = (int)((rest + lanes - 1) / lanes);
     KInst *last = walk_constant(w, size - rest + (panel.vectors - 1) * lanes);
-    panel.mask = rest % lanes ? mask_from(w, last, walk_constant(w, size)) : NULL;
+    if (rest % lanes) {
+        cut_lanes(w, &panel, last, walk_constant(w, size));
+    }
     walk_panel(w, panel);
     lower_scope_close(w->c);
     if (branch) {
@@ -208,7 +211,9 @@ static void walk_last_columns(Walk *w, KInst *full)
     KInst *to = walk_op(w, K_IMIN, size, walk_op(w, K_MUL, w->panel_high, width));
     KInst *loop = walk_open(w, from, to, w->plan->lanes, NULL, 0);
     Panel panel = {.panel = full, .column = kir_loop_arg(loop, 0), .vectors = 1};
-    panel.mask = w->plan->lanes > 1 ? mask_from(w, panel.column, size) : NULL;
+    if (w->plan->lanes > 1) {
+        cut_lanes(w, &panel, panel.column, size);
+    }
     walk_panel(w, panel);
     walk_close(w, loop, NULL);
 }

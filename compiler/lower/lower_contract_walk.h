@@ -37,7 +37,7 @@ typedef struct {
 typedef struct {
     KInst *panel, *column; /* which panel, and the first position on the vector axis */
     int vectors;
-    KInst *mask;
+    KInst *mask, *left; /* as in Tile */
     KInst *base[SIDES];
 } Panel;
 
