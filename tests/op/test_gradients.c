@@ -1,6 +1,7 @@
 /* The gradient matrix: every row of ops.def, over all its samples, against central differences in f64 through the
  * interpreter. loss = sum(op(leaves) * weights) with irregular weights, so that no two elements of a gradient may be
- * confused. Samples keep away from kinks; what happens at kinks is tested below, value by value. */
+ * confused. Then jvp in the direction of the leaves, and the gradient of half the square of the gradient. Samples keep
+ * away from kinks; what happens at kinks is tested below, value by value. */
 #include "compiler/graph/build.h"
 #include "compiler/passes/grad.h"
 #include "compiler/ref/ref.h"
@@ -14,7 +15,7 @@ enum { MAX_PROBES = 40 };
 
 typedef struct {
     Sample sample;
-    Node *weights;
+    Node *result, *weights; /* the result as f64 */
     Node *loss, *gradient[8];
     int64_t *symbols;
     double *data[9]; /* of the leaves, then of the weights */
@@ -41,6 +42,7 @@ static bool build_loss(Check *check)
 {
     Graph *g = check->sample.graph;
     Node *y = build_convert(g, check->sample.result, DT_F64);
+    check->result = y;
     check->weights = build_leaf(g, OP_INPUT, "weights", y->type);
     Node *weighted = build_binary(g, OP_MUL, y, check->weights);
     check->loss = build_reduce(g, OP_SUM, weighted, axes_range(0, y->type.rank));
@@ -154,6 +156,81 @@ static bool uses_symbols(const Check *check)
     return uses;
 }
 
+/* The result where all leaves are `factor` times as large, in `arena`; the leaves are as before afterwards. */
+static const double *scaled_result(Check *check, double factor, Arena *arena)
+{
+    const void *value = NULL;
+    double *old[8];
+    for (int i = 0; i < check->sample.leaf_count; i++) {
+        int64_t elements = elements_of(check, check->sample.leaves[i].node);
+        old[i] = check->data[i];
+        if (check->sample.leaves[i].node->type.dtype != DT_F64)
+            continue;
+        check->data[i] = arena_alloc(arena, (size_t)elements * 8 + 8);
+        for (int64_t e = 0; e < elements; e++)
+            check->data[i][e] = old[i][e] * factor;
+    }
+    bool good = evaluate(check, &check->result, 1, &value, arena);
+    memcpy(check->data, old, (size_t)check->sample.leaf_count * sizeof *old);
+    return good ? value : NULL;
+}
+
+/* jvp as the language makes it, the derivative of gradient * direction by the weights of the result, in the direction of the leaves
+ * themselves. */
+static bool check_tangent(Check *check)
+{
+    Graph *g = check->sample.graph;
+    Node *sum = build_scalar(g, DT_F64, 0), *tangent;
+    GradError error = {0};
+    const double step = 1e-6;
+    for (int i = 0; i < check->sample.leaf_count; i++) {
+        Node *leaf = check->sample.leaves[i].node, *dx = check->gradient[i];
+        if (dx->type.dtype == DT_F64)
+            sum = build_binary(g, OP_ADD, sum,
+                               build_reduce(g, OP_SUM, build_binary(g, OP_MUL, dx, leaf),
+                                            axes_range(0, dx->type.rank)));
+    }
+    if (!grad_build(g, sum, &check->weights, 1, &tangent, &error)) {
+        cr_expect(false, "%s %d, jvp: %s", check->name, check->index, error.text);
+        return false;
+    }
+    if (check->sample.result->type.dtype != DT_F64 || check->sample.result->op == OP_STOP)
+        return true; /* differences see rounding, and what stop hides */
+    Arena *arena = arena_new();
+    const void *value = NULL;
+    const double *high = scaled_result(check, 1 + step, arena), *low = scaled_result(check, 1 - step, arena);
+    bool good = high && low && evaluate(check, &tangent, 1, &value, arena);
+    for (int64_t e = 0; good && e < elements_of(check, check->result); e++) {
+        double expected = (high[e] - low[e]) / (2 * step), got = ((const double *)value)[e];
+        if (!isfinite(high[e]))
+            continue; /* the largest of nothing */
+        cr_expect(fabs(got - expected) <= 1e-5 * fabs(expected) + 1e-7, "%s %d: tangent %.12g, difference %.12g, element %d",
+                  check->name, check->index, got, expected, (int)e);
+    }
+    arena_free(arena);
+    return good;
+}
+
+/* The second order: half the square of the gradient takes the place of the loss, and its gradient that of the first. */
+static bool build_second(Check *check)
+{
+    Graph *g = check->sample.graph;
+    Node *sum = build_scalar(g, DT_F64, 0), *wrt[8];
+    GradError error = {0};
+    for (int i = 0; i < check->sample.leaf_count; i++) {
+        Node *dx = check->gradient[i];
+        wrt[i] = check->sample.leaves[i].node;
+        if (dx->type.dtype == DT_F64)
+            sum = build_binary(g, OP_ADD, sum,
+                               build_reduce(g, OP_SUM, build_binary(g, OP_MUL, dx, dx),
+                                            axes_range(0, dx->type.rank)));
+    }
+    check->loss = build_binary(g, OP_MUL, sum, build_scalar(g, DT_F64, 0.5));
+    bool built = grad_build(g, check->loss, wrt, check->sample.leaf_count, check->gradient, &error);
+    cr_expect(built, "%s %d, second order: %s", check->name, check->index, error.text);
+    return built;
+}
+
 /* Runs the index-th sample with B = 3, 1 and 0 (where that is a size: shapes divided by it are not). */
 static bool run_sample(OpCode op, int index, int64_t *alive)
 {
@@ -178,6 +255,10 @@ static bool run_sample(OpCode op, int index, int64_t *alive)
             check.symbols[0] = sizes[i];
             *alive += run_check(&check);
         }
+        check.symbols[0] = sizes[0];
+        fill_data(&check);
+        if (check_tangent(&check) && build_second(&check))
+            run_check(&check);
     }
     arena_free(arena);
     return exists;
