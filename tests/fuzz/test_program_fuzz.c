@@ -150,6 +150,10 @@ static Outcome compare_gradient(const char *text, char *words, size_t size)
             }
         }
     }
+    if (outcome == REFUSED) {
+        snprintf(words, size, "%s", nnc_diagnostics(context, NNC_TEXT));
+        outcome = is_located(words) ? REFUSED : UNLOCATED;
+    }
     nnc_model_release(model);
     nnc_trainer_release(trainer);
     nnc_program_release(program);

@@ -11,7 +11,7 @@
 const ElementType random_types[TYPE_COUNT] = {
     [T_F32] = {"f32", FLOATS, 12},  [T_F64] = {"f64", FLOATS, 4}, [T_I32] = {"i32", INTEGERS, 4},
     [T_I64] = {"i64", INTEGERS, 3}, [T_U8] = {"u8", INTEGERS, 2}, [T_BOOL] = {"bool", BOOLS, 3},
-    [T_F16] = {"f16", FLOATS, 0},   [T_BF16] = {"bf16", FLOATS, 0}, [T_I8] = {"i8", INTEGERS, 0}};
+    [T_F16] = {"f16", FLOATS, 2},   [T_BF16] = {"bf16", FLOATS, 2}, [T_I8] = {"i8", INTEGERS, 2}};
 
 enum { LARGEST = 48, LARGEST_INTEGER = 1000 };
 
@@ -28,14 +28,22 @@ bool chance(Maker *m, unsigned percent)
     return draw(m, 100) < percent;
 }
 
+/* Differences need all digits. */
+static unsigned share_of(const Maker *m, int type, int kinds)
+{
+    bool half = type == T_F16 || type == T_BF16;
+    bool wanted = (random_types[type].kind & kinds) && !(half && m->program->gradient);
+    return wanted ? (unsigned)random_types[type].share : 0;
+}
+
 int draw_type(Maker *m, int kinds)
 {
     unsigned total = 0;
     for (int i = 0; i < TYPE_COUNT; i++)
-        total += random_types[i].kind & kinds ? (unsigned)random_types[i].share : 0;
+        total += share_of(m, i, kinds);
     unsigned at = draw(m, total);
     for (int i = 0;; i++) {
-        unsigned share = random_types[i].kind & kinds ? (unsigned)random_types[i].share : 0;
+        unsigned share = share_of(m, i, kinds);
         if (at < share)
             return i;
         at -= share;
@@ -216,7 +224,7 @@ void keep_bounded(Maker *m, Value *v, const char **expression)
     if (kind == FLOATS && v->bound > LARGEST) {
         *expression = say(m, "tanh(%s)", *expression);
         v->bound = 1;
-    } else if (kind == INTEGERS && v->type != T_U8 && v->bound > LARGEST_INTEGER) {
+    } else if (kind == INTEGERS && v->type != T_U8 && v->type != T_I8 && v->bound > LARGEST_INTEGER) {
         *expression = say(m, "(%s) %% 97", *expression);
         v->bound = 97;
     } else if (kind == BOOLS)

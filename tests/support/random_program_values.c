@@ -107,7 +107,7 @@ static bool convert(Maker *m)
         return false;
     Value v = *x;
     v.type = draw_type(m, ANYTHING);
-    if (v.type == T_U8)
+    if (v.type == T_U8 || v.type == T_I8)
         v.bound = 255;
     return v.type != x->type && made(m, &v, as(m, x, v.type));
 }
@@ -157,8 +157,8 @@ static bool reduce(Maker *m)
     }
     const char *text = whole ? say(m, "%s(%s%s)", how, operand, keep ? ", keep=true" : "")
                              : say(m, "%s(%s, axis=[%s]%s)", how, operand, axes, keep ? ", keep=true" : "");
-    if (x->type == T_U8) /* whose sum may be of another type */
-        text = say(m, "u8(%s)", text), v.bound = 255;
+    if (x->type == T_U8 || x->type == T_I8) /* whose sum may be of another type */
+        text = say(m, "%s(%s)", random_types[x->type].name, text), v.bound = 255;
     return made(m, &v, text);
 }
 
@@ -180,8 +180,9 @@ static bool along(Maker *m)
         v.rank--;
     }
     const char *more = k == 1 && chance(m, 40) ? ", descending=true" : "";
-    const char *operand = x->type == T_U8 ? say(m, "i32(%s)", x->name) : x->name;
-    if (x->type == T_U8 && !k)
+    bool small = x->type == T_U8 || x->type == T_I8;
+    const char *operand = small ? say(m, "i32(%s)", x->name) : x->name;
+    if (small && !k)
         v.type = T_I32;
     return made(m, &v, say(m, "%s(%s, axis=%u%s)", how[k], operand, axis, more));
 }
