@@ -102,7 +102,9 @@ KInst *lane_mask(LowerContext *c, KInst *base, KInst *high, int lanes)
     KInst *room = kir_binary(&c->b, K_SUB, high, base);
     KInst *narrow =
         kir_convert(&c->b, kir_binary(&c->b, K_IMIN, room, kir_index(&c->b, lanes)), DT_I32);
-    return kir_binary(&c->b, K_LT, kir_iota(&c->b, DT_I32, lanes), kir_splat(&c->b, narrow, lanes));
+    /* One after the other: C leaves the order of arguments open. */
+    KInst *most = kir_splat(&c->b, narrow, lanes);
+    return kir_binary(&c->b, K_LT, kir_iota(&c->b, DT_I32, lanes), most);
 }
 
 /* ---- places ---- */
