@@ -21,10 +21,23 @@
 
 enum { PROBES = 24 };
 
-typedef enum { AGREES, REFUSED, UNLOCATED, DIFFERS, NO_FUSE_DIFFERS, WRONG_GRADIENT, DIVERGED } Outcome;
+typedef enum {
+    AGREES,
+    REFUSED,
+    UNLOCATED,
+    DIFFERS,
+    NO_FUSE_DIFFERS,
+    WRONG_GRADIENT,
+    DIVERGED
+} Outcome;
 
-static const char *const outcome_texts[] = {"agrees", "is refused", "is refused without a place", "compiled code differs",
-                                            "compiled code without fusion differs", "a gradient is wrong", "diverges"};
+static const char *const outcome_texts[] = {"agrees",
+                                            "is refused",
+                                            "is refused without a place",
+                                            "compiled code differs",
+                                            "compiled code without fusion differs",
+                                            "a gradient is wrong",
+                                            "diverges"};
 
 static uint64_t setting(const char *name, uint64_t otherwise)
 {
@@ -56,7 +69,7 @@ static Outcome compare_engines(const char *text, char *words, size_t size)
     nnc_program_options interpreter = {.size = sizeof interpreter, .interpret = true};
     nnc_context *context = api_context(1);
     ApiRun expected = api_try(context, text, &interpreter, 5);
-    Outcome outcome = expected.status == NNC_OK        ? AGREES
+    Outcome outcome = expected.status == NNC_OK         ? AGREES
                       : expected.status == NNC_DIVERGED ? DIVERGED
                                                         : REFUSED;
     snprintf(words, size, "%s", outcome != AGREES ? nnc_diagnostics(context, NNC_TEXT) : "");
@@ -65,8 +78,9 @@ static Outcome compare_engines(const char *text, char *words, size_t size)
     for (int i = 0; i < 2 && outcome != REFUSED && outcome != UNLOCATED; i++) {
         ApiRun found = api_try(context, text, &ways[i], 5);
         if (!api_same(&expected, &found)) {
-            snprintf(words, size, "status %d and %d, losses %.17g and %.17g\n%s", expected.status, found.status,
-                     expected.losses[0], found.losses[0], found.status ? nnc_diagnostics(context, NNC_TEXT) : "");
+            snprintf(words, size, "status %d and %d, losses %.17g and %.17g\n%s", expected.status,
+                     found.status, expected.losses[0], found.losses[0],
+                     found.status ? nnc_diagnostics(context, NNC_TEXT) : "");
             outcome = i ? NO_FUSE_DIFFERS : DIFFERS;
         }
         api_free(&found);
@@ -84,7 +98,9 @@ static double loss_of(nnc_trainer *trainer)
 {
     const nnc_metric *metrics = NULL;
     size_t count = 0;
-    return nnc_trainer_evaluate(trainer, NNC_PART_TRAIN, &metrics, &count) == NNC_OK && count ? metrics[0].value : NAN;
+    return nnc_trainer_evaluate(trainer, NNC_PART_TRAIN, &metrics, &count) == NNC_OK && count
+               ? metrics[0].value
+               : NAN;
 }
 
 /* Central and one-sided differences of the loss by *x; false where they say that there is a kink or a jump nearby. */
@@ -97,8 +113,8 @@ static bool difference(nnc_trainer *trainer, double *x, double here, double *slo
         at[i] = loss_of(trainer);
     }
     *x = old;
-    double wide = (at[1] - at[0]) / (2 * step), narrow = (at[3] - at[2]) / (0.5 * step), low = (here - at[0]) / step,
-           high = (at[1] - here) / step;
+    double wide = (at[1] - at[0]) / (2 * step), narrow = (at[3] - at[2]) / (0.5 * step),
+           low = (here - at[0]) / step, high = (at[1] - here) / step;
     double size = 1 + fabs(wide);
     *slope = narrow;
     return fabs(wide - narrow) < 1e-6 * size && fabs(high - low) < 2e-2 * size;
@@ -121,7 +137,8 @@ static int probes_of(nnc_trainer *trainer, nnc_model *model, Probe *probes)
         for (int64_t e = 0; e < elements && count < PROBES; e += 1 + elements / 3) {
             Probe *p = &probes[count];
             *p = (Probe){.element = &data[e], .before = data[e]};
-            count += nnc_tensor_dtype(tensor) == NNC_F64 && difference(trainer, &data[e], here, &p->slope);
+            count += nnc_tensor_dtype(tensor) == NNC_F64 &&
+                     difference(trainer, &data[e], here, &p->slope);
         }
         nnc_tensor_release(tensor);
     }
@@ -139,13 +156,15 @@ static Outcome compare_gradient(const char *text, char *words, size_t size)
     Probe probes[PROBES];
     Outcome outcome = REFUSED;
     if (nnc_program_parse(context, "test.nn", text, &options, &program) == NNC_OK &&
-        nnc_trainer_new(program, NULL, &how, &trainer) == NNC_OK && nnc_trainer_model(trainer, &model) == NNC_OK) {
+        nnc_trainer_new(program, NULL, &how, &trainer) == NNC_OK &&
+        nnc_trainer_model(trainer, &model) == NNC_OK) {
         int count = probes_of(trainer, model, probes);
         outcome = nnc_trainer_run(trainer) == NNC_OK ? AGREES : DIVERGED;
         for (int i = 0; i < count && outcome == AGREES; i++) {
             double gradient = probes[i].before - *probes[i].element;
             if (fabs(gradient - probes[i].slope) > 1e-5 * (1 + fabs(gradient))) {
-                snprintf(words, size, "gradient %.12g, difference %.12g (probe %d)", gradient, probes[i].slope, i);
+                snprintf(words, size, "gradient %.12g, difference %.12g (probe %d)", gradient,
+                         probes[i].slope, i);
                 outcome = WRONG_GRADIENT;
             }
         }
@@ -192,7 +211,8 @@ static bool without(Shrink *s, char *a, char *b, char *c, char *d)
     strbuf_add_bytes(&text, s->text, (size_t)(a - s->text));
     strbuf_add_bytes(&text, b, (size_t)(c - b));
     strbuf_add(&text, d);
-    bool fails = text.length > 0 && outcome_of(text.text, s->gradient, words, sizeof words) == s->outcome;
+    bool fails =
+        text.length > 0 && outcome_of(text.text, s->gradient, words, sizeof words) == s->outcome;
     if (fails)
         memcpy(s->text, text.text, text.length + 1);
     s->shorter |= fails;
@@ -215,7 +235,8 @@ static bool shorten_line(Shrink *s, char *at)
 {
     char *end = line_after(at, 1), *close = end - at > 2 && end[-2] == '{' ? closing_line(at) : end;
     if (*close && close != end &&
-        (without(s, at, end, close, line_after(close, 1)) || without(s, at, at, at, line_after(close, 1))))
+        (without(s, at, end, close, line_after(close, 1)) ||
+         without(s, at, at, at, line_after(close, 1))))
         return true;
     for (char *term = strstr(at, " + "); term && term < end; term = strstr(term + 3, " + ")) {
         char *next = strstr(term + 3, " + ");
@@ -233,7 +254,8 @@ static void shrink(char *text, bool gradient, Outcome outcome)
         s.shorter = false;
         for (int length = 16; length > 0; length /= 2)
             for (char *at = text; *at;)
-                if (!without(&s, at, line_after(at, length), line_after(at, length), line_after(at, length)))
+                if (!without(&s, at, line_after(at, length), line_after(at, length),
+                             line_after(at, length)))
                     at = line_after(at, 1);
         for (char *at = text; *at;)
             if (!shorten_line(&s, at))
@@ -254,7 +276,8 @@ static Outcome try_seed(uint64_t seed)
         char first[4000];
         memcpy(first, words, sizeof first);
         shrink(text, options.gradient, outcome);
-        cr_expect(false, "seed %llu: %s: %s\nshortened:\n%s", (unsigned long long)seed, outcome_texts[outcome], first, text);
+        cr_expect(false, "seed %llu: %s: %s\nshortened:\n%s", (unsigned long long)seed,
+                  outcome_texts[outcome], first, text);
     }
     arena_free(arena);
     return outcome;
@@ -262,11 +285,15 @@ static Outcome try_seed(uint64_t seed)
 
 Test(program_fuzz, engines_agree_and_gradients_are_right, .timeout = 100000)
 {
-    uint64_t first = setting("NNC_FUZZ_SEED", 1), count = setting("NNC_FUZZ_COUNT", 40), seen[DIVERGED + 1] = {0};
+    uint64_t first = setting("NNC_FUZZ_SEED", 1), count = setting("NNC_FUZZ_COUNT", 40),
+             seen[DIVERGED + 1] = {0};
     for (uint64_t seed = first; seed < first + count; seed++)
         seen[try_seed(seed)]++;
-    printf("fuzz: %llu programs agree, %llu are refused, %llu diverge\n", (unsigned long long)seen[AGREES],
-           (unsigned long long)seen[REFUSED], (unsigned long long)seen[DIVERGED]);
-    cr_expect(count < 20 || seen[REFUSED] * 20 < count, "%llu programs are refused", (unsigned long long)seen[REFUSED]);
-    cr_expect(count < 20 || seen[DIVERGED] * 10 < count, "%llu programs diverge", (unsigned long long)seen[DIVERGED]);
+    printf("fuzz: %llu programs agree, %llu are refused, %llu diverge\n",
+           (unsigned long long)seen[AGREES], (unsigned long long)seen[REFUSED],
+           (unsigned long long)seen[DIVERGED]);
+    cr_expect(count < 20 || seen[REFUSED] * 20 < count, "%llu programs are refused",
+              (unsigned long long)seen[REFUSED]);
+    cr_expect(count < 20 || seen[DIVERGED] * 10 < count, "%llu programs diverge",
+              (unsigned long long)seen[DIVERGED]);
 }

@@ -9,8 +9,8 @@
 #include <string.h>
 
 const ElementType random_types[TYPE_COUNT] = {
-    [T_F32] = {"f32", FLOATS, 12},  [T_F64] = {"f64", FLOATS, 4}, [T_I32] = {"i32", INTEGERS, 4},
-    [T_I64] = {"i64", INTEGERS, 3}, [T_U8] = {"u8", INTEGERS, 2}, [T_BOOL] = {"bool", BOOLS, 3},
+    [T_F32] = {"f32", FLOATS, 12},  [T_F64] = {"f64", FLOATS, 4},   [T_I32] = {"i32", INTEGERS, 4},
+    [T_I64] = {"i64", INTEGERS, 3}, [T_U8] = {"u8", INTEGERS, 2},   [T_BOOL] = {"bool", BOOLS, 3},
     [T_F16] = {"f16", FLOATS, 2},   [T_BF16] = {"bf16", FLOATS, 2}, [T_I8] = {"i8", INTEGERS, 2}};
 
 enum { LARGEST = 48, LARGEST_INTEGER = 1000 };
@@ -224,7 +224,8 @@ void keep_bounded(Maker *m, Value *v, const char **expression)
     if (kind == FLOATS && v->bound > LARGEST) {
         *expression = say(m, "tanh(%s)", *expression);
         v->bound = 1;
-    } else if (kind == INTEGERS && v->type != T_U8 && v->type != T_I8 && v->bound > LARGEST_INTEGER) {
+    } else if (kind == INTEGERS && v->type != T_U8 && v->type != T_I8 &&
+               v->bound > LARGEST_INTEGER) {
         *expression = say(m, "(%s) %% 97", *expression);
         v->bound = 97;
     } else if (kind == BOOLS)
@@ -277,9 +278,12 @@ const char *toward(Maker *m, const Value *from, const Value *to)
     if (broadcasts_to(from, to) || !from->rank)
         return as(m, from, to->type);
     switch (kind_of(to)) {
-    case FLOATS: return say(m, "mean(%s(%s))", type, from->name);
-    case INTEGERS: return say(m, "%s(sum(i64(%s)))", type, from->name);
-    default: return say(m, "any(bool(%s))", from->name);
+    case FLOATS:
+        return say(m, "mean(%s(%s))", type, from->name);
+    case INTEGERS:
+        return say(m, "%s(sum(i64(%s)))", type, from->name);
+    default:
+        return say(m, "any(bool(%s))", from->name);
     }
 }
 
@@ -366,10 +370,12 @@ static const char *source_of(Maker *m, const Value *v, int rows, int seed)
 {
     const char *shape = say(m, v->rank ? "%d, %s" : "%d%s", rows, axes_text(m, v));
     switch (kind_of(v)) {
-    case BOOLS: return say(m, "rand(%s, seed=%d) > 0.5", shape, seed);
+    case BOOLS:
+        return say(m, "rand(%s, seed=%d) > 0.5", shape, seed);
     case INTEGERS:
         return say(m, "%s(randint(0, 9, %s, seed=%d))", random_types[v->type].name, shape, seed);
-    default: return say(m, "%s(randn(%s, seed=%d))", random_types[v->type].name, shape, seed);
+    default:
+        return say(m, "%s(randn(%s, seed=%d))", random_types[v->type].name, shape, seed);
     }
 }
 
@@ -422,12 +428,10 @@ static void dataset_of(Maker *m, Columns *c, StrBuf *out)
 
 static void train_of(Maker *m, const Columns *c, StrBuf *out)
 {
-    static const char *const rules[] = {"sgd(lr=0.1)",
-                                        "sgd(lr=0.05, momentum=0.9, nesterov=true)",
-                                        "adam(lr=0.01)",
-                                        "adamw(lr=cosine(0.01, warmup=1), weight_decay=0.1)",
-                                        "rmsprop(lr=0.01)",
-                                        "lion(lr=0.001)"};
+    static const char *const rules[] = {
+        "sgd(lr=0.1)",      "sgd(lr=0.05, momentum=0.9, nesterov=true)",
+        "adam(lr=0.01)",    "adamw(lr=cosine(0.01, warmup=1), weight_decay=0.1)",
+        "rmsprop(lr=0.01)", "lion(lr=0.001)"};
     static const char *const settings[] = {"    clip_norm = 0.5\n", "    accumulate = 2\n",
                                            "    ema       = 0.9\n", "    shuffle   = false\n",
                                            "    clip_value = 0.1\n"};
@@ -444,8 +448,8 @@ static void train_of(Maker *m, const Columns *c, StrBuf *out)
                       c->rows);
         return;
     }
-    strbuf_printf(out, "    optimizer = %s\n    batch     = %u\n    epochs    = 1\n", rules[draw(m, 6)],
-                  ((unsigned)c->rows + 2) / 3 + draw(m, 2));
+    strbuf_printf(out, "    optimizer = %s\n    batch     = %u\n    epochs    = 1\n",
+                  rules[draw(m, 6)], ((unsigned)c->rows + 2) / 3 + draw(m, 2));
     if (chance(m, 30))
         strbuf_add(out, settings[draw(m, 5)]);
     strbuf_add(out, "}\n");
@@ -486,11 +490,12 @@ char *random_program(Arena *arena, uint64_t seed, const RandomProgramOptions *op
     dataset_of(&m, &columns, &data);
     network_of(&m, &columns, options->statements);
     train_of(&m, &columns, &train);
-    char *text = arena_format(arena,
-                              "from nn import Linear, LayerNorm, BatchNorm1d, relu, sigmoid, gelu, "
-                              "softmax, dropout\nfrom optim import sgd, adam, adamw, rmsprop, lion, cosine\n"
-                              "%s%s%s",
-                              program.declarations.text, data.text, train.text);
+    char *text =
+        arena_format(arena,
+                     "from nn import Linear, LayerNorm, BatchNorm1d, relu, sigmoid, gelu, "
+                     "softmax, dropout\nfrom optim import sgd, adam, adamw, rmsprop, lion, cosine\n"
+                     "%s%s%s",
+                     program.declarations.text, data.text, train.text);
     strbuf_free(&program.declarations);
     strbuf_free(&m.body);
     strbuf_free(&data);

@@ -16,7 +16,8 @@
 #include <stdint.h>
 
 typedef struct {
-    bool gradient;  /* for central differences: all rows in one step of sgd(lr=1), nothing random, no stop, no states */
+    bool
+        gradient; /* for central differences: all rows in one step of sgd(lr=1), nothing random, no stop, no states */
     int statements; /* about so many in the network, those of its functions and bodies not counted */
 } RandomProgramOptions;
 

@@ -1,4 +1,4 @@
-/* Statements of random programs that have a form of their own: loops, decisions, index statements, functions and modules that
+/* Statements of random programs that have a form of their own: loops, decisions, functions and modules that
  * are declared where they are needed, derivatives, layers of the library, random numbers and states. */
 #include "tests/support/random_program_parts.h"
 
@@ -15,19 +15,6 @@ static void body(Maker *m, int count)
     statements(m, count);
     m->regions--;
     m->indent--;
-}
-
-static void drop_axis(Value *v, int at)
-{
-    memmove(&v->size[at], &v->size[at + 1], (size_t)(MOST_AXES - 1 - at) * sizeof *v->size);
-    v->rank--;
-}
-
-static void put_axis(Value *v, int at, Size size)
-{
-    memmove(&v->size[at + 1], &v->size[at], (size_t)(MOST_AXES - 1 - at) * sizeof *v->size);
-    v->size[at] = size;
-    v->rank++;
 }
 
 static bool is_rows(const Value *v)
@@ -96,7 +83,8 @@ static bool sequences(Maker *m, bool rows, Sequences *s)
 }
 
 /* Values of the body to be yielded; they go on in *yielded with the axis of time. Gives "(a, b)". */
-static const char *yields(Maker *m, int count, bool rows, int axis, Size length, Value *yielded, int *made)
+static const char *yields(Maker *m, int count, bool rows, int axis, Size length, Value *yielded,
+                          int *made)
 {
     const char *text = "";
     *made = 0;
@@ -129,8 +117,8 @@ static const char *results(Maker *m, Value *yielded, int yield_count, Value *car
 }
 
 /* The text before the loop is written last, as it names what the body yields. */
-static void finish_loop(Maker *m, StrBuf *before, const char *head, Value *yielded, int yield_count, Value *carry,
-                        int carry_count)
+static void finish_loop(Maker *m, StrBuf *before, const char *head, Value *yielded, int yield_count,
+                        Value *carry, int carry_count)
 {
     StrBuf inner = m->body;
     m->body = *before;
@@ -165,7 +153,8 @@ static bool scan(Maker *m)
         extra = say(m, " over axis=%d", s.axis);
     if (rows)
         extra = say(m, "%s lengths i32(%s) %% %d", extra, lengths->name, s.length.number + 1);
-    extra = say(m, "%s%s%s", extra, chance(m, 30) ? " reverse" : "", chance(m, 25) ? " checkpoint" : "");
+    extra = say(m, "%s%s%s", extra, chance(m, 30) ? " reverse" : "",
+                chance(m, 25) ? " checkpoint" : "");
     StrBuf before = m->body;
     int outside = m->count;
     bool loop = m->loop;
@@ -192,7 +181,8 @@ static bool scan(Maker *m)
     m->indent--;
     m->loop = loop;
     m->count = outside;
-    finish_loop(m, &before, say(m, "scan %s in %s%s%s", s.names, s.sources, extra, with), yielded, made, carry, carry_count);
+    finish_loop(m, &before, say(m, "scan %s in %s%s%s", s.names, s.sources, extra, with), yielded,
+                made, carry, carry_count);
     return true;
 }
 
@@ -231,7 +221,8 @@ static bool repeat_while(Maker *m)
     m->count = outside;
     carry[1] = count;
     const char *limit = bound ? say(m, " bound %d", most) : "";
-    finish_loop(m, &before, say(m, "while %s%s%s, %s = 0", go, limit, with, count.name), yielded, made, carry, 2);
+    finish_loop(m, &before, say(m, "while %s%s%s, %s = 0", go, limit, with, count.name), yielded,
+                made, carry, 2);
     return true;
 }
 
@@ -278,217 +269,19 @@ static bool decide(Maker *m)
     return true;
 }
 
-/* ---- index statements ---- */
-
-typedef struct {
-    Size size[12];
-    int count;
-} Letters;
-
-/* An index for an axis: one of this size that is there already, or a new one. */
-static int letter_of(Maker *m, Letters *letters, Size size, unsigned used)
-{
-    for (int i = 0; i < letters->count; i++)
-        if (same_size(letters->size[i], size) && !(used >> i & 1) && chance(m, 60))
-            return i;
-    if (letters->count == 12)
-        return -1;
-    letters->size[letters->count] = size;
-    return letters->count++;
-}
-
-/* The axes of one factor: "a, c, 0", or with `bare` "ac". */
-static const char *axes_of(Maker *m, const Value *v, Letters *letters, unsigned *all, bool bare)
-{
-    const char *text = "";
-    unsigned used = 0;
-    for (int i = 0; i < v->rank; i++) {
-        if (!bare && !v->size[i].rows && chance(m, 8)) {
-            text = say(m, "%s%s%u", text, i ? ", " : "", draw(m, (unsigned)v->size[i].number));
-            continue;
-        }
-        int letter = letter_of(m, letters, v->size[i], !bare && chance(m, 8) ? 0 : used);
-        if (letter < 0)
-            return NULL;
-        used |= 1u << letter;
-        text = say(m, "%s%s%c", text, i && !bare ? ", " : "", 'a' + letter);
-    }
-    *all |= used;
-    return text;
-}
-
-/* Some of the letters in some order, as an array of sizes. */
-static const char *left_side(Maker *m, const Letters *letters, unsigned all, bool bare, Value *v, double *summed)
-{
-    const char *text = "";
-    int start = (int)draw(m, 12);
-    v->rank = 0;
-    for (int k = 0; k < 12; k++) {
-        int i = (k + start) % 12;
-        if (i >= letters->count || !(all >> i & 1))
-            continue;
-        Value one = {.rank = 1, .size = {letters->size[i]}};
-        if (v->rank == MOST_AXES - 1 || chance(m, 35)) {
-            *summed *= elements_bound(&one);
-            continue;
-        }
-        text = say(m, "%s%s%c", text, v->rank && !bare ? ", " : "", 'a' + i);
-        v->size[v->rank++] = letters->size[i];
-    }
-    return text;
-}
-
-static bool contraction(Maker *m)
-{
-    Letters letters = {.count = 0};
-    bool bare = chance(m, 30);
-    int count = 1 + (int)draw(m, 3), made = 0, type = -1;
-    unsigned all = 0;
-    const char *right = "", *operands = "";
-    double bound = 1, summed = 1;
-    for (int i = 0; i < count; i++) {
-        const Value *x = pick(m, FLOATS, 1, 3);
-        const char *axes = x ? axes_of(m, x, &letters, &all, bare) : NULL;
-        if (!axes)
-            continue;
-        type = type < 0 ? x->type : type;
-        const char *operand = as(m, x, type);
-        if (x->type != type)
-            operand = define(m, &(Value){.type = type, .rank = x->rank, .bound = x->bound,
-                .size = {x->size[0], x->size[1], x->size[2]}}, operand)->name;
-        right = bare ? say(m, "%s%s%s", right, made ? "," : "", axes)
-                     : say(m, "%s%s%s[%s]", right, made ? " * " : "", operand, axes);
-        operands = say(m, "%s, %s", operands, operand);
-        bound *= x->bound;
-        made++;
-    }
-    Value v = {.type = type};
-    const char *left = left_side(m, &letters, all, bare, &v, &summed);
-    if (!made || !all || (!bare && !v.rank) || (bare && made == 1 && !v.rank))
-        return false;
-    v.bound = bound * summed;
-    if (summed > 4000)
-        return false;
-    if (bare) {
-        define(m, &v, say(m, "einsum(\"%s->%s\"%s)", right, left, operands));
-        return true;
-    }
-    const char *name = say(m, "v%d", m->program->names++);
-    line(m, "let %s[%s] = %s%s", name, left, right, chance(m, 30) ? say(m, " * %.2f", draw_number(m)) : "");
-    declare(m, &v, name);
-    if (v.bound > 48)
-        v.bound = 1, define(m, &v, say(m, "tanh(%s)", name));
-    return true;
-}
-
-/* Axes of x as letters, with `special` at one of them. */
-static const char *with_special(Maker *m, const Value *x, int axis, const char *special)
-{
-    const char *text = "";
-    for (int i = 0; i < x->rank; i++)
-        text = i == axis ? say(m, "%s%s%s", text, i ? ", " : "", special)
-                         : say(m, "%s%s%c", text, i ? ", " : "", 'a' + i);
-    return text;
-}
-
-static bool shifted(Maker *m)
-{
-    const Value *x = pick(m, FLOATS, 1, 4);
-    int axis = x ? (int)draw(m, (unsigned)x->rank) : 0, n = x ? x->size[axis].number : 0;
-    if (!x)
-        return false;
-    Value v = *x;
-    char t = (char)('a' + axis);
-    const char *place, *more = "";
-    const Value *w = pick(m, FLOATS, 1, 1);
-    unsigned way = draw(m, 6);
-    bool rows = x->size[axis].rows > 0;
-    if (way == 0 || rows)
-        place = say(m, "%c - %u else %.2f", t, 1 + draw(m, 2), chance(m, 50) ? 0.0 : draw_number(m));
-    else if (way == 1 && n > 1)
-        place = say(m, "%c + 1", t), v.size[axis].number = n - 1;
-    else if (way == 2 && n > 1)
-        place = say(m, "2*%c + 1", t), v.size[axis].number = n / 2;
-    else if (way == 3)
-        place = say(m, "2*%c - 1 else 0.0", t), v.size[axis].number = (n + 1) / 2;
-    else if (w && w->type == x->type && !w->size[0].rows) {
-        place = say(m, "%c - k else 0.0", t), more = say(m, " * %s[k]", w->name);
-        v.bound *= w->bound * w->size[0].number;
-    } else
-        place = say(m, "%d - %c", n - 1, t), more = say(m, " * %s[%s]", x->name, with_special(m, x, axis, say(m, "%c", t))),
-        v.bound *= v.bound;
-    const char *name = say(m, "v%d", m->program->names++);
-    line(m, "let %s[%s] = %s[%s]%s", name, with_special(m, x, axis, say(m, "%c", t)), x->name,
-         with_special(m, x, axis, place), more);
-    declare(m, &v, name);
-    if (v.bound > 48)
-        v.bound = 1, define(m, &v, say(m, "tanh(%s)", name));
-    return true;
-}
-
-/* x[a, i[a, u], c]: entries that an integer tensor names, the first axis followed in step where both have it. */
-static bool looked_up(Maker *m)
-{
-    const Value *x = pick(m, ANYTHING, 1, 3), *i = pick(m, INTEGERS, 1, 2);
-    int axis = x ? (int)draw(m, (unsigned)x->rank) : 0;
-    if (!x || !i || x->size[axis].rows)
-        return false;
-    Value from = *x, index = *i, v = from;
-    int n = from.size[axis].number;
-    index.bound = n;
-    index.type = i->type == T_I64 ? T_I64 : T_I32;
-    const Value *made = define(m, &index, say(m, "%s %% %d", as(m, i, index.type), n));
-    m->values[m->count - 1].used = true;
-    const char *inner = "", *left = "";
-    v.rank = 0;
-    for (int k = 0; k < index.rank; k++) {
-        bool shared = k == 0 && axis != 0 && same_size(from.size[0], index.size[0]);
-        const char *letter = shared ? "a" : say(m, "%c", 'u' + k);
-        inner = say(m, "%s%s%s", inner, k ? ", " : "", letter);
-        if (!shared)
-            left = say(m, "%s%s%s", left, v.rank ? ", " : "", letter), v.size[v.rank++] = index.size[k];
-    }
-    for (int k = 0; k < from.rank; k++)
-        if (k != axis)
-            left = say(m, "%s%s%c", left, v.rank ? ", " : "", 'a' + k), v.size[v.rank++] = from.size[k];
-    if (!v.rank)
-        return false;
-    const char *name = say(m, "v%d", m->program->names++);
-    line(m, "let %s[%s] = %s[%s]", name, left, from.name, with_special(m, &from, axis, say(m, "%s[%s]", made->name, inner)));
-    declare(m, &v, name);
-    return true;
-}
-
-/* exp(x - max) / sum over one index, and other functions of indices. */
-static bool normalised(Maker *m)
-{
-    const Value *x = pick(m, FLOATS, 1, 4);
-    if (!x)
-        return false;
-    Value v = *x;
-    int axis = (int)draw(m, (unsigned)x->rank);
-    const char *left = with_special(m, x, -1, ""), *other = with_special(m, x, axis, "z"),
-               *name = say(m, "v%d", m->program->names++), *letter = say(m, "%c", 'a' + axis);
-    v.bound = 8;
-    static const char *const ways[] = {"exp(%s[%s] - max(%s[%s]))", "tanh(%s[%s]) * mean(%s[%s])", "where(%s[%s] < 0.5, 1.0, max(%s[%s]))"};
-    unsigned k = draw(m, 4);
-    const char *right = k < 3 ? say(m, ways[k], x->name, left, x->name, other)
-                              : say(m, "where(%s > 1, %s[%s], 0.25) + %s(%s) * 0.125", letter, x->name, left,
-                                    random_types[x->type].name, letter);
-    line(m, "let %s[%s] = %s", name, left, right);
-    v.bound = k ? v.bound + x->bound : 1;
-    declare(m, &v, name);
-    return true;
-}
-
 /* ---- functions and modules ---- */
 
 /* A fn of one to three values of the scope, declared on the spot. Gives the call; *result is what it makes. */
-static const char *new_function(Maker *m, const char *part, int kinds, const Value *first, Value *result, const char **name)
+static const char *new_function(Maker *m, const char *part, int kinds, const Value *first,
+                                Value *result, const char **name)
 {
     bool module = part != NULL;
-    Maker inner = {.program = m->program, .indent = module ? 2 : 1, .calls = m->calls + 1, .decision = m->decision,
-                   .loop = m->loop, .example = m->example};
+    Maker inner = {.program = m->program,
+                   .indent = module ? 2 : 1,
+                   .calls = m->calls + 1,
+                   .decision = m->decision,
+                   .loop = m->loop,
+                   .example = m->example};
     StrBuf members = {0};
     const char *parameters = "", *arguments = "";
     int count = 1 + (int)draw(m, 3);
@@ -503,14 +296,16 @@ static const char *new_function(Maker *m, const char *part, int kinds, const Val
             continue;
         inner.rows = has_rows(v) ? "N" : inner.rows;
         for (int k = 0; k < v->rank; k++)
-            if (!v->size[k].rows && v->size[k].number > 0 && v->size[k].number < 10 && chance(m, 50))
+            if (!v->size[k].rows && v->size[k].number > 0 && v->size[k].number < 10 &&
+                chance(m, 50))
                 inner.named |= 1u << v->size[k].number;
         declare(&inner, v, say(m, "a%d", inner.count));
         const char *separator = *parameters ? ", " : "";
         Value *kept = &inner.values[inner.count - 1];
         kept->bound = v->bound;
         inner.signature = true;
-        parameters = say(m, "%s%s%s: %s", parameters, separator, kept->name, tensor_text(&inner, kept));
+        parameters =
+            say(m, "%s%s%s: %s", parameters, separator, kept->name, tensor_text(&inner, kept));
         inner.signature = false;
         arguments = say(m, "%s%s%s", arguments, separator, v->name);
     }
@@ -525,10 +320,12 @@ static const char *new_function(Maker *m, const char *part, int kinds, const Val
             *result = *last;
             line(&inner, "%s", last->name);
             if (module)
-                strbuf_printf(&m->program->declarations, "module %s {\n%s    fn (%s) {\n%s    }\n}\n", *name,
+                strbuf_printf(&m->program->declarations,
+                              "module %s {\n%s    fn (%s) {\n%s    }\n}\n", *name,
                               members.text ? members.text : "", parameters, inner.body.text);
             else
-                strbuf_printf(&m->program->declarations, "fn %s(%s) {\n%s}\n", *name, parameters, inner.body.text);
+                strbuf_printf(&m->program->declarations, "fn %s(%s) {\n%s}\n", *name, parameters,
+                              inner.body.text);
             call = arguments;
             for (const char *at = inner.params; at && *at; at += strcspn(at, " ")) {
                 at++;
@@ -544,7 +341,8 @@ static const char *new_function(Maker *m, const char *part, int kinds, const Val
 static bool call_function(Maker *m)
 {
     Value v;
-    const char *name, *call = m->calls > 1 ? NULL : new_function(m, NULL, ANYTHING, NULL, &v, &name);
+    const char *name,
+        *call = m->calls > 1 ? NULL : new_function(m, NULL, ANYTHING, NULL, &v, &name);
     if (!call)
         return false;
     define(m, &v, say(m, "%s(%s)", name, call));
@@ -556,8 +354,10 @@ static bool call_function(Maker *m)
 static bool call_module(Maker *m)
 {
     Value v;
-    const char *name, *part = say(m, "p%d", m->program->names++),
-        *call = m->calls > 1 || !m->members ? NULL : new_function(m, part, ANYTHING, NULL, &v, &name);
+    const char *name,
+        *part = say(m, "p%d", m->program->names++),
+        *call =
+            m->calls > 1 || !m->members ? NULL : new_function(m, part, ANYTHING, NULL, &v, &name);
     if (!call)
         return false;
     strbuf_printf(m->members, "    let %s = %s()\n", part, name);
@@ -584,12 +384,14 @@ static bool differentiate(Maker *m)
     const char *rest = strchr(call, ',') ? strchr(call, ',') : "";
     if (chance(m, 60)) {
         point.bound = 1;
-        define(m, &point, say(m, "tanh(grad(fn (u) -> mean(%s(u%s)))(%s))", name, rest, point.name));
+        define(m, &point,
+               say(m, "tanh(grad(fn (u) -> mean(%s(u%s)))(%s))", name, rest, point.name));
         return true;
     }
     int id = m->program->names;
     m->program->names += 2;
-    line(m, "let v%d, v%d = jvp(fn (u) -> %s(u%s))(%s, 0.5 * %s)", id, id + 1, name, rest, point.name, point.name);
+    line(m, "let v%d, v%d = jvp(fn (u) -> %s(u%s))(%s, 0.5 * %s)", id, id + 1, name, rest,
+         point.name, point.name);
     declare(m, &v, say(m, "v%d", id));
     v.bound = 1;
     define(m, &v, say(m, "tanh(v%d)", id + 1));
@@ -603,7 +405,8 @@ static bool own_gradient(Maker *m)
         return false;
     Value v = *x;
     v.bound = 1;
-    define(m, &v, say(m, "custom_vjp(fn (u) -> sin(u), fn (u, y, dy) -> dy * cos(u))(%s)", x->name));
+    define(m, &v,
+           say(m, "custom_vjp(fn (u) -> sin(u), fn (u, y, dy) -> dy * cos(u))(%s)", x->name));
     return true;
 }
 
@@ -618,7 +421,8 @@ static bool stopped(Maker *m)
 static bool layer(Maker *m)
 {
     const Value *found = pick(m, FLOATS, 2, 4);
-    if (!found || !m->members || m->loop || m->decision || found->size[found->rank - 1].rows || found->type != T_F32)
+    if (!found || !m->members || m->loop || m->decision || found->size[found->rank - 1].rows ||
+        found->type != T_F32)
         return false;
     Value v = *found;
     int n = v.size[v.rank - 1].number, way = (int)draw(m, 3), out = 1 + (int)draw(m, 4);
@@ -628,7 +432,8 @@ static bool layer(Maker *m)
     if (way == 0)
         strbuf_printf(m->members, "    let %s = Linear(%d, %d)\n", name, n, out);
     else
-        strbuf_printf(m->members, "    let %s = %s(%d)\n", name, way == 2 ? "BatchNorm1d" : "LayerNorm", n);
+        strbuf_printf(m->members, "    let %s = %s(%d)\n", name,
+                      way == 2 ? "BatchNorm1d" : "LayerNorm", n);
     add_param(m, say(m, "%s.weight", name));
     add_param(m, say(m, "%s.bias", name));
     if (way == 0)
@@ -659,8 +464,8 @@ static bool state(Maker *m)
         return false;
     Value v = *found;
     const char *name = say(m, "q%d", m->program->names++);
-    strbuf_printf(m->members, "    state %s: %s[%s] = %.2f\n", name, random_types[v.type].name, plain_axes_text(m, &v),
-                  draw_number(m));
+    strbuf_printf(m->members, "    state %s: %s[%s] = %.2f\n", name, random_types[v.type].name,
+                  plain_axes_text(m, &v), draw_number(m));
     line(m, "%s = 0.5 * %s + 0.5 * tanh(%s)", name, name, found->name);
     v.bound = 2;
     if (!m->loop && !m->decision)
@@ -681,6 +486,7 @@ static bool tuple(Maker *m)
 }
 
 const Statement random_form_statements[] = {
-    {10, scan}, {5, repeat_while}, {8, decide}, {10, contraction}, {6, shifted}, {5, looked_up}, {4, normalised},
-    {5, call_function}, {4, call_module}, {4, differentiate}, {2, own_gradient}, {1, stopped}, {4, layer},
-    {3, random_numbers}, {2, state}, {1, tuple}, {0, NULL}};
+    {10, scan},         {5, repeat_while}, {8, decide},         {25, random_index_statement},
+    {5, call_function}, {4, call_module},  {4, differentiate},  {2, own_gradient},
+    {1, stopped},       {4, layer},        {3, random_numbers}, {2, state},
+    {1, tuple},         {0, NULL}};

@@ -44,11 +44,11 @@ typedef struct {
 typedef struct {
     Program *program;
     StrBuf body;
-    StrBuf *members;  /* of its module, where params go; NULL: it has none */
+    StrBuf *members;    /* of its module, where params go; NULL: it has none */
     const char *params; /* "w3 p4.w7": all of the module, which the loss has to depend on */
-    const char *rows; /* the name of B here; NULL: no argument has it */
-    unsigned named;   /* bit c: size c has the name Cc here */
-    bool signature;   /* what is named is written by its name */
+    const char *rows;   /* the name of B here; NULL: no argument has it */
+    unsigned named;     /* bit c: size c has the name Cc here */
+    bool signature;     /* what is named is written by its name */
     int indent, calls, regions;
     bool decision, loop; /* inside of one */
     bool example;        /* the map of a dataset */
@@ -61,7 +61,9 @@ typedef struct {
     bool (*make)(Maker *m);
 } Statement;
 
-extern const Statement random_value_statements[], random_form_statements[]; /* the last has no function */
+bool random_index_statement(Maker *m);
+extern const Statement random_value_statements[],
+    random_form_statements[]; /* the last has no function */
 
 /* Draws */
 unsigned draw(Maker *m, unsigned n); /* below n */
@@ -72,9 +74,9 @@ double draw_number(Maker *m); /* of a few digits, between -2 and 2, not 0 */
 /* Texts, in the arena of the program */
 const char *say(Maker *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const char *axis_text(Maker *m, Size size);
-const char *axes_text(Maker *m, const Value *v); /* "B, 3" */
+const char *axes_text(Maker *m, const Value *v);       /* "B, 3" */
 const char *plain_axes_text(Maker *m, const Value *v); /* without names: "2, 3" */
-const char *tensor_text(Maker *m, const Value *v);  /* "f32[B, 3]" */
+const char *tensor_text(Maker *m, const Value *v);     /* "f32[B, 3]" */
 const char *as(Maker *m, const Value *v, int type);
 void line(Maker *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -86,14 +88,18 @@ bool same_size(Size a, Size b);
 bool same_shape(const Value *a, const Value *b);
 bool has_nothing(const Value *v); /* an axis of size 0 */
 double elements_bound(const Value *v);
-Value *pick(Maker *m, int kinds, int low, int high); /* rank in low..high, without axes of size 0; NULL: none */
-Value *pick_like(Maker *m, const Value *v, bool (*fits)(const Value *, const Value *)); /* a float */
+Value *pick(Maker *m, int kinds, int low,
+            int high); /* rank in low..high, without axes of size 0; NULL: none */
+Value *pick_like(Maker *m, const Value *v,
+                 bool (*fits)(const Value *, const Value *)); /* a float */
 bool broadcast(const Value *a, const Value *b, Value *out);
 bool broadcasts_to(const Value *from, const Value *to);
+void put_axis(Value *v, int at, Size size);
+void drop_axis(Value *v, int at);
 Value *define(Maker *m, const Value *v, const char *expression);
-void declare(Maker *m, const Value *v, const char *name);    /* in scope under this name */
+void declare(Maker *m, const Value *v, const char *name);       /* in scope under this name */
 void keep_bounded(Maker *m, Value *v, const char **expression); /* as define does it */
-Value *new_param(Maker *m, const Value *v);                   /* NULL: the fn has no module */
+Value *new_param(Maker *m, const Value *v);                     /* NULL: the fn has no module */
 void add_param(Maker *m, const char *path);
 /* `from` as something that can be added to a value like `to`: converted, and its mean where shapes do not fit. */
 const char *toward(Maker *m, const Value *from, const Value *to);

@@ -12,27 +12,49 @@ static bool made(Maker *m, const Value *v, const char *expression)
 /* ---- element by element ---- */
 
 typedef struct {
-    const char *text; /* %s is the operand */
+    const char *text;     /* %s is the operand */
     double slope, height; /* |f(x)| <= slope * |x| + height */
 } Function;
 
 static bool unary(Maker *m)
 {
-    static const Function floats[] = {{"tanh(%s)", 0, 1}, {"sin(%s)", 0, 1}, {"cos(%s * 0.7)", 0, 1},
-        {"erf(%s)", 0, 1}, {"exp(clamp(%s, low=-3.0, high=2.0))", 0, 8}, {"sqrt(abs(%s) + 0.5)", 1, 1},
-        {"log(abs(%s) + 0.5)", 1, 1}, {"log1p(abs(%s))", 1, 0}, {"expm1(minimum(%s, 1.5))", 0, 4},
-        {"abs(%s)", 1, 0}, {"sign(%s)", 0, 1}, {"floor(%s)", 1, 1}, {"ceil(%s)", 1, 1}, {"round(%s)", 1, 1},
-        {"-%s", 1, 0}, {"relu(%s)", 1, 0}, {"sigmoid(%s)", 0, 1}, {"gelu(%s)", 1, 0}, {"maximum(%s, 0.25)", 1, 1},
-        {"clamp(%s, low=-1.0, high=1.5)", 0, 2}, {"1.0 / (1.0 + %s ** 2.0)", 0, 1}};
-    static const Function integers[] = {{"-%s", 1, 0}, {"abs(%s)", 1, 0}, {"sign(%s)", 0, 1}, {"%s * 3 - 1", 3, 1},
-        {"%s // 3", 1, 1}, {"%s %% 5", 0, 5}, {"maximum(%s, 2)", 1, 2}, {"clamp(%s, low=1, high=6)", 0, 6}};
+    static const Function floats[] = {{"tanh(%s)", 0, 1},
+                                      {"sin(%s)", 0, 1},
+                                      {"cos(%s * 0.7)", 0, 1},
+                                      {"erf(%s)", 0, 1},
+                                      {"exp(clamp(%s, low=-3.0, high=2.0))", 0, 8},
+                                      {"sqrt(abs(%s) + 0.5)", 1, 1},
+                                      {"log(abs(%s) + 0.5)", 1, 1},
+                                      {"log1p(abs(%s))", 1, 0},
+                                      {"expm1(minimum(%s, 1.5))", 0, 4},
+                                      {"abs(%s)", 1, 0},
+                                      {"sign(%s)", 0, 1},
+                                      {"floor(%s)", 1, 1},
+                                      {"ceil(%s)", 1, 1},
+                                      {"round(%s)", 1, 1},
+                                      {"-%s", 1, 0},
+                                      {"relu(%s)", 1, 0},
+                                      {"sigmoid(%s)", 0, 1},
+                                      {"gelu(%s)", 1, 0},
+                                      {"maximum(%s, 0.25)", 1, 1},
+                                      {"clamp(%s, low=-1.0, high=1.5)", 0, 2},
+                                      {"1.0 / (1.0 + %s ** 2.0)", 0, 1}};
+    static const Function integers[] = {{"-%s", 1, 0},
+                                        {"abs(%s)", 1, 0},
+                                        {"sign(%s)", 0, 1},
+                                        {"%s * 3 - 1", 3, 1},
+                                        {"%s // 3", 1, 1},
+                                        {"%s %% 5", 0, 5},
+                                        {"maximum(%s, 2)", 1, 2},
+                                        {"clamp(%s, low=1, high=6)", 0, 6}};
     const Value *x = pick(m, ANYTHING, 0, MOST_AXES);
     if (!x)
         return false;
     if (kind_of(x) == BOOLS)
         return made(m, x, say(m, "not %s", x->name));
-    const Function *f = kind_of(x) == FLOATS ? &floats[draw(m, sizeof floats / sizeof *floats)]
-                                             : &integers[draw(m, sizeof integers / sizeof *integers)];
+    const Function *f = kind_of(x) == FLOATS
+                            ? &floats[draw(m, sizeof floats / sizeof *floats)]
+                            : &integers[draw(m, sizeof integers / sizeof *integers)];
     if (x->type == T_U8 && f == &integers[0])
         f++;
     const char *at = strstr(f->text, "%s"), *rest = at + 2;
@@ -40,8 +62,9 @@ static bool unary(Maker *m)
     v.bound = f->slope * x->bound + f->height;
     /* The only other use of % in a text is the remainder, which printf would write so. */
     const char *twice = strstr(rest, "%%");
-    return made(m, &v, twice ? say(m, "%s %% 5", x->name)
-                             : say(m, "%.*s%s%s", (int)(at - f->text), f->text, x->name, rest));
+    return made(m, &v,
+                twice ? say(m, "%s %% 5", x->name)
+                      : say(m, "%.*s%s%s", (int)(at - f->text), f->text, x->name, rest));
 }
 
 static Value *partner(Maker *m, const Value *x, int kinds, Value *out)
@@ -57,10 +80,22 @@ static Value *partner(Maker *m, const Value *x, int kinds, Value *out)
 
 static bool binary(Maker *m)
 {
-    static const char *const floats[] = {"%s + %s", "%s - %s", "%s * %s", "%s / (1.0 + abs(%s))", "maximum(%s, %s)",
-        "minimum(%s, %s)", "(abs(%s) + 0.5) ** tanh(%s)", "%s %% (1.5 + abs(%s))", "%s // (1.5 + abs(%s))"};
-    static const char *const integers[] = {"%s + %s", "%s - %s", "%s * %s", "maximum(%s, %s)", "minimum(%s, %s)",
-        "%s // (1 + %s %% 3)", "%s %% (2 + %s %% 3)"};
+    static const char *const floats[] = {"%s + %s",
+                                         "%s - %s",
+                                         "%s * %s",
+                                         "%s / (1.0 + abs(%s))",
+                                         "maximum(%s, %s)",
+                                         "minimum(%s, %s)",
+                                         "(abs(%s) + 0.5) ** tanh(%s)",
+                                         "%s %% (1.5 + abs(%s))",
+                                         "%s // (1.5 + abs(%s))"};
+    static const char *const integers[] = {"%s + %s",
+                                           "%s - %s",
+                                           "%s * %s",
+                                           "maximum(%s, %s)",
+                                           "minimum(%s, %s)",
+                                           "%s // (1 + %s %% 3)",
+                                           "%s %% (2 + %s %% 3)"};
     Value v;
     const Value *x = pick(m, NUMBERS, 0, MOST_AXES), *y = x ? partner(m, x, ANYTHING, &v) : NULL;
     if (!y)
@@ -75,7 +110,8 @@ static bool binary(Maker *m)
 
 static bool compare(Maker *m)
 {
-    static const char *const signs[] = {"==", "!=", "<", "<=", ">", ">="}, *const words[] = {"and", "or"};
+    static const char *const signs[] = {"==", "!=", "<", "<=", ">", ">="}, *const words[] = {"and",
+                                                                                             "or"};
     Value v;
     const Value *x = pick(m, ANYTHING, 0, MOST_AXES), *y = x ? partner(m, x, ANYTHING, &v) : NULL;
     if (!y)
@@ -84,8 +120,9 @@ static bool compare(Maker *m)
     const char *b = as(m, y, x->type);
     if (kind_of(x) != BOOLS)
         return made(m, &v, say(m, "%s %s %s", x->name, signs[draw(m, 6)], b));
-    return made(m, &v, chance(m, 30) ? say(m, "xor(%s, %s)", x->name, b)
-                                     : say(m, "%s %s %s", x->name, words[draw(m, 2)], b));
+    return made(m, &v,
+                chance(m, 30) ? say(m, "xor(%s, %s)", x->name, b)
+                              : say(m, "%s %s %s", x->name, words[draw(m, 2)], b));
 }
 
 static bool choose(Maker *m)
@@ -133,7 +170,8 @@ static const char *some_axes(Maker *m, const Value *x, bool keep, Value *v)
 static bool reduce(Maker *m)
 {
     static const char *const floats[] = {"mean", "sum", "max", "min", "var", "prod", "mean", "sum"},
-        *const integers[] = {"sum", "max", "min"}, *const bools[] = {"all", "any"};
+                             *const integers[] = {"sum", "max", "min"},
+                             *const bools[] = {"all", "any"};
     const Value *x = pick(m, ANYTHING, 1, MOST_AXES);
     if (!x)
         return false;
@@ -155,8 +193,9 @@ static bool reduce(Maker *m)
         operand = say(m, "clamp(%s, low=-1.25, high=1.25)", x->name);
         v.bound = 1e3;
     }
-    const char *text = whole ? say(m, "%s(%s%s)", how, operand, keep ? ", keep=true" : "")
-                             : say(m, "%s(%s, axis=[%s]%s)", how, operand, axes, keep ? ", keep=true" : "");
+    const char *text =
+        whole ? say(m, "%s(%s%s)", how, operand, keep ? ", keep=true" : "")
+              : say(m, "%s(%s, axis=[%s]%s)", how, operand, axes, keep ? ", keep=true" : "");
     if (x->type == T_U8 || x->type == T_I8) /* whose sum may be of another type */
         text = say(m, "%s(%s)", random_types[x->type].name, text), v.bound = 255;
     return made(m, &v, text);
@@ -220,14 +259,14 @@ static bool reversed(Maker *m)
     return x && made(m, x, say(m, "reverse(%s, %u)", x->name, draw(m, (unsigned)x->rank)));
 }
 
-static void put_axis(Value *v, int at, Size size)
+void put_axis(Value *v, int at, Size size)
 {
     memmove(&v->size[at + 1], &v->size[at], (size_t)(MOST_AXES - 1 - at) * sizeof *v->size);
     v->size[at] = size;
     v->rank++;
 }
 
-static void drop_axis(Value *v, int at)
+void drop_axis(Value *v, int at)
 {
     memmove(&v->size[at], &v->size[at + 1], (size_t)(MOST_AXES - 1 - at) * sizeof *v->size);
     v->rank--;
@@ -252,8 +291,9 @@ static bool reshaped(Maker *m)
     if (!x->size[axis].rows && size % 2 == 0 && chance(m, 60)) {
         v.size[axis] = (Size){0, 2};
         put_axis(&v, axis, (Size){0, size / 2});
-        return made(m, &v, chance(m, 50) ? say(m, "split_axis(%s, %d, %d, 2)", x->name, axis, size / 2)
-                                         : say(m, "reshape(%s, %s)", x->name, axes_text(m, &v)));
+        return made(m, &v,
+                    chance(m, 50) ? say(m, "split_axis(%s, %d, %d, 2)", x->name, axis, size / 2)
+                                  : say(m, "reshape(%s, %s)", x->name, axes_text(m, &v)));
     }
     if (axis + 1 >= x->rank || (x->size[axis].rows && x->size[axis + 1].rows))
         return false;
@@ -262,8 +302,9 @@ static bool reshaped(Maker *m)
     drop_axis(&v, axis + 1);
     if (v.size[axis].rows * FEW_ROWS + v.size[axis].number > 300)
         return false;
-    return made(m, &v, chance(m, 60) ? say(m, "merge_axes(%s, %d, %d)", x->name, axis, axis + 1)
-                                     : say(m, "reshape(%s, %s)", x->name, axes_text(m, &v)));
+    return made(m, &v,
+                chance(m, 60) ? say(m, "merge_axes(%s, %d, %d)", x->name, axis, axis + 1)
+                              : say(m, "reshape(%s, %s)", x->name, axes_text(m, &v)));
 }
 
 /* rearrange, with an axis of two parts where one can be divided, and repeat. */
@@ -277,7 +318,8 @@ static bool patterned(Maker *m)
     const char *left = "", *right = "", *sizes = "";
     int divided = -1, turn = (int)draw(m, (unsigned)x->rank);
     for (int i = 0; i < x->rank; i++) {
-        bool parts = divided < 0 && !x->size[i].rows && x->size[i].number % 2 == 0 && x->size[i].number > 0;
+        bool parts =
+            divided < 0 && !x->size[i].rows && x->size[i].number % 2 == 0 && x->size[i].number > 0;
         left = say(m, parts ? "%s%s(p %c)" : "%s%s%c", left, i ? " " : "", letters[i]);
         divided = parts ? i : divided;
     }
@@ -314,7 +356,9 @@ static bool reduced_by_pattern(Maker *m)
             right = say(m, "%s %c", right, 'a' + i), v.size[v.rank++] = x->size[i];
     }
     v.bound = 100;
-    return made(m, &v, say(m, "reduce(tanh(%s), \"%s ->%s\", \"%s\")", x->name, left + 1, right, how[draw(m, 5)]));
+    return made(
+        m, &v,
+        say(m, "reduce(tanh(%s), \"%s ->%s\", \"%s\")", x->name, left + 1, right, how[draw(m, 5)]));
 }
 
 static bool expanded(Maker *m)
@@ -339,7 +383,8 @@ static bool sliced(Maker *m)
     const char *text = "";
     v.rank = 0;
     for (int i = 0; i < x->rank; i++) {
-        int n = x->size[i].number, a = n > 0 ? (int)draw(m, (unsigned)n) : 0, way = (int)draw(m, 10);
+        int n = x->size[i].number, a = n > 0 ? (int)draw(m, (unsigned)n) : 0,
+            way = (int)draw(m, 10);
         const char *item = ":";
         Size size = x->size[i];
         if (x->size[i].rows || way > 5) {
@@ -347,8 +392,12 @@ static bool sliced(Maker *m)
         } else if (way < 2) {
             item = say(m, "%d", way ? a : a - n);
         } else {
-            int b = way == 5 && chance(m, 20) ? a : a + 1 + (int)draw(m, (unsigned)(n - a)); /* empty at times */
-            item = way == 2 ? say(m, "%d..", a) : way == 3 ? say(m, "..%d", b) : say(m, "%d..%d", a, b);
+            int b = way == 5 && chance(m, 20)
+                        ? a
+                        : a + 1 + (int)draw(m, (unsigned)(n - a)); /* empty at times */
+            item = way == 2   ? say(m, "%d..", a)
+                   : way == 3 ? say(m, "..%d", b)
+                              : say(m, "%d..%d", a, b);
             v.size[v.rank++] = (Size){0, way == 2 ? n - a : way == 3 ? b : b - a};
         }
         text = say(m, "%s%s%s", text, i ? ", " : "", item);
@@ -391,7 +440,8 @@ static bool parted(Maker *m)
     a.size[axis].number = first;
     b.size[axis].number = n - first;
     m->program->names += 2;
-    line(m, "let v%d, v%d = split(%s, [%d, %d], axis=%d)", id, id + 1, x->name, first, n - first, axis);
+    line(m, "let v%d, v%d = split(%s, [%d, %d], axis=%d)", id, id + 1, x->name, first, n - first,
+         axis);
     declare(m, &a, say(m, "v%d", id));
     declare(m, &b, say(m, "v%d", id + 1));
     return true;
@@ -471,10 +521,12 @@ static bool scattered(Maker *m)
     Value *from = pick(m, FLOATS, 0, 3);
     if (!from)
         return false;
-    const char *text = broadcasts_to(from, &updates) ? as(m, from, to.type) : toward(m, from, &updates);
+    const char *text =
+        broadcasts_to(from, &updates) ? as(m, from, to.type) : toward(m, from, &updates);
     to.bound += from->bound * elements_bound(index);
-    return made(m, &to, say(m, "scatter_add(%s, %s, expand(%s, %s))", x->name, index->name, text,
-                            axes_text(m, &updates)));
+    return made(m, &to,
+                say(m, "scatter_add(%s, %s, expand(%s, %s))", x->name, index->name, text,
+                    axes_text(m, &updates)));
 }
 
 /* ---- products and windows ---- */
@@ -484,11 +536,14 @@ static bool product(Maker *m)
     const Value *x = pick(m, FLOATS, 2, 4);
     if (!x)
         return false;
-    Value left = *x, right = {.type = x->type, .rank = 2, .size = {left.size[left.rank - 1], {0, 1 + (int)draw(m, 4)}}};
+    Value left = *x, right = {.type = x->type,
+                              .rank = 2,
+                              .size = {left.size[left.rank - 1], {0, 1 + (int)draw(m, 4)}}};
     const Value *y = NULL;
     for (int i = 0; i < m->count; i++) {
         const Value *w = &m->values[i];
-        if (w->type == left.type && w->rank == 2 && same_size(w->size[0], right.size[0]) && (!y || chance(m, 50)))
+        if (w->type == left.type && w->rank == 2 && same_size(w->size[0], right.size[0]) &&
+            (!y || chance(m, 50)))
             y = w;
     }
     y = y && chance(m, 60) ? y : new_param(m, &right);
@@ -506,12 +561,14 @@ static bool window(Maker *m)
     int n = x ? x->size[x->rank - 1].number : 0;
     if (!x || x->size[x->rank - 1].rows || n < 2)
         return false;
-    int k = 2 + (int)draw(m, (unsigned)(n < 3 ? 1 : 2)), stride = 1 + (int)draw(m, 2), low = (int)draw(m, 2);
+    int k = 2 + (int)draw(m, (unsigned)(n < 3 ? 1 : 2)), stride = 1 + (int)draw(m, 2),
+        low = (int)draw(m, 2);
     Value v = *x;
     v.size[v.rank - 1].number = (n + 2 * low - k) / stride + 1;
     v.bound = 3 * x->bound;
-    return made(m, &v, say(m, "window_%s(%s, [%d], stride=%d, pad=%d)", chance(m, 50) ? "max" : "sum", x->name, k, stride,
-                           low));
+    return made(m, &v,
+                say(m, "window_%s(%s, [%d], stride=%d, pad=%d)", chance(m, 50) ? "max" : "sum",
+                    x->name, k, stride, low));
 }
 
 static bool convolution(Maker *m)
@@ -519,7 +576,9 @@ static bool convolution(Maker *m)
     const Value *found = pick(m, FLOATS, 3, 4);
     if (!found || found->size[1].rows || found->size[2].rows || found->size[found->rank - 1].rows)
         return false;
-    Value x = *found, w = {.type = x.type, .rank = x.rank, .size = {{0, 1 + (int)draw(m, 3)}, x.size[1]}}, v = x;
+    Value x = *found,
+          w = {.type = x.type, .rank = x.rank, .size = {{0, 1 + (int)draw(m, 3)}, x.size[1]}},
+          v = x;
     int stride = 1 + (int)draw(m, 2), pad = (int)draw(m, 2);
     v.size[1] = w.size[0];
     for (int i = 2; i < x.rank; i++) {
@@ -529,15 +588,22 @@ static bool convolution(Maker *m)
     }
     const Value *weight = new_param(m, &w);
     v.bound = x.bound * 3 * elements_bound(&w);
-    return weight && made(m, &v, say(m, "conv(%s, %s, stride=%d, pad=%d)", x.name, weight->name, stride, pad));
+    return weight &&
+           made(m, &v,
+                say(m, "conv(%s, %s, stride=%d, pad=%d)", x.name, weight->name, stride, pad));
 }
 
 static bool created(Maker *m)
 {
-    static const char *const ways[] = {"zeros(%s)", "ones(%s)", "full([%s], 0.75)", "arange(%d)", "linspace(-1.0, 1.0, %d)", "eye(%d)"};
+    static const char *const ways[] = {
+        "zeros(%s)", "ones(%s)", "full([%s], 0.75)", "arange(%d)", "linspace(-1.0, 1.0, %d)",
+        "eye(%d)"};
     unsigned k = draw(m, 6);
     int n = 1 + (int)draw(m, 4);
-    Value v = {.type = k == 3 ? T_I32 : T_F32, .rank = k == 5 ? 2 : 1, .size = {{0, n}, {0, n}}, .bound = k == 3 ? n : 1};
+    Value v = {.type = k == 3 ? T_I32 : T_F32,
+               .rank = k == 5 ? 2 : 1,
+               .size = {{0, n}, {0, n}},
+               .bound = k == 3 ? n : 1};
     if (k < 3 && m->rows && chance(m, 40))
         put_axis(&v, 0, (Size){1, 0});
     if (k < 3 && chance(m, 15))
@@ -557,7 +623,9 @@ static bool of_nothing(Maker *m)
     Value v = *x;
     unsigned k = draw(m, 4);
     if (k == 0)
-        return made(m, x, kind_of(x) == BOOLS ? say(m, "not %s", x->name) : say(m, "%s + %s", x->name, x->name));
+        return made(m, x,
+                    kind_of(x) == BOOLS ? say(m, "not %s", x->name)
+                                        : say(m, "%s + %s", x->name, x->name));
     if (k == 1) {
         put_axis(&v, 0, (Size){0, 2});
         return made(m, &v, say(m, "stack([%s, %s])", x->name, x->name));
@@ -571,7 +639,10 @@ static bool of_nothing(Maker *m)
 }
 
 const Statement random_value_statements[] = {
-    {10, unary}, {12, binary}, {4, compare}, {4, choose}, {4, convert}, {8, reduce}, {4, along}, {3, permuted},
-    {2, reversed}, {5, reshaped}, {4, patterned}, {2, reduced_by_pattern}, {2, expanded}, {5, sliced}, {4, joined},
-    {3, parted}, {3, padded}, {4, gathered}, {2, one_hot}, {3, scattered}, {7, product}, {3, window}, {3, convolution},
-    {2, created}, {3, of_nothing}, {0, NULL}};
+    {10, unary},     {12, binary},  {4, compare},     {4, choose},
+    {4, convert},    {8, reduce},   {4, along},       {3, permuted},
+    {2, reversed},   {5, reshaped}, {4, patterned},   {2, reduced_by_pattern},
+    {2, expanded},   {5, sliced},   {4, joined},      {3, parted},
+    {3, padded},     {4, gathered}, {2, one_hot},     {3, scattered},
+    {7, product},    {3, window},   {3, convolution}, {2, created},
+    {3, of_nothing}, {0, NULL}};
