@@ -153,7 +153,9 @@ static void keep_event(void *user, const nnc_event *event)
 
 static void keep_weights(nnc_trainer *trainer, ApiRun *run)
 {
-    static const size_t bytes[] = {1, 1, 4, 8, 4, 8};
+    static const size_t bytes[] = {[NNC_BOOL] = 1, [NNC_U8] = 1,  [NNC_I8] = 1,
+                                   [NNC_I32] = 4,  [NNC_I64] = 8, [NNC_F16] = 2,
+                                   [NNC_BF16] = 2, [NNC_F32] = 4, [NNC_F64] = 8};
     nnc_model *model = NULL;
     cr_assert_eq(nnc_trainer_model(trainer, &model), NNC_OK);
     for (size_t i = 0; i < nnc_model_tensor_count(model); i++) {
