@@ -28,11 +28,13 @@ enum { MAX_BUFFERS = 8 };
 typedef enum { FORWARD, DATA, WEIGHTS } Pass;
 
 /* x is [rows, depth], or [depth, rows] when tx; y is [depth, columns], or [columns, depth] when ty.
- * The named size is free. */
+ * The named size is free; with `steps` it is two axes, a free one and that many. With `batch` there
+ * are as many products, a free number of them. */
 typedef struct {
     int64_t rows, columns, depth;
     bool tx, ty;
     char free; /* 'r' 'c' 'd' or 0 */
+    int64_t steps, batch;
 } DotShape;
 
 typedef struct {
@@ -41,14 +43,49 @@ typedef struct {
 } ConvShape;
 
 static const DotShape dots[] = {
-    {512, 512, 512, false, false, 0},    {512, 512, 512, false, true, 0},
-    {512, 512, 512, true, false, 0},     {512, 512, 512, true, true, 0},
-    {64, 128, 1600, false, true, 'r'},   {64, 1600, 128, false, false, 'r'},
-    {128, 1600, 64, true, false, 'd'},   {64, 10, 128, false, true, 'r'},
-    {64, 128, 10, false, false, 'r'},    {10, 128, 64, true, false, 'd'},
-    {1, 1024, 1024, false, true, 'r'},   {1, 1024, 1024, false, false, 'r'},
-    {256, 768, 768, false, true, 'r'},   {256, 3072, 768, false, true, 'r'},
-    {1024, 1024, 1024, false, false, 0}, {100, 100, 100, false, false, 0},
+    {512, 512, 512, false, false, 0, 0, 0},
+    {512, 512, 512, false, true, 0, 0, 0},
+    {512, 512, 512, true, false, 0, 0, 0},
+    {512, 512, 512, true, true, 0, 0, 0},
+    {64, 128, 1600, false, true, 'r', 0, 0},
+    {64, 1600, 128, false, false, 'r', 0, 0},
+    {128, 1600, 64, true, false, 'd', 0, 0},
+    {64, 10, 128, false, true, 'r', 0, 0},
+    {64, 128, 10, false, false, 'r', 0, 0},
+    {10, 128, 64, true, false, 'd', 0, 0},
+    {1, 1024, 1024, false, true, 'r', 0, 0},
+    {1, 1024, 1024, false, false, 'r', 0, 0},
+    {256, 768, 768, false, true, 'r', 0, 0},
+    {256, 3072, 768, false, true, 'r', 0, 0},
+    {1024, 1024, 1024, false, false, 0, 0, 0},
+    {100, 100, 100, false, false, 0, 0, 0},
+    /* a block of a small transformer, forward, input and weight gradients */
+    {768, 512, 128, false, true, 'r', 64, 0},
+    {768, 128, 512, false, true, 'r', 64, 0},
+    {768, 128, 512, false, false, 'r', 64, 0},
+    {512, 128, 768, true, false, 'd', 64, 0},
+    {128, 512, 768, true, false, 'd', 64, 0},
+    {384, 128, 768, true, false, 'd', 64, 0},
+    {128, 128, 768, true, false, 'd', 64, 0},
+    /* of a large one */
+    {3072, 768, 1024, true, false, 'd', 256, 0},
+    {768, 3072, 1024, true, false, 'd', 256, 0},
+    /* attention */
+    {64, 64, 32, false, true, 0, 0, 48},
+    {64, 32, 64, false, false, 0, 0, 48},
+    {64, 32, 64, true, false, 0, 0, 48},
+    {256, 256, 64, false, true, 0, 0, 48},
+    {256, 64, 256, false, false, 0, 0, 48},
+    /* a recurrent cell: its product and the gradient of its weights over all steps */
+    {32, 1024, 256, false, true, 'r', 0, 0},
+    {32, 256, 1024, false, false, 'r', 0, 0},
+    {1024, 256, 4096, true, false, 'd', 128, 0},
+    /* tall and thin, vector by matrix */
+    {4096, 16, 64, false, true, 'r', 0, 0},
+    {16, 64, 4096, true, false, 'd', 0, 0},
+    {1, 1024, 1024, false, true, 0, 0, 0},
+    {1, 1024, 1024, false, false, 0, 0, 0},
+    {1, 4096, 4096, false, true, 0, 0, 0},
 };
 
 static const ConvShape convs[] = {
@@ -282,25 +319,64 @@ static const Dim *size_of(Row *row, int64_t value, bool is_free)
     return dim_symbol(row->dims, "B");
 }
 
+/* An axis of a product, which may be two: the free one and the steps. */
+typedef struct {
+    const Dim *dims[2];
+    int count;
+} Side;
+
+static Side side_of(Row *row, const DotShape *s, int64_t value, char name)
+{
+    if (s->free == name && s->steps > 0) {
+        return (Side){{size_of(row, value / s->steps, true), size_of(row, s->steps, false)}, 2};
+    }
+    return (Side){{size_of(row, value, s->free == name)}, 1};
+}
+
+static Node *operand(Row *row, const DotShape *s, const char *name, const Side *first,
+                     const Side *second)
+{
+    Type type = {.dtype = DT_F32};
+    if (s->batch > 0) {
+        type.dims[type.rank++] = size_of(row, s->batch, true);
+    }
+    for (int i = 0; i < first->count + second->count; i++) {
+        type.dims[type.rank++] = i < first->count ? first->dims[i] : second->dims[i - first->count];
+    }
+    return build_leaf(row->graph, OP_INPUT, name, type);
+}
+
+static Axes axes_of(const DotShape *s, const Side *before, const Side *side)
+{
+    Axes axes = {.count = (uint8_t)side->count};
+    for (int i = 0; i < side->count; i++) {
+        axes.axis[i] = (uint8_t)((s->batch > 0) + (before ? before->count : 0) + i);
+    }
+    return axes;
+}
+
 static void run_dot(Bench *bench, const DotShape *s)
 {
     Row row = row_new();
-    const Dim *rows = size_of(&row, s->rows, s->free == 'r'),
-              *columns = size_of(&row, s->columns, s->free == 'c');
-    const Dim *depth = size_of(&row, s->depth, s->free == 'd');
-    Type x = {.dtype = DT_F32, .rank = 2, .dims = {s->tx ? depth : rows, s->tx ? rows : depth}};
-    Type y = {
-        .dtype = DT_F32, .rank = 2, .dims = {s->ty ? columns : depth, s->ty ? depth : columns}};
-    Node *first = build_leaf(row.graph, OP_INPUT, "x", x); /* the order of the buffers */
-    Node *second = build_leaf(row.graph, OP_INPUT, "y", y);
-    Node *dot = build_dot(row.graph, first, second, (Axes){0}, (Axes){0}, axes_one(s->tx ? 0 : 1),
-                          axes_one(s->ty ? 1 : 0));
+    Side rows = side_of(&row, s, s->rows, 'r'), columns = side_of(&row, s, s->columns, 'c');
+    Side depth = side_of(&row, s, s->depth, 'd');
+    Axes batch = s->batch > 0 ? axes_one(0) : (Axes){0};
+    Node *x = s->tx ? operand(&row, s, "x", &depth, &rows) : operand(&row, s, "x", &rows, &depth);
+    Node *y =
+        s->ty ? operand(&row, s, "y", &columns, &depth) : operand(&row, s, "y", &depth, &columns);
+    Node *dot = build_dot(row.graph, x, y, batch, batch, axes_of(s, s->tx ? NULL : &rows, &depth),
+                          axes_of(s, s->ty ? &columns : NULL, &depth));
     graph_root(row.graph, ROOT_OUTPUT, "z", dot);
-    row.flops = 2.0 * (double)s->rows * (double)s->columns * (double)s->depth;
-    row.product = (BlasProduct){s->rows, s->columns, s->depth, s->tx, s->ty, NULL, NULL, NULL};
-    row.what = arena_format(row.arena, "dot %ldx%ldx%ld%s%s%s", (long)s->rows, (long)s->columns,
-                            (long)s->depth, s->tx ? " x transposed" : "",
-                            s->ty ? " y transposed" : "", s->free ? " free" : "");
+    int64_t products = s->batch > 0 ? s->batch : 1;
+    row.flops = 2.0 * (double)(s->rows * s->columns * products) * (double)s->depth;
+    if (s->batch == 0) {
+        row.product = (BlasProduct){s->rows, s->columns, s->depth, s->tx, s->ty, NULL, NULL, NULL};
+    }
+    const char *many = s->batch > 0 ? arena_format(row.arena, "%ld x ", (long)products) : "";
+    row.what =
+        arena_format(row.arena, "dot %s%ldx%ldx%ld%s%s%s%s", many, (long)s->rows, (long)s->columns,
+                     (long)s->depth, s->tx ? " x transposed" : "", s->ty ? " y transposed" : "",
+                     s->free ? " free" : "", s->steps > 0 ? " steps" : "");
     run_row(bench, &row);
 }
 
