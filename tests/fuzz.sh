@@ -1,7 +1,7 @@
 #!/bin/sh
 # Long campaigns of what make test samples. Under the sanitizers, in BUILD-asan: every truncation, deletion, doubling, exchange and
 # other characters at every byte of all programs and library files, and 100,000 damaged files for each reader of data and weights.
-# In BUILD itself: random graphs, compiled against interpreted, and random graphs through every pass. Each campaign is shared by
+# In BUILD itself: random graphs and random programs, compiled against interpreted, and random graphs through every pass. Each campaign is shared by
 # JOBS processes; lines say how far it is. A program that ended one is kept in BUILD-asan/fuzz.
 #
 #   GRAPHS=100000 SEED=7 make fuzz    other numbers and another start
