@@ -443,7 +443,11 @@ void state_roots(Sema *s, const TensorSpecs *tensors)
         Node *node = spec->role == TENSOR_METRIC || spec->role == TENSOR_STAT
                          ? NULL
                          : elab_state(s, spec->name, NULL);
-        if (node)
-            graph_root(s->elab->graph, ROOT_UPDATE, spec->name, node);
+        if (!node)
+            continue;
+        /* it has a place even if nobody reads it */
+        build_leaf(s->elab->graph, spec->role == TENSOR_PARAM ? OP_PARAM : OP_STATE, spec->name,
+                   spec->type);
+        graph_root(s->elab->graph, ROOT_UPDATE, spec->name, node);
     }
 }

@@ -3,6 +3,7 @@
 #include "tests/support/values.h"
 
 #include <criterion/criterion.h>
+#include <nnc/nnc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,4 +86,20 @@ Test(small_types, meet_others_by_conversion_only)
     said = messages_about("module F { fn (x: i8[B]) { x + 128 } }\n");
     cr_expect(strstr(said, "128 does not fit into i8") != NULL, "%s", said);
     free(said);
+}
+
+Test(small_types, tensors_of_the_interface)
+{
+    static const nnc_dtype types[] = {NNC_I8, NNC_F16, NNC_BF16};
+    static const double stored[] = {-3, -3.14453125, -3.140625};
+    for (int i = 0; i < 3; i++) {
+        nnc_tensor *tensor = NULL;
+        cr_assert_eq(nnc_tensor_new(types[i], 1, (int64_t[]){4}, &tensor), NNC_OK);
+        cr_expect_eq(nnc_tensor_set_number(tensor, 2, -3.1444), NNC_OK);
+        cr_expect_eq(nnc_tensor_number(tensor, 2), stored[i], "%g", nnc_tensor_number(tensor, 2));
+        cr_expect_eq(nnc_tensor_number(tensor, 1), 0);
+        cr_expect_eq(nnc_tensor_set_number(tensor, 4, 1), NNC_ARGUMENT);
+        cr_expect(nnc_tensor_number(tensor, -1) != nnc_tensor_number(tensor, -1));
+        nnc_tensor_release(tensor);
+    }
 }
