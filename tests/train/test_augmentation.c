@@ -331,7 +331,7 @@ Test(augmentation, a_run_that_is_stopped_and_one_that_ends_early_join_their_thre
 
 Test(augmentation, an_interrupted_run_sees_the_rows_that_it_would_have_seen)
 {
-    char text[4096];
+    char text[4096 + 64];
     snprintf(text, sizeof text, "%s",
              program_of(all_changes, "if training", "",
                         "batch = 3\n    epochs = 3\n    checkpoint { every = 5 }"));
@@ -412,7 +412,7 @@ Test(augmentation, a_map_with_a_while_runs_row_by_row)
 Test(augmentation, a_map_may_call_the_host)
 {
     static Seen seen;
-    char text[4096];
+    char text[4096 + 64];
     snprintf(text, sizeof text, "extern fn twice(x: f32[1, 4, 4]) -> f32[1, 4, 4]\n%s",
              program_of("twice(y)", "if true", "", "batch = 6"));
     for (int ref = 0; ref < 2; ref++) {
@@ -451,7 +451,7 @@ static void check_bound(void *user, const nnc_event *event)
 
 Test(augmentation, batches_are_made_ahead_but_not_too_far)
 {
-    static char text[4096];
+    static char text[4096 + 64];
     for (int64_t prefetch = 1; prefetch <= 4; prefetch += 3) {
         char settings[64];
         snprintf(settings, sizeof settings, "batch = 2\n    prefetch = %lld", (long long)prefetch);
