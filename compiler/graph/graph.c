@@ -250,11 +250,19 @@ Node *graph_root_find(const Graph *graph, RootKind kind, const char *name)
     return NULL;
 }
 
+bool graph_written(const Graph *graph, const Node *node)
+{
+    return (node->op == OP_PARAM || node->op == OP_STATE) &&
+           graph_root_find(graph, ROOT_UPDATE, node->attr.leaf.name) != NULL;
+}
+
 uint8_t *graph_live(const Graph *graph, Arena *arena)
 {
     uint8_t *live = ARENA_ARRAY(arena, uint8_t, graph->nodes.count + 1);
     for (uint32_t i = 0; i < graph->roots.count; i++)
         live[graph->roots.data[i].node->id] = 1;
+    for (uint32_t i = 0; i < graph->nodes.count; i++)
+        live[i] |= graph_written(graph, graph->nodes.data[i]);
     for (uint32_t i = graph->nodes.count; i-- > 0;)
         for (int j = 0; live[i] && j < graph->nodes.data[i]->nsrc; j++)
             live[graph->nodes.data[i]->src[j]->id] = 1;

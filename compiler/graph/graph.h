@@ -197,7 +197,9 @@ Node *graph_node(Graph *graph, OpCode op, Node *const *src, int nsrc, const Attr
 uint32_t graph_next_loop(Graph *graph);
 void graph_root(Graph *graph, RootKind kind, const char *name, Node *node);
 Node *graph_root_find(const Graph *graph, RootKind kind, const char *name); /* NULL: none */
-/* ids reached from the roots, as a byte per node (arena). */
+/* A param or state that a root updates: it has a place even if nobody reads it. */
+bool graph_written(const Graph *graph, const Node *node);
+/* ids reached from the roots and from the leaves that they update, as a byte per node (arena). */
 uint8_t *graph_live(const Graph *graph, Arena *arena);
 /* Free symbols in use by live leaves and shapes, in ascending order; returns the count. The order of nnc_call.dims. */
 uint32_t graph_symbols(const Graph *graph, Arena *arena, uint32_t **symbols);

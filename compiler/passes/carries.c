@@ -64,6 +64,9 @@ static void find_needed(Carries *c)
 {
     for (uint32_t i = 0; i < c->old->roots.count; i++)
         need(c, c->old->roots.data[i].node);
+    for (uint32_t i = 0; i < c->old->nodes.count; i++)
+        if (graph_written(c->old, c->old->nodes.data[i]))
+            need(c, c->old->nodes.data[i]);
     while (c->todo.count > 0)
         need_operands(c, c->todo.data[--c->todo.count]);
 }

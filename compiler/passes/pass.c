@@ -32,24 +32,12 @@ Graph *pass_new_graph(const Graph *old)
     return graph_new(arena, old->dims, arena_string(arena, old->name));
 }
 
-/* A state that is assigned and never read is reached from no root, and has a place nevertheless. */
-static void copy_written(Graph *graph, const Graph *old, Node *const *map)
-{
-    for (uint32_t i = 0; i < old->nodes.count; i++) {
-        const Node *leaf = old->nodes.data[i];
-        if ((leaf->op == OP_PARAM || leaf->op == OP_STATE) && map[i] == NULL &&
-            graph_root_find(old, ROOT_UPDATE, leaf->attr.leaf.name) != NULL)
-            graph_copy_node(graph, leaf, map);
-    }
-}
-
 void pass_copy_roots(Graph *graph, const Graph *old, Node *const *map)
 {
     for (uint32_t i = 0; i < old->roots.count; i++) {
         const Root *root = &old->roots.data[i];
         graph_root(graph, root->kind, arena_string(graph->arena, root->name), map[root->node->id]);
     }
-    copy_written(graph, old, map);
 }
 
 void pass_count(PassContext *context, const char *rule)
