@@ -18,7 +18,8 @@ start=$(date +%s)
 # one_share DIR TEST K N: share K of N of a campaign. Its words and the last mutant are in $work afterwards.
 one_share() {
     export NNC_FUZZ_SHARE=$3/$4 NNC_FUZZ_KEEP=$work/mutant.$3
-    export NNC_FUZZ_SEED=$((seed + $3 * graphs)) NNC_SEED=$((seed + $3 * graphs))
+    first=$((seed + $3 * graphs))
+    export NNC_FUZZ_SEED=$first NNC_SEED=$first NNC_PROGRAM_SEED=$first
     { timeout --foreground "$limit" "$1/$2" -j1 --timeout "$limit" 2>&1 || echo "exit status $?"; } | tee "$work/out.$3" |
         sed -un "s/^fuzz: /  $2 $3: /p"
 }
@@ -52,8 +53,8 @@ for test in test_data_csv test_data_files test_tensor test_tokenizer test_fuzz_c
     campaign "$build-asan" $test
 done
 export NNC_FUZZ_COUNT=$((graphs / jobs)) NNC_SEEDS=$((graphs / jobs)) NNC_FUZZ_STRIDE=1
-for test in test_differential test_passes test_random_graph test_gradient_random; do
+export NNC_PROGRAM_COUNT=$((graphs / jobs / 10))
+for test in test_differential test_passes test_random_graph test_gradient_random test_program_fuzz; do
     campaign "$build" $test
 done
-NNC_FUZZ_COUNT=$((graphs / jobs / 10)) campaign "$build" test_program_fuzz
 finish "make fuzz, $(($(date +%s) - start)) s"

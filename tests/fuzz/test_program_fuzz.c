@@ -8,7 +8,7 @@
  * A program may be refused, but with a located error, and not often. On failure the seed and the program are printed, made shorter
  * by leaving out lines while it fails in the same way.
  *
- * NNC_FUZZ_COUNT programs (default 40) from seed NNC_FUZZ_SEED (default 1); NNC_FUZZ_KEEP=FILE keeps the newest one. */
+ * NNC_PROGRAM_COUNT programs (default 40) from seed NNC_PROGRAM_SEED (default 1); NNC_FUZZ_KEEP=FILE keeps the newest one. */
 #include "runtime/base/strbuf.h"
 #include "tests/support/api.h"
 #include "tests/support/random_program.h"
@@ -285,7 +285,7 @@ static Outcome try_seed(uint64_t seed)
 
 Test(program_fuzz, engines_agree_and_gradients_are_right, .timeout = 100000)
 {
-    uint64_t first = setting("NNC_FUZZ_SEED", 1), count = setting("NNC_FUZZ_COUNT", 40),
+    uint64_t first = setting("NNC_PROGRAM_SEED", 1), count = setting("NNC_PROGRAM_COUNT", 40),
              seen[DIVERGED + 1] = {0};
     for (uint64_t seed = first; seed < first + count; seed++)
         seen[try_seed(seed)]++;
