@@ -162,58 +162,88 @@ static void mark_wanted(Grad *grad, Node *const *wrt, int count)
 
 /* ---- gradients that the program states ---- */
 
-/* Fresh numbers for the loops and branches that close among the nodes from `first` on, 0 for
- * others: what is made again has loops of its own. */
-static uint32_t *fresh_numbers(Grad *grad, uint32_t first, const bool *needed, uint32_t count)
+/* What a stated gradient is made of, from its seed to its end; places count from the seed. */
+typedef struct {
+    const Graph *graph;
+    const Node *seed;
+    uint32_t first, count;
+    bool *needed, *again; /* the end comes of it; it comes of the seed */
+    uint32_t *fresh;      /* the new number of a loop or branch that is made again, 0: it is not */
+} Stated;
+
+static void find_needed(const Stated *s)
 {
-    Graph *g = grad->graph;
-    uint32_t *fresh = ARENA_ARRAY(grad->scratch, uint32_t, g->next_loop + 1);
-    for (uint32_t i = 0; i < count; i++) {
-        const Node *node = g->nodes.data[first + i];
-        if (needed[i] && (node->op == OP_LOOP || node->op == OP_BRANCH)) {
-            Attr attr = node->attr;
-            uint32_t *number = region_number(&attr);
-            fresh[*number] = graph_next_loop(g);
-        }
+    s->needed[s->count - 1] = true;
+    for (uint32_t i = s->count; i-- > 0;) {
+        const Node *node = s->graph->nodes.data[s->first + i];
+        for (int k = 0; s->needed[i] && k < node->nsrc; k++)
+            if (node->src[k]->id >= s->first)
+                s->needed[node->src[k]->id - s->first] = true;
     }
-    return fresh;
 }
 
-/* `part` with dy in place of the seed: what depends on the seed is made again. */
+static bool comes_of_seed(const Stated *s, const Node *node)
+{
+    Attr attr = node->attr;
+    const uint32_t *number = region_number(&attr);
+    bool result = node == s->seed || (number && s->fresh[*number] != 0);
+    for (int k = 0; k < node->nsrc && !result; k++)
+        result = node->src[k]->id >= s->first && s->again[node->src[k]->id - s->first];
+    return result;
+}
+
+/* A loop or branch that gives something of the seed is made again as a whole: whatever opens it
+ * comes of the seed, too. True: there may be more. */
+static bool find_again(const Stated *s, Graph *graph)
+{
+    bool more = false;
+    for (uint32_t i = 0; i < s->count; i++) {
+        const Node *node = s->graph->nodes.data[s->first + i];
+        if (!s->needed[i] || s->again[i] || !comes_of_seed(s, node))
+            continue;
+        s->again[i] = more = true;
+        const Node *closer = node->op == OP_STACK || node->op == OP_FINAL ? node->src[0] : node;
+        if ((closer->op != OP_LOOP && closer->op != OP_BRANCH) || closer->id < s->first)
+            continue;
+        Attr attr = closer->attr;
+        uint32_t *fresh = &s->fresh[*region_number(&attr)];
+        *fresh = *fresh ? *fresh : graph_next_loop(graph);
+    }
+    return more;
+}
+
+/* `part` with dy in place of the seed: what comes of the seed is made again. */
 static Node *substitute(Grad *grad, const CustomGradient *custom, Node *part, Node *dy)
 {
-    uint32_t first = custom->seed->id, count = part->id < first ? 0 : part->id - first + 1;
-    bool *needed = ARENA_ARRAY(grad->scratch, bool, count + 1);
-    Node **image = ARENA_ARRAY(grad->scratch, Node *, count + 1);
-    if (count > 0)
-        needed[count - 1] = true;
-    for (uint32_t i = count; i-- > 0;) {
-        const Node *node = grad->graph->nodes.data[first + i];
-        for (int k = 0; needed[i] && k < node->nsrc; k++)
-            if (node->src[k]->id >= first)
-                needed[node->src[k]->id - first] = true;
+    Graph *graph = grad->graph;
+    if (part->id < custom->seed->id)
+        return part;
+    Stated s = {.graph = graph, .seed = custom->seed, .first = custom->seed->id};
+    s.count = part->id - s.first + 1;
+    s.needed = ARENA_ARRAY(grad->scratch, bool, s.count);
+    s.again = ARENA_ARRAY(grad->scratch, bool, s.count);
+    s.fresh = ARENA_ARRAY(grad->scratch, uint32_t, graph->next_loop + 1);
+    find_needed(&s);
+    while (find_again(&s, graph)) {
     }
-    const uint32_t known = grad->graph->next_loop;
-    const uint32_t *fresh = fresh_numbers(grad, first, needed, count);
-    for (uint32_t i = 0; i < count; i++) {
-        Node *node = grad->graph->nodes.data[first + i];
+    Node **image = ARENA_ARRAY(grad->scratch, Node *, s.count);
+    for (uint32_t i = 0; i < s.count; i++) {
+        Node *node = graph->nodes.data[s.first + i];
         Node **src = ARENA_ARRAY(grad->scratch, Node *, node->nsrc + 1);
         Attr attr = node->attr;
         uint32_t *number = region_number(&attr);
-        bool changed = number && *number < known && fresh[*number] != 0;
-        if (changed)
-            *number = fresh[*number];
-        image[i] = node == custom->seed ? dy : node;
-        for (int k = 0; needed[i] && k < node->nsrc; k++) {
-            src[k] = node->src[k]->id < first ? node->src[k] : image[node->src[k]->id - first];
-            changed |= src[k] != node->src[k];
-        }
-        if (changed && needed[i])
-            image[i] = graph_node(grad->graph, node->op, src, node->nsrc, &attr);
+        image[i] = node == s.seed ? dy : node;
+        if (!s.again[i] || node == s.seed)
+            continue;
+        for (int k = 0; k < node->nsrc; k++)
+            src[k] = node->src[k]->id < s.first ? node->src[k] : image[node->src[k]->id - s.first];
+        if (number && s.fresh[*number] != 0)
+            *number = s.fresh[*number];
+        image[i] = graph_node(graph, node->op, src, node->nsrc, &attr);
         if (!image[i])
             return NULL;
     }
-    return count > 0 ? image[count - 1] : part;
+    return image[s.count - 1];
 }
 
 static void give_custom(Grad *grad, const CustomGradient *custom, Node *dy)

@@ -99,6 +99,11 @@ Test(segments, gradients_that_the_program_states)
 {
     check("fn bent(x) { custom_vjp(fn (v) -> tanh(v), fn (v, y, dy) -> dy * (1.0 - y * y))(x) }",
           "x: f32[6, 3]", "scan row in x ! with s = zeros(3) { s = bent(s * 0.5 + row) }", 2);
+    check("fn bent(x) { custom_vjp(fn (v) -> tanh(v), fn (v, y, dy) -> dy * (1.0 - y * y))(x) }",
+          "x: f32[3, 2]",
+          "let y, slope = jvp(fn (u) -> scan n in 0..3 ! with s = tanh(u) { s = sin(0.3 * s + "
+          "bent(s)) })(x, 0.5 * x)\n tanh(slope)",
+          2);
 }
 
 /* The squares of a gradient, differentiated by the test: second order. By the sequence it has the
