@@ -369,8 +369,8 @@ static bool pair_states(Sema *s, const Result *sides, StateNames *names, Nodes *
                 seen |= strcmp(names->names.data[k], pending->name) == 0;
             if (seen)
                 continue;
-            Node *leaf = build_leaf(s->elab->graph, OP_STATE, pending->name, pending->node->type);
-            Node *old = elab_state(s, pending->name, leaf);
+            Node *old = elab_state(s, pending->name,
+                                   elab_first(s, pending->name, &pending->node->type));
             const Node *a =
                 find_pending(sides[0].states.data, sides[0].states.count, pending->name);
             const Node *b =

@@ -170,7 +170,7 @@ struct Elab {
     SemaCalls *calls; /* NULL: not recorded */
     Graph **loaded;   /* where the part of a map goes that runs row by row; NULL: no rows are read */
     bool debugs;      /* of a step of training: debug(x) makes an output */
-    uint32_t debug_count;
+    uint32_t debug_count; /* reports so far; each is a state of the graph alone (debug.c) */
     int32_t current_call;
     DimChecks *checks;       /* NULL: dropped */
     Value total_steps, time; /* NONE outside of optimizers and schedules */
@@ -202,13 +202,6 @@ struct Frame {
 
 typedef VEC(Node *) Nodes;
 
-/* debug(x): what the run prints of x. */
-typedef struct {
-    Node *x;
-    const char *label;
-    int64_t every;
-} Debug;
-
 /* A body that is being evaluated for many turns, or one side of a decision. */
 typedef struct Repeat Repeat;
 struct Repeat {
@@ -219,9 +212,7 @@ struct Repeat {
     uint32_t id;       /* of the loop */
     const Dim *length; /* NULL: not known */
     int axis;          /* where the axis of time was in the first sequence */
-    bool every_turn;   /* no turn is left out: a scan */
     VEC(Value) yields;
-    VEC(Debug) debugs; /* in the body: of all turns together, behind the loop */
 };
 
 typedef struct Sema {
@@ -440,14 +431,15 @@ const char *slot_name(Sema *s, const Instance *instance, const Slot *slot);
 Elab *elab_new(Sema *s, const char *name, bool training);
 Node *elab_state(Sema *s, const char *name, Node *leaf); /* newest value */
 void elab_assign(Sema *s, const char *name, Node *node);
+/* What a state is before the step: its leaf, or the zeros of a report of debug. */
+Node *elab_first(Sema *s, const char *name, const Type *type);
+void debug_roots(Sema *s); /* reports become outputs */
 void elab_check_dims(Sema *s, const Dim *left, const Dim *right, Span span, const char *text);
 /* A size that some value of its symbols makes negative is such a relation: max(d, 0) is d. */
 void elab_check_size(Sema *s, const Dim *dim, Span span, const char *text);
 uint32_t site_of(Sema *s);
 
 /* ---- builtins ---- */
-/* An output of the step, or, in the body of a scan, left to its end. */
-void debug_note(Sema *s, const Debug *debug);
 typedef struct {
     const Builtin *row;
     Span span;

@@ -172,7 +172,7 @@ static bool hold_rows(Sema *s, Loop *loop, Nodes *yields, Node *const *carries)
 
 typedef struct {
     Pending *pending;
-    uint32_t pending_count, memos, asserts;
+    uint32_t pending_count, memos, asserts, debugs;
     int32_t calls;
 } Before;
 
@@ -183,6 +183,7 @@ static Before remember(Sema *s)
                      .pending_count = elab->pending.count,
                      .memos = elab->memos.count,
                      .asserts = s->frame ? s->frame->asserts.count : 0,
+                     .debugs = elab->debug_count,
                      .calls = elab->calls ? (int32_t)elab->calls->count : 0};
     for (uint32_t i = 0; i < elab->pending.count; i++)
         before.pending[i] = elab->pending.data[i];
@@ -203,7 +204,7 @@ static Node *state_before(Sema *s, const Before *before, const char *name, const
     for (uint32_t i = 0; i < before->pending_count; i++)
         if (strcmp(before->pending[i].name, name) == 0)
             return before->pending[i].node;
-    return build_leaf(s->elab->graph, OP_STATE, name, like->type);
+    return elab_first(s, name, &like->type);
 }
 
 /* States that the body has assigned and that are not carried yet; true: there are some. */
@@ -305,7 +306,7 @@ static int run_body(Sema *s, Loop *loop, Nodes *yields)
     uint32_t errors = diag_error_count(s->diag), named = loop->inits.count;
     Nodes carries = {0};
     loop->attr.id = loop->repeat.id = graph_next_loop(graph);
-    loop->repeat.yields.count = loop->repeat.debugs.count = 0;
+    loop->repeat.yields.count = 0;
     for (uint32_t i = 0; i < named; i++)
         vec_push(s->arena, &carries,
                  build_carry(graph, loop->attr.id, (int)i, loop->inits.data[i]->type));
@@ -338,6 +339,8 @@ static int run_body(Sema *s, Loop *loop, Nodes *yields)
     for (uint32_t i = 0; ok && !more && i < loop->states.count; i++)
         vec_push(s->arena, &loop->nexts, elab_state(s, loop->states.data[i], NULL));
     forget(s, &before);
+    if (more)
+        s->elab->debug_count = before.debugs;
     if (s->elab->calls && more)
         s->elab->calls->count = (uint32_t)before.calls;
     return !ok ? -1 : more ? 0 : 1;
@@ -387,39 +390,24 @@ static Value carried(Sema *s, const Loop *loop, Node *const *finals)
     return count == 1 ? list.as.list->items[0] : list;
 }
 
-/* debug in the body, of all turns. */
-static void note_debugs(Sema *s, const Loop *loop, Node *const *stacks)
-{
-    for (uint32_t i = 0; i < loop->repeat.debugs.count; i++) {
-        Debug debug = loop->repeat.debugs.data[i];
-        debug.x = stacks[i];
-        debug_note(s, &debug);
-    }
-}
-
 static Value finish(Sema *s, Loop *loop, const Nodes *yields)
 {
     Graph *graph = s->elab->graph;
-    Nodes inits = {0}, kept = {0};
-    for (uint32_t i = 0; i < yields->count; i++)
-        vec_push(s->arena, &kept, yields->data[i]);
-    for (uint32_t i = 0; i < loop->repeat.debugs.count; i++)
-        vec_push(s->arena, &kept, loop->repeat.debugs.data[i].x);
+    Nodes inits = {0};
     for (uint32_t i = 0; i < loop->inits.count; i++)
         vec_push(s->arena, &inits, loop->inits.data[i]);
     for (uint32_t i = 0; i < loop->states.count; i++)
         vec_push(s->arena, &inits, loop->state_inits.data[i]);
     Node **finals = ARENA_ARRAY(s->arena, Node *, inits.count + 1);
-    Node **stacks = ARENA_ARRAY(s->arena, Node *, kept.count + 1);
-    OpenLoop open = {loop->attr, inits.data,     loop->nexts.data, (int)inits.count,
-                     kept.data,  (int)kept.count};
+    Node **stacks = ARENA_ARRAY(s->arena, Node *, yields->count + 1);
+    OpenLoop open = {loop->attr,         inits.data,   loop->nexts.data,
+                     (int)inits.count,   yields->data, (int)yields->count};
     const Dim *segment =
         loop->attr.recompute ? segment_length(s->dims, loop->attr.length) : NULL;
     if (!segment_close(graph, &open, segment, finals, stacks)) {
         sema_node_value(s, NULL, loop->expr->span);
         return value_poison;
     }
-    note_debugs(s, loop, stacks + yields->count);
     Value all = yielded(s, loop, stacks, yields->count);
     for (uint32_t i = 0; i < loop->states.count; i++)
         elab_assign(s, loop->states.data[i], finals[loop->inits.count + i]);
@@ -449,7 +437,7 @@ Value eval_scan(Sema *s, const AstExpr *expr)
     Loop loop = {.expr = expr,
                  .bindings = &expr->as.scan.options.state,
                  .body = &expr->as.scan.body,
-                 .repeat = {.kind = REPEAT_LOOP, .every_turn = true}};
+                 .repeat.kind = REPEAT_LOOP};
     bool source = scan_source(s, &loop), begins = read_begins(s, &loop);
     return source && begins ? run_loop(s, &loop) : value_poison;
 }

@@ -256,6 +256,7 @@ static bool written_step(Sema *s, Train *t, bool training)
     ok = ok && run_metrics(s, t, scope, training);
     if (training) {
         state_roots(s, &t->plan->tensors);
+        debug_roots(s);
         t->plan->train_step = s->elab->graph;
     } else {
         t->plan->eval_step = s->elab->graph;
@@ -291,6 +292,7 @@ static bool train_step(Sema *s, Train *t)
     bool ok = run_metrics(s, t, scope, true);
     ok &= t->optimizer && train_update(s, t->plan, t->optimizer, mean, t->loss->span);
     state_roots(s, &t->plan->tensors);
+    debug_roots(s);
     t->plan->train_step = s->elab->graph;
     return ok;
 }

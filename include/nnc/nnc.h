@@ -173,7 +173,7 @@ typedef struct {
     const char *name; /* "scores: f32[B, 3] at net.nn:12" */
     double min, mean, max;
     double first[6]; /* elements, in order */
-    int first_count; /* fewer than 6 for a smaller tensor; an element that is NaN ends them */
+    int first_count; /* fewer than 6 where fewer were seen */
 } nnc_debug;
 
 typedef enum { NNC_EVENT_START, NNC_EVENT_STEP, NNC_EVENT_EPOCH, NNC_EVENT_END } nnc_event_kind;

@@ -1,19 +1,18 @@
-/* Values that a program looks at while it trains. debug(x) is an output of the step, f64[9], named
- * "debug INDEX EVERY LABEL": smallest, mean, largest and the first elements of x (NaN where it has
- * fewer). Every EVERY-th step they go into the event of the step; whoever listens prints them. */
+/* Values that a program looks at while it trains. debug(x) is an output of the step, f64[10], named "debug INDEX EVERY LABEL": how
+ * many elements were seen, their sum, -smallest, largest, and the first ones (compiler/sema/debug.c). None were where a loop had
+ * no turn or the other side of a decision was taken; then there is nothing to say. Every EVERY-th step they go into the event of
+ * the step; whoever listens prints them. */
 #include "runtime/train/trainer_private.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void read_values(nnc_debug *out, const char *label, const double *values)
+static void read_values(nnc_debug *out, const char *label, const double *report)
 {
-    *out = (nnc_debug){.name = label, .min = values[0], .mean = values[1], .max = values[2]};
-    while (out->first_count < DEBUG_FIRST && !isnan(values[3 + out->first_count])) {
-        out->first[out->first_count] = values[3 + out->first_count];
-        out->first_count++;
-    }
+    *out = (nnc_debug){
+        .name = label, .min = -report[2], .mean = report[1] / report[0], .max = report[3]};
+    for (; out->first_count < DEBUG_FIRST && out->first_count < report[0]; out->first_count++)
+        out->first[out->first_count] = report[4 + out->first_count];
 }
 
 size_t debug_collect(const Binding *binding, int64_t step, nnc_debug out[DEBUG_MAX])
@@ -26,8 +25,9 @@ size_t debug_collect(const Binding *binding, int64_t step, nnc_debug out[DEBUG_M
             continue;
         strtoll(argument->name + 6, &rest, 10);
         long long every = strtoll(rest, &rest, 10);
-        if (every > 0 && step % every == 0 && *rest == ' ')
-            read_values(&out[count++], rest + 1, binding->buffers[arg]);
+        const double *report = binding->buffers[arg];
+        if (every > 0 && step % every == 0 && *rest == ' ' && report[0] > 0)
+            read_values(&out[count++], rest + 1, report);
     }
     return count;
 }

@@ -155,6 +155,49 @@ Test(language, debug_in_scans_sees_all_turns)
     }
 }
 
+/* Rows (5, 6), (7, 8) in step 4; (1, 2), (3, -4) in step 3 of 4. A while reports what its turns saw, with a bound or without;
+ * a side of a decision when it is taken. */
+Test(language, debug_in_whiles_and_decisions_reports_what_happened)
+{
+    static const struct {
+        const char *body;
+        int reports;
+        double min, mean, max, first[3];
+        int first_count;
+    } rows[] = {
+        {"let y, n = while n < 3 bound 9 with y = sum(x, axis=1), n = 0 { y = debug(y * w[0] + 1.0); "
+         "n = n + 1 }\n y",
+         4, 12, 15, 18, {12, 16, 13}, 6},
+        {"let n = while sum(x) * f64(n) < 100.0 with n = 0 { n = debug(n + 1) }\n sum(x * w, axis=1) "
+         "* f64(n)",
+         4, 1, 2.5, 4, {1, 2, 3}, 4},
+        {"if sum(x) > 10.0 { debug(sum(x * w, axis=1)) } else { sum(x * w, axis=1) }",
+         2, 11, 13, 15, {11, 15}, 2},
+        {"if sum(x) > 10.0 { debug(x[0, 0]) }\n sum(x * w, axis=1)", 2, 5, 5, 5, {5}, 1},
+        {"let y = scan v in x over axis=1 with y = zeros(B) { y = if sum(v) > 12.5 { debug(v * w[0]) "
+         "} else { y + v * w[1] } }\n y",
+         2, 6, 7, 8, {6, 8}, 2},
+        {"let y, n = while n < 4 bound 9 with y = zeros(B), n = 0 { if sum(x) > 10.0 { if n % 2 == 1 "
+         "{ debug(f64(n)) } }\n y = y + w[0] * x[:, 0]; n = n + 1 }\n y",
+         2, 1, 2, 3, {1, 3}, 2},
+        {"let n = while sum(x) < 0.0 bound 4 with n = 0 { n = debug(n + 1) }\n sum(x * w, axis=1) + "
+         "f64(n)",
+         0, 0, 0, 0, {0}, 0}};
+    for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
+        const char *body = rows[i / 2].body;
+        Seen seen = train_with_debug(body, i % 2 == 0);
+        cr_expect_eq(seen.reports, rows[i / 2].reports, "%d reports of %s", seen.reports, body);
+        cr_expect(seen.last.min == rows[i / 2].min && seen.last.mean == rows[i / 2].mean &&
+                      seen.last.max == rows[i / 2].max,
+                  "%g %g %g of %s", seen.last.min, seen.last.mean, seen.last.max, body);
+        cr_expect_eq(seen.last.first_count, rows[i / 2].first_count, "%d first of %s",
+                     seen.last.first_count, body);
+        for (int k = 0; k < 3 && k < seen.last.first_count; k++)
+            cr_expect_eq(seen.last.first[k], rows[i / 2].first[k], "%g of %s", seen.last.first[k],
+                         body);
+    }
+}
+
 Test(language, an_assert_that_fails_names_its_own_line)
 {
     static const char text[] =
