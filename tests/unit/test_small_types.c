@@ -1,5 +1,6 @@
 /* Programs with f16, bf16 and i8: values against PyTorch's (same leaves, same types), interpreter against compiled code, and
  * what is said where types do not meet. */
+#include "tests/support/api.h"
 #include "tests/support/values.h"
 
 #include <criterion/criterion.h>
@@ -101,5 +102,38 @@ Test(small_types, tensors_of_the_interface)
         cr_expect_eq(nnc_tensor_set_number(tensor, 4, 1), NNC_ARGUMENT);
         cr_expect(nnc_tensor_number(tensor, -1) != nnc_tensor_number(tensor, -1));
         nnc_tensor_release(tensor);
+    }
+}
+
+/* Params and states of every small type through a run: the same bits from the interpreter and compiled code, and their sizes. */
+Test(small_types, are_trained_and_kept)
+{
+    static const struct {
+        const char *param, *state, *assigned;
+        size_t bytes;
+    } rows[] = {{"f16", "f16", "seen * 0.5 + f16(x[0])", 12},
+                {"bf16", "bf16", "seen * 0.5 + bf16(x[0])", 12},
+                {"bf16", "i8", "seen + i8(x[0] * 100.0)", 9},
+                {"f16", "u8", "seen + u8(1)", 9},
+                {"f32", "i8", "where(x[0] > 0.0, seen + 1, seen * 3)", 15}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[900];
+        snprintf(text, sizeof text,
+                 "from optim import adam\n"
+                 "module M { param w: %s[3] = normal(0.0, 0.5)\n state seen: %s[3] = 0\n"
+                 "    fn (x: f32[B, 3]) { if training { seen = %s }\n"
+                 "        f32(%s(x) * w + %s(seen)) } }\n"
+                 "dataset d { source = arrays(x=randn(10, 3, seed=1)) }\n"
+                 "train t on d { model = M(); loss = sum(model(x) ** 2.0, axis=1); "
+                 "optimizer = adam(lr=0.1); batch = 4; epochs = 2 }\n",
+                 rows[i].param, rows[i].state, rows[i].assigned, rows[i].param, rows[i].param);
+        nnc_program_options interpret = {.size = sizeof interpret, .interpret = true},
+                            compile = {.size = sizeof compile};
+        ApiRun expected = api_train(text, &interpret, 1, 3), found = api_train(text, &compile, 1, 3);
+        cr_expect_eq(expected.status, NNC_OK);
+        cr_expect_eq(expected.bytes, rows[i].bytes, "%zu bytes", expected.bytes);
+        cr_expect(api_same(&expected, &found), "%s and %s", rows[i].param, rows[i].state);
+        api_free(&expected);
+        api_free(&found);
     }
 }
