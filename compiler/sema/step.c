@@ -244,10 +244,16 @@ void exec_minimize(Sema *s, const AstStmt *stmt)
 {
     Span span = stmt->as.minimize.loss->span;
     if (!s->step || !s->frame || s->frame->function != s->step->function || s->repeat) {
-        sema_error(s, ERR_E0403, stmt->span, NULL,
-                   s->step && s->repeat
-                       ? "a minimize stands neither in a loop nor in a decision at run time"
-                       : "minimize stands in the fn step of a train block");
+        bool repeated = s->step && s->repeat;
+        DiagItem *item =
+            sema_error(s, ERR_E0403, stmt->span, NULL,
+                       repeated
+                           ? "a minimize stands neither in a loop nor in a decision at run time"
+                           : "minimize stands in the fn step of a train block");
+        if (repeated)
+            diag_help(item, "for i in 0..5 { minimize ... } updates five times in one step: which "
+                            "updates a step has is known when it is compiled, as the states of "
+                            "its optimizers belong to it");
         return;
     }
     Value v = eval_expr(s, stmt->as.minimize.loss);
