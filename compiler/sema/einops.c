@@ -278,9 +278,12 @@ static bool solve_group(const Pattern *p, Node **x, int axis, PatternSide *side,
         return pattern_complain(p, group->at, 1, "the product of these sizes leaves 63 bits");
     if (!open && settle_size(s, x, axis, known, span, "the pattern"))
         return true;
-    if (open && !dim_is(known, 0) && dim_divides_exactly(s->dims, size, known, &rest)) {
+    if (open && !dim_is(known, 0)) {
+        if (!dim_divides_exactly(s->dims, size, known, &rest))
+            rest = dim_floordiv(s->dims, size, known);
         open->size = rest;
-        return true;
+        if (rest && settle_size(s, x, axis, dim_mul(s->dims, rest, known), span, "the pattern"))
+            return true;
     }
     sema_error(s, ERR_E0303, span, NULL,
                open ? "an axis of size %s has no %s equal parts" : "an axis of size %s is %s here",

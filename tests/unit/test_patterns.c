@@ -55,6 +55,15 @@ Test(patterns, reduce_takes_axes_away)
         "0.033915 -0.017664 -1.107456 -0.031755 ");
 }
 
+/* A size that is open is compared before a batch is computed. */
+Test(patterns, parts_of_open_sizes)
+{
+    expect_values_and_gradient("", "x: f32[B, 3]", "reduce(x, \"(b 2) c -> b c\", \"sum\")",
+                               "f64[1, 3] 0.03 0.8 -1.18 ");
+    expect_values_and_gradient("", "x: f32[B, 2]", "rearrange(x, \"(b k) c -> b (k c)\", k=2)",
+                               "f64[1, 4] -1.25 0.51 -0.48 1.28 ");
+}
+
 Test(patterns, repeat_makes_new_axes)
 {
     expect_values_and_gradient(
