@@ -129,7 +129,7 @@ static void enter_next_part(Walk *w)
 {
     int level = w->plan->k_inner > 0 ? 1 : 0;
     KInst *length = walk_constant(w, level ? w->plan->k_inner : w->plan->k_block);
-    for (int side = 0; side < SIDES; side++) {
+    for (int side = 0; side < (w->plan->sliced ? SIDE_Y : SIDES); side++) {
         w->tile.ahead[side] = walk_op(w, K_MUL, length, w->tile.k_stride[side][level]);
     }
 }
@@ -166,6 +166,11 @@ static void enter_item(Walk *w, KInst *item, const Digit *digits, int count)
         w->panel_high = w->plan->block == 0
                             ? total
                             : walk_op(w, K_IMIN, total, walk_op(w, K_ADD, w->panel_low, per_item));
+    }
+    if (w->plan->sliced) {
+        DimTable *dims = c->schedule->graph->dims;
+        KInst *first = lower_dim(c, packed_offset(dims, w->of, w->plan, SIDE_Y));
+        w->slice = walk_plus(w, first, block, lower_dim(c, slice_elements(dims, w->of, w->plan)));
     }
 }
 
@@ -292,7 +297,8 @@ void lower_contract(LowerContext *c, const Group *group)
     }
     TilePlan plan = tile_plan(c->schedule, &of, c->options);
     for (int side = 0; side < SIDES; side++) {
-        if (plan.packed[side] && (side == SIDE_X || group->hoisted == NO_REGION)) {
+        bool before = plan.packed[side] && !(side == SIDE_Y && plan.sliced);
+        if (before && (side == SIDE_X || group->hoisted == NO_REGION)) {
             contract_pack(c, &of, &plan, group, side);
         }
     }
@@ -308,7 +314,7 @@ void lower_hoisted(LowerContext *c, const Group *group)
 {
     Contraction of = contraction_of(c->schedule, group);
     TilePlan plan = tile_plan(c->schedule, &of, c->options);
-    NNC_ASSERT(plan.packed[SIDE_Y]);
+    NNC_ASSERT(plan.packed[SIDE_Y] && !plan.sliced);
     contract_pack(c, &of, &plan, group, SIDE_Y);
 }
 
@@ -322,6 +328,6 @@ const Dim *lower_contract_scratch(void *user, const Schedule *schedule, const Gr
     }
     TilePlan plan = tile_plan(schedule, &of, options);
     const Dim *bytes = scratch_bytes(schedule->graph->dims, &of, &plan);
-    *packed = plan.packed[SIDE_Y] ? of.buffer[SIDE_Y] : NO_BUFFER;
+    *packed = plan.packed[SIDE_Y] && !plan.sliced ? of.buffer[SIDE_Y] : NO_BUFFER;
     return dim_is(bytes, 0) ? NULL : bytes;
 }

@@ -48,6 +48,7 @@ typedef struct {
     int window_count;
     bool overlaps; /* an element of x is a term under several positions */
     int64_t leaf;  /* of k[0], 0: one chain */
+    bool repeated; /* in a loop: a packed operand may stay from iteration to iteration */
 } Contraction;
 
 /* Long sums may pass through scratch memory, [parts of k[0]][result]: leaves become items of their
@@ -68,6 +69,10 @@ typedef struct {
     /* The operand is read from scratch, panel by panel: [its other out axes][panel][k][width]. A
      * panel of y is vectors * lanes along the vector axis, one of x the rows of a tile. */
     bool packed[SIDES];
+    /* y is packed by the items themselves, one panel and block of k at a time, into a slice of
+     * scratch memory that an item has to itself: the whole of a huge y is never there twice. Every
+     * out axis is in the tile, an item does all rows of its panels. */
+    bool sliced;
     bool turned; /* y is read along k, lanes terms of a vector at a time, and turned in registers */
     int64_t block; /* panels of y per item, 0: all */
     Split split;
@@ -87,6 +92,8 @@ TilePlan tile_plan(const Schedule *schedule, const Contraction *contraction,
 void random_operands(const Contraction *contraction, uint64_t seed, TilePlan *plan);
 void random_items(const Contraction *contraction, uint64_t seed, TilePlan *plan);
 bool axis_in_tile(const TilePlan *plan, int out); /* vector, row or covered */
+/* Does the shape allow slices? */
+bool may_slice(const Contraction *contraction, const TilePlan *plan);
 int64_t dim_hint(const Schedule *schedule, const Dim *dim);
 int panel_axis(const TilePlan *plan, Side side);
 int64_t panel_width(const TilePlan *plan, Side side); /* elements */
@@ -104,6 +111,8 @@ PackedStrides packed_strides(DimTable *dims, const Contraction *contraction, con
 const Dim *packed_offset(DimTable *dims, const Contraction *contraction, const TilePlan *plan,
                          Side side);
 const Dim *result_elements(DimTable *dims, const Contraction *contraction);
+/* Sliced: elements of a slice. */
+const Dim *slice_elements(DimTable *dims, const Contraction *contraction, const TilePlan *plan);
 /* How many leaves or blocks of k there are. */
 const Dim *part_total(DimTable *dims, const Contraction *contraction, const TilePlan *plan);
 /* Scratch memory of the plan, a multiple of 64, 0: none. NULL: too large for 63 bits. */
@@ -113,6 +122,15 @@ uint32_t scratch_buffer(LowerContext *c, const Group *group, DType dtype, Access
 /* The kernel that fills the scratch buffer of the group with the panels of an operand. */
 void contract_pack(LowerContext *c, const Contraction *contraction, const TilePlan *plan,
                    const Group *group, Side side);
+/* What a slice holds: panel rows from `column` on, k from `low` on, `count` of them. */
+typedef struct {
+    KInst *column, *low, *count;
+    KInst *to; /* element in scratch */
+} Slice;
+
+/* The same for one slice, inside of the kernel that reads it. */
+void contract_pack_slice(LowerContext *c, const Contraction *contraction, const TilePlan *plan,
+                         const Group *group, Slice slice);
 
 /* lanes vectors of lanes elements: element j of vector i goes to element i of vector j. */
 void transpose_lanes(KBuilder *b, KInst **rows, int lanes);

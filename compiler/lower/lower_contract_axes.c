@@ -214,7 +214,8 @@ Contraction contraction_of(const Schedule *schedule, const Group *group)
 {
     const Node *node = group->node;
     SumOrder order = graph_sum_order(node);
-    Contraction result = {.dtype = node->type.dtype, .leaf = order.leaf};
+    Contraction result = {.dtype = node->type.dtype, .leaf = order.leaf,
+                          .repeated = group->region != 0};
     Analysis a = {schedule->graph->dims, {&group->views[SIDE_X], &group->views[SIDE_Y]}, &result};
     for (int side = 0; side < SIDES; side++) {
         result.buffer[side] = group->views[side].buffer;

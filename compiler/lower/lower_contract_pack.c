@@ -10,7 +10,7 @@
 #include "compiler/lower/lower_contract.h"
 #include "runtime/base/bug.h"
 
-enum { MIN_GRAIN_ELEMENTS = 16384, RUN_BYTES = 1024, LINE_BYTES = 64 };
+enum { MIN_GRAIN_ELEMENTS = 16384, RUN_BYTES = 1024, LINE_BYTES = 64, BLOCKS_AHEAD = 8 };
 
 int panel_axis(const TilePlan *plan, Side side)
 {
@@ -54,12 +54,29 @@ PackedStrides packed_strides(DimTable *dims, const Contraction *of, const TilePl
     return strides;
 }
 
+const Dim *slice_elements(DimTable *dims, const Contraction *of, const TilePlan *plan)
+{
+    const Dim *terms = plan->split == SPLIT_BLOCKS ? dim_const(dims, plan->k_block) : of->k[0].size;
+    return dim_mul(dims, terms, dim_const(dims, panel_width(plan, SIDE_Y)));
+}
+
+/* One for every item. */
+static const Dim *slices_total(DimTable *dims, const Contraction *of, const TilePlan *plan)
+{
+    const Dim *items = dim_const(dims, 1);
+    if (plan->block > 0) {
+        items = dim_ceildiv(dims, panel_total(dims, of, plan, SIDE_Y), dim_const(dims, plan->block));
+    }
+    return dim_mul(dims, items, slice_elements(dims, of, plan));
+}
+
 /* y first: in a loop it may stay where x is packed again and again. */
 const Dim *packed_offset(DimTable *dims, const Contraction *of, const TilePlan *plan, Side side)
 {
     const Dim *offset = dim_const(dims, 0);
     if (side != SIDE_Y && plan->packed[SIDE_Y]) {
-        offset = packed_strides(dims, of, plan, SIDE_Y).total;
+        offset = plan->sliced ? slices_total(dims, of, plan)
+                              : packed_strides(dims, of, plan, SIDE_Y).total;
     }
     if (side == SIDES && plan->packed[SIDE_X]) {
         offset = dim_add(dims, offset, packed_strides(dims, of, plan, SIDE_X).total);
@@ -116,6 +133,7 @@ typedef struct {
     KInst *from_stride[MAX_RANK], *to_stride[MAX_RANK]; /* per k axis */
     KInst *lane_stride, *size, *last; /* of that axis in the operand; its size; size - 1 */
     KInst *column, *panel_stride;     /* first lane of the panel; from panel to panel */
+    KInst *terms;                     /* of a slice; NULL: all of k */
 } Pack;
 
 typedef struct {
@@ -255,6 +273,10 @@ static void copy_block(Pack *p, Place2 at)
     for (int i = 0; i < lanes; i++) {
         KInst *at_row = op(p, K_ADD, at.from, lane_offset(p, first, i));
         rows[i] = kir_convert(b, kir_load(b, p->from, at_row, lanes, NULL), p->of->dtype);
+        if (p->terms) {
+            KInst *ahead = op(p, K_ADD, at_row, constant(p, (int64_t)BLOCKS_AHEAD * lanes));
+            kir_prefetch(b, p->from, ahead, false);
+        }
     }
     transpose_lanes(b, rows, lanes);
     for (int i = 0; i < lanes; i++) {
@@ -270,7 +292,8 @@ static void copy_level(Pack *p, int level, Place2 at)
         copy_row(p, at);
         return;
     }
-    KInst *size = lower_dim(p->c, p->of->k[level].size), *from = constant(p, 0);
+    KInst *size = p->terms ? p->terms : lower_dim(p->c, p->of->k[level].size);
+    KInst *from = constant(p, 0);
     int64_t stride, lanes = p->plan->lanes;
     bool last = level == p->of->ks - 1;
     if (last && p->panels == 1 && kir_constant(p->from_stride[level], &stride) && stride == 1) {
@@ -345,6 +368,38 @@ static int64_t panels_per_item(Pack *p)
     return neighbours && bytes < RUN_BYTES ? RUN_BYTES / bytes : 1;
 }
 
+static Pack pack_of(LowerContext *c, const Contraction *of, const TilePlan *plan,
+                    const Group *group, Side side, const PackedStrides *strides)
+{
+    Pack p = {.c = c, .of = of, .plan = plan, .side = side, .panels = 1};
+    p.axis = panel_axis(plan, side);
+    p.width = panel_width(plan, side);
+    p.from = lower_buffer(c, of->buffer[side], ACCESS_READ);
+    p.to = scratch_buffer(c, group, of->dtype, ACCESS_WRITE);
+    p.lane_stride = lower_dim(c, of->out[p.axis].stride[side]);
+    p.size = lower_dim(c, of->out[p.axis].size);
+    p.last = op(&p, K_SUB, p.size, constant(&p, 1));
+    for (int i = 0; i < of->ks; i++) {
+        p.from_stride[i] = lower_dim(c, of->k[i].stride[side]);
+        p.to_stride[i] = lower_dim(c, strides->k[i]);
+    }
+    return p;
+}
+
+void contract_pack_slice(LowerContext *c, const Contraction *of, const TilePlan *plan,
+                         const Group *group, Slice slice)
+{
+    NNC_ASSERT(plan->lanes <= MAX_LANES && of->ks == 1);
+    PackedStrides strides = packed_strides(c->schedule->graph->dims, of, plan, SIDE_Y);
+    Pack p = pack_of(c, of, plan, group, SIDE_Y, &strides);
+    p.column = slice.column;
+    p.terms = slice.count;
+    Place2 at = {lower_dim(c, of->offset[SIDE_Y]), slice.to};
+    at.from = op(&p, K_ADD, at.from, op(&p, K_MUL, p.column, p.lane_stride));
+    at.from = op(&p, K_ADD, at.from, op(&p, K_MUL, slice.low, p.from_stride[0]));
+    copy_level(&p, 0, at);
+}
+
 void contract_pack(LowerContext *c, const Contraction *of, const TilePlan *plan, const Group *group,
                    Side side)
 {
@@ -352,19 +407,8 @@ void contract_pack(LowerContext *c, const Contraction *of, const TilePlan *plan,
     DimTable *dims = c->schedule->graph->dims;
     PackedStrides strides = packed_strides(dims, of, plan, side);
     lower_kernel_begin(c, "pack");
-    Pack p = {.c = c, .of = of, .plan = plan, .side = side};
-    p.axis = panel_axis(plan, side);
-    p.width = panel_width(plan, side);
-    p.from = lower_buffer(c, of->buffer[side], ACCESS_READ);
-    p.to = scratch_buffer(c, group, of->dtype, ACCESS_WRITE);
-    p.lane_stride = lower_dim(c, of->out[p.axis].stride[side]);
+    Pack p = pack_of(c, of, plan, group, side, &strides);
     p.panels = panels_per_item(&p);
-    p.size = lower_dim(c, of->out[p.axis].size);
-    p.last = op(&p, K_SUB, p.size, constant(&p, 1));
-    for (int i = 0; i < of->ks; i++) {
-        p.from_stride[i] = lower_dim(c, of->k[i].stride[side]);
-        p.to_stride[i] = lower_dim(c, strides.k[i]);
-    }
     KInst *loop = open_loop(&p, lower_begin(c), lower_end(c), 1);
     Place2 at = enter_panel(&p, kir_loop_arg(loop, 0), &strides);
     copy_level(&p, 0, at);

@@ -22,6 +22,9 @@ enum {
     FAR_BYTES = 1024,
     MANY_PAGES = 1024,
     SET_BYTES = 2048,
+    SLICE_FROM = 8,  /* a y that is so many times as large as the second cache is packed in slices */
+    SLICE_TERMS = 64, /* the least length of a slice that pays */
+    SLICED_ITEMS = 64, /* slices at most: one for every item */
     MIN_ITEMS = 16,  /* large products are cut into at least this many items */
     FEW_ITEMS = 6,   /* the same where every item reads all of y */
     MAX_INSIDE = 64, /* positions that an item goes through for each block of k */
@@ -413,6 +416,49 @@ static void choose_packing(Planner *p)
     plan->packed[SIDE_X] = pays_to_copy_x(p);
 }
 
+bool may_slice(const Contraction *of, const TilePlan *plan)
+{
+    bool whole = plan->packed[SIDE_Y] && of->ks == 1 && of->leaf == 0 && !of->repeated &&
+                 of->window_count == 0 && !of->overlaps && of->out[plan->vector].count > 0;
+    for (int a = 0; a < of->outs; a++) {
+        whole = whole && axis_in_tile(plan, a);
+    }
+    return whole;
+}
+
+/* Terms of a slice: it takes an eighth of the second cache, and the terms of x that meet it half. */
+static int64_t slice_terms(const Planner *p)
+{
+    const TilePlan *plan = &p->plan;
+    double bytes = (double)dtype_bytes(p->of->dtype), room = (double)p->options.l2_bytes;
+    double rows = uses_of_y(p, plan->vector);
+    double of_y = room / 8 / ((double)panel_width(plan, SIDE_Y) * bytes);
+    double of_x = room / 2 / (rows * bytes);
+    return (int64_t)(of_y < of_x ? of_y : of_x);
+}
+
+/* A huge y is read once, from memory: its packed copy would be written and read again from there,
+ * and be there all through the step. */
+static void choose_slices(Planner *p)
+{
+    int64_t length = at_least_one(hint(p, &p->of->k[0])), terms = slice_terms(p);
+    bool huge = elements_of(p, SIDE_Y) * (double)dtype_bytes(p->of->dtype) >=
+                (double)SLICE_FROM * (double)p->options.l2_bytes;
+    p->plan.sliced = huge && (terms >= SLICE_TERMS || terms >= length);
+    if (!p->plan.sliced || terms >= length) {
+        return;
+    }
+    int64_t lanes = p->plan.lanes, most = terms / lanes * lanes;
+    p->plan.split = SPLIT_BLOCKS;
+    p->plan.k_block = most > 0 ? most : terms;
+    for (int64_t near = most; p->of->k[0].count > 0 && near > most / 2; near -= lanes) {
+        if (p->of->k[0].count % near == 0) {
+            p->plan.k_block = near;
+            break;
+        }
+    }
+}
+
 /* May k[1] be cut? Not where its taps are written out, or where they are not counted one by one. */
 static bool may_cut_inner(const Planner *p)
 {
@@ -498,9 +544,11 @@ static void choose_split(Planner *p)
                    (double)dtype_bytes(of->dtype);
     double fitting = (double)p->options.l2_bytes / (plan->packed[SIDE_X] ? 1 : 2);
     bool several = plan->row != NO_AXIS && hint(p, &of->out[plan->row]) > 2 * plan->rows;
-    if ((panel > fitting || x_is_far(p)) && several && length > 1) {
+    double result = product(p, of->out, of->outs);
+    bool small = result <= elements_of(p, SIDE_X) + elements_of(p, SIDE_Y);
+    if ((panel > fitting || x_is_far(p)) && several && length > 1 && small) {
         plan->split = SPLIT_BLOCKS;
-        plan->k_outside = product(p, of->out, of->outs) * (double)dtype_bytes(of->dtype) <=
+        plan->k_outside = result * (double)dtype_bytes(of->dtype) <=
                           (double)p->options.l2_bytes / 4;
         choose_block(p, length);
     }
@@ -554,6 +602,11 @@ static void choose_items(Planner *p)
 {
     TilePlan *plan = &p->plan;
     double flops = 2 * product(p, p->of->k, p->of->ks) * product(p, p->of->out, p->of->outs);
+    if (plan->sliced) {
+        plan->block = ceil_divide((int64_t)panel_count(p), SLICED_ITEMS);
+        plan->grain = 1;
+        return;
+    }
     choose_group(p);
     double panels = panel_count(p), items = item_count(p), block = panels;
     double bytes = product(p, p->of->k, p->of->ks) * plan->lanes * plan->vectors *
@@ -585,12 +638,17 @@ TilePlan tile_plan(const Schedule *schedule, const Contraction *contraction,
     choose_rows(&p);
     choose_tile(&p);
     choose_packing(&p);
-    choose_split(&p);
+    if (may_slice(contraction, &p.plan)) {
+        choose_slices(&p);
+    }
+    if (!p.plan.sliced) {
+        choose_split(&p);
+    }
     if (target->random_plan) {
         random_operands(contraction, target->random_plan, &p.plan);
     }
     if (!scratch_bytes(schedule->graph->dims, contraction, &p.plan)) {
-        p.plan.packed[SIDE_X] = p.plan.packed[SIDE_Y] = false;
+        p.plan.packed[SIDE_X] = p.plan.packed[SIDE_Y] = p.plan.sliced = false;
         p.plan.split = SPLIT_NONE;
     }
     choose_items(&p);

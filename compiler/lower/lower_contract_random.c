@@ -45,6 +45,7 @@ void random_operands(const Contraction *of, uint64_t seed, TilePlan *plan)
             plan->packed[side] = draw(&draws, 2);
         }
     }
+    plan->sliced = may_slice(of, plan) && draw(&draws, 2);
     bool blocks = of->leaf == 0 && of->ks > 0 && of->k[0].window == NO_WINDOW && !is_empty(of) &&
                   plan->row != NO_AXIS && draw(&draws, 2);
     if (!blocks) {
@@ -64,7 +65,7 @@ void random_items(const Contraction *of, uint64_t seed, TilePlan *plan)
 {
     Draws draws = {seed, 1000};
     bool together = plan->row == NO_AXIS || of->out[plan->row].window != NO_WINDOW;
-    if (!together) {
+    if (!together && !plan->sliced) {
         plan->group = of->out[plan->row].count < 0 ? 1 + draw(&draws, 3) : draw(&draws, 4);
     }
     plan->block = plan->vector == NO_AXIS ? plan->block : draw(&draws, 4);

@@ -148,12 +148,29 @@ static void walk_rows(Walk *w, const Panel *panel)
 
 /* ---- the panels of an item ---- */
 
+/* Packs the panel's part of the block of k, and returns where term 0 of it would be. */
+static KInst *fill_slice(Walk *w, const Panel *panel)
+{
+    Tile *tile = &w->tile;
+    Slice slice = {panel->column, walk_constant(w, 0), lower_dim(w->c, w->of->k[0].size), w->slice};
+    if (w->plan->split != SPLIT_BLOCKS) {
+        contract_pack_slice(w->c, w->of, w->plan, w->group, slice);
+        return w->slice;
+    }
+    slice.low = walk_op(w, K_MUL, w->part, walk_constant(w, w->plan->k_block));
+    slice.count = walk_op(w, K_SUB, tile->k_high[0], tile->k_low[0]);
+    contract_pack_slice(w->c, w->of, w->plan, w->group, slice);
+    return walk_op(w, K_SUB, w->slice, walk_op(w, K_MUL, tile->k_low[0], tile->k_stride[SIDE_Y][0]));
+}
+
 static void walk_panel(Walk *w, Panel panel)
 {
     int vector = w->plan->vector;
     for (int side = 0; side < SIDES; side++) {
         panel.base[side] = w->tile.base[side];
-        if (side == SIDE_Y && w->plan->packed[SIDE_Y]) {
+        if (side == SIDE_Y && w->plan->sliced) {
+            panel.base[side] = fill_slice(w, &panel);
+        } else if (side == SIDE_Y && w->plan->packed[SIDE_Y]) {
             KInst *width = walk_constant(w, panel_width(w->plan, SIDE_Y));
             KInst *first = walk_op(w, K_MUL, panel.panel, width);
             panel.base[side] = walk_plus(w, panel.base[side], panel.panel, w->panel_stride[side]);

@@ -32,6 +32,7 @@ typedef struct {
     KInst *at[MAX_RANK];           /* position on every out axis that is not in the tile */
     KInst *panel_stride[SIDES];    /* packed: elements of a panel */
     KInst *panel_low, *panel_high; /* of the item */
+    KInst *slice;                  /* sliced: where the item's slice begins in scratch */
 } Walk;
 
 typedef struct {
