@@ -1,5 +1,5 @@
 /* Scope and frame of random programs: draws, texts, values by type, the network's ends, data and training. Statements are in
- * random_program_values.c and random_program_forms.c. */
+ * random_program_values.c, random_program_forms.c and random_program_library.c. */
 #include "tests/support/random_program.h"
 
 #include "runtime/base/rng.h"
@@ -311,8 +311,12 @@ static bool one_statement(Maker *m, const Statement *table)
 
 void statements(Maker *m, int count)
 {
-    for (int tries = 20 * count; count > 0 && tries > 0 && m->count < MOST_VALUES - 8; tries--)
-        count -= one_statement(m, chance(m, 55) ? random_value_statements : random_form_statements);
+    for (int tries = 20 * count; count > 0 && tries > 0 && m->count < MOST_VALUES - 8; tries--) {
+        unsigned at = draw(m, 100);
+        count -= one_statement(m, at < 46   ? random_value_statements
+                                  : at < 80 ? random_form_statements
+                                            : random_library_statements);
+    }
 }
 
 /* ---- the program around it ---- */
@@ -352,12 +356,12 @@ typedef struct {
 
 static Columns columns_of(Maker *m)
 {
-    static const int sizes[] = {1, 2, 3, 3, 4, 5};
+    static const int sizes[] = {1, 1, 2, 3, 4, 5};
     Columns c = {.count = 2 + (int)draw(m, 3), .rows = 4 + (int)draw(m, 5)};
     for (int i = 0; i < c.count; i++) {
         Value *v = &c.columns[i];
         *v = (Value){.type = i ? draw_type(m, i == 1 ? INTEGERS : ANYTHING) : T_F32,
-                     .rank = i ? (int)draw(m, 4) : 1 + (int)draw(m, 3)};
+                     .rank = i ? (int)draw(m, 5) : 1 + (int)draw(m, 3)};
         for (int k = 0; k < v->rank; k++)
             v->size[k] = (Size){0, sizes[draw(m, 6)]};
         v->bound = kind_of(v) == INTEGERS ? 9 : 5;
@@ -426,21 +430,85 @@ static void dataset_of(Maker *m, Columns *c, StrBuf *out)
     strbuf_add(out, "}\n");
 }
 
+static const char *const rules[] = {
+    "sgd(lr=0.1)",
+    "sgd(lr=0.05, momentum=0.9, nesterov=true)",
+    "adam(lr=0.01)",
+    "adamw(lr=cosine(0.01, warmup=1), weight_decay=0.1)",
+    "rmsprop(lr=0.01)",
+    "lion(lr=0.001)",
+    "adamw(lr=0.01, groups=[group(max_rank=1, weight_decay=0.0)])",
+    "adam(lr=0.01, groups=[group(\"w*\", lr=0.1), group(max_rank=0, sgd(0.1))])",
+    "adagrad(lr=0.05)",
+    "sgd(lr=0.1, groups=[group(\"*w?\", adam(0.02))])"};
+enum { RULES = sizeof rules / sizeof *rules };
+
+/* A few metrics of the network's value per row; what a metric of the program itself sees is declared with it. */
+static void metrics_of(Maker *m, const char *value, StrBuf *out)
+{
+    static const char *const metrics[] = {
+        "mse(%s, 0.5 * %s)",         "mae(sin(%s), cos(%s))",
+        "rmse(%s, tanh(%s))",        "accuracy(sigmoid(%s), i32(%s > 0.5))",
+        "watched(%s, %s)",           "roc_auc(sigmoid(%s), i32(%s %% 1.0 > 0.5))",
+        "confusion(sigmoid(%s), i32(%s > 0.25))"};
+    strbuf_add(out, "    metrics   = [");
+    for (unsigned i = 0, count = 1 + draw(m, 3); i < count; i++) {
+        const char *text = metrics[draw(m, 7)], *first = strstr(text, "%s"),
+                   *second = strstr(first + 2, "%s");
+        strbuf_printf(out, "%s%.*s%s%.*s%s", i ? ", " : "", (int)(first - text), text, value,
+                      (int)(second - first - 2), first + 2, value);
+        for (const char *at = second + 2; *at; at++)
+            if (at[0] != '%' || at[1] != '%')
+                strbuf_printf(out, "%c", *at);
+    }
+    strbuf_add(out, "]\n");
+}
+
+/* A step written by hand: some updates of all params, then of one, by new values of the network. */
+static void step_of(Maker *m, const Columns *c, const char *loss, StrBuf *out)
+{
+    const char *fields = "", *path = m->params + strspn(m->params, " ");
+    for (int i = 0; i < c->count; i++)
+        fields = say(m, "%s%s%s", fields, i ? ", " : "", c->columns[i].name);
+    int n = (int)strcspn(path, " ");
+    strbuf_printf(out, "    let model = Net()\n    let rule = %s\n    fn step(%s) {\n",
+                  rules[draw(m, RULES - 4)], fields);
+    const char *indent = "";
+    unsigned turns = draw(m, 3);
+    if (turns) {
+        strbuf_printf(out, "        for i in 0..%u {\n", turns);
+        indent = "    ";
+    }
+    strbuf_printf(out, "%s        minimize %s wrt model using rule\n%s", indent, loss,
+                  turns ? "        }\n" : "");
+    if (chance(m, 60))
+        strbuf_printf(out, "        minimize mean(sin(%s)) wrt model.%.*s using %s\n", loss, n, path,
+                      chance(m, 50) ? "rule" : "sgd(0.05)");
+    strbuf_add(out, "    }\n");
+}
+
 static void train_of(Maker *m, const Columns *c, StrBuf *out)
 {
-    static const char *const rules[] = {
-        "sgd(lr=0.1)",      "sgd(lr=0.05, momentum=0.9, nesterov=true)",
-        "adam(lr=0.01)",    "adamw(lr=cosine(0.01, warmup=1), weight_decay=0.1)",
-        "rmsprop(lr=0.01)", "lion(lr=0.001)"};
     static const char *const settings[] = {"    clip_norm = 0.5\n", "    accumulate = 2\n",
                                            "    ema       = 0.9\n", "    shuffle   = false\n",
-                                           "    clip_value = 0.1\n"};
+                                           "    clip_value = 0.1\n", "    precision = bf16\n",
+                                           "    precision = f16\n", "    drop_last = true\n"};
     static const char *const losses[] = {"%s", "mean(%s)", "%s ** 2.0", "sum(tanh(%s))"};
     const char *values = "";
     for (int i = 0; i < c->count; i++)
         values = say(m, "%s%s%s", values, i ? ", " : "", c->columns[i].name);
-    strbuf_printf(out, "train t on rows {\n    model     = Net()\n    loss      = %s\n",
-                  say(m, losses[draw(m, 4)], say(m, "model(%s)", values)));
+    const char *value = say(m, "model(%s)", values);
+    unsigned k = draw(m, 4);
+    const char *loss = k == 0   ? value
+                       : k == 1 ? say(m, losses[1], value)
+                       : k == 2 ? say(m, losses[2], value)
+                                : say(m, losses[3], value);
+    strbuf_add(out, "train t on rows {\n");
+    bool by_hand = !m->program->gradient && chance(m, 25);
+    if (by_hand)
+        step_of(m, c, loss, out);
+    else
+        strbuf_printf(out, "    model     = Net()\n    loss      = %s\n", loss);
     if (m->program->gradient) {
         strbuf_printf(out,
                       "    optimizer = sgd(lr=1.0)\n    batch     = %d\n    steps     = 1\n"
@@ -448,10 +516,14 @@ static void train_of(Maker *m, const Columns *c, StrBuf *out)
                       c->rows);
         return;
     }
-    strbuf_printf(out, "    optimizer = %s\n    batch     = %u\n    epochs    = 1\n",
-                  rules[draw(m, 6)], ((unsigned)c->rows + 2) / 3 + draw(m, 2));
-    if (chance(m, 30))
-        strbuf_add(out, settings[draw(m, 5)]);
+    if (!by_hand)
+        strbuf_printf(out, "    optimizer = %s\n", rules[draw(m, RULES)]);
+    strbuf_printf(out, "    batch     = %u\n    epochs    = 1\n",
+                  ((unsigned)c->rows + 2) / 3 + draw(m, 2));
+    if (chance(m, 40))
+        strbuf_add(out, settings[draw(m, sizeof settings / sizeof *settings)]);
+    if (chance(m, 40))
+        metrics_of(m, value, out);
     strbuf_add(out, "}\n");
 }
 
@@ -481,6 +553,21 @@ static void network_of(Maker *m, const Columns *c, int count)
     strbuf_free(&members);
 }
 
+static const char head[] =
+    "from nn import (Linear, LayerNorm, BatchNorm1d, Embedding, EmbeddingBag, relu, sigmoid, gelu, softmax, "
+    "log_softmax, softmin, logsumexp, normalize, glu, swiglu, geglu, reglu, dropout, sort, topk, median, "
+    "cumprod, put_along_axis, roll, tril, triu, pad_reflect, pad_replicate, pad_circular)\n"
+    "from optim import sgd, adam, adamw, rmsprop, lion, adagrad, cosine\n"
+    "metric watched(x: f32[B], y: f32[B]) {\n"
+    "    state n: i64 = 0\n"
+    "    state seen: f64[2] = 0.0\n"
+    "    fn update() {\n"
+    "        n += B\n"
+    "        seen += stack([sum(f64(x)), f64(y[0])])\n"
+    "    }\n"
+    "    fn result() -> f64 { sum(seen) / f64(n) }\n"
+    "}\n";
+
 char *random_program(Arena *arena, uint64_t seed, const RandomProgramOptions *options)
 {
     Program program = {.arena = arena, .seed = seed, .names = 1, .gradient = options->gradient};
@@ -492,10 +579,7 @@ char *random_program(Arena *arena, uint64_t seed, const RandomProgramOptions *op
     train_of(&m, &columns, &train);
     char *text =
         arena_format(arena,
-                     "from nn import Linear, LayerNorm, BatchNorm1d, relu, sigmoid, gelu, "
-                     "softmax, dropout\nfrom optim import sgd, adam, adamw, rmsprop, lion, cosine\n"
-                     "%s%s%s",
-                     program.declarations.text, data.text, train.text);
+                     "%s%s%s%s", head, program.declarations.text, data.text, train.text);
     strbuf_free(&program.declarations);
     strbuf_free(&m.body);
     strbuf_free(&data);

@@ -62,8 +62,8 @@ typedef struct {
 } Statement;
 
 bool random_index_statement(Maker *m);
-extern const Statement random_value_statements[],
-    random_form_statements[]; /* the last has no function */
+extern const Statement random_value_statements[], random_form_statements[],
+    random_library_statements[]; /* the last has no function */
 
 /* Draws */
 unsigned draw(Maker *m, unsigned n); /* below n */
