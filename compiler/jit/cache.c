@@ -202,7 +202,9 @@ static void trim(CodeCache *cache)
 {
     Listing listing = {0};
     list_folder(cache->folder, &listing);
-    qsort(listing.items, listing.count, sizeof *listing.items, by_use);
+    if (listing.count > 1) {
+        qsort(listing.items, listing.count, sizeof *listing.items, by_use);
+    }
     int64_t keep = listing.bytes > cache->limit ? cache->limit / 4 * 3 : listing.bytes;
     time_t now = time(NULL);
     for (size_t i = 0; i < listing.count; i++) {
