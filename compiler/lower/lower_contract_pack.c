@@ -65,7 +65,8 @@ static const Dim *slices_total(DimTable *dims, const Contraction *of, const Tile
 {
     const Dim *items = dim_const(dims, 1);
     if (plan->block > 0) {
-        items = dim_ceildiv(dims, panel_total(dims, of, plan, SIDE_Y), dim_const(dims, plan->block));
+        const Dim *panels = panel_total(dims, of, plan, SIDE_Y);
+        items = dim_ceildiv(dims, panels, dim_const(dims, plan->block));
     }
     return dim_mul(dims, items, slice_elements(dims, of, plan));
 }

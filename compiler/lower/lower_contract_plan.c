@@ -22,8 +22,8 @@ enum {
     FAR_BYTES = 1024,
     MANY_PAGES = 1024,
     SET_BYTES = 2048,
-    SLICE_FROM = 8,  /* a y that is so many times as large as the second cache is packed in slices */
-    SLICE_TERMS = 64, /* the least length of a slice that pays */
+    SLICE_FROM = 8,    /* times the second cache: a larger y is packed in slices */
+    SLICE_TERMS = 64,  /* the least length of a slice that pays */
     SLICED_ITEMS = 64, /* slices at most: one for every item */
     MIN_ITEMS = 16,  /* large products are cut into at least this many items */
     FEW_ITEMS = 6,   /* the same where every item reads all of y */
@@ -426,7 +426,7 @@ bool may_slice(const Contraction *of, const TilePlan *plan)
     return whole;
 }
 
-/* Terms of a slice: it takes an eighth of the second cache, and the terms of x that meet it half. */
+/* Terms of a slice: an eighth of the second cache, and half of it for the terms of x. */
 static int64_t slice_terms(const Planner *p)
 {
     const TilePlan *plan = &p->plan;

@@ -160,7 +160,8 @@ static KInst *fill_slice(Walk *w, const Panel *panel)
     slice.low = walk_op(w, K_MUL, w->part, walk_constant(w, w->plan->k_block));
     slice.count = walk_op(w, K_SUB, tile->k_high[0], tile->k_low[0]);
     contract_pack_slice(w->c, w->of, w->plan, w->group, slice);
-    return walk_op(w, K_SUB, w->slice, walk_op(w, K_MUL, tile->k_low[0], tile->k_stride[SIDE_Y][0]));
+    KInst *before = walk_op(w, K_MUL, tile->k_low[0], tile->k_stride[SIDE_Y][0]);
+    return walk_op(w, K_SUB, w->slice, before);
 }
 
 static void walk_panel(Walk *w, Panel panel)

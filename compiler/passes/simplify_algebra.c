@@ -282,6 +282,84 @@ Node *simplify_select_clamped(Graph *g, Node *n)
     return NULL;
 }
 
+/* ---- relu, then max-pool ----
+ *
+ * Windows that tile (grad_window.c) give an element the gradient of one window, when it is the
+ * first maximum there. Whether relu lets it pass is then a question to that maximum, a quarter of
+ * the values for a pool of 2x2:
+ *
+ *   select(y <= 0, 0, flat(select(argmax y == tap, repeat dy, 0)))
+ *   flat(select(argmax y == tap, repeat select(max-pool y <= 0, 0, dy), 0)) */
+
+static bool is_zero(const Node *n)
+{
+    return is_const_value(n, 0);
+}
+
+/* What lies below moves that keep every element and add zeros. */
+static Node *below_flat(Node *n)
+{
+    while (n->op == OP_RESHAPE || (n->op == OP_PAD && is_zero(n->src[1])))
+        n = n->src[0];
+    return n;
+}
+
+/* The same moves, of something else. */
+static Node *flat_again(Graph *g, Node *n, const Node *bottom, Node *x)
+{
+    if (n == bottom)
+        return x;
+    x = flat_again(g, n->src[0], bottom, x);
+    if (!x || n->op == OP_RESHAPE)
+        return x ? build_reshape(g, x, n->type.rank, n->type.dims) : NULL;
+    return graph_node(g, OP_PAD, (Node *[]){x, n->src[1]}, 2, &n->attr);
+}
+
+/* [R, 1, ..] of [R, k, ..], NULL: no repetition of something of this shape. */
+static Node *repeated(Node *n, const Type *once)
+{
+    return n->op == OP_EXPAND && (!once || simplify_same_dims(&n->src[0]->type, once)) ? n->src[0]
+                                                                                       : NULL;
+}
+
+/* The node argmax == tap asks, repeated: its form with one tap. */
+static Node *argmax_of(Node *condition, const Node *y)
+{
+    for (int i = 0; condition->op == OP_EQ && i < 2; i++) {
+        Node *once = repeated(condition->src[i], NULL), *argmax = once;
+        while (argmax && argmax->op == OP_RESHAPE)
+            argmax = argmax->src[0];
+        if (argmax && argmax->op == OP_WINDOW_ARGMAX && argmax->src[0] == y)
+            return once;
+    }
+    return NULL;
+}
+
+Node *simplify_select_pooled(Graph *g, Node *n)
+{
+    Node *condition = n->src[0], *chosen = below_flat(n->src[2]);
+    if (condition->op != OP_LE || !is_zero(condition->src[1]) || !is_zero(n->src[1]) ||
+        chosen->op != OP_SELECT || !is_zero(chosen->src[2]))
+        return NULL;
+    Node *y = condition->src[0], *once = argmax_of(chosen->src[0], y), *argmax = once;
+    Node *dy = once ? repeated(chosen->src[1], &once->type) : NULL;
+    if (!dy)
+        return NULL;
+    while (argmax->op == OP_RESHAPE)
+        argmax = argmax->src[0];
+    Node *most = graph_node(g, OP_WINDOW_MAX, &y, 1, &argmax->attr);
+    dy = most ? build_reshape(g, dy, most->type.rank, most->type.dims) : NULL;
+    if (!dy)
+        return NULL;
+    Node *closed = build_binary(g, OP_LE, most, build_const_like(g, most, 0));
+    Node *passed = build_select(g, closed, build_const_like(g, dy, 0), dy);
+    passed = passed ? build_reshape(g, passed, once->type.rank, once->type.dims) : NULL;
+    const Type *wide = &chosen->src[1]->type;
+    Node *repeat = passed ? build_expand(g, passed, wide->rank, wide->dims) : NULL;
+    Node *pooled = repeat ? build_select(g, chosen->src[0], repeat, chosen->src[2]) : NULL;
+    return pooled ? flat_again(g, n->src[2], chosen, pooled) : NULL;
+}
+
 Node *simplify_same_operands(Graph *g, Node *n)
 {
     (void)g;

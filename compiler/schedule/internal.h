@@ -153,9 +153,19 @@ Group *group_new(Builder *b, GroupKind kind);
 
 void assign_buffers(
     Builder *b); /* buffers.c: externals, constants, arena; updates in place or by copies */
-void choose_order(Builder *b);                      /* order.c: drafts become schedule->groups */
+/* What goes first of the groups that may run when none of them frees memory. */
+typedef enum {
+    ORDER_OLDEST,  /* as in the program */
+    ORDER_SHARING, /* who takes least, when every reader of a value is to free its part of it */
+    ORDER_LEAST,   /* who takes least */
+    ORDERS
+} OrderRule;
+/* order.c: drafts become schedule->groups */
+void choose_order(Builder *b, OrderRule rule);
 void find_lifetimes(Builder *b);                    /* liveness.c */
 void place_buffers(Schedule *schedule, bool share); /* memplan.c */
+/* memplan.c: the largest sum of live bytes at the hints, of lifetimes as they are */
+int64_t most_live_bytes(Schedule *schedule);
 int64_t dim_at_hints(const Schedule *schedule, const Dim *dim);
 
 #endif

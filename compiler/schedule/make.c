@@ -233,6 +233,21 @@ static void count_uses(Builder *b)
     }
 }
 
+/* Is it all that becomes of a contraction, which can store it in place of its own result? */
+static bool ends_contraction(const Builder *b, const Node *n)
+{
+    for (int i = 0; i < n->nsrc; i++) {
+        const Node *x = n->src[i];
+        while (x->op == OP_RESHAPE && !b->made[x->id]) {
+            x = x->src[0];
+        }
+        if (class_of(x) == CLASS_CONTRACT && b->uses[x->id] == 1) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void choose_made(Builder *b)
 {
     count_uses(b);
@@ -253,7 +268,8 @@ void choose_made(Builder *b)
         }
         if (n->op == OP_EXPAND && grows(n)) {
             Node *base = below_moves(n);
-            bool costly = b->cost[base->id] >= BROADCAST_COST && !b->made[base->id];
+            bool costly = (b->cost[base->id] >= BROADCAST_COST || ends_contraction(b, base)) &&
+                          !b->made[base->id];
             if (costly && (class_of(base) == CLASS_ELEMENTWISE || base->op == OP_RANDOM)) {
                 b->made[base->id] = 1;
             }

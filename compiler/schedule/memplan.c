@@ -2,8 +2,10 @@
  *
  * In: lifetimes. Out: Buffer.below, .hint_offset and Schedule.placement. At the hint sizes buffers
  * are placed one by one, the largest first, each into the smallest gap that fits between buffers
- * live at the same time (best fit). What is kept of that is only the vertical order: for two
- * buffers that live together, which is below the other. Then
+ * live at the same time (best fit). Where that needs more than the lower bound, other rules are
+ * tried, then what ended highest is placed first and all is done again, a limited number of times;
+ * the lowest arena counts. What is kept of that is only the vertical order: for two buffers that
+ * live together, which is below the other. Then
  *
  *   offset(a) = max over b in below(a) of offset(b) + bytes(b)
  *
@@ -15,20 +17,23 @@
 #include "runtime/base/bug.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+enum { SEARCH_WORK = 4 << 20, MAX_SEARCH = 200, CLOSE_TO_BOUND = 1000 };
 
 /* One stretch of memory: a buffer and those made in its place one after the other. */
 typedef struct {
     uint32_t buffer;
     int32_t first, last;
     int64_t bytes, offset;
-    bool placed;
 } Slot;
 
 typedef struct {
     Schedule *s;
     Slot *slots;
     uint32_t count;
-    uint64_t *below; /* count x words bits, before thinning */
+    uint32_t *placed; /* slots that have an offset, by that */
+    uint64_t *below;  /* count x words bits, before thinning */
     uint32_t words;
 } Planner;
 
@@ -56,7 +61,7 @@ static void make_slots(Planner *p)
         if (buffer->kind == STORAGE_ARENA && buffer->in_place_of == NO_BUFFER) {
             slot_of[i] = (int32_t)p->count;
             p->slots[p->count++] =
-                (Slot){i, buffer->first, buffer->last, dim_at_hints(s, buffer->bytes), 0, false};
+                (Slot){i, buffer->first, buffer->last, dim_at_hints(s, buffer->bytes), 0};
         }
     }
     for (uint32_t i = 0; i < s->buffers.count; i++) {
@@ -91,34 +96,111 @@ static int by_offset(const void *x, const void *y)
     return a->buffer < b->buffer ? -1 : 1;
 }
 
-/* Neighbours that live at the same time as `slot`, by offset. */
-static uint32_t placed_neighbours(const Planner *p, const Slot *slot, Slot *out)
+/* Of bytes times groups: what is large for long leaves least room for others. */
+static int by_area(const void *x, const void *y)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < p->count; i++) {
-        if (p->slots[i].placed && together(slot, &p->slots[i])) {
-            out[count++] = p->slots[i];
-        }
-    }
-    qsort(out, count, sizeof *out, by_offset);
-    return count;
+    const Slot *a = x, *b = y;
+    double first = (double)a->bytes * (a->last - a->first + 1),
+           second = (double)b->bytes * (b->last - b->first + 1);
+    return first != second ? (first > second ? -1 : 1) : by_size(x, y);
 }
 
-static void place(const Planner *p, Slot *slot, Slot *scratch)
+static int by_time(const void *x, const void *y)
 {
-    uint32_t count = placed_neighbours(p, slot, scratch);
+    const Slot *a = x, *b = y;
+    return a->first != b->first ? (a->first < b->first ? -1 : 1) : by_size(x, y);
+}
+
+/* How slots are placed: in which order, each into the smallest gap or the lowest one. */
+typedef struct {
+    int (*order)(const void *x, const void *y);
+    bool lowest;
+} PlaceRule;
+
+static const PlaceRule place_rules[] = {
+    {by_size, false}, {by_size, true}, {by_area, false},
+    {by_area, true},  {by_time, true}, {by_time, false},
+};
+
+/* Gives a slot the place the rule asks for, between those already placed that live with it. */
+static void place(Planner *p, uint32_t at, uint32_t placed, bool lowest)
+{
+    Slot *slot = &p->slots[at];
     int64_t top = 0, best = -1, best_gap = INT64_MAX;
-    for (uint32_t i = 0; i < count; i++) {
-        int64_t gap = scratch[i].offset - top;
+    for (uint32_t i = 0; i < placed && !(lowest && best >= 0); i++) {
+        const Slot *other = &p->slots[p->placed[i]];
+        if (!together(slot, other)) {
+            continue;
+        }
+        int64_t gap = other->offset - top;
         if (gap >= slot->bytes && gap < best_gap) {
             best = top;
             best_gap = gap;
         }
-        int64_t end = scratch[i].offset + scratch[i].bytes;
+        int64_t end = other->offset + other->bytes;
         top = end > top ? end : top;
     }
     slot->offset = best >= 0 ? best : top;
-    slot->placed = true;
+    uint32_t i = placed;
+    for (; i > 0 && by_offset(&p->slots[p->placed[i - 1]], slot) > 0; i--) {
+        p->placed[i] = p->placed[i - 1];
+    }
+    p->placed[i] = at;
+}
+
+/* Places all slots in the order they are in; the bytes of the arena. */
+static int64_t place_all(Planner *p, bool lowest)
+{
+    int64_t total = 0;
+    for (uint32_t i = 0; i < p->count; i++) {
+        place(p, i, i, lowest);
+        int64_t end = p->slots[i].offset + p->slots[i].bytes;
+        total = end > total ? end : total;
+    }
+    return total;
+}
+
+/* The slot that ends highest becomes the first one. False: it is. */
+static bool promote(Planner *p)
+{
+    uint32_t high = 0;
+    for (uint32_t i = 1; i < p->count; i++) {
+        const Slot *a = &p->slots[i], *b = &p->slots[high];
+        high = a->offset + a->bytes > b->offset + b->bytes ? i : high;
+    }
+    Slot first = p->slots[high];
+    memmove(p->slots + 1, p->slots, high * sizeof first);
+    p->slots[0] = first;
+    return high > 0;
+}
+
+static void search(Planner *p)
+{
+    enum { RULES = sizeof place_rules / sizeof *place_rules };
+    int64_t bound = p->s->live_bytes, least = INT64_MAX;
+    int64_t tries = SEARCH_WORK / ((int64_t)p->count * p->count / 4 + 1);
+    size_t bytes = p->count * sizeof(Slot);
+    Slot *best = ARENA_ARRAY(p->s->arena, Slot, p->count + 1);
+    bool lowest = false;
+    tries = tries > MAX_SEARCH ? MAX_SEARCH : tries;
+    for (int64_t i = 0; i <= tries && (i == 0 || least - bound > bound / CLOSE_TO_BOUND); i++) {
+        if (i < RULES) {
+            qsort(p->slots, p->count, sizeof(Slot), place_rules[i].order);
+        } else if (!promote(p)) {
+            break;
+        }
+        bool low = i < RULES ? place_rules[i].lowest : lowest;
+        int64_t total = place_all(p, low);
+        if (total < least) {
+            least = total;
+            lowest = low;
+            memcpy(best, p->slots, bytes);
+        }
+        if (i == RULES - 1) {
+            memcpy(p->slots, best, bytes);
+        }
+    }
+    memcpy(p->slots, best, bytes);
 }
 
 /* No sharing: one after the other. */
@@ -193,17 +275,21 @@ static int64_t most_live(const Planner *p, uint32_t groups)
     return most;
 }
 
+int64_t most_live_bytes(Schedule *schedule)
+{
+    Planner planner = {.s = schedule};
+    make_slots(&planner);
+    return most_live(&planner, schedule->groups.count);
+}
+
 void place_buffers(Schedule *schedule, bool share)
 {
     Planner planner = {.s = schedule};
     make_slots(&planner);
+    planner.placed = ARENA_ARRAY(schedule->arena, uint32_t, planner.count + 1);
     schedule->live_bytes = most_live(&planner, schedule->groups.count);
     if (share) {
-        Slot *scratch = ARENA_ARRAY(schedule->arena, Slot, planner.count + 1);
-        qsort(planner.slots, planner.count, sizeof(Slot), by_size);
-        for (uint32_t i = 0; i < planner.count; i++) {
-            place(&planner, &planner.slots[i], scratch);
-        }
+        search(&planner);
     } else {
         stack(&planner);
     }

@@ -6,6 +6,12 @@
  * gradient is consumed by its optimiser update as soon as it is there, and a mask for the backward
  * pass is not drawn before its time. In the hostile build the order is any legal one, by seed.
  *
+ * schedule_build tries other rules as well (OrderRule) and keeps the order that needs least. Where
+ * every reader is to free its part, the three readers of a large gradient come before what makes
+ * the next one:
+ *
+ *   dy 200 MB -> dw, db, dx 100 MB    dx -> 400 MB    oldest: dx and the 400 MB before db
+  *
  * The ends of regions (regions.c) are in the list too: once a region is entered, only what is in it
  * may run until it is left, so its groups are neighbours.
  *
@@ -28,6 +34,7 @@ typedef struct {
     int32_t region; /* where we are */
     int32_t next;   /* the only draft that may run now; NO_GROUP: any */
     uint64_t dice;
+    OrderRule rule;
 } Queue;
 
 static void each_read(const Schedule *s, const Group *group, void (*visit)(Queue *, int32_t),
@@ -61,6 +68,21 @@ static int64_t balance(const Queue *queue, const Group *group)
     for (uint32_t i = 0; i < group->operands.count; i++) {
         int32_t buffer = s->buffer_of[group->operands.data[i]->id];
         taken -= queue->waiting[buffer] == 1 ? queue->bytes[buffer] : 0;
+    }
+    return taken;
+}
+
+/* The same when every waiting reader of an operand frees an equal part of it. */
+static int64_t shared_balance(const Queue *queue, const Group *group)
+{
+    const Schedule *s = queue->b->schedule;
+    int64_t taken = 0;
+    for (uint32_t i = 0; i < group->outputs.count; i++) {
+        taken += queue->bytes[group->outputs.data[i].buffer];
+    }
+    for (uint32_t i = 0; i < group->operands.count; i++) {
+        int32_t buffer = s->buffer_of[group->operands.data[i]->id];
+        taken -= queue->bytes[buffer] / (queue->waiting[buffer] ? queue->waiting[buffer] : 1);
     }
     return taken;
 }
@@ -122,21 +144,28 @@ static bool is_older(const Queue *queue, int32_t d, int32_t than)
 
 static int32_t pick_best(const Queue *queue)
 {
-    int32_t oldest = NO_GROUP, generous = NO_GROUP;
-    int64_t least = 0;
+    int32_t first = NO_GROUP, generous = NO_GROUP;
+    int64_t least = 0, best = 0;
     for (uint32_t i = 0; i < queue->free.count; i++) {
         int32_t d = (int32_t)queue->free.data[i];
         if (!is_ready(queue, queue->free.data[i])) {
             continue;
         }
-        int64_t taken = balance(queue, queue->b->drafts.data[d].group);
-        oldest = oldest == NO_GROUP || is_older(queue, d, oldest) ? d : oldest;
+        const Group *group = queue->b->drafts.data[d].group;
+        int64_t taken = balance(queue, group);
+        int64_t score = queue->rule == ORDER_SHARING ? shared_balance(queue, group)
+                        : queue->rule == ORDER_LEAST ? taken
+                                                     : 0;
+        if (first == NO_GROUP || score < best || (score == best && is_older(queue, d, first))) {
+            first = d;
+            best = score;
+        }
         if (taken < least || (taken == least && generous != NO_GROUP && d < generous)) {
             least = taken;
             generous = d;
         }
     }
-    return generous != NO_GROUP ? generous : oldest;
+    return generous != NO_GROUP ? generous : first;
 }
 
 static void leave_free(Queue *queue, int32_t d)
@@ -191,11 +220,11 @@ enum { STRESS_SEED = 1 };
 enum { STRESS_SEED = 0 };
 #endif
 
-void choose_order(Builder *b)
+void choose_order(Builder *b, OrderRule rule)
 {
     Schedule *s = b->schedule;
     uint64_t stress = b->options->stress_seed ? b->options->stress_seed : STRESS_SEED;
-    Queue queue = {.b = b, .next = NO_GROUP, .dice = stress};
+    Queue queue = {.b = b, .next = NO_GROUP, .dice = stress, .rule = rule};
     queue.bytes = ARENA_ARRAY(b->arena, int64_t, s->buffers.count + 1);
     queue.waiting = ARENA_ARRAY(b->arena, uint32_t, s->buffers.count + 1);
     queue.cursor = ARENA_ARRAY(b->arena, uint32_t, b->drafts.count + 1);
