@@ -5,6 +5,7 @@
  *   fc1.weight           as its init says, seed 0 */
 #include "compiler/driver/specimen.h"
 
+#include "runtime/base/memory.h"
 #include "runtime/base/rng.h"
 #include "runtime/base/scalar.h"
 #include "runtime/train/init.h"
@@ -85,8 +86,8 @@ static void fill_tensor(const TrainPlan *plan, const FunctionArg *argument, cons
 
 static void *zeroed(size_t bytes)
 {
-    void *memory = NULL;
-    if (posix_memalign(&memory, 64, (bytes + 127) / 64 * 64) != 0)
+    void *memory = memory_new((bytes + 127) / 64 * 64);
+    if (!memory)
         return NULL;
     memset(memory, 0, bytes + 1);
     return memory;

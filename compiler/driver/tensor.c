@@ -1,5 +1,6 @@
 /* Tensors of the public API: row-major arrays, owned or wrapped. */
 #include "compiler/driver/handles.h"
+#include "runtime/base/memory.h"
 #include "runtime/base/scalar.h"
 
 #include <math.h>
@@ -34,7 +35,7 @@ static nnc_status tensor_make(nnc_dtype dtype, int rank, const int64_t *sizes, v
         .references = 1, .dtype = (DType)dtype, .rank = rank, .data = data, .owned = owned};
     for (int axis = 0; axis < rank; axis++)
         tensor->sizes[axis] = sizes[axis];
-    if (owned && posix_memalign(&tensor->data, 64, bytes + 64) != 0) {
+    if (owned && !(tensor->data = memory_new(bytes + 64))) {
         free(tensor);
         return NNC_MEMORY;
     }

@@ -1,10 +1,10 @@
 /* Host tensors: sizes are multiplied with overflow checks once, here, and trusted afterwards. */
 #include "runtime/tensor/tensor.h"
 
+#include "runtime/base/memory.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-enum { ALIGNMENT = 64 };
 
 bool tensor_measure(DType dtype, int rank, const int64_t *sizes, int64_t *count, size_t *bytes)
 {
@@ -38,7 +38,8 @@ Tensor *tensor_new(DType dtype, int rank, const int64_t *sizes)
         return NULL;
     }
     Tensor *tensor = malloc(sizeof *tensor);
-    if (!tensor || posix_memalign(&shape.data, ALIGNMENT, shape.bytes ? shape.bytes : 1) != 0) {
+    shape.data = tensor ? memory_new(shape.bytes) : NULL;
+    if (!shape.data) {
         free(tensor);
         return NULL;
     }

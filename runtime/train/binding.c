@@ -4,6 +4,7 @@
 #include "runtime/train/trainer_private.h"
 
 #include "runtime/base/bug.h"
+#include "runtime/base/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,8 +63,7 @@ static void *memory_of(Binding *binding, Trainer *trainer, int arg, const DataTa
     if (argument->kind == ARG_INPUT && !column)
         return scalar_input(trainer, argument->name);
     size_t bytes = argument_bytes(binding->function, arg, rows);
-    if (bytes == SIZE_MAX || posix_memalign(&binding->owned[arg], 64, bytes + 64) != 0)
-        binding->owned[arg] = NULL;
+    binding->owned[arg] = bytes == SIZE_MAX ? NULL : memory_new(bytes + 64);
     return binding->owned[arg];
 }
 

@@ -2,6 +2,8 @@
  * needs more: steps of a training run allocate nothing after the first. */
 #include "runtime/train/function.h"
 
+#include "runtime/base/memory.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,10 +81,9 @@ static bool reserve_arena(Session *session, int64_t bytes)
     free(session->arena);
     session->arena_bytes = 0;
     session->arena = NULL;
-    void *memory = NULL;
-    if (posix_memalign(&memory, 64, ((size_t)bytes + 63) / 64 * 64) != 0)
+    session->arena = memory_new(((size_t)bytes + 63) / 64 * 64);
+    if (!session->arena)
         return false;
-    session->arena = memory;
     session->arena_bytes = bytes;
     return true;
 }

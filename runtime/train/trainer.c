@@ -1,6 +1,8 @@
 /* The trainer's memory: one block per tensor, filled from its initial value, and the bookkeeping around a run. */
 #include "runtime/train/trainer_private.h"
 
+#include "runtime/base/memory.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -22,8 +24,7 @@ size_t tensor_bytes(const RunTensor *spec)
 
 void *tensor_memory(size_t bytes)
 {
-    void *memory = NULL;
-    return posix_memalign(&memory, 64, (bytes + 63) / 64 * 64 + 64) == 0 ? memory : NULL;
+    return memory_new((bytes + 63) / 64 * 64 + 64);
 }
 
 static bool fill_tensor(const RunTensor *spec, uint64_t seed, void *data)
