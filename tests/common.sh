@@ -52,12 +52,17 @@ examples() {
 }
 
 # run_example DIR FILE ARGUMENT...: trains with the command of a build; adds to passed and failed. The stream of --json is in
-# $work/stream afterwards.
+# $work/stream afterwards. lora.nn goes on from the weights of the first run of gpt.nn.
 run_example() {
     directory=$1
     file=$2
     shift 2
     status=0
+    weights=$work/gpt.safetensors
+    case $file in
+    */gpt.nn) [ -f "$weights" ] || set -- "$@" --save "$weights" ;;
+    */lora.nn) set -- "$@" --init "$weights" --init-partial -D "gpt=\"$weights\"" ;;
+    esac
     rm -rf "$work/run"
     "$directory/nnc" run "$file" --run-dir "$work/run" --json "$@" >"$work/stream" 2>"$work/errors" || status=$?
     if [ $status -ne 0 ] || grep -qE "$reports" "$work/errors" || ! grep -q '"event":"end"' "$work/stream"; then

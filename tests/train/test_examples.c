@@ -52,7 +52,8 @@ static double mean_of_last(const Watch *w)
     return sum / LAST;
 }
 
-static double first_steps(const char *path, int steps, const char *init, const char *save)
+static Watch run_steps(const char *path, int steps, const char *init, const char *save,
+                       const nnc_program_options *how)
 {
     nnc_context *context = NULL;
     nnc_program *program = NULL;
@@ -64,7 +65,7 @@ static double first_steps(const char *path, int steps, const char *init, const c
                                    .on_event = watch,
                                    .user = &w};
     cr_assert_eq(nnc_context_new(NULL, &context), NNC_OK);
-    cr_assert_eq(nnc_program_load(context, path, NULL, &program), NNC_OK, "%s",
+    cr_assert_eq(nnc_program_load(context, path, how, &program), NNC_OK, "%s",
                  nnc_diagnostics(context, NNC_TEXT));
     cr_assert_eq(nnc_trainer_new(program, NULL, &options, &w.trainer), NNC_OK, "%s",
                  nnc_diagnostics(context, NNC_TEXT));
@@ -75,6 +76,12 @@ static double first_steps(const char *path, int steps, const char *init, const c
     nnc_trainer_release(w.trainer);
     nnc_program_release(program);
     nnc_context_release(context);
+    return w;
+}
+
+static double first_steps(const char *path, int steps, const char *init, const char *save)
+{
+    Watch w = run_steps(path, steps, init, save, NULL);
     return mean_of_last(&w);
 }
 
@@ -86,6 +93,26 @@ Test(examples, losses_fall_as_they_should, .timeout = 1200)
         double loss = first_steps(path, examples[i].steps, NULL, NULL);
         cr_expect_lt(loss, examples[i].bound, "%s: %g after %d steps", examples[i].name, loss,
                      examples[i].steps);
+    }
+}
+
+/* Two steps of three rows, whose activations the interpreter makes one by one. */
+Test(examples, the_interpreter_has_the_same_losses, .timeout = 1200)
+{
+    static const char *const settings[] = {"train.batch=3"};
+    nnc_program_options how = {
+        .size = sizeof how, .settings = settings, .setting_count = 1};
+    char path[512];
+    for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
+        snprintf(path, sizeof path, NNC_SOURCE_DIR "/examples/%s.nn", examples[i].name);
+        how.interpret = false;
+        Watch compiled = run_steps(path, 2, NULL, NULL, &how);
+        how.interpret = true;
+        Watch interpreted = run_steps(path, 2, NULL, NULL, &how);
+        for (int step = 0; step < 2; step++)
+            cr_expect_eq(compiled.losses[step], interpreted.losses[step], "%s, step %d: %a and %a",
+                         examples[i].name, step + 1, compiled.losses[step],
+                         interpreted.losses[step]);
     }
 }
 
