@@ -323,6 +323,16 @@ static void make_rows(Measurement *m)
     qsort(m->timing.items, m->timing.count, sizeof *m->timing.items, by_time);
 }
 
+static int64_t argument_bytes(const Measurement *m)
+{
+    const Function *function = compiled_function(m->compiled, 0);
+    int64_t bytes = 0;
+    for (int i = 0; i < function->arg_count; i++)
+        bytes += function_elements(function, m->specimen.dims, i) *
+                 (int64_t)dtype_bytes(function->args[i].dtype);
+    return bytes;
+}
+
 static void sum_up(Measurement *m)
 {
     Timing *timing = &m->timing;
@@ -340,6 +350,8 @@ static void sum_up(Measurement *m)
     timing->kernels = m->stages->program->kernels.count;
     timing->launches = m->stages->program->launches.count;
     timing->arena_bytes = m->specimen.arena_bytes;
+    timing->live_bytes = m->stages->schedule->live_bytes;
+    timing->argument_bytes = argument_bytes(m);
     timing->function = compiled_function(m->compiled, 0)->name;
     CodeIdentity identity = codegen_identity(m->program->options.cpu);
     timing->cpu = arena_string(m->arena, identity.cpu);

@@ -34,7 +34,8 @@ typedef struct {
     double code_ms;
     CompileCost cost;
     Peak peak;
-    int64_t arena_bytes;
+    int64_t arena_bytes, live_bytes; /* as planned; the least for this order of groups */
+    int64_t argument_bytes;          /* parameters, states, inputs and outputs */
     TimeRow *items;
     uint32_t count;
     CodeRow *codes;

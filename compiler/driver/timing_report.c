@@ -179,6 +179,8 @@ void timing_json(const Timing *t, StrBuf *out)
     add_number(out, "objects", t->cost.objects);
     add_number(out, "objects_found", t->cost.found);
     add_number(out, "arena_bytes", (double)t->arena_bytes);
+    add_number(out, "live_bytes", (double)t->live_bytes);
+    add_number(out, "argument_bytes", (double)t->argument_bytes);
     add_number(out, "launches", t->launches);
     add_limits(t, out);
     member(out, "kernels");

@@ -36,6 +36,7 @@ typedef struct {
     const char *threads, *engines;
     Results *results;
     Machine *machine;
+    Limits limits; /* of the row and threads at work */
 } Bench;
 
 typedef struct {
@@ -187,6 +188,32 @@ static void peer_command(const Bench *bench, const BenchRow *row, const BenchEng
 
 /* ---- a pair ---- */
 
+/* Has an engine's script make its files of a row, unless another engine's has. */
+static bool prepare_peer(const Bench *bench, const BenchRow *row, const BenchEngine *engine,
+                         char *reason)
+{
+    char line[8], log[PATH_BYTES], made[PATH_BYTES];
+    Command command;
+    Child child;
+    snprintf(made, sizeof made, "%s/work/%s/model.onnx", bench->out, row->name);
+    snprintf(log, sizeof log, "%s/work/%s/prepare.log", bench->out, row->name);
+    if (access(made, R_OK) == 0)
+        return true;
+    snprintf(command.texts[0], PATH_BYTES, "%s/%s/bin/python", bench->peers, engine->environment);
+    snprintf(command.texts[1], PATH_BYTES, "%s/tests/bench/peers/%s", bench->source,
+             engine->prepare);
+    snprintf(command.texts[2], PATH_BYTES, "%s/work/%s", bench->out, row->name);
+    char *words[] = {command.texts[0], command.texts[1], (char *)row->name, command.texts[2], NULL};
+    if (child_start(&child, words, 1, log)) {
+        child_line(&child, ROW_SECONDS, line, sizeof line); /* its end */
+        child_stop(&child);
+    }
+    if (access(made, R_OK) == 0)
+        return true;
+    reason_of(log, reason);
+    return false;
+}
+
 static bool same_work(const BenchRow *row, const Runner *nnc, const Runner *peer, char *reason)
 {
     for (int i = 0; i < CHECKS && i < nnc->check_count && i < peer->check_count; i++) {
@@ -230,14 +257,14 @@ static void measure_pair(const Bench *bench, Runner *nnc, Pair *pair)
         return;
     }
     peer_command(bench, pair->row, pair->engine, pair->threads, &command);
-    if (access(command.words[0], X_OK) != 0 || !pair->engine->script) {
+    if (access(command.words[0], X_OK) != 0) {
         pair->status = PAIR_MISSING;
-        snprintf(pair->reason, REASON_BYTES, "%s",
-                 pair->engine->script ? "not installed (tests/bench/peers.sh)"
-                                      : "no program for it in tests/bench/peers yet");
+        snprintf(pair->reason, REASON_BYTES, "not installed (tests/bench/peers.sh)");
         return;
     }
     pair->status = PAIR_FAILED;
+    if (pair->engine->prepare && !prepare_peer(bench, pair->row, pair->engine, pair->reason))
+        return;
     if (runner_open(&peer, command.words, pair->threads, log))
         pair->status = same_work(pair->row, nnc, &peer, pair->reason)
                            ? take_turns(bench, nnc, &peer)
@@ -256,7 +283,7 @@ static Pair *new_pair(const Bench *bench, const BenchRow *row, const BenchEngine
     if (results->count == MAX_PAIRS)
         exit(1);
     Pair *pair = &results->pairs[results->count++];
-    *pair = (Pair){.row = row, .engine = engine, .threads = threads};
+    *pair = (Pair){.row = row, .engine = engine, .threads = threads, .limits = bench->limits};
     return pair;
 }
 
@@ -294,10 +321,30 @@ static bool export_files(const Bench *bench, const BenchRow *row, char *reason)
     return false;
 }
 
+/* The roofline and the bytes of the row, by a process of its own: it holds all of them once. */
+static Limits measure_limits(const Bench *bench, const BenchRow *row, int threads)
+{
+    char log[PATH_BYTES], line[128] = "";
+    Command command;
+    Child child;
+    Limits limits = {0};
+    snprintf(log, sizeof log, "%s/work/%s/limits.log", bench->out, row->name);
+    nnc_command(bench, row, row->flags & TRAINS ? "limits" : "limits-infer", threads, &command);
+    if (!child_start(&child, command.words, threads, log))
+        return limits;
+    if (child_line(&child, ROW_SECONDS, line, sizeof line) &&
+        sscanf(line, "limits %lf %lf %lf", &limits.roofline, &limits.argument_bytes,
+               &limits.live_bytes) == 3)
+        limits.roofline *= 1e-3;
+    child_stop(&child);
+    return limits;
+}
+
 static void remove_files(const Bench *bench, const BenchRow *row)
 {
-    static const char *const names[] = {"weights.safetensors", "batch.safetensors"};
-    for (int i = 0; i < 2; i++) {
+    static const char *const names[] = {"weights.safetensors", "batch.safetensors", "model.onnx",
+                                        "fused.onnx"};
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
         char path[PATH_BYTES];
         snprintf(path, sizeof path, "%s/work/%s/%s", bench->out, row->name, names[i]);
         unlink(path);
@@ -346,7 +393,7 @@ static void run_engines(const Bench *bench, const BenchRow *row, int threads, Ru
     }
 }
 
-static void run_row(const Bench *bench, const BenchRow *row, int threads)
+static void run_row(Bench *bench, const BenchRow *row, int threads)
 {
     char log[PATH_BYTES], reason[REASON_BYTES] = "it ended";
     Command command;
@@ -357,10 +404,13 @@ static void run_row(const Bench *bench, const BenchRow *row, int threads)
         fail_row(bench, row, threads, reason);
         return;
     }
-    if (!make_folders(bench, row) || !export_files(bench, row, reason)) {
+    bool folders = make_folders(bench, row);
+    remove_files(bench, row);
+    if (!folders || !export_files(bench, row, reason)) {
         fail_row(bench, row, threads, reason);
         return;
     }
+    bench->limits = measure_limits(bench, row, threads);
     snprintf(log, sizeof log, "%s/work/%s/nnc.log", bench->out, row->name);
     nnc_command(bench, row, row->flags & TRAINS ? "train" : "infer", threads, &command);
     if (runner_open(&nnc, command.words, threads, log)) {

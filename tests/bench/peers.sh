@@ -23,7 +23,7 @@ for name in ${*:-torch jax}; do
     case $name in
     torch) environment torch torch==2.15.0 numpy safetensors ;;
     jax) environment jax jax==0.10.2 optax==0.2.8 numpy safetensors ;;
-    tensorflow) environment tensorflow tensorflow-cpu==2.21.0 keras==3.15.1 numpy safetensors ;;
+    tensorflow) environment tensorflow tensorflow-cpu==2.21.0 numpy safetensors ;;
     onnxruntime) environment onnxruntime onnxruntime==1.32.0 onnx==1.23.2 numpy safetensors ;;
     openvino) environment openvino openvino==2026.4.1 onnx==1.23.2 numpy safetensors ;;
     system)

@@ -5,9 +5,11 @@
  *
  * MODE `train`: a step of the first train block on its first batch, which stays in memory.
  * `infer`: the model's answer to the batch of FOLDER. `export` and `export-infer` write the
- * initial weights and a batch there, for peers to load, and end.
+ * initial weights and a batch there, for peers to load, and end. `limits` and `limits-infer` end
+ * after one line: what `nnc time` says about the same function.
  *
  *   -> check 2.31023 2.29845 2.28113       losses of the first steps, or what stands for them
+ *   -> limits 2.31 4194304 1048576         roofline in ms, bytes of arguments, bytes of the rest
  *   <- run 0.5 1000                        samples for half a second, at most a thousand
  *   -> time 412 0.00118 0.00121            steps, the least and the median of their seconds */
 #include "compiler/driver/trainer_handle.h"
@@ -244,6 +246,29 @@ static void export_inputs(const Worker *worker, const char *folder)
         give_up(worker, path);
 }
 
+/* ---- limits ---- */
+
+static double number_of(const char *json, const char *name)
+{
+    char key[64];
+    snprintf(key, sizeof key, "\"%s\": ", name);
+    const char *at = strstr(json, key);
+    return at ? strtod(at + strlen(key), NULL) : 0;
+}
+
+static void print_limits(const Worker *worker, bool infers)
+{
+    nnc_time_options options = {.size = sizeof options,
+                                .function = infers ? "forward" : "train",
+                                .steps = 1,
+                                .format = NNC_JSON};
+    char *text;
+    need(worker, nnc_program_time(worker->program, NULL, &options, &text), "time");
+    printf("limits %.9g %.0f %.0f\n", number_of(text, "roofline_ms"),
+           number_of(text, "argument_bytes"), number_of(text, "live_bytes"));
+    nnc_free(text);
+}
+
 /* ---- the command line ---- */
 
 static void open_program(Worker *worker, int argc, char **argv)
@@ -275,6 +300,10 @@ int main(int argc, char **argv)
     const char *mode = argv[1], *folder = argv[4];
     bool infers = strstr(mode, "infer") != NULL, exports = strncmp(mode, "export", 6) == 0;
     open_program(&worker, argc, argv);
+    if (strncmp(mode, "limits", 6) == 0) {
+        print_limits(&worker, infers);
+        return 0;
+    }
     if (infers)
         open_session(&worker, folder, !exports, rows_of(argc, argv));
     else

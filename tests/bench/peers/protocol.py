@@ -41,6 +41,12 @@ def serve(threads, first, step, steps=1):
               flush=True)
 
 
+def means(answer):
+    """What stands for an answer: the mean and the mean square of all its elements."""
+    flat = answer.astype("float64").ravel()
+    return [flat.mean(), (flat * flat).mean()]
+
+
 # Settings of the rows that share a program: row -> (program, settings). Sizes of batches come with the batch itself.
 ROWS = {
     "simple": ("simple", {}),

@@ -10,6 +10,13 @@ enum { MAX_PAIRS = 1024, REASON_BYTES = 200 };
 
 typedef enum { PAIR_OK, PAIR_MISSING, PAIR_UNEQUAL, PAIR_FAILED } PairStatus;
 
+/* What no schedule of nnc's for a row can go below on this machine: `nnc time`. */
+typedef struct {
+    double roofline;       /* seconds: 0: unknown */
+    double argument_bytes; /* parameters, states of the optimiser, batch */
+    double live_bytes;     /* the least for everything between */
+} Limits;
+
 /* One side of a pair. */
 typedef struct {
     double least, median; /* seconds of a step: README.md, Clocks */
@@ -26,6 +33,7 @@ typedef struct {
     PairStatus status;
     char reason[REASON_BYTES]; /* when it is not PAIR_OK */
     Side nnc, peer;
+    Limits limits;
     double load; /* of the machine when the pair was done */
 } Pair;
 
@@ -41,6 +49,8 @@ typedef struct {
 
 double pair_ratio(const Pair *pair); /* of the least times; above 1 nnc is faster */
 double pair_median_ratio(const Pair *pair);
+double pair_roofline(const Pair *pair); /* the share of it that nnc reached; 0: unknown */
+double pair_memory(const Pair *pair);   /* bytes that nnc may take: README.md, Memory */
 double pair_share(const Results *results, const Pair *pair); /* of the peak that nnc reached */
 
 void print_head(const Results *results);

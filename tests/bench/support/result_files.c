@@ -41,8 +41,10 @@ static void json_pair(FILE *file, const Results *results, const Pair *pair)
         if (pair->engine)
             fprintf(file, ", \"ratio\": %.4g, \"median_ratio\": %.4g", pair_ratio(pair),
                     pair_median_ratio(pair));
-        fprintf(file, ", \"share_of_peak\": %.4g, \"load\": %.2f", pair_share(results, pair),
-                pair->load);
+        fprintf(file,
+                ", \"share_of_peak\": %.4g, \"share_of_roofline\": %.4g, "
+                "\"memory_bound\": %.0f, \"load\": %.2f",
+                pair_share(results, pair), pair_roofline(pair), pair_memory(pair), pair->load);
         json_side(file, "nnc", &pair->nnc);
         if (pair->engine)
             json_side(file, "peer", &pair->peer);
@@ -129,7 +131,7 @@ static void page_pair(FILE *file, const Results *results, const Pair *pair)
     page_text(file, pair->engine ? pair->engine->name : "nnc alone");
     fprintf(file, "</td><td>%d</td>", pair->threads);
     if (pair->status != PAIR_OK) {
-        fprintf(file, "<td class=\"m\" colspan=\"7\">%s: ", status_words[pair->status]);
+        fprintf(file, "<td class=\"m\" colspan=\"8\">%s: ", status_words[pair->status]);
         page_text(file, pair->reason);
         fputs("</td></tr>\n", file);
         return;
@@ -146,8 +148,9 @@ static void page_pair(FILE *file, const Results *results, const Pair *pair)
         fprintf(file, "<td>%.4g</td>", 1e3 * pair->peer.least);
     else
         fputs("<td></td>", file);
-    fprintf(file, "<td>%.0f%%</td><td>%.0f", 100 * pair_share(results, pair),
-            1e-6 * pair->nnc.peak_bytes);
+    fprintf(file, "<td>%.0f%%</td><td>%.0f%%</td><td>%.0f (%.0f)",
+            100 * pair_share(results, pair), 100 * pair_roofline(pair),
+            1e-6 * pair->nnc.peak_bytes, 1e-6 * pair_memory(pair));
     if (pair->engine)
         fprintf(file, " / %.0f", 1e-6 * pair->peer.peak_bytes);
     fputs("</td></tr>\n", file);
@@ -164,7 +167,7 @@ static void page_part(FILE *file, const Results *results, int kind, const char *
             "<h2>%s</h2>\n<table><tr><th class=\"n\">row</th><th "
             "class=\"n\">peer</th><th>threads</th><th>ratio</th><th style=\"text-align:center\">"
             "slower | faster</th><th>median</th><th>nnc ms</th><th>peer ms</th><th>of "
-            "peak</th><th>MB</th></tr>\n",
+            "peak</th><th>of roofline</th><th>MB (bound) / peer</th></tr>\n",
             title);
     for (int i = 0; i < results->count; i++)
         if (results->pairs[i].row->flags & kind)

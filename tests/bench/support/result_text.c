@@ -20,6 +20,16 @@ double pair_share(const Results *results, const Pair *pair)
     return 1e-9 * (1e9 * pair->row->gflop) / pair->nnc.least / peak;
 }
 
+double pair_roofline(const Pair *pair)
+{
+    return pair->limits.roofline / pair->nnc.least;
+}
+
+double pair_memory(const Pair *pair)
+{
+    return 1.05 * (pair->limits.argument_bytes + pair->limits.live_bytes) + 30e6;
+}
+
 void print_head(const Results *results)
 {
     printf("%s, load %.1f\n", results->processor, results->load);
@@ -28,8 +38,8 @@ void print_head(const Results *results)
            results->stream[1], results->most);
     printf("ratio: the peer's time over nnc's, of the least and of the medians; above 1 nnc is "
            "faster\n");
-    printf("ratio  median |   nnc ms   median |  peer ms   median | T | of peak | MB nnc   peer | "
-           "1st s   peer | "
+    printf("ratio  median |   nnc ms   median |  peer ms   median | T | of peak roofline | "
+           "MB nnc  bound   peer | 1st s   peer | "
            "load | row, peer\n");
 }
 
@@ -44,21 +54,22 @@ void print_pair(const Results *results, const Pair *pair)
         return;
     }
     if (!pair->engine) {
-        printf("              | %8.4g %8.4g |                   | %d | %6.1f%% | %6.0f      - | "
-               "%6.2f      - | %4.1f | %s, %s\n",
+        printf("              | %8.4g %8.4g |                   | %d | %6.1f%%  %6.1f%% | "
+               "%6.0f %6.0f      - | %6.2f      - | %4.1f | %s, %s\n",
                1e3 * pair->nnc.least, 1e3 * pair->nnc.median, pair->threads,
-               100 * pair_share(results, pair), 1e-6 * pair->nnc.peak_bytes, pair->nnc.first,
+               100 * pair_share(results, pair), 100 * pair_roofline(pair),
+               1e-6 * pair->nnc.peak_bytes, 1e-6 * pair_memory(pair), pair->nnc.first,
                pair->load, pair->row->name, engine);
         fflush(stdout);
         return;
     }
-    printf("%5.2f  %6.2f | %8.4g %8.4g | %8.4g %8.4g | %d | %6.1f%% | %6.0f %6.0f | %6.2f %6.2f | "
-           "%4.1f | %s, %s\n",
+    printf("%5.2f  %6.2f | %8.4g %8.4g | %8.4g %8.4g | %d | %6.1f%%  %6.1f%% | "
+           "%6.0f %6.0f %6.0f | %6.2f %6.2f | %4.1f | %s, %s\n",
            pair_ratio(pair), pair_median_ratio(pair), 1e3 * pair->nnc.least, 1e3 * pair->nnc.median,
            1e3 * pair->peer.least, 1e3 * pair->peer.median, pair->threads,
-           100 * pair_share(results, pair), 1e-6 * pair->nnc.peak_bytes,
-           1e-6 * pair->peer.peak_bytes, pair->nnc.first, pair->peer.first, pair->load,
-           pair->row->name, engine);
+           100 * pair_share(results, pair), 100 * pair_roofline(pair),
+           1e-6 * pair->nnc.peak_bytes, 1e-6 * pair_memory(pair), 1e-6 * pair->peer.peak_bytes,
+           pair->nnc.first, pair->peer.first, pair->load, pair->row->name, engine);
     fflush(stdout);
 }
 

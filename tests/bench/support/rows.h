@@ -6,8 +6,9 @@
 enum { MAX_SETTINGS = 8 };
 
 /* What a row is made of, and with it which engines and modes apply. WILD: a step is so large that
- * roundings show in the third loss (batch norm at a rate of .1). */
-enum { IMAGES = 1, TINY = 2, TRAINS = 4, INFERS = 8, WILD = 16 };
+ * roundings show in the third loss (batch norm at a rate of .1). TEXTS: a transformer, for which
+ * ONNX Runtime has operators of its own. */
+enum { IMAGES = 1, TINY = 2, TRAINS = 4, INFERS = 8, WILD = 16, TEXTS = 32 };
 
 typedef struct {
     const char *name;    /* "lenet-b64": ROWS=lenet takes all rows with that in their name */
@@ -21,8 +22,9 @@ typedef struct {
 typedef struct {
     const char *name;        /* "torch eager fused" */
     const char *environment; /* folder below PEERS: "torch" */
-    const char *script;      /* of tests/bench/peers; NULL: it has none yet and is missing */
+    const char *script;      /* of tests/bench/peers */
     const char *mode;
+    const char *prepare; /* script that makes its files of a row from the weights, or NULL */
     int flags; /* all of these must be a row's: 0: every row */
     int kinds; /* TRAINS, INFERS */
 } BenchEngine;
