@@ -58,6 +58,11 @@ static bool read_sequence(Sema *s, const AstType *type, FieldPlan *field)
     return true;
 }
 
+static bool is_called(const AstType *type, const char *name)
+{
+    return type->kind == AST_TYPE_NAMED && strcmp(type->as.named.path.data[0].text, name) == 0;
+}
+
 static bool read_field(Sema *s, const AstExpr *expr, FieldPlan *field)
 {
     const AstType *type = expr->as.field.type;
@@ -68,10 +73,18 @@ static bool read_field(Sema *s, const AstExpr *expr, FieldPlan *field)
                    field->name);
         return false;
     }
-    if (type->kind == AST_TYPE_NAMED && strcmp(type->as.named.path.data[0].text, "category") == 0)
+    if (is_called(type, "category"))
         return read_category(s, type, field);
-    if (type->kind == AST_TYPE_NAMED && strcmp(type->as.named.path.data[0].text, "chars") == 0)
+    if (is_called(type, "chars"))
         return read_sequence(s, type, field);
+    if (is_called(type, "string") || is_called(type, "str")) {
+        DiagItem *item = sema_error(s, ERR_E0200, type->span, NULL,
+                                    "a field has numbers, and %s is none of their types",
+                                    type->as.named.path.data[0].text);
+        diag_help(item, "a column of words is a category, one of texts chars(20): one more than "
+                        "the longest has characters");
+        return false;
+    }
     if (!eval_type(s, type, &field->row))
         return false;
     for (int i = 0; i < field->row.rank; i++)

@@ -183,7 +183,10 @@ static void check_applied(Sema *s, Decl *decl)
     for (uint32_t i = 0; i < members->count; i++) {
         const AstMember *member = members->data[i];
         AstName name = member->as.variable.name;
-        if ((member->kind == AST_MEMBER_STATE || member->kind == AST_MEMBER_PARAM) && name.text)
+        bool tensor = member->kind == AST_MEMBER_STATE || member->kind == AST_MEMBER_PARAM;
+        if (tensor && name.text && builtin_find(name.text)) /* which it may hide */
+            scope_put(s, scope, name.text, name.span, BIND_LET, value_poison);
+        else if (tensor && name.text)
             scope_declare(s, scope, name, BIND_LET, value_poison);
         if (member->kind == AST_MEMBER_LET)
             bind_pattern(s, scope, member->as.let.pattern, &value_poison, BIND_MEMBER);

@@ -84,6 +84,7 @@ struct Scope {
                          states */
     Barrier barrier;
     BranchRun *branch;
+    bool rows; /* its arguments are what a dataset gives for a batch */
 };
 
 typedef enum { DECL_NEW, DECL_BUSY, DECL_DONE } DeclState;

@@ -150,13 +150,31 @@ static void collect(Sema *s, const Scope *scope, const char ***names, uint32_t *
     *count = all.count;
 }
 
+/* "image, label": what the dataset of the train block around gives; NULL: there is none. */
+static const char *row_names(Sema *s, const Scope *scope)
+{
+    const char *text = NULL;
+    while (scope && !scope->rows)
+        scope = scope->parent;
+    for (uint32_t i = 0; scope && i < scope->bindings.count && i < 12; i++)
+        if (scope->bindings.data[i]->kind == BIND_ARGUMENT)
+            text = arena_format(s->arena, "%s%s%s", text ? text : "", text ? ", " : "",
+                                scope->bindings.data[i]->name);
+    return text;
+}
+
 void scope_unknown(Sema *s, const Scope *scope, const char *name, Span span)
 {
     DiagItem *item = sema_error(s, ERR_E0100, span, NULL, "nothing is called %s here", name);
     const char **names;
     uint32_t count;
     collect(s, scope, &names, &count);
-    const char *import = std_import(s, name), *nearest = sema_nearest(name, names, count);
+    const char *import = std_import(s, name), *nearest = sema_nearest(name, names, count),
+               *rows = row_names(s, scope);
+    if (strcmp(name, "range") == 0) {
+        diag_help(item, "0..n counts from 0 up to and without n");
+        return;
+    }
     if (import)
         diag_help(item, "it is in the library: %s", import);
     else if (nearest)
@@ -164,4 +182,6 @@ void scope_unknown(Sema *s, const Scope *scope, const char *name, Span span)
     else if (name[0] >= 'A' && name[0] <= 'Z' && !name[1])
         diag_help(item, "the name of a size is known in the fn whose signature gives it: elsewhere "
                         "size(x, 0) is the number of rows");
+    else if (rows)
+        diag_help(item, "the dataset gives %s", rows);
 }

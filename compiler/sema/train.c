@@ -231,6 +231,7 @@ static bool begin_rows(Sema *s, Train *t, const char *name, bool training, Scope
     if (!training)
         s->elab->averages = &t->plan->tensors;
     *scope = scope_new(s, t->scope);
+    (*scope)->rows = true;
     return dataset_values(s, t->dataset, t->plan->batch, *scope);
 }
 

@@ -174,6 +174,16 @@ static const char *span_text(Sema *s, Span span, const char *otherwise)
     return brief ? arena_substring(s->arena, text + span.begin, span.end - span.begin) : otherwise;
 }
 
+/* The number of axes that the type asks for, as far as it does. */
+static bool may_have_rank(const AstType *type, int rank)
+{
+    const AstExprs *dims = &type->as.named.dims;
+    for (uint32_t i = 0; i < dims->count; i++)
+        if (dims->data[i]->kind == AST_EXPR_ELLIPSIS)
+            return true;
+    return !type->as.named.has_dims || (int)dims->count == rank;
+}
+
 static bool wrong_dtype(Sema *s, const Unify *u, const AstType *type, const char *parameter,
                         Span span, const Value *v, const char *wanted)
 {
@@ -185,7 +195,7 @@ static bool wrong_dtype(Sema *s, const Unify *u, const AstType *type, const char
         given->rank == frame->ellipsis_rank - 1)
         diag_help(item, "class numbers become a distribution: one_hot(%s, %s)",
                   span_text(s, span, parameter), dim_text(s, frame->ellipsis[given->rank]));
-    else if (given && wanted)
+    else if (given && wanted && may_have_rank(type, given->rank))
         diag_help(item, "nothing is converted silently: write %s(...)", wanted);
     return false;
 }

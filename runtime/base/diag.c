@@ -618,7 +618,7 @@ const char *diag_nearest(const char *name, const char *const *names, uint32_t co
     for (uint32_t i = 0; i < count; i++) {
         uint32_t distance = edit_distance(name, names[i]);
         size_t other = strlen(names[i]);
-        bool unrelated = distance >= length || distance >= other;
+        bool unrelated = 2 * distance > length || 2 * distance > other;
         if (!unrelated && (distance < best || (distance == best && !nearest))) {
             best = distance;
             nearest = names[i];
