@@ -1,8 +1,8 @@
 /* What to do when a loss or a parameter is not finite. A step updates in place, so the weights that it began with are gone; but
  * a step is a pure function of them, and a copy of everything is at most an epoch old. Going back to the copy and making the
- * steps again, with a look at every parameter after each, finds the first step that did harm. From its beginning the same
- * step is run in checking mode, which names the first operation whose result is not finite. The run ends with the weights
- * from before that step. */
+ * steps again, with a look at every parameter after each, finds the first step that did harm; going back once more and making
+ * only those before it leads to its beginning, which becomes the copy. From there the same step is run in checking mode, which
+ * names the first operation whose result is not finite. The run ends with the weights from before that step. */
 #include "runtime/train/trainer_private.h"
 
 #include <math.h>
@@ -42,26 +42,39 @@ bool step_is_bad(Trainer *trainer, double loss, StrBuf *what)
 
 typedef struct {
     const int64_t *order;
-    int64_t rows; /* of the bad step */
-    void **before;
+    int64_t first; /* step of the run that the epoch began with */
+    int64_t rows;  /* of the bad step */
     StrBuf what;
 } Replay;
 
-/* True: the step after trainer->step is the first that does harm, and replay->before is where it begins. */
-static bool find_bad_step(Trainer *trainer, Replay *replay, int64_t last)
+/* From the snapshot on, up to the step after which something is bad, or to `last`. False: refused. */
+static bool make_again(Trainer *trainer, Replay *replay, int64_t last, bool look)
 {
-    int64_t first = trainer->epoch * steps_of_epoch(trainer->spec);
-    if (!trainer->can_replay)
+    if (!snapshot_restore(trainer))
         return false;
-    tensors_restore(trainer, trainer->snapshot);
-    for (trainer->step = trainer->snapshot_step; trainer->step < last; trainer->step++) {
-        if (!tensors_copy(trainer, COPY_ALL, &replay->before) ||
-            step_call(trainer, replay->order, trainer->step - first, &replay->rows) != NNC_OK)
+    for (; trainer->step < last; trainer->step++) {
+        if (step_call(trainer, replay->order, trainer->step - replay->first, &replay->rows) !=
+            NNC_OK)
             return false;
-        if (step_is_bad(trainer, step_output(trainer, "loss"), &replay->what))
+        if (look && step_is_bad(trainer, step_output(trainer, "loss"), &replay->what))
             return true;
     }
-    return false;
+    return !look;
+}
+
+/* True: the step after trainer->step is the first that does harm, its batch is the one at hand, and the tensors are as it finds
+ * them. */
+static bool find_bad_step(Trainer *trainer, Replay *replay, int64_t last)
+{
+    if (!trainer->can_replay || !make_again(trainer, replay, last, true))
+        return false;
+    int64_t bad = trainer->step;
+    if (bad == trainer->snapshot_step)
+        return snapshot_restore(trainer);
+    return make_again(trainer, replay, bad, false) && snapshot_take(trainer) &&
+           trainer->can_replay &&
+           step_call(trainer, replay->order, bad - replay->first, &replay->rows) == NNC_OK &&
+           snapshot_restore(trainer);
 }
 
 static bool inspect(Trainer *trainer, int64_t rows, Finding *finding)
@@ -112,20 +125,21 @@ static void report(Trainer *trainer, const Replay *replay)
 
 nnc_status diverged(Trainer *trainer, const int64_t *order, int64_t last)
 {
-    Replay replay = {.order = order};
+    Replay replay = {.order = order, .first = trainer->epoch * steps_of_epoch(trainer->spec)};
     StrBuf seen = {0};
     loader_rest(trainer->loader); /* steps are made again */
     step_is_bad(trainer, step_output(trainer, "loss"), &seen);
     if (find_bad_step(trainer, &replay, last)) {
-        tensors_restore(trainer, replay.before);
         report(trainer, &replay);
     } else { /* refused memory, or a host function that is no function */
-        tensors_restore(trainer, trainer->snapshot);
-        trainer->step = trainer->snapshot_step;
-        diag_error(trainer->diag, ERR_E0800, (Span){0}, NULL, "%s %lld", seen.text,
-                   (long long)last);
+        bool back = snapshot_restore(trainer);
+        DiagItem *item = diag_error(trainer->diag, ERR_E0800, (Span){0}, NULL, "%s %lld", seen.text,
+                                    (long long)last);
+        if (!back)
+            diag_note(item, (Span){0},
+                      "the copy of the weights cannot be read back from its file: those of the bad "
+                      "step are kept");
     }
-    tensors_discard(trainer, replay.before);
     strbuf_free(&replay.what);
     strbuf_free(&seen);
     return NNC_DIVERGED;

@@ -11,8 +11,6 @@
 #include <string.h>
 #include <sys/resource.h>
 
-/* A copy of everything that a step changes is made so often: what a divergence has to replay. */
-enum { SNAPSHOT_STEPS = 256 };
 static int64_t rows_of_step(const TrainSpec *spec)
 {
     return spec->batch * (spec->accumulate > 1 ? spec->accumulate : 1);
@@ -306,24 +304,11 @@ static nnc_status finish_epoch(Trainer *trainer, Epoch *epoch, int64_t number)
     return NNC_OK;
 }
 
-/* Where there is not enough memory for a copy of everything, a copy of the model is what a divergence goes back to. */
-static bool take_snapshot(Trainer *trainer)
-{
-    trainer->snapshot_step = trainer->step;
-    trainer->can_replay =
-        trainer->can_replay && tensors_copy(trainer, COPY_ALL, &trainer->snapshot);
-    if (trainer->can_replay)
-        return true;
-    tensors_discard(trainer, trainer->snapshot);
-    trainer->snapshot = NULL;
-    return tensors_copy(trainer, COPY_MODEL, &trainer->snapshot);
-}
-
 static nnc_status run_epoch(Trainer *trainer, int64_t number)
 {
     Epoch epoch;
     nnc_status status = NNC_OK;
-    if (!epoch_open(trainer, &epoch, number) || !take_snapshot(trainer)) {
+    if (!epoch_open(trainer, &epoch, number) || !snapshot_take(trainer)) {
         epoch_close(trainer, &epoch);
         return NNC_MEMORY;
     }
@@ -332,7 +317,7 @@ static nnc_status run_epoch(Trainer *trainer, int64_t number)
         metrics_reset(trainer);
     while (status == NNC_OK && epoch.done < epoch.steps) {
         bool old = trainer->step - trainer->snapshot_step >= SNAPSHOT_STEPS;
-        if (old && !take_snapshot(trainer))
+        if (old && !snapshot_take(trainer))
             status = NNC_MEMORY;
         else
             status =
@@ -408,5 +393,6 @@ nnc_status trainer_run(Trainer *trainer)
     }
     if (status == NNC_OK && spec->patience > 0 && trainer->best)
         status = return_to_best(trainer);
+    snapshot_drop(trainer);
     return send_end(trainer, status, begin, early);
 }

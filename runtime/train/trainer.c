@@ -136,7 +136,7 @@ void trainer_free(Trainer *trainer)
     free(trainer->results);
     for (int part = 0; part < PART_COUNT; part++)
         metric_set_free(&trainer->sets[part]);
-    tensors_discard(trainer, trainer->snapshot);
+    snapshot_drop(trainer);
     tensors_discard(trainer, trainer->best);
     tensors_discard(trainer, trainer->tensors);
     free(trainer);

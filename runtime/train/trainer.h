@@ -77,6 +77,7 @@ typedef struct {
     int threads, kernel_count;    /* for the start event */
     double compile_ms;
     int64_t arena_bytes;          /* predicted */
+    int64_t snapshot_memory;      /* bytes from which the copy for a divergence goes to a file; 0: 256 MB */
 } TrainSpec;
 
 typedef struct Trainer Trainer;

@@ -25,7 +25,8 @@ struct Trainer {
     Session *session;
     Diag *diag;
     void **tensors;
-    void **snapshot;    /* everything that a step changes, at snapshot_step */
+    void **snapshot;    /* everything that a step changes, at snapshot_step; NULL: it is in a file */
+    int snapshot_file;  /* its descriptor + 1, 0: none */
     void **best;        /* parameters and states at the best epoch, when stopping early */
     Binding train, apply, eval, after_epoch;
     double *watched;      /* inputs of after_epoch: a value per part and metric */
@@ -88,6 +89,12 @@ int64_t steps_of_epoch(const TrainSpec *spec);
 uint64_t random_step(const Trainer *trainer); /* what the random numbers of a call depend on */
 nnc_status step_call(Trainer *trainer, const int64_t *order, int64_t index, int64_t *rows);
 double step_output(const Trainer *trainer, const char *name); /* "loss", "lr"; NaN: there is none */
+
+/* snapshot.c: the copy that a divergence goes back to. False: memory was refused, the file cannot be read. */
+enum { SNAPSHOT_STEPS = 256 }; /* a copy is at most so old: what a divergence has to make again */
+bool snapshot_take(Trainer *trainer);
+bool snapshot_restore(Trainer *trainer); /* also trainer->step */
+void snapshot_drop(Trainer *trainer);
 
 /* diverge.c: something is not finite after step `last` of the unfinished epoch. Says which operation began it, and leaves the
  * trainer as it was before that step. */

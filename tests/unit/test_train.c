@@ -320,12 +320,13 @@ Test(train, gains_up_to_min_delta_do_not_count)
 }
 
 /* One bad row, in the second batch of every epoch. */
-static void check_divergence(double bad, const char *message)
+static void check_divergence(double bad, const char *message, int64_t memory)
 {
     const double x[] = {1, 1, 1, 1, bad, 1};
     Run *run = run_of(x, 6);
     StrBuf text = {0};
     run->spec.epochs = 3;
+    run->spec.snapshot_memory = memory;
     cr_assert_eq(start(run), NNC_DIVERGED);
     cr_assert_eq(value(run, "w"), 0.2, "the weights of the last good step");
     cr_assert_eq(value(run, "seen"), 4);
@@ -342,8 +343,16 @@ static void check_divergence(double bad, const char *message)
 
 Test(train, a_loss_that_is_not_finite_stops_the_run)
 {
-    check_divergence(NAN, "the loss is not a number at step 2");
-    check_divergence(INFINITY, "the loss is infinite at step 2");
+    check_divergence(NAN, "the loss is not a number at step 2", 0);
+    check_divergence(INFINITY, "the loss is infinite at step 2", 0);
+}
+
+Test(train, the_copy_for_a_divergence_may_be_a_file)
+{
+    check_divergence(NAN, "the loss is not a number at step 2", 1);
+    cr_assert_eq(setenv("TMPDIR", "/nowhere/at/all", 1), 0);
+    check_divergence(NAN, "the loss is not a number at step 2", 1); /* no file: in memory */
+    unsetenv("TMPDIR");
 }
 
 /* The data turn bad after two epochs, in the second batch. */
@@ -356,9 +365,10 @@ static void poison_after_two_epochs(void *user, const nnc_event *event)
     }
 }
 
-Test(train, divergence_in_a_later_epoch_keeps_the_step_before)
+static void check_later_divergence(int64_t memory)
 {
     Run *run = run_of((const double[]){1, 1, 1, 1}, 4);
+    run->spec.snapshot_memory = memory;
     run->spec.epochs = 5;
     run->spec.batch = 2;
     run->trainer = trainer_new(&run->spec, run->session, run->diag);
@@ -369,6 +379,12 @@ Test(train, divergence_in_a_later_epoch_keeps_the_step_before)
     cr_assert_eq(value(run, "w"), w - 0.1 * 2 * (w - 1));
     cr_assert_eq(value(run, "seen"), 10);
     done(run);
+}
+
+Test(train, divergence_in_a_later_epoch_keeps_the_step_before)
+{
+    check_later_divergence(0);
+    check_later_divergence(1);
 }
 
 Test(train, a_stop_ends_after_the_step)
