@@ -7,6 +7,15 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
+typedef struct CgAffine CgAffine;
+typedef struct CgStrides CgStrides;
+
+/* Of an access in an innermost loop: base + offset + constant, in bytes; offset may be NULL. */
+typedef struct {
+    LLVMValueRef base, offset;
+    int64_t constant;
+} CgAddress;
+
 typedef struct {
     LLVMContextRef context;
     LLVMModuleRef module;
@@ -26,6 +35,11 @@ typedef struct {
     LLVMValueRef *buffers;   /* base addresses */
     LLVMValueRef *values;    /* by id of the instruction */
     LLVMValueRef **results;  /* by id of a for or if */
+    /* Of innermost loops, by id: see cg_stride.c. */
+    const CgAffine **affine;
+    const CgAddress **addresses;
+    uint32_t *uses; /* in the loop, but by addresses that move with it */
+    bool *skipped;  /* not to be translated: nobody uses it */
     Arena *scratch;          /* reset after each kernel */
     LLVMValueRef nowhere;    /* announce_ranges: what masked lanes pretend to touch */
 } Cg;
@@ -76,6 +90,14 @@ LLVMValueRef cg_value(const Cg *cg, const KInst *inst);
 void cg_emit_block(Cg *cg, const KBlock *block);
 CgEmit cg_emit_load, cg_emit_store, cg_emit_prefetch, cg_emit_fail, cg_emit_for, cg_emit_if,
     cg_emit_result;
+
+/* cg_stride.c: addresses that move with an innermost loop. In order: in the block before the loop
+ * (NULL: it is not innermost), after the phis of its head, and in its last block. */
+CgStrides *cg_strides_before(Cg *cg, const KInst *loop);
+void cg_strides_begin(Cg *cg, CgStrides *strides, LLVMBasicBlockRef before);
+void cg_strides_end(Cg *cg, CgStrides *strides, LLVMBasicBlockRef latch);
+LLVMValueRef cg_moving_address(Cg *cg, const CgAddress *address);
+int cg_buffer_element(const Cg *cg, uint32_t buffer); /* bytes */
 
 /* cg_small.c: f16 and bf16, as i16, to f32 and back, with as many lanes as they have */
 LLVMValueRef cg_widen_small(Cg *cg, LLVMValueRef bits, KType from);

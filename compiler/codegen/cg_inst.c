@@ -428,6 +428,8 @@ void cg_emit_block(Cg *cg, const KBlock *block)
         if (!emit) {
             NNC_BUG("no code for %s", kop_info(inst->op)->text);
         }
-        cg->values[inst->id] = emit(cg, inst);
+        if (!cg->skipped[inst->id]) {
+            cg->values[inst->id] = emit(cg, inst);
+        }
     }
 }

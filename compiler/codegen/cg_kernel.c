@@ -48,6 +48,10 @@ static void begin_function(Cg *cg, const Kernel *kernel, LLVMValueRef function)
     }
     cg->values = ARENA_ARRAY(cg->scratch, LLVMValueRef, kernel->next_id + 1);
     cg->results = ARENA_ARRAY(cg->scratch, LLVMValueRef *, kernel->next_id + 1);
+    cg->affine = ARENA_ARRAY(cg->scratch, const CgAffine *, kernel->next_id + 1);
+    cg->addresses = ARENA_ARRAY(cg->scratch, const CgAddress *, kernel->next_id + 1);
+    cg->uses = ARENA_ARRAY(cg->scratch, uint32_t, kernel->next_id + 1);
+    cg->skipped = ARENA_ARRAY(cg->scratch, bool, kernel->next_id + 1);
     cg->values[kernel->body->args.data[0]->id] = LLVMGetParam(function, buffers + 1);
     cg->values[kernel->body->args.data[1]->id] = LLVMGetParam(function, buffers + 2);
     cg->entry = cg_block(cg, "entry");

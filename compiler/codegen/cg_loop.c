@@ -9,7 +9,9 @@
  *              next = i + s;  br next < high, loop, done
  *     done:    result = phi [init], [v]
  *
- * The test stands at the end, so no pass has to rotate the loop. */
+ * The test stands at the end, so no pass has to rotate the loop. The next value of the counter is
+ * frozen: that is no instruction in the end, but keeps LLVM from analysing the loop in order to
+ * reduce its addresses, which cg_stride.c has done. */
 #include "compiler/codegen/cg.h"
 #include "compiler/kernel/kir_rules.h"
 
@@ -57,6 +59,7 @@ static void close_body(Cg *cg, const KInst *loop, LLVMBasicBlockRef head, LLVMBa
     LLVMBasicBlockRef latch = LLVMGetInsertBlock(cg->builder);
     LLVMValueRef counter = cg->values[body->args.data[0]->id];
     LLVMValueRef next = LLVMBuildNSWAdd(cg->builder, counter, cg_index(cg, loop->loop.step), "");
+    next = LLVMBuildFreeze(cg->builder, next, "");
     LLVMAddIncoming(counter, &next, &latch, 1);
     for (uint32_t i = 1; i < body->args.count; i++) {
         LLVMAddIncoming(cg->values[body->args.data[i]->id], &values[i - 1], &latch, 1);
@@ -100,6 +103,7 @@ static void emit_loop(Cg *cg, const KInst *loop, bool guarded)
     LLVMValueRef *inits = initial_values(cg, loop);
     LLVMBasicBlockRef head = cg_block(cg, "loop"), done = cg_block(cg, "done");
     LLVMBasicBlockRef before = LLVMGetInsertBlock(cg->builder);
+    CgStrides *strides = cg_strides_before(cg, loop);
     if (guarded) {
         LLVMValueRef low = cg_value(cg, loop->src[0]), high = cg_value(cg, loop->src[1]);
         LLVMBuildCondBr(cg->builder, LLVMBuildICmp(cg->builder, LLVMIntSLT, low, high, ""), head,
@@ -109,9 +113,15 @@ static void emit_loop(Cg *cg, const KInst *loop, bool guarded)
     }
     LLVMPositionBuilderAtEnd(cg->builder, head);
     begin_body(cg, loop, before);
+    if (strides) {
+        cg_strides_begin(cg, strides, before);
+    }
     cg_emit_block(cg, loop->loop.body);
     LLVMValueRef *values = yielded(cg, loop->loop.body);
     LLVMBasicBlockRef latch = LLVMGetInsertBlock(cg->builder);
+    if (strides) {
+        cg_strides_end(cg, strides, latch);
+    }
     close_body(cg, loop, head, done, values);
     LLVMMoveBasicBlockAfter(done, latch);
     LLVMPositionBuilderAtEnd(cg->builder, done);

@@ -18,6 +18,9 @@ static LLVMTypeRef element_in_memory(const Cg *cg, const KInst *inst)
  * about those. */
 static LLVMValueRef address_of(Cg *cg, const KInst *inst)
 {
+    if (cg->addresses[inst->id]) {
+        return cg_moving_address(cg, cg->addresses[inst->id]);
+    }
     LLVMValueRef base = cg->buffers[inst->buffer], index = cg_value(cg, inst->src[0]);
     bool masked = inst->nsrc > kop_info(inst->op)->operands;
     if (masked || inst->op == K_PREFETCH) {
@@ -26,9 +29,14 @@ static LLVMValueRef address_of(Cg *cg, const KInst *inst)
     return cg_element(cg, element_in_memory(cg, inst), base, index);
 }
 
+int cg_buffer_element(const Cg *cg, uint32_t buffer)
+{
+    return (int)dtype_bytes(cg->kernel->buffers.data[buffer].dtype);
+}
+
 static unsigned alignment_of(const Cg *cg, const KInst *inst)
 {
-    return (unsigned)dtype_bytes(cg->kernel->buffers.data[inst->buffer].dtype);
+    return (unsigned)cg_buffer_element(cg, inst->buffer);
 }
 
 /* Scalars of kernel IR as vectors of one lane, which the masked intrinsics want. */
