@@ -17,7 +17,7 @@ addresses() {
         run_example "$build-asan" "$file" --set train.steps=6
         case $file in
         # Evaluation of 10,000 images or of a book takes the interpreter too long; test_examples has the first steps of these.
-        */mnist/* | */gan.nn | */vae.nn | */gpt.nn | */lora.nn | */lstm_text.nn) ;;
+        */mnist/* | */gan.nn | */vae.nn | */gpt.nn | */lora.nn | */lstm_text.nn | */transformer.nn) ;;
         *) run_example "$build-asan" "$file" --set train.steps=2 --set train.batch=3 --engine=ref ;;
         esac
     done
