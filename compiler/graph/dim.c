@@ -217,10 +217,18 @@ const Dim *dim_fresh(DimTable *table, const char *name)
 
 /* Sums and products */
 
+enum { FEW_TERMS = 8 }; /* for which there is room on the stack: most dims have one */
+
 /* a + scale * b by merging two sorted lists. NULL: overflow. */
 static const Dim *add_scaled(DimTable *table, const Dim *a, const Dim *b, int64_t scale)
 {
-    DimTerm *terms = ARENA_ARRAY(table->arena, DimTerm, a->count + b->count + 1);
+    if (b->count == 0) {
+        return a;
+    }
+    DimTerm few[FEW_TERMS];
+    DimTerm *terms = a->count + b->count <= FEW_TERMS
+                         ? few
+                         : ARENA_ARRAY(table->arena, DimTerm, a->count + b->count);
     uint32_t count = 0, i = 0, j = 0;
     while (i < a->count || j < b->count) {
         int order = i == a->count   ? 1
@@ -256,14 +264,18 @@ static bool multiply_terms(DimTable *table, const DimTerm *a, const DimTerm *b, 
 {
     if (a->count + b->count > DIM_SIZE_MAX)
         return false;
-    const DimAtom **factors = ARENA_ARRAY(table->arena, const DimAtom *, a->count + b->count + 1);
-    uint32_t count = 0, i = 0, j = 0;
-    while (i < a->count || j < b->count) {
-        bool left = j == b->count ||
-                    (i < a->count && compare_atoms(table, a->factors[i], b->factors[j]) <= 0);
-        factors[count++] = left ? a->factors[i++] : b->factors[j++];
+    if (a->count == 0 || b->count == 0) {
+        *out = (DimTerm){0, a->count + b->count, b->count == 0 ? a->factors : b->factors};
+    } else {
+        const DimAtom **factors = ARENA_ARRAY(table->arena, const DimAtom *, a->count + b->count);
+        uint32_t count = 0, i = 0, j = 0;
+        while (i < a->count || j < b->count) {
+            bool left = j == b->count ||
+                        (i < a->count && compare_atoms(table, a->factors[i], b->factors[j]) <= 0);
+            factors[count++] = left ? a->factors[i++] : b->factors[j++];
+        }
+        *out = (DimTerm){0, count, factors};
     }
-    *out = (DimTerm){0, count, factors};
     return !__builtin_mul_overflow(a->coefficient, b->coefficient, &out->coefficient) &&
            out->coefficient != INT64_MIN;
 }
@@ -279,13 +291,15 @@ const Dim *dim_mul(DimTable *table, const Dim *a, const Dim *b)
     if ((uint64_t)a->count * b->count > DIM_SIZE_MAX)
         return NULL;
     const Dim *sum = dim_const(table, 0);
+    DimTerm few[FEW_TERMS];
+    DimTerm *row = b->count <= FEW_TERMS ? few : ARENA_ARRAY(table->arena, DimTerm, b->count);
     for (uint32_t i = 0; i < a->count; i++) {
-        DimTerm *row = ARENA_ARRAY(table->arena, DimTerm, b->count + 1);
         for (uint32_t j = 0; j < b->count; j++)
             if (!multiply_terms(table, &a->terms[i], &b->terms[j], &row[j]))
                 return NULL;
         /* One term times a sorted list is sorted: the order is compatible with products. */
-        sum = dim_add(table, sum, intern(table, row, b->count));
+        const Dim *product = intern(table, row, b->count);
+        sum = i == 0 ? product : dim_add(table, sum, product);
         if (sum == NULL)
             return NULL;
     }

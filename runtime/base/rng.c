@@ -3,6 +3,8 @@
 
 #include "runtime/base/bug.h"
 
+#include <string.h>
+
 #define WORD uint32_t
 #define WCONST(i) UINT32_C(i)
 #define WADD(x, y) ((x) + (y))
@@ -56,9 +58,16 @@ static uint64_t mix(uint64_t x)
     return x;
 }
 
-/* Little endian on every machine; a compiler makes one load of eight bytes. */
+/* Little endian on every machine, where the machine is that itself by one load of eight bytes. */
 static inline uint64_t word_at(const unsigned char *p, uint64_t bytes)
 {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (bytes == 8) {
+        uint64_t whole;
+        memcpy(&whole, p, sizeof whole);
+        return whole;
+    }
+#endif
     uint64_t word = 0;
     for (uint64_t i = 0; i < bytes; i++) {
         word |= (uint64_t)p[i] << (8 * i);
