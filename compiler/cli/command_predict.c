@@ -1,5 +1,7 @@
 /* nnc predict: a row of numbers a line on standard input, a row of numbers a line on standard output. The numbers of a row are the
- * elements of the inputs in their order, separated by commas, semicolons, tabs or spaces. A first line that is not numbers is a header. */
+ * elements of the inputs in their order, separated by commas, semicolons, tabs or spaces. A first line that is not numbers is a header.
+ * A field of words or of texts takes a cell as the training file has them; then spaces do not separate, a cell may stand between
+ * quotes, and a first line that begins with the name of the first input is a header. */
 #include "compiler/cli/cli.h"
 
 #include <errno.h>
@@ -18,9 +20,38 @@ typedef struct {
     int64_t width;
     int64_t rows;
     long line;
+    bool texts, is_text[MAX_IO]; /* some input has words or texts; which ones */
 } Predictor;
 
-static const char separators[] = ",; \t\r\n";
+static const char separators[] = ",; \t\r\n", cell_ends[] = ",;\t\r\n";
+
+/* The next cell of a line with texts; NULL: there is none. "a ""b""" is a "b". */
+static char *next_cell(char **rest)
+{
+    char *at = *rest + strspn(*rest, " "), *begin = at, *end = at;
+    if (!*at || *at == '\r' || *at == '\n')
+        return NULL;
+    if (*at == '"') {
+        for (at++; *at && (*at != '"' || at[1] == '"'); at++) {
+            at += *at == '"';
+            *end++ = *at;
+        }
+        at += *at == '"';
+        at += strcspn(at, cell_ends);
+    } else {
+        end = at += strcspn(at, cell_ends);
+        while (end > begin && end[-1] == ' ')
+            end--;
+    }
+    *rest = at + (*at != 0);
+    *end = 0;
+    return begin;
+}
+
+static char *next_word(const Predictor *predictor, char **rest)
+{
+    return predictor->texts ? next_cell(rest) : strtok_r(NULL, separators, rest);
+}
 
 /* "f32[B, 28, 28]" -> dtype and sizes of one row */
 static bool parse_shape(const char *shape, nnc_dtype *dtype, int *rank, int64_t *sizes)
@@ -52,7 +83,9 @@ static nnc_status make_input(Predictor *predictor, size_t i)
     predictor->widths[i] = 1;
     for (int axis = 1; axis <= rank; axis++)
         predictor->widths[i] *= sizes[axis];
-    predictor->width += predictor->widths[i];
+    predictor->is_text[i] = nnc_session_input_is_text(predictor->session, i);
+    predictor->texts |= predictor->is_text[i];
+    predictor->width += predictor->is_text[i] ? 1 : predictor->widths[i];
     return nnc_tensor_new(dtype, rank + 1, sizes, &predictor->inputs[i]);
 }
 
@@ -145,24 +178,45 @@ static int refuse(const Predictor *predictor, const char *text, const char *word
     return NNC_DATA;
 }
 
-/* One line into row `rows` of the inputs. */
-static int read_row(Predictor *predictor, char *line)
+/* NULL, or why the cell cannot stand there; "" when the context says it. */
+static const char *put_cell(Predictor *predictor, size_t input, int64_t i, const char *word)
 {
-    char *save = NULL, *word = strtok_r(line, separators, &save);
+    if (predictor->is_text[input])
+        return nnc_session_read_text(predictor->session, input, word, predictor->inputs[input],
+                                     predictor->rows) == NNC_OK
+                   ? NULL
+                   : "";
+    return put_number(predictor->inputs[input],
+                      predictor->rows * predictor->widths[input] + i, word);
+}
+
+/* One line into row `rows` of the inputs. */
+static int read_row(const Arguments *arguments, nnc_context *context, Predictor *predictor,
+                    char *line)
+{
+    char *rest = line,
+         *word = predictor->texts ? next_cell(&rest) : strtok_r(line, separators, &rest);
     char expected[64];
     snprintf(expected, sizeof expected, "%lld", (long long)predictor->width);
-    for (size_t input = 0; input < predictor->input_count; input++)
-        for (int64_t i = 0; i < predictor->widths[input];
-             i++, word = strtok_r(NULL, separators, &save)) {
+    for (size_t input = 0; input < predictor->input_count; input++) {
+        int64_t cells = predictor->is_text[input] ? 1 : predictor->widths[input];
+        for (int64_t i = 0; i < cells; i++, word = next_word(predictor, &rest)) {
             if (!word)
-                return refuse(predictor, "too few numbers; a row has ", expected);
-            int64_t at = predictor->rows * predictor->widths[input] + i;
-            const char *fault = put_number(predictor->inputs[input], at, word);
+                return refuse(predictor, predictor->texts ? "too few cells; a row has "
+                                                          : "too few numbers; a row has ",
+                              expected);
+            const char *fault = put_cell(predictor, input, i, word);
+            if (fault && !*fault)
+                fprintf(stderr, "nnc: standard input, line %ld:\n", predictor->line);
             if (fault)
-                return refuse(predictor, fault, word);
+                return *fault ? refuse(predictor, fault, word)
+                              : report_failure(arguments, context, NNC_DATA);
         }
+    }
     if (word)
-        return refuse(predictor, "too many numbers; a row has ", expected);
+        return refuse(predictor, predictor->texts ? "too many cells; a row has "
+                                                  : "too many numbers; a row has ",
+                      expected);
     predictor->rows++;
     return 0;
 }
@@ -208,9 +262,15 @@ static nnc_status run_rows(Predictor *predictor)
     return status;
 }
 
-static bool is_header(const char *line)
+static bool is_header(const Predictor *predictor, const char *line)
 {
     char *end;
+    if (predictor->texts) {
+        const char *name = nnc_session_input_name(predictor->session, 0);
+        line += strspn(line, " \"");
+        return strncmp(line, name, strlen(name)) == 0 &&
+               strchr(",;\t\r\n\"", line[strlen(name)]) != NULL;
+    }
     line += strspn(line, separators);
     strtod(line, &end);
     return end == line || !strchr(separators, *end);
@@ -224,9 +284,9 @@ static int predict_lines(const Arguments *arguments, nnc_context *context, Predi
     int code = 0;
     while (code == 0 && getline(&line, &capacity, in) >= 0) {
         predictor->line++;
-        if (!line[strspn(line, separators)] || (predictor->line == 1 && is_header(line)))
+        if (!line[strspn(line, separators)] || (predictor->line == 1 && is_header(predictor, line)))
             continue;
-        code = read_row(predictor, line);
+        code = read_row(arguments, context, predictor, line);
         if (code == 0 && predictor->rows == ROWS) {
             nnc_status status = run_rows(predictor);
             code = status == NNC_OK ? 0 : report_failure(arguments, context, status);

@@ -123,6 +123,34 @@ static bool is_run_of(const char *name, const char *prefix)
     return strncmp(name, prefix, length) == 0 && strchr("0123456789", name[length]) != NULL;
 }
 
+/* The text behind `key` in the first lines of a run.json, up to its quote, malloc'd; NULL: there is none. */
+static char *value_of(const char *text, const char *key)
+{
+    const char *at = strstr(text, key), *end = at ? strchr(at + strlen(key), '"') : NULL;
+    return end ? strndup(at + strlen(key), (size_t)(end - at) - strlen(key)) : NULL;
+}
+
+/* Does a folder with a name of its own (--run-dir) say in its run.json that it is a run of this block? */
+static bool says_it_runs(const char *name, const char *program, const char *block)
+{
+    char *path = NULL, text[4096] = "";
+    FILE *file = asprintf(&path, "runs/%s/run.json", name) >= 0 ? fopen(path, "r") : NULL;
+    if (file) {
+        text[fread(text, 1, sizeof text - 1, file)] = 0;
+        fclose(file);
+    }
+    char *of = value_of(text, "\"file\": \""), *trained = value_of(text, "\"train\": \""),
+         *theirs = of ? stem_of(of) : NULL, *ours = stem_of(program);
+    bool same = theirs && ours && trained && strcmp(theirs, ours) == 0 &&
+                strcmp(trained, block) == 0;
+    free(path);
+    free(of);
+    free(trained);
+    free(theirs);
+    free(ours);
+    return same;
+}
+
 /* The folder in runs/ of this program's block in which `file` was written last, malloc'd; NULL: none. */
 static char *newest_with(const char *program, const char *block, const char *file)
 {
@@ -133,7 +161,8 @@ static char *newest_with(const char *program, const char *block, const char *fil
         prefix = NULL;
     for (struct dirent *entry; prefix && (entry = readdir(runs)) != NULL;) {
         char *path = NULL, *folder = NULL;
-        if (is_run_of(entry->d_name, prefix) &&
+        if ((is_run_of(entry->d_name, prefix) ||
+             says_it_runs(entry->d_name, program, block)) &&
             asprintf(&path, "runs/%s/%s", entry->d_name, file) >= 0 && stat(path, &info) == 0 &&
             (!newest || is_newer(&info, &newest_info)) &&
             asprintf(&folder, "runs/%s", entry->d_name) >= 0) {

@@ -1,5 +1,6 @@
 /* Models and sessions: the weights of a block, and running its predict function on rows. A model
  * stands on the run of a trainer, whose weights it shares, or on a run of its own. */
+#include "compiler/driver/cells.h"
 #include "compiler/driver/inputs.h"
 #include "compiler/driver/sample.h"
 #include "compiler/driver/trainer_handle.h"
@@ -270,6 +271,12 @@ const char *nnc_session_output_shape(const nnc_session *session, size_t i)
     return arg ? arg->shape : NULL;
 }
 
+bool nnc_session_input_is_text(const nnc_session *session, size_t i)
+{
+    const PredictInput *input = nth_input(session, i);
+    return input && input_is_text(model_run(session->model), input);
+}
+
 /* All free dimensions of predict are the number of rows. */
 static void fill_dims(const Function *function, int64_t rows, int64_t *dims)
 {
@@ -300,6 +307,25 @@ static nnc_status check_input(nnc_session *session, size_t i, const nnc_tensor *
     bool fits = tensor && tensor->dtype == input->dtype && tensor->rank == input->rank &&
                 memcmp(sizes, tensor->sizes, sizeof *sizes * (size_t)input->rank) == 0;
     return fits ? NNC_OK : wrong_input(run, input, tensor);
+}
+
+nnc_status nnc_session_read_text(nnc_session *session, size_t i, const char *text,
+                                 nnc_tensor *tensor, int64_t row)
+{
+    Run *run = model_run(session->model);
+    context_begin(run->program->context);
+    int64_t width = tensor && tensor->rank && tensor->sizes[0]
+                        ? nnc_tensor_elements(tensor) / tensor->sizes[0]
+                        : 0;
+    if (!nnc_session_input_is_text(session, i) || !text || width < 1 || tensor->dtype != DT_I32 ||
+        row < 0 || row >= tensor->sizes[0])
+        return context_fail(run->program->context, NNC_ARGUMENT, ERR_E0901,
+                            "a text is read into a row of an input of words");
+    nnc_status status = check_input(session, i, tensor, tensor->sizes[0]);
+    if (status != NNC_OK)
+        return status;
+    return input_read_text(run, &run->inputs[i], text,
+                           (int32_t *)nnc_tensor_data(tensor) + row * width);
 }
 
 static nnc_status make_output(nnc_session *session, size_t i, int64_t rows, nnc_tensor **out)

@@ -1,6 +1,7 @@
 /* Runs: a plan, compiled, with data and tensors, in the terms of the training loop. In: a TrainPlan
  * of sema; out: a TrainSpec, the functions train_step, eval_step, predict, the maps of a loader and one for the result of
  * each metric, and a Trainer over them. */
+#include "compiler/driver/cells.h"
 #include "compiler/driver/inputs.h"
 
 #include "runtime/base/scalar.h"
@@ -348,6 +349,7 @@ nnc_status run_open(Run *run, nnc_program *program, const char *block, uint64_t 
 
 void run_close(Run *run)
 {
+    inputs_close(run);
     trainer_free(run->trainer);
     session_free(run->session);
     compiled_free(run->compiled);

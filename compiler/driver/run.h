@@ -10,6 +10,7 @@ typedef struct {
     int rank;
     bool mapped; /* read by predict_map alone */
     int arg;     /* of predict, or of predict_map */
+    struct Tokenizer *tokenizer; /* of a text, once one was read (cells.c) */
 } PredictInput;
 
 typedef struct {

@@ -292,6 +292,11 @@ NNC_API const char *nnc_session_output_name(const nnc_session *session, size_t i
 NNC_API const char *nnc_session_output_shape(const nnc_session *session, size_t i);
 /* inputs: one tensor per input in order, the first axis the batch. outputs: filled with new tensors
  * that the caller releases. */
+/* Input i is a field of words or texts (category, chars) of the dataset. */
+NNC_API bool nnc_session_input_is_text(const nnc_session *session, size_t i);
+/* Writes a row of such an input, as a cell of the training data was read: tensor is i32[rows, ...]. */
+NNC_API nnc_status nnc_session_read_text(nnc_session *session, size_t i, const char *text,
+                                         nnc_tensor *tensor, int64_t row);
 NNC_API nnc_status nnc_session_run(nnc_session *session, nnc_tensor *const *inputs,
                                    nnc_tensor **outputs);
 

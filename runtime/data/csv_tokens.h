@@ -1,4 +1,4 @@
-/* Cells of text as rows of tokens. Internal to the reader of CSV. */
+/* Cells of text as rows of tokens: for the reader of CSV and for predict. */
 #ifndef NNC_DATA_CSV_TOKENS_H
 #define NNC_DATA_CSV_TOKENS_H
 #include "runtime/data/csv_rows.h"

@@ -271,6 +271,43 @@ Test(cli, draws_the_model)
     expect("check " SIMPLE " --dims", 0, "");
 }
 
+static void write_text(const char *name, const char *text)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s/%s", getenv("NNC_TEST_FOLDER"), name);
+    FILE *file = fopen(path, "w");
+    cr_assert_not_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+/* Cells are what the training file has: words of a category, texts between quotes or not. The run has a folder of its own name. */
+Test(cli, predicts_from_words_and_texts)
+{
+    write_text("words.csv", "kind,text,x,y\ncat,ab,1,0\nbig dog,\"a,b\",2,1\n\"o\"\"x\",b a,1,1\n");
+    write_text("words.nn",
+               "from nn import Embedding, Linear\n"
+               "from losses import mse\n"
+               "from optim import sgd\n"
+               "module M { let e = Embedding(9, 1)\n"
+               "    fn (kind: i32[B], text: i32[B, 5], x: f32[B]) { sum(e(text)[:, :, 0], axis=1) + "
+               "f32(kind) + x } }\n"
+               "dataset d { source = csv(\"words.csv\")\n"
+               "    fields = [kind: category, text: chars(5), x: f32[], y: f32[]] }\n"
+               "train t on d { model = M(); loss = mse(model(kind, text, x), y)\n"
+               "    predict = (kind, text, model(kind, text, x)); optimizer = sgd() }\n");
+    expect("run words.nn --run-dir runs/mine", 0, "weights: runs/mine/weights.safetensors");
+    expect_with("kind,text,x\nbig dog,ab,1\n\"o\"\"x\" , \"a,b\",1\n", "predict words.nn -", 0,
+                "weights: runs/mine/weights.safetensors\n0,5,6,2,0,0,");
+    expect_with("cat,a b,2.5\n", "predict words.nn -", 0, "\n1,5,3,6,2,0,");
+    expect_with("fish,a,1\n", "predict words.nn -", 2, "\"big dog\", \"cat\", \"o\\\"x\"");
+    expect_with("cat,ababa,1\n", "predict words.nn -", 2, "more than 4 characters");
+    expect_with("cat,c,1\n", "predict words.nn -", 2, "the character 'c'");
+    expect_with("cat,a\n", "predict words.nn -", 2, "too few cells; a row has 3");
+    expect_with("cat,a,1,2\n", "predict words.nn -", 2, "too many cells; a row has 3");
+    expect_with("cat,a,one\n", "predict words.nn -", 2, "not a number: one");
+}
+
 Test(cli, page_of_options_is_current)
 {
     static char page[65536];
