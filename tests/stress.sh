@@ -1,7 +1,8 @@
 #!/bin/sh
 # The hostile build, in BUILD-stress: containers start tiny and move at every growth, freed arenas are poisoned, schedules come in
 # random legal orders. All tests, and the examples: whatever the order of the schedule and the number of threads, losses are the
-# same to the bit.
+# same to the bit. Then once more with guard pages, in BUILD-guard: every buffer of an arena ends at a page that nobody may touch (such
+# plans share no memory, so what looks at plans stays out).
 set -eu
 . "$(dirname "$0")/common.sh"
 build=$1
@@ -26,5 +27,11 @@ for file in $(examples); do
             failed=$((failed + 1))
         fi
     done
+done
+guarded="test_differential test_contract test_program_fuzz test_equality test_reference"
+make_build "$build-guard" "nnc $guarded" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DNNC_STRESS=ON -DNNC_GUARD=ON
+run_tests "$build-guard" -R "^($(echo "$guarded" | tr ' ' '|'))\$"
+for file in $(examples); do
+    run_example "$build-guard" "$file" --set train.steps=20
 done
 finish "make stress"

@@ -195,6 +195,7 @@ bool engine_compiled(Engine *engine, Stages *stages, JitUnit *unit, const Compil
     finish_function(engine, stages->arena, program->name, schedule->symbol_count, &args, &types);
     describe_sites(engine, stages->arena, stages->failure_nodes, (int)program->failure_sites);
     engine->function.table_size = (int)program->table_size;
+    engine->function.guards = (int)program->guards;
     engine->function.kernel_count = (int)program->kernels.count;
     engine->function.plan = compiled_plan;
     engine->function.step = compiled_step;

@@ -204,6 +204,8 @@ typedef struct {
     VEC(KRegion) regions;
     Kernel *plan; /* one buffer, the i64 table; item 0 fills it. table[0]: arena bytes */
     uint32_t table_size;
+    uint32_t guards; /* the last entries of the table: where pages lie that nobody may touch; with
+                        any, the first page of the arena is one, too */
     uint32_t failure_sites;    /* length of nnc_call.failures */
     VEC(const char *) externs; /* host functions by name */
 } KProgram;

@@ -1,6 +1,6 @@
 /* The plan kernel: fills the table of a call from the free dimensions. In: closed-form offsets
  * (schedule/memplan.c) and trip counts. Out: table[0] = arena bytes, table[1..] = offsets in the
- * order of Schedule.placement, then the counts.
+ * order of Schedule.placement, then the counts, then the guard pages of a guarded plan.
  *
  *   offset of a = max over b below a of offset of b + bytes of b
  *
@@ -91,16 +91,35 @@ static void store_offset(Plan *plan, uint32_t at, const uint32_t *slots)
     plan->total = kir_binary(&c->b, K_IMAX, plan->total, end);
 }
 
+/* A buffer that ends where a page does; where the guard behind it is goes into the table, too. */
+static void store_guarded(Plan *plan, uint32_t at, uint32_t slot, uint32_t guard_slot)
+{
+    LowerContext *c = plan->c;
+    KInst *page = kir_index(&c->b, GUARD_PAGE);
+    KInst *pages = lower_dim(c, guarded_pages(c->schedule, at));
+    KInst *top = kir_binary(&c->b, K_IMAX, plan->total, page);
+    KInst *guard = kir_binary(&c->b, K_ADD, top, pages);
+    KInst *bytes = lower_dim(c, guarded_bytes(c->schedule, at));
+    store_slot(plan, slot, kir_binary(&c->b, K_SUB, guard, bytes));
+    store_slot(plan, guard_slot, guard);
+    plan->total = kir_binary(&c->b, K_ADD, guard, page);
+}
+
 static void store_offsets(Plan *plan)
 {
     const Schedule *s = plan->c->schedule;
+    uint32_t first_guard = plan->c->tables->first_count_slot + plan->c->tables->counts.count;
     uint32_t *slots = ARENA_ARRAY(plan->c->arena, uint32_t, s->buffers.count + 1);
     for (uint32_t i = 0; i < s->placement.count; i++) {
         slots[s->placement.data[i]] = 1 + i;
     }
     for (uint32_t i = 0; i < s->placement.count; i++) {
         next_entry(plan);
-        store_offset(plan, s->placement.data[i], slots);
+        if (s->guarded) {
+            store_guarded(plan, s->placement.data[i], 1 + i, first_guard + i);
+        } else {
+            store_offset(plan, s->placement.data[i], slots);
+        }
     }
 }
 
@@ -128,5 +147,6 @@ void lower_plan(LowerContext *c)
         close_piece(&plan);
     }
     program->plan = c->kernel;
-    program->table_size = c->tables->first_count_slot + counts;
+    program->guards = s->guarded ? s->placement.count : 0;
+    program->table_size = c->tables->first_count_slot + counts + program->guards;
 }

@@ -262,7 +262,8 @@ static bool find_bytes(Checker *c, StrBuf *out)
         }
         c->spans[i].begin = plan_offset(c->s, i, c->symbols);
         c->spans[i].end = c->spans[i].begin + bytes;
-        if (c->spans[i].begin < 0 || c->spans[i].begin % 64 != 0 ||
+        int64_t line = c->s->guarded ? (int64_t)dtype_bytes(buffer->type.dtype) : 64;
+        if (c->spans[i].begin < 0 || c->spans[i].begin % line != 0 ||
             c->spans[i].end > plan_bytes(c->s, c->symbols)) {
             strbuf_printf(
                 out, "buffer %u at %lld of %lld bytes is outside of the arena or not aligned\n", i,

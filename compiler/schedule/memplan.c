@@ -288,7 +288,7 @@ void place_buffers(Schedule *schedule, bool share)
     make_slots(&planner);
     planner.placed = ARENA_ARRAY(schedule->arena, uint32_t, planner.count + 1);
     schedule->live_bytes = most_live(&planner, schedule->groups.count);
-    if (share) {
+    if (share && !schedule->guarded) {
         search(&planner);
     } else {
         stack(&planner);
@@ -303,12 +303,50 @@ void place_buffers(Schedule *schedule, bool share)
     schedule->hint_bytes = plan_bytes(schedule, schedule->hints);
 }
 
+/* ---- guard pages ---- */
+
+const Dim *guarded_bytes(const Schedule *schedule, uint32_t buffer)
+{
+    const Buffer *at = &schedule->buffers.data[buffer];
+    DimTable *dims = schedule->graph->dims;
+    const Dim *bytes = dim_mul(dims, type_elements(dims, &at->type),
+                               dim_const(dims, (int64_t)dtype_bytes(at->type.dtype)));
+    return bytes == NULL ? at->bytes : bytes;
+}
+
+const Dim *guarded_pages(const Schedule *schedule, uint32_t buffer)
+{
+    DimTable *dims = schedule->graph->dims;
+    const Dim *page = dim_const(dims, GUARD_PAGE);
+    return dim_mul(dims, dim_ceildiv(dims, guarded_bytes(schedule, buffer), page), page);
+}
+
+static int64_t guarded_offsets_at(const Schedule *schedule, const int64_t *symbols,
+                                  int64_t *offsets)
+{
+    int64_t top = GUARD_PAGE;
+    for (uint32_t i = 0; i < schedule->placement.count; i++) {
+        uint32_t at = schedule->placement.data[i];
+        int64_t bytes = dim_eval(guarded_bytes(schedule, at), symbols);
+        int64_t pages = dim_eval(guarded_pages(schedule, at), symbols);
+        if (bytes < 0 || top > INT64_MAX / 2 - GUARD_PAGE - pages) {
+            return -1;
+        }
+        offsets[at] = top + pages - bytes;
+        top += pages + GUARD_PAGE;
+    }
+    return schedule->placement.count > 0 ? top : 0;
+}
+
 /* ---- the closed forms, evaluated ---- */
 
 /* offsets[buffer] for all; the total, or -1 when it does not fit into 63 bits. */
 static int64_t offsets_at(const Schedule *schedule, const int64_t *symbols, int64_t *offsets)
 {
     int64_t total = 0;
+    if (schedule->guarded) {
+        return guarded_offsets_at(schedule, symbols, offsets);
+    }
     for (uint32_t i = 0; i < schedule->placement.count; i++) {
         uint32_t at = schedule->placement.data[i];
         const Buffer *buffer = &schedule->buffers.data[at];

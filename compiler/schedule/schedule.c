@@ -97,6 +97,12 @@ static void order_groups(Builder *b)
     }
 }
 
+#ifdef NNC_GUARD
+enum { ALWAYS_GUARDED = true };
+#else
+enum { ALWAYS_GUARDED = false };
+#endif
+
 Schedule *schedule_build(Arena *arena, const Graph *graph, const ScheduleOptions *options)
 {
     Arena *scratch = arena_new();
@@ -107,6 +113,7 @@ Schedule *schedule_build(Arena *arena, const Graph *graph, const ScheduleOptions
     drop_unread(&b);
     assign_buffers(&b);
     order_groups(&b);
+    b.schedule->guarded = options->guard || ALWAYS_GUARDED;
     place_buffers(b.schedule, options->plan);
     check(b.schedule);
     arena_free(scratch);

@@ -136,6 +136,8 @@ typedef struct {
     bool plan; /* false: no memory is shared and nothing is in place, except updates */
     const int64_t *hints; /* per symbol of graph->dims: the usual value, used to place buffers;
                              NULL: 64 for all */
+    bool guard; /* every arena buffer ends where a page ends, and nothing lies in the page behind:
+                   see guarded_bytes; the build with NNC_GUARD always does it */
     uint64_t stress_seed; /* not 0: a random legal order; the hostile build always has one */
     int vector_bytes;     /* of the target, for the choice of copies; 0: 64 */
     /* Bytes of scratch memory that lowering wants for a CONTRACT group (multiple of 64), NULL:
@@ -150,6 +152,7 @@ struct Schedule {
     Arena *arena;
     VEC(Buffer) buffers; /* externals first, then constants, then arena */
     uint32_t externals;
+    bool guarded;        /* ScheduleOptions.guard */
     VEC(Group *) groups; /* in execution order */
     VEC(ScheduleRegion) regions;
     int32_t *buffer_of; /* per node id: where it is read from, NO_BUFFER: inlined or dead */
@@ -181,6 +184,15 @@ bool plan_check(const Schedule *schedule, const int64_t *symbols, StrBuf *out);
 int64_t plan_offset(const Schedule *schedule, uint32_t buffer,
                     const int64_t *symbols); /* ARENA buffers; -1: overflow */
 int64_t plan_bytes(const Schedule *schedule, const int64_t *symbols);
+/* Guarded plans share no memory: page 0 is a guard, then every buffer has whole pages of its own,
+ * ends with the last of them, and the page behind is a guard:
+ *
+ *   | guard | .... 20 bytes | guard | .. 4100 bytes ...... | guard |
+ *
+ * The bytes that an arena buffer uses, and the bytes of its pages without the guard. */
+enum { GUARD_PAGE = 4096 };
+const Dim *guarded_bytes(const Schedule *schedule, uint32_t buffer);
+const Dim *guarded_pages(const Schedule *schedule, uint32_t buffer);
 /* The buffer whose memory a slice is part of, itself when it is none. */
 int32_t buffer_home(const Schedule *schedule, int32_t buffer);
 /* The outermost loop around a group during which nobody writes this buffer and its address stays

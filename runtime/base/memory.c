@@ -11,7 +11,11 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#ifdef NNC_GUARD
+#define LINE ((size_t)4096) /* where an arena has guard pages, it begins with a page */
+#else
 #define LINE ((size_t)64)
+#endif
 #define LARGE_PAGE ((size_t)2 << 20)
 
 void *memory_new(size_t bytes)

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct Session {
     nnc_parallel *parallel;
@@ -46,10 +47,37 @@ Session *session_new(nnc_parallel *parallel, void *pool)
     return session;
 }
 
+/* All of the arena may be touched. */
+static void open_pages(Session *session)
+{
+#ifdef NNC_GUARD
+    if (session->arena)
+        mprotect(session->arena, (size_t)session->arena_bytes, PROT_READ | PROT_WRITE);
+#else
+    (void)session;
+#endif
+}
+
+/* Nobody may touch the pages between buffers. */
+static void close_pages(Session *session, const Function *function)
+{
+#ifdef NNC_GUARD
+    enum { PAGE = 4096 };
+    const int64_t *guards = session->table + function->table_size - function->guards;
+    if (function->guards > 0)
+        mprotect(session->arena, PAGE, PROT_NONE);
+    for (int i = 0; i < function->guards; i++)
+        mprotect(session->arena + guards[i], PAGE, PROT_NONE);
+#else
+    (void)session, (void)function;
+#endif
+}
+
 void session_free(Session *session)
 {
     if (!session)
         return;
+    open_pages(session);
     free(session->arena);
     free(session->table);
     free(session->failures);
@@ -78,6 +106,7 @@ static bool reserve_arena(Session *session, int64_t bytes)
 {
     if (bytes <= session->arena_bytes)
         return true;
+    open_pages(session);
     free(session->arena);
     session->arena_bytes = 0;
     session->arena = NULL;
@@ -140,7 +169,9 @@ CallStatus session_call(Session *session, const Function *function, const int64_
         .externs = function->externs,
         .extern_users = function->extern_users,
     };
+    open_pages(session);
     poison(session);
+    close_pages(session, function);
     if (!function->step(function, &call))
         return CALL_NO_MEMORY;
     return first_failure(session, function, failure);

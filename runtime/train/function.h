@@ -44,6 +44,7 @@ struct Function {
     const FailureSite *sites;         /* failure_count of them */
     int failure_count;
     int table_size;                   /* entries of nnc_call.table */
+    int guards;                       /* its last ones: pages of the arena that nobody may touch, in the build with NNC_GUARD */
     int kernel_count;
     nnc_extern *const *externs;
     void *const *extern_users;

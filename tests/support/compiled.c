@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 enum { GUARD_BYTES = 256, GUARD_VALUE = 0xA5 };
@@ -41,8 +42,68 @@ bool compiled_open(Compiled *c, Arena *arena, const Graph *graph, const Schedule
     return plan != NULL && step != NULL;
 }
 
+/* ---- guard pages ---- */
+
+static size_t whole_pages(size_t bytes)
+{
+    return (bytes + GUARD_PAGE - 1) / GUARD_PAGE * GUARD_PAGE;
+}
+
+static void *map_pages(size_t bytes)
+{
+    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return pages == MAP_FAILED ? NULL : pages;
+}
+
+static void close_page(char *page)
+{
+    mprotect(page, GUARD_PAGE, PROT_NONE);
+}
+
+/* Memory of a buffer of the caller. */
+static void *external_memory(Compiled *c, size_t bytes)
+{
+    if (!c->schedule->guarded || c->guarded_count == COMPILED_EXTERNALS)
+        return arena_alloc(c->arena, bytes + 1);
+    size_t room = whole_pages(bytes);
+    char *pages = map_pages(room + GUARD_PAGE);
+    if (pages == NULL)
+        return NULL;
+    close_page(pages + room);
+    c->guarded[c->guarded_count].pages = pages;
+    c->guarded[c->guarded_count++].bytes = room + GUARD_PAGE;
+    return pages + room - bytes;
+}
+
+static void free_externals(Compiled *c)
+{
+    for (int i = 0; i < c->guarded_count; i++)
+        munmap(c->guarded[i].pages, c->guarded[i].bytes);
+    c->guarded_count = 0;
+}
+
+static size_t arena_room(int64_t bytes)
+{
+    return whole_pages((size_t)bytes + GUARD_BYTES);
+}
+
+static char *arena_memory(const Compiled *c, int64_t bytes)
+{
+    const KProgram *program = c->lowered.program;
+    char *arena = map_pages(arena_room(bytes));
+    if (arena == NULL)
+        return NULL;
+    memset(arena, GUARD_VALUE, arena_room(bytes));
+    if (program->guards > 0)
+        close_page(arena);
+    for (uint32_t i = 0; i < program->guards; i++)
+        close_page(arena + c->table[program->table_size - program->guards + i]);
+    return arena;
+}
+
 void compiled_close(Compiled *c)
 {
+    free_externals(c);
     if (c->jit != NULL) {
         jit_free(c->jit);
     }
@@ -95,9 +156,10 @@ bool compiled_run(Compiled *c, const CompiledCall *given, const void **values)
         return false;
     }
     void **buffers = ARENA_ARRAY(c->arena, void *, s->externals + 1);
+    free_externals(c);
     for (uint32_t i = 0; i < s->externals; i++) {
         size_t size = bytes_of(&s->buffers.data[i].type, given->symbols);
-        buffers[i] = arena_alloc(c->arena, size + 1);
+        buffers[i] = external_memory(c, size);
         if (s->buffers.data[i].kind != STORAGE_OUTPUT) {
             memcpy(buffers[i], given->leaf(given->user, leaf_named(c->graph, &s->buffers.data[i])),
                    size);
@@ -105,8 +167,7 @@ bool compiled_run(Compiled *c, const CompiledCall *given, const void **values)
             memset(buffers[i], GUARD_VALUE, size);
         }
     }
-    char *arena = aligned_alloc(64, ((size_t)bytes + GUARD_BYTES + 63) / 64 * 64);
-    memset(arena, GUARD_VALUE, (size_t)bytes + GUARD_BYTES);
+    char *arena = arena_memory(c, bytes);
     memset(c->failures, -1, sizeof *c->failures * (c->lowered.program->failure_sites + 1));
     int chunks = given->chunks;
     nnc_call call = {.dims = dims,
@@ -123,7 +184,7 @@ bool compiled_run(Compiled *c, const CompiledCall *given, const void **values)
     for (int i = 0; i < GUARD_BYTES; i++) {
         inside &= (unsigned char)arena[bytes + i] == GUARD_VALUE;
     }
-    free(arena);
+    munmap(arena, arena_room(bytes));
     for (uint32_t r = 0; r < c->graph->roots.count; r++) {
         const Root *root = &c->graph->roots.data[r];
         for (uint32_t i = 0; i < s->externals; i++) {

@@ -6,6 +6,8 @@
 #include "compiler/lower/lower.h"
 #include "nnc/abi.h"
 
+enum { COMPILED_EXTERNALS = 256 };
+
 typedef struct {
     Arena *arena;
     const Graph *graph;
@@ -16,6 +18,11 @@ typedef struct {
     void (*step)(const nnc_call *call);
     int64_t *table, *failures;
     double compile_seconds;
+    struct {
+        void *pages;
+        size_t bytes;
+    } guarded[COMPILED_EXTERNALS]; /* inputs and outputs of the last run of a guarded schedule */
+    int guarded_count;
 } Compiled;
 
 typedef struct {
@@ -29,8 +36,9 @@ typedef struct {
 /* False: *error (malloc'd) says why. */
 bool compiled_open(Compiled *c, Arena *arena, const Graph *graph, const ScheduleOptions *schedule,
                    const LowerOptions *lower, char **error);
-/* values[i]: data of root i after the step, in the arena. False: the arena was written beyond its
- * planned bytes. */
+/* values[i]: data of root i after the step, valid until the next run. False: the arena was written
+ * beyond its planned bytes. Where the schedule is guarded, every buffer of the arena and of the
+ * caller ends at a page that nobody may touch: a fault ends the process. */
 bool compiled_run(Compiled *c, const CompiledCall *call, const void **values);
 const Node *
 compiled_failure(const Compiled *c,

@@ -148,3 +148,29 @@ Test(memplan, elementwise_chains_are_in_place)
     cr_expect_eq(s->hint_bytes, 64 * 8 * 4);
     arena_free(arena);
 }
+
+/* Buffers of a guarded plan end where pages end, with a page behind that is nobody's. */
+Test(memplan, guarded_buffers_end_at_pages)
+{
+    int buffers = 0;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        Arena *arena = arena_new();
+        RandomGraphOptions random = {.operations = 20, .free_symbol = seed % 2 == 0};
+        Graph *graph = random_graph(arena, dim_table_new(arena), seed, &random);
+        ScheduleOptions options = {.fuse = seed % 3 != 0, .plan = true, .guard = true};
+        Schedule *s = schedule_build(arena, graph, &options);
+        int64_t top = GUARD_PAGE;
+        cr_expect(!is_found(s), "seed %d", (int)seed);
+        for (uint32_t i = 0; i < s->placement.count; i++) {
+            uint32_t at = s->placement.data[i];
+            int64_t bytes = dim_eval(guarded_bytes(s, at), s->hints);
+            int64_t offset = plan_offset(s, at, s->hints), end = offset + bytes;
+            cr_expect(offset >= top && end % GUARD_PAGE == 0, "seed %d: buffer %u", (int)seed, at);
+            top = end + GUARD_PAGE;
+            buffers++;
+        }
+        cr_expect_eq(plan_bytes(s, s->hints), s->placement.count > 0 ? top : 0);
+        arena_free(arena);
+    }
+    cr_expect_gt(buffers, 100);
+}
