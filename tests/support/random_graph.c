@@ -619,15 +619,27 @@ void maker_grow(Maker *m, int operations)
     }
 }
 
+bool maker_fits(Maker *m, const Type *type)
+{
+    return small_enough(m, type);
+}
+
+Node *maker_operand_like(Maker *m, Type type)
+{
+    return operand_like(m, type);
+}
+
 Graph *random_graph(Arena *arena, DimTable *dims, uint64_t seed, const RandomGraphOptions *options)
 {
     Maker m = {.g = graph_new(arena, dims, "random"),
                .seed = seed,
                .options = options,
                .max_elements = options->max_elements > 0 ? options->max_elements : 4096};
-    int operations = options->operations > 0 ? options->operations : 12;
+    bool counted = options->operations > 0 || options->products > 0;
+    int operations = counted ? options->operations : 12;
     for (int i = 0; i < 2; i++)
         new_leaf(&m, random_type(&m, i == 0 ? DT_F32 : random_dtype(&m)));
+    maker_grow_edges(&m, options->products);
     maker_grow(&m, operations);
     make_roots(&m);
     return m.g;

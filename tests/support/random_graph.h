@@ -13,6 +13,7 @@ typedef struct {
     bool free_symbol;       /* leaves may have axes of size B */
     bool may_fail;          /* raw indices, divisors and conditions */
     bool loops;             /* loops and branches, two deep */
+    int products;           /* so many products and convolutions of awkward sizes and layouts first */
     bool only_f32;          /* float leaves and constants are f32 */
     bool small_types; /* f16, bf16 and i8 as often as others; arithmetic on them needs the pass
                                widen before lowering */
