@@ -99,10 +99,9 @@ def lstm(w, batch):
     inputs = tf.linalg.matmul(tf.reshape(x, [-1, inner]), w["lstm.weight_ih_l0"], transpose_b=True) + bias
     inputs, hidden = tf.reshape(inputs, [steps, rows, -1]), tf.transpose(w["lstm.weight_hh_l0"])
     h = c = tf.zeros([rows, hidden.shape[0]])
-    # Without XLA a row of cells is faster than a loop, and one slice for all of them than one each: it has one gradient.
-    inputs = tf.TensorArray(tf.float32, steps).unstack(inputs) if compiles else tf.unstack(inputs)
-    for t in tf.range(steps) if compiles else range(steps):
-        i, f, g, o = tf.split((inputs.read(t) if compiles else inputs[t]) + h @ hidden, 4, axis=-1)
+    inputs = tf.TensorArray(tf.float32, steps).unstack(inputs)
+    for t in tf.range(steps):
+        i, f, g, o = tf.split(inputs.read(t) + h @ hidden, 4, axis=-1)
         c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(g)
         h = tf.sigmoid(o) * tf.tanh(c)
     return cross_entropy(linear(w, "out", h), batch["label"])

@@ -180,6 +180,34 @@ class GPT(nn.Module):
         return F.cross_entropy(self.answer(batch["token"]).flatten(0, 1), batch["next"].flatten())
 
 
+class Writer(GPT):
+    """Writes as many tokens as x has, each the most likely one after those before, with a cache of keys and values; gives their logits."""
+
+    def __init__(self, V, T, C, L, H):
+        super().__init__(V, T, C, L, H)
+        self.caches = [torch.zeros(2, H, T, C // H) for _ in range(L)]
+
+    def after(self, token, t):
+        """token [1], t [1] -> the largest logit and its token."""
+        x = self.wte(token) + self.wpe(t)
+        C, seen = x.shape[1], (torch.arange(self.wpe.weight.shape[0]) <= t)[None]
+        for block, cache in zip(self.h, self.caches):
+            q, k, v = block.attn["c_attn"](block.ln_1(x)).view(3, block.H, 1, C // block.H)
+            cache[0].index_copy_(1, t, k)
+            cache[1].index_copy_(1, t, v)
+            y = F.scaled_dot_product_attention(q[None], cache[0][None], cache[1][None], seen)
+            x = x + block.attn["c_proj"](y.view(1, C))
+            x = x + block.mlp["c_proj"](F.gelu(block.mlp["c_fc"](block.ln_2(x)), approximate="tanh"))
+        return F.linear(self.ln_f(x), self.wte.weight).max(1)
+
+    def answer(self, token):
+        here, made = token[0, :1], []
+        for t in range(token.shape[1]):
+            best, here = self.step(here, torch.tensor([t]))
+            made.append(best)
+        return torch.stack(made, 1)
+
+
 class Translator(nn.Module):
     def __init__(self):
         super().__init__()
@@ -264,6 +292,7 @@ INFERENCE = {
     "resnet50": (lambda: ResNet(Bottleneck, 4, (3, 4, 6, 3), False, 1000), "x"),
     "bert": (BERT, "token"),
     "gpt2": (lambda: GPT(50257, 64, 768, 12, 12), "token"),
+    "gpt2_text": (lambda: Writer(50257, 64, 768, 12, 12), "token"),
 }
 
 # Dense layers that the program keeps as [in, out].

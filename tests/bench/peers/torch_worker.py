@@ -45,7 +45,11 @@ def infer(row, mode, batch, weights):
     load(model, weights)
     if "nhwc" in mode:
         batch = channels_last(model, batch)
-    answer = torch.compile(model.answer) if "compile" in mode else model.answer
+    answer = model.answer
+    if hasattr(model, "after"):
+        model.step = torch.compile(model.after) if "compile" in mode else model.after
+    elif "compile" in mode:
+        answer = torch.compile(answer)
     x = batch[name]
 
     def first():

@@ -194,6 +194,7 @@ bool write_page(const Results *results, const char *path)
           file);
     page_part(file, results, TRAINS, "Training steps");
     page_part(file, results, INFERS, "Inference");
+    page_part(file, results, WRITES, "Texts, token by token");
     fputs("</body></html>\n", file);
     return fclose(file) == 0;
 }

@@ -112,6 +112,7 @@ void print_summary(const Results *results)
          threads += results->most > 1 ? results->most - 1 : 1) {
         summarise(results, threads, TRAINS, "training");
         summarise(results, threads, INFERS, "inference");
+        summarise(results, threads, WRITES, "writing");
     }
     printf(
         "at the end: fma peak %.1f GFLOP/s on 1 thread, %.1f on %d; triad %.1f GB/s, %.1f on %d\n",

@@ -40,15 +40,16 @@ const BenchRow bench_rows[] = {
      64.0,
      INFERS | TEXTS,
      1},
+    {"gpt2_text-T64", "infer_gpt2_text", {"rows=1"}, 15.9, WRITES, 1},
     {0},
 };
 
 const BenchEngine bench_engines[] = {
-    {"torch eager", "torch", "torch_worker.py", "eager", NULL, 0, TRAINS | INFERS},
+    {"torch eager", "torch", "torch_worker.py", "eager", NULL, 0, TRAINS | INFERS | WRITES},
     {"torch fused", "torch", "torch_worker.py", "eager-fused", NULL, 0, TRAINS},
     {"torch fused nhwc", "torch", "torch_worker.py", "eager-fused-nhwc", NULL, IMAGES, TRAINS},
     {"torch nhwc", "torch", "torch_worker.py", "eager-nhwc", NULL, IMAGES, INFERS},
-    {"torch compile", "torch", "torch_worker.py", "compile", NULL, 0, TRAINS | INFERS},
+    {"torch compile", "torch", "torch_worker.py", "compile", NULL, 0, TRAINS | INFERS | WRITES},
     {"torch compile nhwc", "torch", "torch_worker.py", "compile-nhwc", NULL, IMAGES,
      TRAINS | INFERS},
     {"jax jit", "jax", "jax_worker.py", "jit", NULL, 0, TRAINS},

@@ -7,8 +7,9 @@ enum { MAX_SETTINGS = 8 };
 
 /* What a row is made of, and with it which engines and modes apply. WILD: a step is so large that
  * roundings show in the third loss (batch norm at a rate of .1). TEXTS: a transformer, for which
- * ONNX Runtime has operators of its own. */
-enum { IMAGES = 1, TINY = 2, TRAINS = 4, INFERS = 8, WILD = 16, TEXTS = 32 };
+ * ONNX Runtime has operators of its own. WRITES: a text, token by token; a kind beside TRAINS and
+ * INFERS. */
+enum { IMAGES = 1, TINY = 2, TRAINS = 4, INFERS = 8, WILD = 16, TEXTS = 32, WRITES = 64 };
 
 typedef struct {
     const char *name;    /* "lenet-b64": ROWS=lenet takes all rows with that in their name */
@@ -26,7 +27,7 @@ typedef struct {
     const char *mode;
     const char *prepare; /* script that makes its files of a row from the weights, or NULL */
     int flags; /* all of these must be a row's: 0: every row */
-    int kinds; /* TRAINS, INFERS */
+    int kinds; /* TRAINS, INFERS, WRITES */
 } BenchEngine;
 
 extern const BenchRow bench_rows[]; /* the last has no name */
