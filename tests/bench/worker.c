@@ -6,7 +6,8 @@
  * MODE `train`: a step of the first train block on its first batch, which stays in memory.
  * `infer`: the model's answer to the batch of FOLDER. `export` and `export-infer` write the
  * initial weights and a batch there, for peers to load, and end. `limits` and `limits-infer` end
- * after one line: what `nnc time` says about the same function.
+ * after one line: what `nnc time` says about the same function, kernel by kernel in
+ * FOLDER/time.json.
  *
  *   -> check 2.31023 2.29845 2.28113       losses of the first steps, or what stands for them
  *   -> limits 2.31 4194304 1048576         roofline in ms, bytes of arguments, bytes of the rest
@@ -14,6 +15,7 @@
  *   -> time 412 0.00118 0.00121            steps, the least and the median of their seconds */
 #include "compiler/driver/trainer_handle.h"
 #include "compiler/driver/weights.h"
+#include "runtime/base/file.h"
 #include "runtime/tensor/safetensors.h"
 #include "runtime/train/trainer_private.h"
 
@@ -256,16 +258,18 @@ static double number_of(const char *json, const char *name)
     return at ? strtod(at + strlen(key), NULL) : 0;
 }
 
-static void print_limits(const Worker *worker, bool infers)
+static void print_limits(const Worker *worker, const char *folder, bool infers)
 {
     nnc_time_options options = {.size = sizeof options,
                                 .function = infers ? "forward" : "train",
-                                .steps = 1,
+                                .steps = 3,
                                 .format = NNC_JSON};
-    char *text;
+    char *text, path[4096];
     need(worker, nnc_program_time(worker->program, NULL, &options, &text), "time");
     printf("limits %.9g %.0f %.0f\n", number_of(text, "roofline_ms"),
            number_of(text, "argument_bytes"), number_of(text, "live_bytes"));
+    if (!file_replace(in_folder(path, sizeof path, folder, "time.json"), text, strlen(text)))
+        give_up(worker, path);
     nnc_free(text);
 }
 
@@ -301,7 +305,7 @@ int main(int argc, char **argv)
     bool infers = strstr(mode, "infer") != NULL, exports = strncmp(mode, "export", 6) == 0;
     open_program(&worker, argc, argv);
     if (strncmp(mode, "limits", 6) == 0) {
-        print_limits(&worker, infers);
+        print_limits(&worker, folder, infers);
         return 0;
     }
     if (infers)
