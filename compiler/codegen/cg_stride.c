@@ -4,10 +4,11 @@
  *   for %i = 0 .. n step 16 {                  pointer = phi [x + 4r, pointer + 128]
  *     load x[%r + 2*%i + 5] : f32x16    ->     load pointer + 20
  *
- * An index that is a sum of the counter times a constant, a constant and values from outside of the
- * loop is a stream: buffer, bytes for each step of the counter, and the values from outside. Streams
- * that differ in the constant only are one. A stream that moves at a speed of its own has a pointer;
- * streams of the same speed share one moving offset and keep their bases. */
+ * An index that is a sum of the counter times a constant, a constant and values from outside of
+ * the loop is a stream: buffer, bytes for each step of the counter, and the values from outside.
+ * Streams that differ in the constant only are one. A stream that moves at a speed of its own has a
+ * pointer; streams of the same speed share one moving offset and keep their bases. So do all in a
+ * loop that stores: behind a frozen pointer LLVM does not see that buffers are apart. */
 #include "compiler/codegen/cg.h"
 
 enum { MOST_TERMS = 6 };
@@ -28,13 +29,13 @@ typedef struct {
     uint32_t buffer;
     const CgAffine *at;
     int speed;
-    LLVMValueRef base; /* where it is at counter zero, or at its low limit when it moves itself */
-    bool moves;
+    LLVMValueRef base; /* where it is at counter zero */
 } Stream;
 
 typedef struct {
     int64_t bytes; /* for each 1 of the counter */
     int streams;
+    bool points;             /* what moves is a pointer */
     LLVMValueRef start, now; /* of the pointer or the offset: before the loop, and in it */
 } Speed;
 
@@ -49,6 +50,7 @@ struct CgStrides {
     VEC(Stream) streams;
     VEC(Speed) speeds;
     VEC(Access) accesses;
+    bool stores;
 };
 
 /* ---- what is known of an index ---- */
@@ -190,6 +192,7 @@ static bool take_access(Cg *cg, CgStrides *strides, const KInst *inst)
     Access access = {inst, find_stream(cg, strides, inst->buffer, at),
                      (int64_t)(at->constant * bytes)};
     vec_push(cg->scratch, &strides->accesses, access);
+    strides->stores |= inst->op == K_STORE;
     return true;
 }
 
@@ -254,7 +257,7 @@ static LLVMValueRef times(Cg *cg, LLVMValueRef x, uint64_t by)
     return by == 1 ? x : LLVMBuildMul(cg->builder, x, cg_index(cg, (int64_t)by), "");
 }
 
-/* The buffer's address and what the values from outside add; `low`: and the counter's first value. */
+/* The buffer's address and what the values from outside add; `low`: also the first counter. */
 static LLVMValueRef base_of(Cg *cg, const Stream *stream, LLVMValueRef low)
 {
     LLVMTypeRef element = cg_memory_type(
@@ -282,11 +285,13 @@ CgStrides *cg_strides_before(Cg *cg, const KInst *loop)
     for (uint32_t i = 0; i < strides->streams.count; i++) {
         Stream *stream = &strides->streams.data[i];
         Speed *speed = &strides->speeds.data[stream->speed];
-        stream->moves = speed->streams == 1;
-        stream->base = base_of(cg, stream, stream->moves ? low : NULL);
-        speed->start = stream->moves  ? stream->base
-                       : speed->start ? speed->start
-                                      : times(cg, low, (uint64_t)speed->bytes);
+        speed->points = speed->streams == 1 && !strides->stores;
+        if (speed->points) {
+            speed->start = base_of(cg, stream, low);
+        } else {
+            stream->base = base_of(cg, stream, NULL);
+            speed->start = speed->start ? speed->start : times(cg, low, (uint64_t)speed->bytes);
+        }
     }
     return strides;
 }
@@ -301,23 +306,25 @@ void cg_strides_begin(Cg *cg, CgStrides *strides, LLVMBasicBlockRef before)
     for (uint32_t i = 0; i < strides->accesses.count; i++) {
         const Access *access = &strides->accesses.data[i];
         const Stream *stream = &strides->streams.data[access->stream];
+        const Speed *speed = &strides->speeds.data[stream->speed];
         CgAddress *address = ARENA_NEW(cg->scratch, CgAddress);
-        LLVMValueRef now = strides->speeds.data[stream->speed].now;
-        *address = (CgAddress){stream->moves ? now : stream->base, stream->moves ? NULL : now,
-                               access->constant};
+        *address = (CgAddress){speed->points ? speed->now : stream->base,
+                               speed->points ? NULL : speed->now, access->constant};
         cg->addresses[access->inst->id] = address;
     }
 }
 
+/* Frozen as the counter is, see cg_loop.c. */
 void cg_strides_end(Cg *cg, CgStrides *strides, LLVMBasicBlockRef latch)
 {
     for (uint32_t i = 0; i < strides->speeds.count; i++) {
         const Speed *speed = &strides->speeds.data[i];
         uint64_t bytes = (uint64_t)speed->bytes * (uint64_t)strides->loop->loop.step;
         LLVMValueRef by = cg_index(cg, (int64_t)bytes);
-        LLVMValueRef next = speed->streams == 1
+        LLVMValueRef next = speed->points
                                 ? LLVMBuildGEP2(cg->builder, cg->i8, speed->now, &by, 1, "")
-                                : LLVMBuildAdd(cg->builder, speed->now, by, "");
+                                : LLVMBuildNSWAdd(cg->builder, speed->now, by, "");
+        next = LLVMBuildFreeze(cg->builder, next, "");
         LLVMAddIncoming(speed->now, &next, &latch, 1);
     }
 }
