@@ -22,7 +22,8 @@ enum {
     FAR_BYTES = 1024,
     MANY_PAGES = 1024,
     SET_BYTES = 2048,
-    SLICE_FROM = 8,    /* times the second cache: a larger y is packed in slices */
+    HUGE_FROM = 8,     /* times the second cache: a larger y is packed in slices, and a larger
+                          result is no scratch for blocks of k */
     SLICE_TERMS = 64,  /* the least length of a slice that pays */
     SLICED_ITEMS = 64, /* slices at most: one for every item */
     MIN_ITEMS = 16,  /* large products are cut into at least this many items */
@@ -382,8 +383,15 @@ static bool is_large(const Planner *p, Side side)
            (double)p->options.l2_bytes / 2;
 }
 
+static bool exceeds_first_cache(const Planner *p, Side side)
+{
+    double bytes = elements_of(p, side) * (double)dtype_bytes(p->of->dtype);
+    return bytes > 2 * (double)p->options.l1_bytes;
+}
+
 /* Rows of a panel that lie far apart touch a new page each; worth a copy when y is large and used
- * often. For fewer uses blocks of k do, where x allows them. */
+ * often; in the gradient of weights, where each tile reads a whole panel again, when it exceeds the
+ * first cache. For fewer uses blocks of k do, where x allows them. */
 static bool pays_to_copy_y(const Planner *p)
 {
     const Contraction *of = p->of;
@@ -392,9 +400,10 @@ static bool pays_to_copy_y(const Planner *p)
     }
     int64_t row = bytes_hint(p, of->k[of->ks - 1].stride[SIDE_Y]);
     int64_t width = p->plan.lanes * p->plan.vectors * (int64_t)dtype_bytes(of->dtype);
-    double uses = rows_are_neighbours(p) && of->leaf == 0 ? COPY_FROM_USES : COPY_FROM_ROWS;
-    return row >= FAR_BYTES && row > 2 * width && is_large(p, SIDE_Y) &&
-           uses_of_y(p, p->plan.vector) >= uses;
+    bool gradient = rows_are_neighbours(p) && of->leaf == 0;
+    double uses = gradient ? COPY_FROM_USES : COPY_FROM_ROWS;
+    bool large = gradient ? exceeds_first_cache(p, SIDE_Y) : is_large(p, SIDE_Y);
+    return row >= FAR_BYTES && row > 2 * width && large && uses_of_y(p, p->plan.vector) >= uses;
 }
 
 static bool pays_to_copy_x(const Planner *p)
@@ -443,7 +452,7 @@ static void choose_slices(Planner *p)
 {
     int64_t length = at_least_one(hint(p, &p->of->k[0])), terms = slice_terms(p);
     bool huge = elements_of(p, SIDE_Y) * (double)dtype_bytes(p->of->dtype) >=
-                (double)SLICE_FROM * (double)p->options.l2_bytes;
+                (double)HUGE_FROM * (double)p->options.l2_bytes;
     p->plan.sliced = huge && (terms >= SLICE_TERMS || terms >= length);
     if (!p->plan.sliced || terms >= length) {
         return;
@@ -545,7 +554,9 @@ static void choose_split(Planner *p)
     double fitting = (double)p->options.l2_bytes / (plan->packed[SIDE_X] ? 1 : 2);
     bool several = plan->row != NO_AXIS && hint(p, &of->out[plan->row]) > 2 * plan->rows;
     double result = product(p, of->out, of->outs);
-    bool small = result <= elements_of(p, SIDE_X) + elements_of(p, SIDE_Y);
+    bool small = result <= elements_of(p, SIDE_X) + elements_of(p, SIDE_Y) ||
+                 result * (double)dtype_bytes(of->dtype) <
+                     (double)HUGE_FROM * (double)p->options.l2_bytes;
     if ((panel > fitting || x_is_far(p)) && several && length > 1 && small) {
         plan->split = SPLIT_BLOCKS;
         plan->k_outside = result * (double)dtype_bytes(of->dtype) <=
