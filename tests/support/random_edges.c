@@ -131,6 +131,22 @@ static Node *joined(Maker *m, Type type, int depth)
     return x != NULL ? build_reshape(m->g, x, type.rank, type.dims) : NULL;
 }
 
+/* An axis that was two, which are turned as often as not: then no view has the joined axis. */
+static Node *merged(Maker *m, Type type, int depth)
+{
+    int64_t size, inner = 2 + (int64_t)maker_draw(m, 3);
+    int axis = constant_axis(m, &type, 4, &size);
+    if (axis < 0 || size % inner != 0 || type.rank + 1 > MAX_RANK)
+        return NULL;
+    Type source = type;
+    for (int i = source.rank++; i > axis; i--)
+        source.dims[i] = source.dims[i - 1];
+    source.dims[axis] = constant(m, size / inner);
+    source.dims[axis + 1] = constant(m, inner);
+    Node *x = chance(m, 60) ? permuted(m, source, depth) : source_of(m, source, depth);
+    return x != NULL ? build_reshape(m->g, x, type.rank, type.dims) : NULL;
+}
+
 static Node *rolled(Maker *m, Type type, int depth)
 {
     int64_t size;
@@ -167,8 +183,8 @@ static Node *padded(Maker *m, Type type, int depth)
 /* A value of that type: moved, one of the pool, or a new one. */
 static Node *operand(Maker *m, Type type, int depth)
 {
-    static Node *(*const moves[])(Maker *, Type, int) = {permuted, permuted, sliced, reversed,
-                                                         repeated, joined,   rolled, padded};
+    static Node *(*const moves[])(Maker *, Type, int) = {
+        permuted, permuted, sliced, reversed, repeated, joined, merged, merged, rolled, padded};
     bool moves_it = depth < DEEPEST_MOVES && chance(m, 55);
     Node *x = NULL;
     if (moves_it)
