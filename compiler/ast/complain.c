@@ -170,6 +170,16 @@ static bool is_comparison(int token)
     return contains(signs, sizeof signs / sizeof *signs, token);
 }
 
+/* "K = 4" */
+static bool gives_value(const AstParser *parser, const AstToken *token)
+{
+    uint32_t at = token->span.end;
+    while (at < parser->length && parser->text[at] == ' ')
+        at++;
+    return token->kind == TOK_NAME && at + 1 < parser->length && parser->text[at] == '=' &&
+           parser->text[at + 1] != '=';
+}
+
 static const char *likely_slip(AstParser *parser, const AstToken *token, const int *expected,
                                int count)
 {
@@ -189,7 +199,7 @@ static const char *likely_slip(AstParser *parser, const AstToken *token, const i
     if (token->kind == ':' && contains(expected, count, '=')) {
         return "a key, an argument and a value are joined by `=`";
     }
-    if (token->kind == TOK_LET && at_item) {
+    if (at_item && (token->kind == TOK_LET || gives_value(parser, token))) {
         return "at the top of a file a value is written `const NAME = ...`";
     }
     if (token->kind == ',' && contains(expected, count, ';')) {

@@ -61,7 +61,19 @@ static void name_dims(Engine *engine, Arena *arena, uint32_t count)
     engine->function.dim_count = (int)count;
 }
 
-static FailureSite site_of(const Node *node)
+/* "an index is out of range: the axis has 20 entries", where that is a number. */
+static const char *out_of_range(Arena *arena, const Node *node)
+{
+    const Node *x = node->nsrc ? node->src[0] : NULL;
+    int64_t size;
+    bool known = x && node->attr.kind == AT_AXIS && node->attr.axis < x->type.rank &&
+                 dim_is_const(x->type.dims[node->attr.axis], &size);
+    return known ? arena_format(arena, "an index is out of range: the axis has %lld entries",
+                                (long long)size)
+                 : "an index is out of range";
+}
+
+static FailureSite site_of(Arena *arena, const Node *node)
 {
     if (node->op == OP_CHECK)
         return (FailureSite){node->attr.check.code, node->attr.check.message, node->span};
@@ -69,7 +81,7 @@ static FailureSite site_of(const Node *node)
     case CLASS_ELEMENTWISE:
         return (FailureSite){ERR_E0802, "integer division by zero", node->span};
     case CLASS_INDEX:
-        return (FailureSite){ERR_E0801, "an index is out of range", node->span};
+        return (FailureSite){ERR_E0801, out_of_range(arena, node), node->span};
     case CLASS_REDUCE:
         return (FailureSite){ERR_E0803, "the largest or smallest of no elements", node->span};
     default:
@@ -81,7 +93,7 @@ static void describe_sites(Engine *engine, Arena *arena, const Node *const *node
 {
     FailureSite *sites = ARENA_ARRAY(arena, FailureSite, count + 1);
     for (int i = 0; i < count; i++)
-        sites[i] = site_of(nodes[i]);
+        sites[i] = site_of(arena, nodes[i]);
     engine->sites = (const Node **)nodes;
     engine->function.sites = sites;
     engine->function.failure_count = count;

@@ -254,13 +254,34 @@ static bool visit_unknown(nnc_context *context, Trainer *trainer, const TrainSpe
     return good;
 }
 
+/* Weights of another model share no name: one error in place of one for each tensor. */
+static bool some_shared(nnc_context *context, const TrainSpec *spec, const SafeTensors *file,
+                        const char *path)
+{
+    const RunTensor *first = NULL;
+    for (int i = 0; i < spec->tensor_count; i++) {
+        if (!is_saved(&spec->tensors[i]))
+            continue;
+        if (safetensors_find(file, spec->tensors[i].name))
+            return true;
+        first = first ? first : &spec->tensors[i];
+    }
+    if (!first || safetensors_count(file) == 0)
+        return true;
+    diag_error(context->diag, ERR_E0703, (Span){0}, NULL,
+               "%s has no tensor %s, nor any other of this model: it has %s and others like it", path,
+               first->name, safetensors_name(file, 0));
+    return false;
+}
+
 nnc_status weights_load(nnc_context *context, Trainer *trainer, const TrainSpec *spec,
                         const char *path, WeightsMode mode, StrBuf *matched)
 {
     Match match = {0};
     SafeTensors *file = safetensors_open(path, context->diag, (Span){0});
-    bool good = file != NULL;
-    for (int i = 0; file && i < spec->tensor_count; i++)
+    bool good = file && (mode == WEIGHTS_PARTIAL || some_shared(context, spec, file, path));
+    bool shared = good;
+    for (int i = 0; shared && i < spec->tensor_count; i++)
         if (is_saved(&spec->tensors[i]))
             good &= load_one(context, trainer, &spec->tensors[i], i, file, path, mode, &match);
     if (good)
