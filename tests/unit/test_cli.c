@@ -271,6 +271,18 @@ Test(cli, draws_the_model)
     expect("check " SIMPLE " --dims", 0, "");
 }
 
+/* Less than one percent above the largest sum of live bytes. */
+Test(cli, plans_of_networks_are_close_to_the_bound)
+{
+#ifndef NNC_STRESS /* any legal order, and guard pages */
+    expect("memory " NNC_SOURCE_DIR "/tests/bench/programs/mlp.nn", 0, "(1.00");
+    expect("memory " NNC_SOURCE_DIR "/tests/bench/programs/lenet.nn", 0, "(1.00");
+    expect("memory " NNC_SOURCE_DIR "/tests/bench/programs/gpt.nn", 0, "(1.00");
+    expect("memory " NNC_SOURCE_DIR "/tests/bench/programs/resnet18.nn", 0, "(1.00");
+    expect("memory " NNC_SOURCE_DIR "/tests/bench/programs/infer_resnet50.nn", 0, "(1.00");
+#endif
+}
+
 static void write_text(const char *name, const char *text)
 {
     char path[160];
