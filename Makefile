@@ -21,10 +21,10 @@ test: setup
 install: all
 	@cmake --install $(BUILD)
 
-fuzz bench sanitize stress results survive: setup
+fuzz bench sanitize stress results survive mutants: setup
 	@sh tests/$@.sh $(BUILD)
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all setup demo test install fuzz bench sanitize stress results survive clean
+.PHONY: all setup demo test install fuzz bench sanitize stress results survive mutants clean
