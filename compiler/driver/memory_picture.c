@@ -148,12 +148,34 @@ static int by_bytes(const void *x, const void *y, void *user)
     return p != q ? (p < q) - (p > q) : ((*a)->first > (*b)->first) - ((*a)->first < (*b)->first);
 }
 
+static int64_t bytes_of_kind(const Drawing *d, StorageKind kind)
+{
+    int64_t bytes = 0;
+    for (uint32_t i = 0; i < d->s->buffers.count; i++)
+        if (d->s->buffers.data[i].kind == kind)
+            bytes += bytes_of(d, &d->s->buffers.data[i]);
+    return bytes;
+}
+
+/* What a step needs beside the arena. */
+static void add_externals(const Drawing *d)
+{
+    int64_t params = bytes_of_kind(d, STORAGE_PARAM), states = bytes_of_kind(d, STORAGE_STATE);
+    strbuf_add(d->out, "\nparameters ");
+    add_bytes(d->out, params);
+    strbuf_add(d->out, ", states of the optimizer, of the model and of metrics ");
+    add_bytes(d->out, states);
+    strbuf_add(d->out, ", with the plan ");
+    add_bytes(d->out, params + states + d->s->hint_bytes);
+}
+
 void memory_text(const Schedule *schedule, const SourceMap *sources, StrBuf *out)
 {
     Drawing d = new_drawing(schedule, sources, out);
     const Buffer **live = ARENA_ARRAY(d.arena, const Buffer *, schedule->buffers.count + 1);
     size_t count = 0;
     add_summary(&d);
+    add_externals(&d);
     strbuf_printf(out, "\nmost is live in group %d of %u; then:\n", d.peak,
                   schedule->groups.count);
     for (uint32_t i = 0; i < schedule->buffers.count; i++)

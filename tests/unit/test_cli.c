@@ -263,6 +263,7 @@ Test(cli, draws_the_model)
     expect("graph " SIMPLE " -o model.dot", 0, "");
     expect("summary " SIMPLE, 0, "total");
     expect("memory " SIMPLE, 0, "lower bound");
+    expect("memory " SIMPLE, 0, "parameters 0.2 KiB, states");
     expect("memory " SIMPLE " --function=predict -o plan.svg", 0, "");
     expect("memory " SIMPLE " --function=lunch", 1, "lunch");
     expect("time " SIMPLE " --steps=1", 0, "roofline");
