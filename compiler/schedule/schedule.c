@@ -10,7 +10,12 @@
 
 #include <string.h>
 
-enum { DEFAULT_HINT = 64, WORTH_REORDERING = 200, REORDERED_BYTES = 65536 };
+enum {
+    DEFAULT_HINT = 64,
+    WORTH_REORDERING = 200, /* half a percent */
+    REORDERED_BYTES = 65536,
+    MOST_TRIED = 8192 /* groups: with more one order has to do */
+};
 
 static const int64_t *settle_hints(Arena *arena, const Graph *graph, const int64_t *hints)
 {
@@ -78,7 +83,8 @@ static void order_groups(Builder *b)
     memcpy(fresh, before, bytes);
     OrderRule best = ORDER_OLDEST, last = ORDERS;
     int64_t least = INT64_MAX;
-    int rules = b->options->plan && b->options->stress_seed == 0 ? ORDERS : 1;
+    bool choice = b->options->plan && b->options->stress_seed == 0 && b->drafts.count <= MOST_TRIED;
+    int rules = choice ? ORDERS : 1;
     for (int rule = 0; rule <= rules; rule++) {
         OrderRule now = rule < rules ? (OrderRule)rule : best;
         if (now == last) {
