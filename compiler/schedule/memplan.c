@@ -43,6 +43,22 @@ int64_t dim_at_hints(const Schedule *schedule, const Dim *dim)
     return value < 0 ? (int64_t)1 << 48 : value;
 }
 
+/* The same for many buffers: `homes` (NO_BUFFER at first) remembers, so that long chains are walked
+ * once. */
+static int32_t known_home(const Schedule *s, int32_t *homes, uint32_t buffer)
+{
+    int32_t home = (int32_t)buffer, next;
+    while (homes[home] == NO_BUFFER && s->buffers.data[home].in_place_of != NO_BUFFER) {
+        home = (int32_t)s->buffers.data[home].in_place_of;
+    }
+    home = homes[home] != NO_BUFFER ? homes[home] : home;
+    for (int32_t at = (int32_t)buffer; at != home && homes[at] == NO_BUFFER; at = next) {
+        next = (int32_t)s->buffers.data[at].in_place_of;
+        homes[at] = home;
+    }
+    return home;
+}
+
 static int32_t home_of(const Schedule *s, uint32_t buffer)
 {
     while (s->buffers.data[buffer].in_place_of != NO_BUFFER) {
@@ -55,6 +71,8 @@ static void make_slots(Planner *p)
 {
     Schedule *s = p->s;
     int32_t *slot_of = ARENA_ARRAY(s->arena, int32_t, s->buffers.count + 1);
+    int32_t *homes = ARENA_ARRAY(s->arena, int32_t, s->buffers.count + 1);
+    memset(homes, 0xff, (s->buffers.count + 1) * sizeof *homes); /* NO_BUFFER */
     p->slots = ARENA_ARRAY(s->arena, Slot, s->buffers.count + 1);
     for (uint32_t i = 0; i < s->buffers.count; i++) {
         const Buffer *buffer = &s->buffers.data[i];
@@ -67,7 +85,7 @@ static void make_slots(Planner *p)
     for (uint32_t i = 0; i < s->buffers.count; i++) {
         const Buffer *buffer = &s->buffers.data[i];
         if (buffer->kind == STORAGE_ARENA && buffer->in_place_of != NO_BUFFER) {
-            Slot *slot = &p->slots[slot_of[home_of(s, i)]];
+            Slot *slot = &p->slots[slot_of[known_home(s, homes, i)]];
             slot->last = slot->last < buffer->last ? buffer->last : slot->last;
         }
     }

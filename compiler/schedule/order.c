@@ -27,7 +27,7 @@ typedef struct {
     int64_t *bytes;    /* per buffer, at the hints; 0: not of the arena */
     uint32_t *waiting; /* per buffer: drafts not yet run that read it */
     uint64_t *done_bits; /* per draft */
-    uint32_t *cursor;    /* per draft: words of `before` that are done, all below this */
+    uint32_t *cursor;    /* per draft: words of `before` that are not known to be done, from 0 */
     int32_t *waiters;    /* per draft: the first that waits for it, NO_GROUP: none */
     int32_t *next_waiter;
     VEC(uint32_t) free; /* drafts that wait for nobody and have not run */
@@ -87,14 +87,16 @@ static int64_t shared_balance(const Queue *queue, const Group *group)
     return taken;
 }
 
-/* Finds somebody to wait for, or joins those who are free. */
+/* Finds somebody to wait for, or joins those who are free. The newest one is likely to run last:
+ * most drafts wait once. */
 static void wait_or_join(Queue *queue, uint32_t draft)
 {
     const uint64_t *before = queue->b->drafts.data[draft].before;
-    for (uint32_t *w = &queue->cursor[draft]; *w < queue->b->words; ++*w) {
-        uint64_t missing = before[*w] & ~queue->done_bits[*w];
+    for (uint32_t *left = &queue->cursor[draft]; *left > 0; --*left) {
+        uint32_t w = *left - 1;
+        uint64_t missing = before[w] & ~queue->done_bits[w];
         if (missing) {
-            uint32_t one = *w * 64 + (uint32_t)__builtin_ctzll(missing);
+            uint32_t one = w * 64 + 63 - (uint32_t)__builtin_clzll(missing);
             queue->next_waiter[draft] = queue->waiters[one];
             queue->waiters[one] = (int32_t)draft;
             return;
@@ -239,6 +241,7 @@ void choose_order(Builder *b, OrderRule rule)
     for (uint32_t d = 0; d < b->drafts.count; d++) {
         each_read(s, b->drafts.data[d].group, add_waiting, &queue);
         queue.waiters[d] = NO_GROUP;
+        queue.cursor[d] = b->words;
     }
     for (uint32_t d = 0; d < b->drafts.count; d++) {
         wait_or_join(&queue, d);
