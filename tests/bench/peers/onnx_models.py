@@ -42,7 +42,7 @@ class Net:
         graph = helper.make_graph(
             self.nodes, "row", [helper.make_tensor_value_info(name, kind, batch.shape)],
             [helper.make_tensor_value_info("answer", TensorProto.FLOAT, None)],
-            [numpy_helper.from_array(np.ascontiguousarray(x), name) for name, x in self.constants.items()])
+            [numpy_helper.from_array(np.asarray(x, order="C"), name) for name, x in self.constants.items()])
         sets = [helper.make_opsetid("", 20)] + ([helper.make_opsetid("com.microsoft", 1)] if self.fused else [])
         onnx.save(helper.make_model(graph, opset_imports=sets, ir_version=9), path)
 
