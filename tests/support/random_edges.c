@@ -23,9 +23,9 @@ static const Dim *constant(Maker *m, int64_t value)
 /* Around widths of vectors (4 to 16 lanes), of tiles (6 to 14 rows) and of panels (16 to 64). */
 static int64_t edge(Maker *m)
 {
-    static const uint8_t sizes[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  11, 12, 13, 14, 15, 15,
-                                    16, 16, 17, 17, 18, 23, 24, 25, 26, 27, 28, 29, 31, 31, 32,
-                                    33, 33, 39, 40, 47, 48, 49, 63, 64, 65, 79, 95, 97};
+    static const uint8_t sizes[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  11, 12, 13, 14, 15, 15, 16,
+                                    16, 17, 17, 18, 23, 24, 25, 26, 27, 28, 29, 31, 31, 32, 33, 33,
+                                    39, 40, 47, 48, 49, 63, 64, 65, 79, 80, 80, 95, 96, 96, 97};
     return sizes[maker_draw(m, sizeof sizes)];
 }
 
@@ -131,19 +131,24 @@ static Node *joined(Maker *m, Type type, int depth)
     return x != NULL ? build_reshape(m->g, x, type.rank, type.dims) : NULL;
 }
 
-/* An axis that was two, which are turned as often as not: then no view has the joined axis. */
+/* An axis that was two. They are turned as often as not: then no view has the joined axis. */
 static Node *merged(Maker *m, Type type, int depth)
 {
-    int64_t size, inner = 2 + (int64_t)maker_draw(m, 3);
+    int64_t size = 0, inner = 2;
     int axis = constant_axis(m, &type, 4, &size);
+    while (inner < 8 && size % inner != 0)
+        inner++;
     if (axis < 0 || size % inner != 0 || type.rank + 1 > MAX_RANK)
         return NULL;
+    bool turned = chance(m, 60);
     Type source = type;
     for (int i = source.rank++; i > axis; i--)
         source.dims[i] = source.dims[i - 1];
-    source.dims[axis] = constant(m, size / inner);
-    source.dims[axis + 1] = constant(m, inner);
-    Node *x = chance(m, 60) ? permuted(m, source, depth) : source_of(m, source, depth);
+    source.dims[axis] = constant(m, turned ? inner : size / inner);
+    source.dims[axis + 1] = constant(m, turned ? size / inner : inner);
+    Node *x = source_of(m, source, depth);
+    if (x != NULL && turned)
+        x = build_swap_axes(m->g, x, axis, axis + 1);
     return x != NULL ? build_reshape(m->g, x, type.rank, type.dims) : NULL;
 }
 
