@@ -392,6 +392,10 @@ static const Known known[] = {
     {"%0 = input {x} : f32[300, 77]\n%1 = input {y} : f32[77]\n%2 = dot %0 %1 {contract = 1:0} : "
      "f32[300]\n",
      0},
+    /* few rows against a matrix along its terms: turned in registers, with terms left over */
+    {"%0 = input {x} : f32[3, 77]\n%1 = input {y} : f32[90, 77]\n%2 = dot %0 %1 {contract = 1:1} : "
+     "f32[3, 90]\n",
+     0},
     {"%0 = input {x} : f32[1000]\n%1 = input {y} : f32[1000]\n%2 = dot %0 %1 {contract = 0:0} : "
      "f32[]\n",
      0},
