@@ -3,14 +3,18 @@
  *   graph -> passes -> schedule -> lower -> codegen -> jit
  *
  * All functions of a block are compiled together: stage by stage each, then machine code for all of
- * them at once by several threads. */
+ * them at once by several threads. What a run needs only later (evaluation, prediction) has all its
+ * stages at once, too, so that every error is found, but its machine code is made when the first of
+ * these functions is called: the first training step need not wait for it. */
 #include "compiler/driver/compile.h"
 
 #include "compiler/driver/engine.h"
 #include "compiler/lower/lower.h"
 #include "compiler/passes/pass.h"
+#include "runtime/base/bug.h"
 #include "runtime/base/rng.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -114,15 +118,22 @@ void stages_free(Stages *stages)
     *stages = (Stages){0};
 }
 
+typedef enum { NOW, LATER, MOMENTS } Moment;
+
 struct Compiled {
     int count;
     Stages *stages;
     Engine *engines;
+    Moment *moments;        /* per function: when its machine code is made */
     CompileOptions options; /* engines point here */
-    JitUnit *unit;
+    Jit *jit;
+    JitUnit *units[MOMENTS];
+    pthread_mutex_t lock; /* held while code is made later */
     CompileCost cost;
     double milliseconds;
 };
+
+static void make_later(Compiled *compiled);
 
 static bool prepare_unit(Compiled *compiled, int i, const CompileUnit *unit,
                          const CompileOptions *options, Diag *diag)
@@ -139,7 +150,10 @@ static bool prepare_unit(Compiled *compiled, int i, const CompileUnit *unit,
         engine_interpreter(&compiled->engines[i], stages, unit->name, options);
         return true;
     }
-    return stages_run(stages, unit->name, unit->graph, options, diag);
+    if (!stages_run(stages, unit->name, unit->graph, options, diag))
+        return false;
+    engine_compiled(&compiled->engines[i], stages, options, make_later, compiled);
+    return true;
 }
 
 enum { MOST_THREADS = 8 };
@@ -151,12 +165,33 @@ static int code_threads(void)
     return processors < 1 ? 1 : processors > MOST_THREADS ? MOST_THREADS : (int)processors;
 }
 
-/* Machine code for every unit that has a kernel program. */
-static bool generate_code(Compiled *compiled, Jit *jit, const CompileOptions *options, Diag *diag)
+/* The kernel programs of a moment, malloc'd. */
+static KProgram **programs_of(const Compiled *compiled, Moment moment, int *count)
 {
     KProgram **programs = calloc((size_t)compiled->count + 1, sizeof(KProgram *));
-    int count = 0;
-    char *error = NULL;
+    *count = 0;
+    for (int i = 0; programs && i < compiled->count; i++)
+        if (compiled->stages[i].program && compiled->moments[i] == moment)
+            programs[(*count)++] = compiled->stages[i].program;
+    return programs;
+}
+
+static bool bind_engines(Compiled *compiled, Moment moment)
+{
+    bool good = true;
+    for (int i = 0; good && i < compiled->count; i++)
+        if (compiled->stages[i].program && compiled->moments[i] == moment)
+            good = engine_bind(&compiled->engines[i], &compiled->stages[i],
+                               compiled->units[moment]);
+    return good;
+}
+
+/* Machine code for every function of a moment. False: *error, malloc'd, may say why. */
+static bool generate_code(Compiled *compiled, Moment moment, char **error)
+{
+    const CompileOptions *options = &compiled->options;
+    int count;
+    KProgram **programs = programs_of(compiled, moment, &count);
     double since = processor_milliseconds();
     ObjectList list = {0};
     CodegenOptions codegen = {.cpu = options->cpu,
@@ -164,24 +199,28 @@ static bool generate_code(Compiled *compiled, Jit *jit, const CompileOptions *op
                               .announce_ranges = codegen_under_race_detector(),
                               .observer = options->observer,
                               .store = options->store};
-    for (int i = 0; programs && i < compiled->count; i++)
-        if (compiled->stages[i].program)
-            programs[count++] = compiled->stages[i].program;
-    bool good = count == 0 || (programs &&
-                               codegen_objects(programs, count, &codegen, code_threads(), &list,
-                                               &error));
+    bool good = count == 0 || (programs && codegen_objects(programs, count, &codegen,
+                                                           code_threads(), &list, error));
     lap(&since, &compiled->cost.code);
-    good = good &&
-           (count == 0 || (compiled->unit = jit_add_all(jit, &list, &error)) != NULL);
+    compiled->cost.objects += list.count;
+    compiled->cost.found += list.found;
+    good = good && (count == 0 || (compiled->units[moment] =
+                                       jit_add_all(compiled->jit, &list, error)) != NULL);
+    good = good && bind_engines(compiled, moment);
     lap(&since, &compiled->cost.link);
-    compiled->cost.objects = list.count;
-    compiled->cost.found = list.found;
-    if (!good)
-        diag_error(diag, ERR_E0903, (Span){0}, NULL, "%s",
-                   error ? error : "code generation failed");
-    free(error);
     free(programs);
     return good;
+}
+
+/* The kernels are of the same kind as those of the training step, which are there: if there is no
+ * code now, it is a bug of ours. */
+static void make_later(Compiled *compiled)
+{
+    char *error = NULL;
+    pthread_mutex_lock(&compiled->lock);
+    if (!compiled->units[LATER] && !generate_code(compiled, LATER, &error))
+        NNC_BUG("no code for what was to be compiled later: %s", error ? error : "no entry");
+    pthread_mutex_unlock(&compiled->lock);
 }
 
 static void sum_costs(Compiled *compiled)
@@ -194,29 +233,53 @@ static void sum_costs(Compiled *compiled)
     }
 }
 
+/* Without a store, what is shared by functions of both moments would be made twice. */
+static Moment moment_of(const CompileUnit *unit, const CompileOptions *options)
+{
+    return unit->later && options->store ? LATER : NOW;
+}
+
+static Compiled *new_compiled(Jit *jit, const CompileUnit *units, int count,
+                              const CompileOptions *options)
+{
+    Compiled *compiled = calloc(1, sizeof *compiled);
+    if (!compiled)
+        return NULL;
+    pthread_mutex_init(&compiled->lock, NULL);
+    compiled->count = count;
+    compiled->options = *options;
+    compiled->jit = jit;
+    compiled->stages = calloc((size_t)count + 1, sizeof *compiled->stages);
+    compiled->engines = calloc((size_t)count + 1, sizeof *compiled->engines);
+    compiled->moments = calloc((size_t)count + 1, sizeof *compiled->moments);
+    if (!compiled->stages || !compiled->engines || !compiled->moments) {
+        compiled->count = 0;
+        compiled_free(compiled);
+        return NULL;
+    }
+    for (int i = 0; i < count; i++)
+        compiled->moments[i] = moment_of(&units[i], options);
+    return compiled;
+}
+
 Compiled *compile_units(Jit *jit, const CompileUnit *units, int count,
                         const CompileOptions *options, Diag *diag)
 {
     double begin = milliseconds();
-    Compiled *compiled = calloc(1, sizeof *compiled);
+    char *error = NULL;
+    Compiled *compiled = new_compiled(jit, units, count, options);
     if (!compiled)
         return NULL;
-    compiled->count = count;
-    compiled->options = *options;
-    options = &compiled->options;
-    compiled->stages = calloc((size_t)count + 1, sizeof *compiled->stages);
-    compiled->engines = calloc((size_t)count + 1, sizeof *compiled->engines);
-    bool good = compiled->stages && compiled->engines;
+    bool good = true;
     for (int i = 0; good && i < count; i++)
-        good = prepare_unit(compiled, i, &units[i], options, diag);
-    good = good && generate_code(compiled, jit, options, diag);
+        good = prepare_unit(compiled, i, &units[i], &compiled->options, diag);
+    if (good && !generate_code(compiled, NOW, &error)) {
+        good = false;
+        diag_error(diag, ERR_E0903, (Span){0}, NULL, "%s",
+                   error ? error : "code generation failed");
+    }
+    free(error);
     sum_costs(compiled);
-    double since = processor_milliseconds();
-    for (int i = 0; good && i < count; i++)
-        if (compiled->stages[i].program)
-            good = engine_compiled(&compiled->engines[i], &compiled->stages[i], compiled->unit,
-                                   options, diag);
-    lap(&since, &compiled->cost.link);
     compiled->milliseconds = milliseconds() - begin;
     if (good)
         return compiled;
@@ -230,10 +293,13 @@ void compiled_free(Compiled *compiled)
         return;
     for (int i = 0; compiled->stages && i < compiled->count; i++)
         stages_free(&compiled->stages[i]);
-    if (compiled->unit)
-        jit_remove(compiled->unit);
+    for (int moment = 0; moment < MOMENTS; moment++)
+        if (compiled->units[moment])
+            jit_remove(compiled->units[moment]);
+    pthread_mutex_destroy(&compiled->lock);
     free(compiled->engines);
     free(compiled->stages);
+    free(compiled->moments);
     free(compiled);
 }
 

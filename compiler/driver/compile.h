@@ -35,6 +35,7 @@ typedef struct {
     const char *name; /* a C identifier, unique in the call */
     const Graph *graph;
     bool interpret; /* this one in any case: tiny graphs are not worth compiling */
+    bool later;     /* machine code may wait for the first call */
 } CompileUnit;
 
 /* extern.c: is every host function that the graph calls there, and does it fit? Else an error at

@@ -161,9 +161,13 @@ static void finish_function(Engine *engine, Arena *arena, const char *name, uint
 
 /* ---- Compiled code ---- */
 
+/* A call begins with the plan, so the step finds its code made. */
 static int64_t compiled_plan(const Function *self, const int64_t *dims, int64_t *table)
 {
-    return ((const Engine *)self->engine)->plan(dims, table);
+    const Engine *engine = self->engine;
+    if (!atomic_load_explicit(&engine->ready, memory_order_acquire))
+        engine->make(engine->compiled);
+    return engine->plan(dims, table);
 }
 
 static bool compiled_step(const Function *self, const nnc_call *call)
@@ -187,8 +191,8 @@ static void bind_externs(Engine *engine, Arena *arena, const KProgram *program)
     engine->function.extern_users = users;
 }
 
-bool engine_compiled(Engine *engine, Stages *stages, JitUnit *unit, const CompileOptions *options,
-                     Diag *diag)
+void engine_compiled(Engine *engine, Stages *stages, const CompileOptions *options,
+                     void (*make)(Compiled *compiled), Compiled *compiled)
 {
     static const ArgKind kinds[] = {[STORAGE_INPUT] = ARG_INPUT,
                                     [STORAGE_PARAM] = ARG_PARAM,
@@ -198,7 +202,11 @@ bool engine_compiled(Engine *engine, Stages *stages, JitUnit *unit, const Compil
     KProgram *program = stages->program;
     ArgList args = {0};
     TypeList types = {0};
-    *engine = (Engine){.graph = stages->final, .options = options, .symbols = schedule->symbols};
+    *engine = (Engine){.graph = stages->final,
+                       .options = options,
+                       .symbols = schedule->symbols,
+                       .make = make,
+                       .compiled = compiled};
     for (uint32_t i = 0; i < schedule->externals; i++) {
         const Buffer *buffer = &schedule->buffers.data[i];
         add_arg(stages->arena, stages->final->dims, kinds[buffer->kind], buffer->name,
@@ -211,14 +219,17 @@ bool engine_compiled(Engine *engine, Stages *stages, JitUnit *unit, const Compil
     engine->function.kernel_count = (int)program->kernels.count;
     engine->function.plan = compiled_plan;
     engine->function.step = compiled_step;
-    void *plan = jit_symbol(unit, arena_format(stages->arena, "%s_plan", program->name));
-    void *step = jit_symbol(unit, arena_format(stages->arena, "%s_step", program->name));
+    bind_externs(engine, stages->arena, program);
+}
+
+bool engine_bind(Engine *engine, Stages *stages, JitUnit *unit)
+{
+    const char *name = stages->program->name;
+    void *plan = jit_symbol(unit, arena_format(stages->arena, "%s_plan", name));
+    void *step = jit_symbol(unit, arena_format(stages->arena, "%s_step", name));
     memcpy(&engine->plan, &plan, sizeof plan);
     memcpy(&engine->step, &step, sizeof step);
-    if (!plan || !step)
-        diag_error(diag, ERR_E0903, (Span){0}, NULL, "the compiled code of %s has no entry",
-                   program->name);
-    bind_externs(engine, stages->arena, program);
+    atomic_store_explicit(&engine->ready, plan && step, memory_order_release);
     return plan && step;
 }
 

@@ -168,6 +168,8 @@ static nnc_status compile_run(Run *run, bool train)
         units[i] = (CompileUnit){.name = arena_format(run->arena, "metric_%d", i - UNIT_METRICS),
                                  .graph = plan->metrics.data[i - UNIT_METRICS].result,
                                  .interpret = true};
+    for (int i = 0; train && i < UNIT_METRICS; i++)
+        units[i].later = i != UNIT_TRAIN && i != UNIT_APPLY && i != UNIT_MAP;
     Jit *jit = options.interpret ? NULL : context_jit(context);
     if (!options.interpret && !jit)
         return NNC_UNSUPPORTED;
