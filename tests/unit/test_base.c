@@ -1,7 +1,8 @@
-/* Arenas, vectors, string buffers, element types and diagnostics. */
+/* Arenas, memory, vectors, string buffers, element types and diagnostics. */
 #include "runtime/base/arena.h"
 #include "runtime/base/diag.h"
 #include "runtime/base/dtype.h"
+#include "runtime/base/memory.h"
 #include "runtime/base/strbuf.h"
 #include "runtime/base/vec.h"
 
@@ -297,5 +298,18 @@ Test(diag, codes)
             cr_assert_str_neq(error_code_text((ErrorCode)i), error_code_text((ErrorCode)j));
             cr_assert_str_neq(error_slug((ErrorCode)i), error_slug((ErrorCode)j));
         }
+    }
+}
+
+Test(memory, lies_on_lines_and_is_all_there)
+{
+    static const size_t sizes[] = {0, 1, 65, 2u << 20, (4u << 20) - 1, 4u << 20, (5u << 20) + 3};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        unsigned char *memory = memory_new(sizes[i]);
+        cr_assert_not_null(memory);
+        cr_assert_eq((uintptr_t)memory % 64, 0);
+        memset(memory, 0xa5, sizes[i]);
+        cr_assert(sizes[i] == 0 || (memory[0] == 0xa5 && memory[sizes[i] - 1] == 0xa5));
+        free(memory);
     }
 }
