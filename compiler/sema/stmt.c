@@ -238,11 +238,14 @@ static void exec_assign(Sema *s, const AstStmt *stmt)
 
 /* ---- Statements ---- */
 
+/* Ends with the first turn that has errors: the others would have the same. */
 static void exec_for(Sema *s, const AstStmt *stmt)
 {
     Value over = eval_expr(s, stmt->as.loop.over);
     ValueList *turns = iterate(s, &over, stmt->as.loop.over->span);
-    for (uint32_t i = 0; turns && i < turns->count && !s->work_reported && sema_step(s, stmt->span);
+    const uint32_t known = diag_error_count(s->diag);
+    for (uint32_t i = 0; turns && i < turns->count && diag_error_count(s->diag) == known &&
+                         !s->work_reported && sema_step(s, stmt->span);
          i++) {
         Scope *scope = scope_new(s, s->scope);
         bind_pattern(s, scope, stmt->as.loop.pattern, &turns->items[i], BIND_LOOP);
