@@ -1,8 +1,8 @@
 /* The copy of everything that a step changes, to which a run goes back when it diverges (diverge.c). In: the tensors of a
  * trainer between two steps. Out: the same tensors, back.
  *
- * A small copy is memory. A large one would double what training needs, so it goes to a file without a name in $TMPDIR or
- * /var/tmp, which the system forgets with the process:
+ * A small copy is memory. A large one would double what training needs, so it goes to a file without a name in /var/tmp,
+ * which the system forgets with the process:
  *
  *   411 million weights, Adam: 4.9 GB in a file every 256 steps, 19 MB a step
  *
@@ -36,11 +36,10 @@ static bool wants_file(const Trainer *trainer)
 }
 
 /* A file that has lost its name already. */
-static int open_file(void)
+static int open_file(const char *folder)
 {
-    const char *folder = getenv("TMPDIR");
     char path[4096];
-    int length = snprintf(path, sizeof path, "%s/nnc-XXXXXX", folder && *folder ? folder : "/var/tmp");
+    int length = snprintf(path, sizeof path, "%s/nnc-XXXXXX", folder ? folder : "/var/tmp");
     int file = length < (int)sizeof path ? mkstemp(path) : NO_FILE;
     if (file != NO_FILE)
         (void)unlink(path);
@@ -82,7 +81,7 @@ static bool transfer(const Trainer *trainer, Transfer *piece)
 static bool take_in_file(Trainer *trainer)
 {
     if (!trainer->snapshot_file)
-        trainer->snapshot_file = open_file() + 1;
+        trainer->snapshot_file = open_file(trainer->spec->snapshot_folder) + 1;
     if (trainer->snapshot_file && transfer(trainer, put))
         return true;
     snapshot_drop(trainer);

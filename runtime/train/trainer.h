@@ -78,6 +78,7 @@ typedef struct {
     double compile_ms;
     int64_t arena_bytes;          /* predicted */
     int64_t snapshot_memory;      /* bytes from which the copy for a divergence goes to a file; 0: 256 MB */
+    const char *snapshot_folder; /* for a large copy; NULL: /var/tmp */
 } TrainSpec;
 
 typedef struct Trainer Trainer;
