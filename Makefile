@@ -21,10 +21,10 @@ test: setup
 install: all
 	@cmake --install $(BUILD)
 
-fuzz bench sanitize stress results survive mutants: setup
+fuzz bench sanitize stress results survive arm mutants: setup
 	@sh tests/$@.sh $(BUILD)
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all setup demo test install fuzz bench sanitize stress results survive mutants clean
+.PHONY: all setup demo test install fuzz bench sanitize stress results survive arm mutants clean

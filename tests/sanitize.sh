@@ -1,7 +1,7 @@
 #!/bin/sh
 # Everything under the sanitizers of the C compiler. In BUILD-asan (addresses, leaks, undefined behaviour): all tests, and every
 # example for a few steps, compiled and interpreted. In BUILD-tsan (races): all tests, through a runner that works there
-# (tests/support/plain_main.c), and every example on four threads, where generated code announces the memory it touches.
+# (tests/runner/plain_main.c), and every example on four threads, where generated code announces the memory it touches.
 #
 #   SANITIZE=tsan make sanitize    only that half
 set -eu
