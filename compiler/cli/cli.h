@@ -43,14 +43,17 @@ bool option_number(const Arguments *arguments, OptionId option, long long low, l
 /* --loader-threads as nnc_trainer_options has it; false: said on stderr. */
 bool option_loader_threads(const Arguments *arguments, int *threads);
 
-/* open.c: context and program as the options say; errors are printed. Both handles are NULL on failure. */
+/* open.c: context and program as the options say; errors are printed. Both handles are NULL on
+ * failure. */
 int open_program(const Arguments *arguments, nnc_context **context, nnc_program **program);
 int report_failure(const Arguments *arguments, nnc_context *context, nnc_status status); /* prints, returns the exit code */
 typedef int WeightsUser(const Arguments *arguments, nnc_context *context, nnc_program *program, const char *block,
                         const char *weights);
-/* Opens the program and calls use with its block (NULL: the first) and the weights of --weights or of the newest run. */
+/* Opens the program and calls use with its block (NULL: the first) and the weights of --weights
+ * or of the newest run. */
 int with_weights(const Arguments *arguments, const char *block, WeightsUser *use);
-/* cache.c: where compiled kernels are kept, malloc'd; NULL: nowhere, as the options or the environment say. */
+/* cache.c: where compiled kernels are kept, malloc'd; NULL: nowhere, as the options or the
+ * environment say. */
 char *cache_directory(const Arguments *arguments);
 char *default_run_directory(const char *file, const char *block); /* malloc'd */
 char *newest_run(const char *file, const char *block); /* in runs/: the one written to last, malloc'd; NULL: none, or it cannot go on */

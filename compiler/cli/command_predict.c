@@ -1,7 +1,9 @@
-/* nnc predict: a row of numbers a line on standard input, a row of numbers a line on standard output. The numbers of a row are the
- * elements of the inputs in their order, separated by commas, semicolons, tabs or spaces. A first line that is not numbers is a header.
- * A field of words or of texts takes a cell as the training file has them; then spaces do not separate, a cell may stand between
- * quotes, and a first line that begins with the name of the first input is a header. */
+/* nnc predict: a row of numbers a line on standard input, a row of numbers a line on standard
+ * output. The numbers of a row are the elements of the inputs in their order, separated by
+ * commas, semicolons, tabs or spaces. A first line that is not numbers is a header. A field of
+ * words or of texts takes a cell as the training file has them; then spaces do not separate, a
+ * cell may stand between quotes, and a first line that begins with the name of the first input
+ * is a header. */
 #include "compiler/cli/cli.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
-/* nnc run: trains one block or all of them. Results on standard output, progress on standard error; with --json standard
- * output is a stream of objects. The first Ctrl-C or SIGTERM ends the run after its step, with a checkpoint; the second ends it. */
+/* nnc run: trains one block or all of them. Results on standard output, progress on standard
+ * error; with --json standard output is a stream of objects. The first Ctrl-C or SIGTERM ends
+ * the run after its step, with a checkpoint; the second ends it. */
 #include "compiler/cli/cli.h"
 
 #include <signal.h>
@@ -137,7 +138,8 @@ static int train(Run *run, nnc_context *context, nnc_trainer_options *options)
     return code;
 }
 
-/* --run-dir, with a folder in it for each block when there are several; malloc'd, NULL: not given. */
+/* --run-dir, with a folder in it for each block when there are several; malloc'd, NULL: not
+ * given. */
 static char *given_folder(const Run *run)
 {
     const char *given = option_value(run->arguments, OPTION_RUN_DIR);

@@ -1,4 +1,5 @@
-/* nnc sample: the sample block of a program with saved weights. Text goes to standard output, a picture to a file. */
+/* nnc sample: the sample block of a program with saved weights. Text goes to standard output, a
+ * picture to a file. */
 #include "compiler/cli/cli.h"
 
 #include <errno.h>

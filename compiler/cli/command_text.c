@@ -1,4 +1,5 @@
-/* Commands that print what the library says about a program: check, summary, graph, explain, compile. */
+/* Commands that print what the library says about a program: check, summary, graph, explain,
+ * compile. */
 #include "compiler/cli/cli.h"
 
 #include <string.h>

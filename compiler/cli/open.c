@@ -116,21 +116,24 @@ static bool is_newer(const struct stat *a, const struct stat *b)
                                                   : a->st_mtim.tv_nsec >= b->st_mtim.tv_nsec;
 }
 
-/* Is `name` the folder of a run of this block: its stem and block, then a time (no other block's name)? */
+/* Is `name` the folder of a run of this block: its stem and block, then a time (no other block's
+ * name)? */
 static bool is_run_of(const char *name, const char *prefix)
 {
     size_t length = strlen(prefix);
     return strncmp(name, prefix, length) == 0 && strchr("0123456789", name[length]) != NULL;
 }
 
-/* The text behind `key` in the first lines of a run.json, up to its quote, malloc'd; NULL: there is none. */
+/* The text behind `key` in the first lines of a run.json, up to its quote, malloc'd; NULL: there
+ * is none. */
 static char *value_of(const char *text, const char *key)
 {
     const char *at = strstr(text, key), *end = at ? strchr(at + strlen(key), '"') : NULL;
     return end ? strndup(at + strlen(key), (size_t)(end - at) - strlen(key)) : NULL;
 }
 
-/* Does a folder with a name of its own (--run-dir) say in its run.json that it is a run of this block? */
+/* Does a folder with a name of its own (--run-dir) say in its run.json that it is a run of this
+ * block? */
 static bool says_it_runs(const char *name, const char *program, const char *block)
 {
     char *path = NULL, text[4096] = "";
@@ -151,7 +154,8 @@ static bool says_it_runs(const char *name, const char *program, const char *bloc
     return same;
 }
 
-/* The folder in runs/ of this program's block in which `file` was written last, malloc'd; NULL: none. */
+/* The folder in runs/ of this program's block in which `file` was written last, malloc'd; NULL:
+ * none. */
 static char *newest_with(const char *program, const char *block, const char *file)
 {
     char *prefix = NULL, *stem = stem_of(program), *newest = NULL;
@@ -192,7 +196,8 @@ char *newest_run(const char *program, const char *block)
     return NULL;
 }
 
-/* What eval and predict use: the weights at the end of the newest run that has any, else its newest checkpoint. */
+/* What eval and predict use: the weights at the end of the newest run that has any, else its
+ * newest checkpoint. */
 static char *newest_weights(const char *program, const char *block)
 {
     char *folder = newest_with(program, block, "weights.safetensors"), *path = NULL;

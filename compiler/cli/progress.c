@@ -1,4 +1,5 @@
-/* Progress for people: one live line on a terminal, redrawn at most ten times a second; elsewhere a plain line per epoch. */
+/* Progress for people: one live line on a terminal, redrawn at most ten times a second;
+ * elsewhere a plain line per epoch. */
 #include "compiler/cli/cli.h"
 
 #include <math.h>
@@ -107,7 +108,8 @@ static void note_step(Progress *progress, const nnc_event *event)
     progress->smooth_loss += weight * (event->loss - progress->smooth_loss);
 }
 
-/* What debug(x) saw: "step 12  scores: f32[B, 3] at net.nn:12  min -1 mean 0.2 max 2  [0.1 0.5 2]" */
+/* What debug(x) saw: "step 12  scores: f32[B, 3] at net.nn:12  min -1 mean 0.2 max 2  [0.1 0.5
+ * 2]" */
 static void print_debug(Progress *progress, const nnc_event *event)
 {
     for (size_t i = 0; i < event->debug_count; i++) {
@@ -157,7 +159,8 @@ static void print_metrics(FILE *out, const char *prefix, const nnc_metric *metri
                     prefix, metrics[i].name, without_sign_of_nan(metrics[i].value));
 }
 
-/* Hundreds of short epochs say something at most every two seconds, and always at the first, every tenth of the way and last. */
+/* Hundreds of short epochs say something at most every two seconds, and always at the first,
+ * every tenth of the way and last. */
 static bool worth_a_line(Progress *progress, const nnc_event *event)
 {
     int64_t tenth = event->epochs / 10;

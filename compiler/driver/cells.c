@@ -1,5 +1,5 @@
-/* Words and texts as inputs of predict: a cell of the training file becomes numbers as it did then, by what the weights keep
- * beside them (weights.c).
+/* Words and texts as inputs of predict: a cell of the training file becomes numbers as it did
+ * then, by what the weights keep beside them (weights.c).
  *
  *   words.kind = "cat", "dog"         "dog"  ->  1
  *   tokenizer.text = {..}             "ab"   ->  3 4 2 0 0 0 */

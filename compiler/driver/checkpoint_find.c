@@ -1,5 +1,5 @@
-/* From what a user calls a checkpoint to one that is whole: names of folders, pointers, the newest of a run. Damaged ones are
- * said and passed over, never read from. */
+/* From what a user calls a checkpoint to one that is whole: names of folders, pointers, the
+ * newest of a run. Damaged ones are said and passed over, never read from. */
 #include "compiler/driver/rundir.h"
 #include "compiler/driver/steps.h"
 #include "compiler/driver/weights.h"

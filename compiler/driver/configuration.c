@@ -1,6 +1,7 @@
-/* Configurations (configuration.h). Programs are compared by the graphs that a run executes, not by their texts: comments and
- * names of values may change, the learning rate may not. Data is compared by a hash of its rows. Threads, the engine and when
- * checkpoints are written change no result and are left out. */
+/* Configurations (configuration.h). Programs are compared by the graphs that a run executes, not
+ * by their texts: comments and names of values may change, the learning rate may not. Data is
+ * compared by a hash of its rows. Threads, the engine and when checkpoints are written change no
+ * result and are left out. */
 #include "compiler/driver/configuration.h"
 
 #include "runtime/base/bug.h"

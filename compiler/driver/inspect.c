@@ -1,9 +1,10 @@
-/* Checking mode: one call of a function in the interpreter, on its final graph, to find the operation with which values
- * that are not finite begin.
+/* Checking mode: one call of a function in the interpreter, on its final graph, to find the
+ * operation with which values that are not finite begin.
  *
- * Infinities are not wrong in themselves (a mask adds -inf, exp makes 0 of it), so a result counts as bad when it has a NaN, or
- * an infinity that none of its operands had. From the loss (or, when that is finite, from the updates) the bad results are
- * followed backwards; the first of them whose operands were all good is where it began. What a loop does in later iterations
+ * Infinities are not wrong in themselves (a mask adds -inf, exp makes 0 of it), so a result
+ * counts as bad when it has a NaN, or an infinity that none of its operands had. From the loss
+ * (or, when that is finite, from the updates) the bad results are followed backwards; the first
+ * of them whose operands were all good is where it began. What a loop does in later iterations
  * changes nothing of what was found in an earlier one:
  *
  *   log %x -> -inf        good operands, bad result: this one

@@ -1,5 +1,6 @@
-/* The arena as a picture. In: a schedule with its plan at the hint sizes. Out: a rectangle for every
- * buffer, as wide as it lives and as high as it is large, and a line for the sum of what lives.
+/* The arena as a picture. In: a schedule with its plan at the hint sizes. Out: a rectangle for
+ * every buffer, as wide as it lives and as high as it is large, and a line for the sum of what
+ * lives.
  *
  *   address |   +------+
  *           |   | conv |+----+

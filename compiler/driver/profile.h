@@ -22,7 +22,8 @@ void profile_observe(const nnc_call *call, int64_t launch);
 /* NULL: memory was refused. */
 Profile *profile_new(const Function *function, Specimen *specimen, uint32_t launches, Pool *pool);
 void profile_free(Profile *profile);
-/* Runs the step once; its times are kept as the next column. The first site that failed, or NULL. */
+/* Runs the step once; its times are kept as the next column. The first site that failed, or
+ * NULL. */
 const FailureSite *profile_step(Profile *profile, bool keep);
 /* Once more with slices of every thread instead of times. */
 void profile_trace(Profile *profile);

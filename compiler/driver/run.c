@@ -1,6 +1,6 @@
-/* Runs: a plan, compiled, with data and tensors, in the terms of the training loop. In: a TrainPlan
- * of sema; out: a TrainSpec, the functions train_step, eval_step, predict, the maps of a loader and one for the result of
- * each metric, and a Trainer over them. */
+/* Runs: a plan, compiled, with data and tensors, in the terms of the training loop. In: a
+ * TrainPlan of sema; out: a TrainSpec, the functions train_step, eval_step, predict, the maps of
+ * a loader and one for the result of each metric, and a Trainer over them. */
 #include "compiler/driver/cells.h"
 #include "compiler/driver/inputs.h"
 

@@ -1,6 +1,7 @@
-/* The folder of a run (rundir.h). A fresh run wants a folder without checkpoints; one that goes on cuts the log to what it was
- * when its checkpoint was made, so that every epoch stands there once. A checkpoint that cannot be written does not end the
- * run: it is said at once, tried again when the next one is due, and the last attempt decides the status of the run. */
+/* The folder of a run (rundir.h). A fresh run wants a folder without checkpoints; one that goes
+ * on cuts the log to what it was when its checkpoint was made, so that every epoch stands there
+ * once. A checkpoint that cannot be written does not end the run: it is said at once, tried
+ * again when the next one is due, and the last attempt decides the status of the run. */
 #include "compiler/driver/rundir.h"
 #include "compiler/driver/steps.h"
 #include "compiler/driver/weights.h"
@@ -166,8 +167,8 @@ static bool point(nnc_trainer *trainer, const char *name, int64_t step)
     return file_replace(path, text, (size_t)length) || cannot(trainer, "write", path) == NNC_OK;
 }
 
-/* A process that was killed after a checkpoint and before its pointers, or checkpoints that were damaged later: both pointers
- * are those of the checkpoint that the run goes on from. */
+/* A process that was killed after a checkpoint and before its pointers, or checkpoints that were
+ * damaged later: both pointers are those of the checkpoint that the run goes on from. */
 static bool point_again(nnc_trainer *trainer)
 {
     Arena *arena = trainer->run.arena;
@@ -263,7 +264,8 @@ static void remove_checkpoint(const char *folder, int64_t step, Arena *arena)
         (void)folder_remove(gone);
 }
 
-/* Those of later steps are not ours yet: damaged ones, which are replaced when the run gets there. */
+/* Those of later steps are not ours yet: damaged ones, which are replaced when the run gets
+ * there. */
 static void remove_old(nnc_trainer *trainer, int64_t now)
 {
     Arena *arena = arena_new();

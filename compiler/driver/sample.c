@@ -1,7 +1,9 @@
-/* Samples: the sample block of a program, with the weights of a model. In: a SamplePlan and, for a text, how to go on from what.
- * Out: pictures as PNG files, text in the characters of the tokenizer.
+/* Samples: the sample block of a program, with the weights of a model. In: a SamplePlan and, for
+ * a text, how to go on from what. Out: pictures as PNG files, text in the characters of the
+ * tokenizer.
  *
- * A text longer than the context is made in pieces: the last half of the context begins the next one. */
+ * A text longer than the context is made in pieces: the last half of the context begins the next
+ * one. */
 #include "compiler/driver/sample.h"
 
 #include "compiler/driver/weights.h"
@@ -198,7 +200,8 @@ static nnc_status make_room(const Sampler *sampler, int arg, void **images)
 
 /* ---- Texts ---- */
 
-/* What to go on from: the prompt, or a line's end, or the first token. Keeps the last half of the context at most. */
+/* What to go on from: the prompt, or a line's end, or the first token. Keeps the last half of
+ * the context at most. */
 static nnc_status begin_text(const Sampler *sampler, const SampleOptions *options, Tokens *tokens)
 {
     const char *prompt = options->prompt && *options->prompt ? options->prompt : "\n";

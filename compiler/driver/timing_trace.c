@@ -2,7 +2,8 @@
  *
  *   {"traceEvents": [{"name": "conv", "ph": "X", "ts": 12.5, "dur": 3.1, "pid": 1, "tid": 1, ..}]}
  *
- * Times are in microseconds. Thread 0 shows whole launches, the others the chunks of each thread. */
+ * Times are in microseconds. Thread 0 shows whole launches, the others the chunks of each
+ * thread. */
 #include "compiler/driver/timing.h"
 
 static const char *launch_name(const KProgram *program, uint32_t at)

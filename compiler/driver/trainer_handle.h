@@ -22,8 +22,8 @@ struct nnc_trainer {
     void *user;
 };
 
-/* The text of run.json: what was asked for, by what it was done, and the resolved configuration with
- * hashes of the data and of the graphs. */
+/* The text of run.json: what was asked for, by what it was done, and the resolved configuration
+ * with hashes of the data and of the graphs. */
 void run_json(const nnc_trainer *trainer, const Configuration *told, StrBuf *out);
 
 #endif

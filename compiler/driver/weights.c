@@ -32,7 +32,8 @@ static const char *tokenizer_key(Arena *arena, const DataColumn *column)
     return arena_format(arena, "tokenizer.%s", column->name);
 }
 
-/* What makes numbers of the words of a column: its key in the file and its text; NULL: nothing does. */
+/* What makes numbers of the words of a column: its key in the file and its text; NULL: nothing
+ * does. */
 static const char *numbering(Arena *arena, const DataColumn *column, StrBuf *text)
 {
     if (column->categories) {

@@ -21,8 +21,8 @@ nnc_status weights_save(nnc_context *context, Trainer *trainer, const TrainSpec 
 uint64_t weights_seed(const char *path);
 /* Do the categories of the data have the numbers that they had when the file was written? */
 nnc_status weights_check_words(nnc_context *context, const Dataset *dataset, const char *path);
-/* The file that `path` means: itself, the weights of a run's folder, those of a checkpoint (whole ones only). NULL: an error is
- * in the context. */
+/* The file that `path` means: itself, the weights of a run's folder, those of a checkpoint
+ * (whole ones only). NULL: an error is in the context. */
 const char *weights_find(nnc_context *context, Arena *arena, const char *path);
 typedef enum {
     WEIGHTS_ALL,      /* a missing or unknown name is an error */
@@ -30,7 +30,8 @@ typedef enum {
     WEIGHTS_PARTIAL   /* what matches in name, shape and type is taken */
 } WeightsMode;
 
-/* Fills tensors by name. With `matched` a sentence about what was taken and what was not is added. */
+/* Fills tensors by name. With `matched` a sentence about what was taken and what was not is
+ * added. */
 nnc_status weights_load(nnc_context *context, Trainer *trainer, const TrainSpec *spec,
                         const char *path, WeightsMode mode, StrBuf *matched);
 

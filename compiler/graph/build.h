@@ -1,6 +1,7 @@
-/* Short constructors over graph_node for sema, gradients and rewrites. Elementwise ones take operands of equal shape, or a
- * scalar constant made by build_scalar; build_binary broadcasts explicitly. All return NULL with graph->error set when a
- * shape rule refuses; passing NULL in gives NULL out. */
+/* Short constructors over graph_node for sema, gradients and rewrites. Elementwise ones take
+ * operands of equal shape, or a scalar constant made by build_scalar; build_binary broadcasts
+ * explicitly. All return NULL with graph->error set when a shape rule refuses; passing NULL in
+ * gives NULL out. */
 #ifndef NNC_GRAPH_BUILD_H
 #define NNC_GRAPH_BUILD_H
 #include "compiler/graph/graph.h"
@@ -18,7 +19,8 @@ Node *build_reshape(Graph *g, Node *x, int rank, const Dim *const *dims);
 Node *build_permute(Graph *g, Node *x, const uint8_t *perm);
 Node *build_swap_axes(Graph *g, Node *x, int a, int b);
 Node *build_expand(Graph *g, Node *x, int rank, const Dim *const *dims);
-/* x given the shape of `type` by numpy's rule: missing leading axes are added, axes of size 1 are repeated. */
+/* x given the shape of `type` by numpy's rule: missing leading axes are added, axes of size 1
+ * are repeated. */
 Node *build_broadcast(Graph *g, Node *x, int rank, const Dim *const *dims);
 Node *build_slice_axis(Graph *g, Node *x, int axis, const Dim *start, const Dim *limit, int64_t step);
 Node *build_pad_axis(Graph *g, Node *x, Node *value, int axis, const Dim *low, const Dim *high);
@@ -34,8 +36,8 @@ Node *build_gather(Graph *g, Node *x, Node *index, int axis);
 Node *build_scatter_add(Graph *g, Node *x, Node *index, Node *updates, int axis);
 Node *build_iota(Graph *g, Type type, int axis);
 Node *build_dim(Graph *g, const Dim *dim, DType dtype);                   /* scalar of that dtype */
-/* Loops and branches (ops.def, region.h). The number comes from graph_next_loop; the nodes of a body or side are built
- * before the loop or branch itself. count: carries, or results. */
+/* Loops and branches (ops.def, region.h). The number comes from graph_next_loop; the nodes of a
+ * body or side are built before the loop or branch itself. count: carries, or results. */
 Node *build_carry(Graph *g, uint32_t loop, int index, Type type);
 Node *build_at(Graph *g, uint32_t loop, Node *x);
 Node *build_loop(Graph *g, LoopAttr attr, Node *const *inits, Node *const *nexts, int count);

@@ -1,11 +1,12 @@
-/* Dimensions: integer polynomials over named symbols, with floor division and maximum as opaque atoms.
+/* Dimensions: integer polynomials over named symbols, with floor division and maximum as opaque
+ * atoms.
  *
  *   28*28 -> 784      (T-K+1)//1 -> T - K + 1      B*T + B -> B*T + B      (B+63)//64 stays an atom
  *
- * Dims are interned in a DimTable: equal polynomials are the same pointer, so "provably equal" is ==. A symbol stands for an
- * integer >= 0 known only at run time (the batch). Arithmetic that overflows 63 bits, or grows beyond DIM_SIZE_MAX,
- * returns NULL: callers report it.
- * Ownership: everything lives in the table's arena. */
+ * Dims are interned in a DimTable: equal polynomials are the same pointer, so "provably equal"
+ * is ==. A symbol stands for an integer >= 0 known only at run time (the batch). Arithmetic that
+ * overflows 63 bits, or grows beyond DIM_SIZE_MAX, returns NULL: callers report it. Ownership:
+ * everything lives in the table's arena. */
 #ifndef NNC_GRAPH_DIM_H
 #define NNC_GRAPH_DIM_H
 #include "runtime/base/arena.h"
@@ -64,7 +65,8 @@ const Dim *dim_substitute(DimTable *table, const Dim *dim, uint32_t symbol, cons
 /* values[symbol] for every symbol of the table. Returns INT64_MIN on overflow. */
 int64_t dim_eval(const Dim *dim, const int64_t *values);
 void dim_print(const DimTable *table, const Dim *dim, StrBuf *out);
-/* Reads what dim_print writes (`4*B + 3`, `(B + 63)//64`, `max(B, 1)`), makes symbols as needed; NULL: no dim at *text. */
+/* Reads what dim_print writes (`4*B + 3`, `(B + 63)//64`, `max(B, 1)`), makes symbols as needed;
+ * NULL: no dim at *text. */
 const Dim *dim_read(DimTable *table, const char **text);
 
 #endif

@@ -1,8 +1,8 @@
 /* Dimensions as text, as the language writes them: `4*B + 3`, `(B + 63)//64`, `2*(B//2)`,
- * `max(B, 1)`. Printing puts a term with a positive coefficient first (`T - K + 1`); reading accepts
- * any order, parentheses and products of
- * sums, and gives the interned dim, so that reading what was printed gives the same dim. A name is
- * a letter or _ and then letters, digits, _ and dots. */
+ * `max(B, 1)`. Printing puts a term with a positive coefficient first (`T - K + 1`); reading
+ * accepts any order, parentheses and products of sums, and gives the interned dim, so that
+ * reading what was printed gives the same dim. A name is a letter or _ and then letters, digits,
+ * _ and dots. */
 #include "compiler/graph/dim_table.h"
 
 #include <ctype.h>

@@ -1,6 +1,7 @@
-/* The graph: what is computed. Nodes are immutable, hash-consed and kept in creation order, which is a topological
- * order; building an existing node again returns it, so common subexpressions do not exist. A pass makes a new graph from an
- * old one; what the roots do not reach is dead. One node has one result tensor.
+/* The graph: what is computed. Nodes are immutable, hash-consed and kept in creation order,
+ * which is a topological order; building an existing node again returns it, so common
+ * subexpressions do not exist. A pass makes a new graph from an old one; what the roots do not
+ * reach is dead. One node has one result tensor.
  *
  *   graph loss {
  *     %0 = input {x} : f32[B, 3]
@@ -9,7 +10,8 @@
  *     output y = %2
  *   }
  *
- * Ownership: a Graph, its nodes, attributes and names live in one arena. Dims belong to the DimTable, which outlives it. */
+ * Ownership: a Graph, its nodes, attributes and names live in one arena. Dims belong to the
+ * DimTable, which outlives it. */
 #ifndef NNC_GRAPH_GRAPH_H
 #define NNC_GRAPH_GRAPH_H
 #include "compiler/graph/dim.h"
@@ -69,9 +71,9 @@ typedef struct {
     uint8_t axis[MAX_RANK];
 } Axes;
 
-/* Loops and branches have numbers, unique among both in a graph. The operations are described in ops.def, which
- * node belongs to which loop in region.h. A loop of unknown length has the length LOOP_UNBOUNDED and neither `at` nor
- * `stack`. */
+/* Loops and branches have numbers, unique among both in a graph. The operations are described in
+ * ops.def, which node belongs to which loop in region.h. A loop of unknown length has the length
+ * LOOP_UNBOUNDED and neither `at` nor `stack`. */
 #define LOOP_UNBOUNDED ((int64_t)1 << 62)
 
 typedef struct {
@@ -153,8 +155,9 @@ typedef struct {
     Node *node;
 } Root;
 
-/* A gradient that the program states itself (custom_vjp): the derivatives of a scalar by inputs are parts with `result`'s own
- * derivative in place of the leaf `seed`. Only differentiation knows of it; passes over a graph drop it. */
+/* A gradient that the program states itself (custom_vjp): the derivatives of a scalar by inputs
+ * are parts with `result`'s own derivative in place of the leaf `seed`. Only differentiation
+ * knows of it; passes over a graph drop it. */
 typedef struct {
     Node *result, *seed;
     Node **inputs, **parts; /* part NULL: none */
@@ -182,7 +185,8 @@ typedef struct {
     OpClass op_class;
     AttrKind attr;
     uint8_t flags;
-    /* Fills *out from n (op, src, attr set), or returns the text of what is wrong (in the graph's arena). */
+    /* Fills *out from n (op, src, attr set), or returns the text of what is wrong (in the
+     * graph's arena). */
     const char *(*shape)(Graph *graph, const Node *n, Type *out);
     const char *doc, *grad_name;
 } OpInfo;
@@ -190,8 +194,9 @@ typedef struct {
 extern const OpInfo op_info[OP_COUNT];
 
 Graph *graph_new(Arena *arena, DimTable *dims, const char *name);
-/* The node of (op, src, attr): an existing equal one, or a new one with the type of the shape rule. NULL: the rule refused,
- * graph->error says why in the words of a user ("f32[B, 3] and f32[4, 2] do not fit: 3 against 4"). */
+/* The node of (op, src, attr): an existing equal one, or a new one with the type of the shape
+ * rule. NULL: the rule refused, graph->error says why in the words of a user ("f32[B, 3] and
+ * f32[4, 2] do not fit: 3 against 4"). */
 Node *graph_node(Graph *graph, OpCode op, Node *const *src, int nsrc, const Attr *attr);
 /* A number for a new loop or branch. */
 uint32_t graph_next_loop(Graph *graph);
@@ -201,15 +206,16 @@ Node *graph_root_find(const Graph *graph, RootKind kind, const char *name); /* N
 bool graph_written(const Graph *graph, const Node *node);
 /* ids reached from the roots and from the leaves that they update, as a byte per node (arena). */
 uint8_t *graph_live(const Graph *graph, Arena *arena);
-/* Free symbols in use by live leaves and shapes, in ascending order; returns the count. The order of nnc_call.dims. */
+/* Free symbols in use by live leaves and shapes, in ascending order; returns the count. The
+ * order of nnc_call.dims. */
 uint32_t graph_symbols(const Graph *graph, Arena *arena, uint32_t **symbols);
 /* A node of old rebuilt in graph on mapped operands (map[old id]); dims unchanged. For passes. */
 /* f16 and bf16 (widen.c). Does the node widen one of them to f32 or f64? */
 bool node_is_widening(const Node *node);
 /* Does it do arithmetic on them? Others move them, or convert. */
 bool node_computes_small(const Node *node);
-/* The node with its operands widened to f32 and its result rounded: what it means. src: the operands in
- * `graph`. */
+/* The node with its operands widened to f32 and its result rounded: what it means. src: the
+ * operands in `graph`. */
 Node *graph_widened(Graph *graph, const Node *node, Node *const *src);
 Node *graph_copy_node(Graph *graph, const Node *old, Node *const *map);
 
@@ -221,7 +227,8 @@ void type_print(const DimTable *dims, const Type *type, StrBuf *out); /* f32[B, 
 /* Text: print o read is the identity (ids are renumbered densely over live nodes in order). */
 void graph_print(const Graph *graph, StrBuf *out);
 Graph *graph_read(Arena *arena, DimTable *dims, const char *text, char **error); /* NULL: *error (arena) names the line */
-/* All faults, one per line, into out; true: none. Always run between passes in Debug and in tests. */
+/* All faults, one per line, into out; true: none. Always run between passes in Debug and in
+ * tests. */
 bool graph_verify(const Graph *graph, StrBuf *out);
 bool attr_equal(const Attr *a, const Attr *b);
 

@@ -1,5 +1,5 @@
-/* What arithmetic on f16 and bf16 is: operands widened to f32, which is exact, the operation in f32,
- * and one rounding. In: a node that computes with them. Out: the nodes that say so.
+/* What arithmetic on f16 and bf16 is: operands widened to f32, which is exact, the operation in
+ * f32, and one rounding. In: a node that computes with them. Out: the nodes that say so.
  *
  *   %2 = dot %0 %1 {..} : bf16[B, 8]
  *     ->  %2 = convert %0 {f32}   %3 = convert %1 {f32}   %4 = dot %2 %3 {..} : f32[B, 8]

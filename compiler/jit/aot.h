@@ -2,8 +2,8 @@
  *
  *   cc app.c model.o -lm          with #include "model.h" in app.c
  *
- * The header is self-contained C99 (C++ too). For a program NAME with a free dimension B, an input
- * `image` and an output `logits` it declares
+ * The header is self-contained C99 (C++ too). For a program NAME with a free dimension B, an
+ * input `image` and an output `logits` it declares
  *
  *   typedef struct { const float *fc_w; ... } NAME_params;          unless the weights are embedded
  *   int64_t NAME_workspace(int64_t B);                              bytes that NAME_forward wants
@@ -11,14 +11,15 @@
  *                    void *workspace);
  *
  * pure functions over memory of the caller, safe from several threads with a workspace each.
- * NAME_forward gives 0, or 1 + the number of the check that failed; NAME_workspace gives -1 for sizes
- * that the model does not take. Names that are no C
- * identifiers, or taken, are changed; shapes and original names stand beside. */
+ * NAME_forward gives 0, or 1 + the number of the check that failed; NAME_workspace gives -1 for
+ * sizes that the model does not take. Names that are no C identifiers, or taken, are changed;
+ * shapes and original names stand beside. */
 #ifndef NNC_JIT_AOT_H
 #define NNC_JIT_AOT_H
 #include "compiler/codegen/codegen.h"
 
-/* Two sizes that must be equal: C expressions over dims[], nnc_aot_floor(a, b) and nnc_aot_max(a, b). */
+/* Two sizes that must be equal: C expressions over dims[], nnc_aot_floor(a, b) and
+ * nnc_aot_max(a, b). */
 typedef struct {
     const char *left, *right;
     const char *text; /* for a comment */

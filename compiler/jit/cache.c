@@ -240,7 +240,8 @@ static bool read_bytes(int fd, void *data, size_t bytes)
     return true;
 }
 
-/* A file is believed when its header fits its name and its length, and the checksum its contents. */
+/* A file is believed when its header fits its name and its length, and the checksum its
+ * contents. */
 static bool read_object(int fd, CodeKey key, ObjectCode *object)
 {
     Header header;

@@ -1,9 +1,9 @@
 /* Finished objects on disk, by key: what was compiled once is read the next time.
  *
  * Any number of processes may use one folder. An object is written under a temporary name and
- * renamed, so it is whole or not there; it carries its key and a checksum, and one that is damaged
- * counts as not there and is written again. Whatever fails (no folder, no space, no permission), the
- * code is compiled, and the cache says nothing. */
+ * renamed, so it is whole or not there; it carries its key and a checksum, and one that is
+ * damaged counts as not there and is written again. Whatever fails (no folder, no space, no
+ * permission), the code is compiled, and the cache says nothing. */
 #ifndef NNC_JIT_CACHE_H
 #define NNC_JIT_CACHE_H
 #include "compiler/codegen/codegen.h"

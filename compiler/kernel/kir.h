@@ -135,8 +135,8 @@ void kir_fail(KBuilder *b, int64_t site, KInst *condition, KInst *element);
 KInst *kir_for(KBuilder *b, KInst *low, KInst *high, int64_t step, KInst *const *inits, int count);
 KInst *kir_loop_arg(KInst *loop, int which);
 void kir_end_for(KBuilder *b, KInst *loop, KInst *const *values);
-/* Branches: after kir_if the builder is in the then block; kir_else yields its values and goes to the
- * else block, kir_end_if yields those of the else block and goes back. */
+/* Branches: after kir_if the builder is in the then block; kir_else yields its values and goes
+ * to the else block, kir_end_if yields those of the else block and goes back. */
 KInst *kir_if(KBuilder *b, KInst *condition);
 void kir_else(KBuilder *b, KInst *branch, KInst *const *values, int count);
 void kir_end_if(KBuilder *b, KInst *branch, KInst *const *values, int count);

@@ -1,20 +1,20 @@
-/* Reverse mode on graphs. In: a graph with a float scalar. Out: the same graph with nodes for its
- * derivatives.
+/* Reverse mode on graphs. In: a graph with a float scalar. Out: the same graph with nodes for
+ * its derivatives.
  *
- * Creation order is a topological order, so one walk over the forward nodes from the scalar down to
- * the first node visits every node after all its users: the sum of their parts is complete, and the
- * rule of its op hands parts to its operands.
+ * Creation order is a topological order, so one walk over the forward nodes from the scalar down
+ * to the first node visits every node after all its users: the sum of their parts is complete,
+ * and the rule of its op hands parts to its operands.
  *
  *   %0 = param {w} : f32[3]              total[%2] = 1
  *   %1 = mul %0 %0 : f32[3]      =>      total[%1] = expand(reshape(1))       (rule of sum)
  *   %2 = sum %1 {axes = 0} : f32         total[%0] = t1*w + t1*w              (rule of mul, twice)
  *
- * A first walk upwards marks the nodes that lead to a wrt; the others cost nothing. Parts are added
- * in the order of the walk, so the same graph always gives the same derivative graph.
+ * A first walk upwards marks the nodes that lead to a wrt; the others cost nothing. Parts are
+ * added in the order of the walk, so the same graph always gives the same derivative graph.
  *
  * The walk is over the nodes of one region, at first the outside. The rule of a loop or branch
- * walks over what is inside of it (grad_loop.c); what is given to nodes outside is set aside for that
- * rule. */
+ * walks over what is inside of it (grad_loop.c); what is given to nodes outside is set aside for
+ * that rule. */
 #include "compiler/passes/grad_rules.h"
 #include "runtime/base/bug.h"
 

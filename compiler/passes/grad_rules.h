@@ -85,8 +85,8 @@ Attr grad_same_slice(Graph *g, const Type *type);
 const Dim *grad_reach(Graph *g, const Dim *n, int64_t step);
 /* The length of n elements that are `step` apart, as the shape rules write it: none of none. */
 const Dim *grad_length(Graph *g, const Dim *n, int64_t step);
-/* The total of something that was cut into slices along an axis: the derivatives of the slices, which are a sum of them with
- * zeros around, one after the other. Anything else: itself. */
+/* The total of something that was cut into slices along an axis: the derivatives of the slices,
+ * which are a sum of them with zeros around, one after the other. Anything else: itself. */
 Node *grad_joined(Graph *g, Node *total);
 bool grad_is_empty(const Type *type); /* some axis is the constant 0 */
 

@@ -207,7 +207,8 @@ Node *simplify_select_not(Graph *g, Node *n)
                                    : NULL;
 }
 
-/* x as a value of the small type that it was widened from, or is a constant of; NULL: it is none. */
+/* x as a value of the small type that it was widened from, or is a constant of; NULL: it is
+ * none. */
 static Node *narrower(Graph *g, Node *x, DType dtype)
 {
     double value;

@@ -37,7 +37,8 @@ Node *simplify_permute_permute(Graph *g, Node *n)
     return build_permute(g, inner->src[0], perm);
 }
 
-/* Result axes of a dot: batch, free axes of x, free axes of y. Products commute, so the order of every sum stays. */
+/* Result axes of a dot: batch, free axes of x, free axes of y. Products commute, so the order of
+ * every sum stays. */
 Node *simplify_permute_dot(Graph *g, Node *n)
 {
     const Node *dot = n->src[0];

@@ -66,8 +66,8 @@ void ref_share(RefTensor *tensor, const RefTensor *other); /* stands on other's 
 /* Sizes and memory for the result of a node. False: the run cannot go on. */
 bool ref_prepare(RefEval *e, const Node *node);
 
-/* The node failed at this element of its result; the first node of the graph that fails and its lowest
- * element, over all iterations, are kept. */
+/* The node failed at this element of its result; the first node of the graph that fails and its
+ * lowest element, over all iterations, are kept. */
 void ref_fail(RefEval *e, int64_t element);
 /* Scratch memory of count elements, freed by the caller; NULL: e->refused is set. */
 void *ref_scratch(RefEval *e, int64_t count, DType dtype);

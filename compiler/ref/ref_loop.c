@@ -1,13 +1,15 @@
-/* Loops and branches in the interpreter. When the walk over a region meets a loop, the nodes of the
- * loop's region are evaluated once per iteration, in order; then the next values become the carries
- * and the stacked values are copied to their slots. Of a branch one side is evaluated once.
+/* Loops and branches in the interpreter. When the walk over a region meets a loop, the nodes of
+ * the loop's region are evaluated once per iteration, in order; then the next values become the
+ * carries and the stacked values are copied to their slots. Of a branch one side is evaluated
+ * once.
  *
  *   t = 0: carries = inits | body | stacks[0] = values, carries = nexts
  *   t = 1:                 | body | stacks[1] = values, carries = nexts   ...   final = carries
  *
- * `stack` nodes have their memory before the loop runs, and nothing to do when the walk meets them, unless the stacked value is
- * none of the loop's: then it may be made after the loop, and all slots are filled with it there.
- * Carries, slices and finals stand on the memory of what they are. */
+ * `stack` nodes have their memory before the loop runs, and nothing to do when the walk meets
+ * them, unless the stacked value is none of the loop's: then it may be made after the loop, and
+ * all slots are filled with it there. Carries, slices and finals stand on the memory of what
+ * they are. */
 #include "compiler/ref/eval.h"
 
 #include <stdlib.h>

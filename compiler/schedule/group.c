@@ -251,8 +251,8 @@ static bool stages_fit(const Group *group, const Node *n, const Node *read)
     return group->kind != GROUP_REDUCE || group->rows || !is_reduction(n);
 }
 
-/* A loop takes members that differ from its domain in axes of size 1; rows tell by the shape what is
- * kept and what is not. */
+/* A loop takes members that differ from its domain in axes of size 1; rows tell by the shape
+ * what is kept and what is not. */
 static bool may_become_rows(const Draft *d)
 {
     for (uint32_t i = 0; d->group->kind == GROUP_LOOP && i < d->members.count; i++) {

@@ -1,13 +1,13 @@
-/* The work of groups, counted on the graph. In: a schedule and sizes. Out: per group its floating
- * point operations and its compulsory traffic.
+/* The work of groups, counted on the graph. In: a schedule and sizes. Out: per group its
+ * floating point operations and its compulsory traffic.
  *
  *   group contract [64, 128] dot %x %w, relu    2*64*K*128 + 64*128 operations;
  *                                               reads x and w once, writes 64*128 elements
  *
  * A group is walked from its outputs down to what is already in memory. Every node on the way is
- * counted once, at its own size: values that a kernel computes several times are still one value. Of
- * an operand that is only sliced, indexed or gathered from, the part that is asked for counts. Taps
- * of a convolution that fall on padding are no terms. */
+ * counted once, at its own size: values that a kernel computes several times are still one
+ * value. Of an operand that is only sliced, indexed or gathered from, the part that is asked for
+ * counts. Taps of a convolution that fall on padding are no terms. */
 #include "compiler/schedule/work.h"
 
 typedef struct {

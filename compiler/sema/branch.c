@@ -113,9 +113,10 @@ static uint32_t *moved_number(const Side *side, Attr *attr)
     return number && side->moved[*number] ? number : NULL;
 }
 
-/* What is inside. The carries of a loop may not depend on an enter where what it stacks does; as the copy of such a loop would be
- * the loop itself, which stands before the enter, the copy gets a number of its own. False: a loop of this kind was found, and
- * what belongs to it has to be found again. */
+/* What is inside. The carries of a loop may not depend on an enter where what it stacks does; as
+ * the copy of such a loop would be the loop itself, which stands before the enter, the copy gets
+ * a number of its own. False: a loop of this kind was found, and what belongs to it has to be
+ * found again. */
 static bool find_inside(Side *side, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {

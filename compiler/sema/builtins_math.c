@@ -397,7 +397,8 @@ static Value literal_tensor(Sema *s, const Value *v, DType dtype, Span span)
     return sema_node_value(s, build_reshape(graph, flat, literal->rank, literal->dims), span);
 }
 
-/* A constant stays one, and takes f32 or f64 from what it meets; of f16 and bf16 it is the nearest. */
+/* A constant stays one, and takes f32 or f64 from what it meets; of f16 and bf16 it is the
+ * nearest. */
 static double as_converted(DType dtype, double real)
 {
     return dtype_is_small_float(dtype) ? dtype_round(dtype, real) : real;

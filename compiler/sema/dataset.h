@@ -1,4 +1,5 @@
-/* What the files of datasets share: dataset.c (statistics, plan), map.c, source.c, fields.c. Internal to them. */
+/* What the files of datasets share: dataset.c (statistics, plan), map.c, source.c, fields.c.
+ * Internal to them. */
 #ifndef NNC_SEMA_DATASET_H
 #define NNC_SEMA_DATASET_H
 #include "compiler/sema/internal.h"
@@ -20,7 +21,8 @@ bool dataset_is_moments(const AstExpr *expr);
 /* The lets of the block that are no statistics, in scope. */
 void dataset_lets(Sema *s, const Decl *decl, Scope *scope);
 
-/* The fields in scope as inputs of the current graph: of one example, or with the axis `batch` (NULL: one). */
+/* The fields in scope as inputs of the current graph: of one example, or with the axis `batch`
+ * (NULL: one). */
 void dataset_declare_fields(Sema *s, const DatasetPlan *plan, Scope *scope, const Dim *batch);
 void dataset_declare_stats(Sema *s, const DatasetPlan *plan, Scope *scope);
 

@@ -1,9 +1,11 @@
 /* debug(x): what a run prints of a value after every step of training.
  *
- * A report is f64[4 + 6]: the number of elements, their sum, -smallest, largest, and the first elements. It is a state that only
- * this graph has: it begins as zeros, which say "nothing seen", a turn of a loop joins what it sees to it, and a side of a
- * decision leaves it alone where the other one is taken. So loops carry reports, and decisions give them, as they do with the
- * states of modules (loop.c, branch.c). At the end of a step they become its outputs, which runtime/train/debug.c reads. */
+ * A report is f64[4 + 6]: the number of elements, their sum, -smallest, largest, and the first
+ * elements. It is a state that only this graph has: it begins as zeros, which say "nothing
+ * seen", a turn of a loop joins what it sees to it, and a side of a decision leaves it alone
+ * where the other one is taken. So loops carry reports, and decisions give them, as they do with
+ * the states of modules (loop.c, branch.c). At the end of a step they become its outputs, which
+ * runtime/train/debug.c reads. */
 #include "compiler/sema/builtins.h"
 
 #include <string.h>
@@ -61,7 +63,8 @@ static Node *part(Sema *s, Node *report, int begin, int end)
                             dim_const(s->dims, end), 1);
 }
 
-/* The first elements of a, and those of b behind them: entry i is a[i], or the b[j] with j = i - count. */
+/* The first elements of a, and those of b behind them: entry i is a[i], or the b[j] with j = i -
+ * count. */
 static Node *join_first(Sema *s, Node *a, Node *b)
 {
     Graph *graph = s->elab->graph;

@@ -513,7 +513,8 @@ typedef struct OptimizerGroup {
     Applied *optimizer;
 } OptimizerGroup;
 
-/* Params of a plan that are updated together: the values now, their places in the plan's tensors. */
+/* Params of a plan that are updated together: the values now, their places in the plan's
+ * tensors. */
 typedef struct {
     Node **nodes, **gradients;
     uint32_t *indices;
@@ -533,8 +534,8 @@ bool param_set_gradients(Sema *s, ParamSet *set, double scale, Node *scalar, Spa
 void clip_gradients(Sema *s, ParamSet *set, const TrainSettings *settings);
 /* The step number and the length of the run as values of optimizers and schedules. */
 void optimizer_time(Sema *s, Span span);
-/* Appends optimizer states to tensors; new values of params and states become the newest ones of the
- * current graph. */
+/* Appends optimizer states to tensors; new values of params and states become the newest ones of
+ * the current graph. */
 bool optimizer_step(Sema *s, Applied *optimizer, TensorSpecs *tensors, const ParamSet *set);
 /* ema.NAME of every param that has a new value. */
 void average_params(Sema *s, TensorSpecs *tensors, double decay, Span span);

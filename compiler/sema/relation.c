@@ -1,6 +1,6 @@
-/* Sizes that may turn out equal. What cannot be proved and cannot be refuted becomes one DimCheck,
- * made with the sizes of every call before it runs, and the value is cut to the other size, so that
- * the graph sees one polynomial:
+/* Sizes that may turn out equal. What cannot be proved and cannot be refuted becomes one
+ * DimCheck, made with the sizes of every call before it runs, and the value is cut to the other
+ * size, so that the graph sees one polynomial:
  *
  *   x: f32[B, 4]   reshape(x, B//2, 8)      the check 4*B = 8*(B//2), and the first 8*(B//2) elements
  *   x: f32[B]      x * zeros(B//2*2)        the check B = 2*(B//2); the second is cut to B

@@ -6,7 +6,8 @@
  *       text   = generate(model, prompt, length, temperature)  i32[..]: tokens of the dataset
  *   }
  *
- * In: the block. Out: one graph with an OUTPUT per key. A text may read the names of sample_inputs, which become INPUT leaves. */
+ * In: the block. Out: one graph with an OUTPUT per key. A text may read the names of
+ * sample_inputs, which become INPUT leaves. */
 #include "compiler/sema/internal.h"
 
 #include <string.h>

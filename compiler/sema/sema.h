@@ -214,7 +214,8 @@ typedef struct {
     Span batch_span, epochs_span, steps_span, monitor_span;
 } TrainSettings;
 
-/* Inputs of a sample graph, of a text only: tokens to go on from (i32[context]; the first `length` count), and how to draw. */
+/* Inputs of a sample graph, of a text only: tokens to go on from (i32[context]; the first
+ * `length` count), and how to draw. */
 #define SAMPLE_PROMPT "sample.prompt"
 #define SAMPLE_LENGTH "sample.length"
 #define SAMPLE_TEMPERATURE "sample.temperature"
@@ -250,8 +251,9 @@ typedef struct {
     Graph *epoch_step; /* after an epoch: INPUT "valid/loss" and the like, f64; UPDATE states of
                           schedules that watch them. NULL: there are none */
     Graph *eval_step;  /* training = false; UPDATE metric states */
-    /* What the loader makes of a row before the step (sema/map.c): INPUT raw fields of one example, STATE
-     * leaves, OUTPUT "map.NAME", which the step has as an INPUT with the batch in front. NULL: all of the map is in the step. */
+    /* What the loader makes of a row before the step (sema/map.c): INPUT raw fields of one
+     * example, STATE leaves, OUTPUT "map.NAME", which the step has as an INPUT with the batch in
+     * front. NULL: all of the map is in the step. */
     Graph *train_map, *eval_map, *predict_map;
     Graph *predict;    /* raw fields -> OUTPUT "output", or one per named result */
     Graph *forward;    /* INPUT per argument of the model's fn, after map -> OUTPUT per result;
@@ -280,8 +282,8 @@ typedef struct {
     struct Sema *sema; /* private */
 } SemaProgram;
 
-/* The trees of the built-in library, shared by the programs of one SourceMap: each file is parsed for the first program that
- * wants it. Lives longer than those programs. */
+/* The trees of the built-in library, shared by the programs of one SourceMap: each file is
+ * parsed for the first program that wants it. Lives longer than those programs. */
 typedef struct SemaLibrary SemaLibrary;
 SemaLibrary *sema_library_new(void);
 void sema_library_free(SemaLibrary *library); /* NULL is allowed */

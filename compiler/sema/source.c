@@ -1,5 +1,5 @@
-/* Sources of datasets: where rows come from. In: the call that a block names; out: a SourcePlan, with the graph of the columns
- * for arrays, and with the fields that a text has by itself.
+/* Sources of datasets: where rows come from. In: the call that a block names; out: a SourcePlan,
+ * with the graph of the columns for arrays, and with the fields that a text has by itself.
  *
  *   source = idx("mnist/", image="a.gz")        arguments by field
  *   source = arrays(x=randn(10, 3))             OUTPUT x f32[10, 3] on a graph of its own

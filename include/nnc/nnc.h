@@ -64,9 +64,9 @@ NNC_API void nnc_free(void *memory); /* strings that the library handed out */
 typedef struct {
     size_t size; /* sizeof(nnc_context_options) */
     int threads; /* workers for kernels; 0: one per allowed processor */
-    /* Where compiled kernels are kept for other processes and days, by their contents: a folder of
-     * its own, made when it is needed. NULL: nowhere. It must not be writable for others: what is in
-     * it is run. Failures are no errors: what cannot be read or written is compiled. */
+    /* Where compiled kernels are kept for other processes and days, by their contents: a folder
+     * of its own, made when it is needed. NULL: nowhere. It must not be writable for others:
+     * what is in it is run. Failures are no errors: what cannot be read or written is compiled. */
     const char *cache_dir;
     int64_t cache_bytes; /* what was used least recently is removed above that; 0: 256 MiB */
 } nnc_context_options;
@@ -250,18 +250,18 @@ typedef enum { NNC_PART_TRAIN, NNC_PART_VALID, NNC_PART_TEST } nnc_part;
 NNC_API nnc_status nnc_trainer_evaluate(nnc_trainer *trainer, nnc_part part,
                                         const nnc_metric **metrics, size_t *count);
 NNC_API nnc_status nnc_trainer_save(nnc_trainer *trainer, const char *path);
-/* Writes a checkpoint: a folder with the weights (weights.safetensors, for nnc_model_load and for
- * `init`), everything else that a step changes (optimizer, metrics, the best weights so far) and
- * the place in the data. The folders above `path` are made; a checkpoint of that name is replaced as a
- * whole. Between calls of nnc_trainer_run, or from on_event at EPOCH events. NNC_DATA: not
- * written, and the older one is still there. Runs with a run_dir write their own, as the
- * `checkpoint` block says and when they are stopped. */
+/* Writes a checkpoint: a folder with the weights (weights.safetensors, for nnc_model_load and
+ * for `init`), everything else that a step changes (optimizer, metrics, the best weights so far)
+ * and the place in the data. The folders above `path` are made; a checkpoint of that name is
+ * replaced as a whole. Between calls of nnc_trainer_run, or from on_event at EPOCH events.
+ * NNC_DATA: not written, and the older one is still there. Runs with a run_dir write their own,
+ * as the `checkpoint` block says and when they are stopped. */
 NNC_API nnc_status nnc_trainer_checkpoint(nnc_trainer *trainer, const char *path);
-/* Takes the trainer to where a checkpoint was made; nnc_trainer_run goes on from there and ends with
- * the same weights as the run that wrote it. `path`: a folder of nnc_trainer_checkpoint or of a run
- * (RUN/checkpoints/step-500, or best or last beside it), or RUN itself: its newest whole one. The
- * file is read now and not kept. NNC_DATA: damaged, or of another program, seed, data or setting
- * (nnc_diagnostics says which); the trainer is as it was. */
+/* Takes the trainer to where a checkpoint was made; nnc_trainer_run goes on from there and ends
+ * with the same weights as the run that wrote it. `path`: a folder of nnc_trainer_checkpoint or
+ * of a run (RUN/checkpoints/step-500, or best or last beside it), or RUN itself: its newest
+ * whole one. The file is read now and not kept. NNC_DATA: damaged, or of another program, seed,
+ * data or setting (nnc_diagnostics says which); the trainer is as it was. */
 NNC_API nnc_status nnc_trainer_resume(nnc_trainer *trainer, const char *path);
 NNC_API nnc_status nnc_trainer_model(nnc_trainer *trainer, nnc_model **model); /* shares weights */
 /* One line of JSON as in docs/cli.md; the caller frees it with nnc_free. */
@@ -269,8 +269,8 @@ NNC_API nnc_status nnc_event_json(const nnc_event *event, char **line);
 
 /* ---- Models and sessions ---- */
 
-/* The model of a block with the weights of a file, a checkpoint or a run's folder (NULL: initial weights, and statistics of the data
- * that change nothing). */
+/* The model of a block with the weights of a file, a checkpoint or a run's folder (NULL: initial
+ * weights, and statistics of the data that change nothing). */
 NNC_API nnc_status nnc_model_load(nnc_program *program, const char *block, const char *weights,
                                   nnc_model **model);
 NNC_API void nnc_model_release(nnc_model *model);
@@ -294,7 +294,8 @@ NNC_API const char *nnc_session_output_shape(const nnc_session *session, size_t 
  * that the caller releases. */
 /* Input i is a field of words or texts (category, chars) of the dataset. */
 NNC_API bool nnc_session_input_is_text(const nnc_session *session, size_t i);
-/* Writes a row of such an input, as a cell of the training data was read: tensor is i32[rows, ...]. */
+/* Writes a row of such an input, as a cell of the training data was read: tensor is i32[rows,
+ * ...]. */
 NNC_API nnc_status nnc_session_read_text(nnc_session *session, size_t i, const char *text,
                                          nnc_tensor *tensor, int64_t row);
 NNC_API nnc_status nnc_session_run(nnc_session *session, nnc_tensor *const *inputs,
@@ -313,8 +314,9 @@ typedef struct {
     const char *picture; /* path of the PNG file, where the block has images */
 } nnc_sample_options;
 
-/* What the sample block of the model's train block makes with the model's weights: a picture into a file, a text into *text
- * (UTF-8 as far as the model writes it; freed with nnc_free; NULL where the block makes none). */
+/* What the sample block of the model's train block makes with the model's weights: a picture
+ * into a file, a text into *text (UTF-8 as far as the model writes it; freed with nnc_free; NULL
+ * where the block makes none). */
 NNC_API nnc_status nnc_model_sample(nnc_model *model, const nnc_sample_options *options, char **text);
 
 /* ---- Tensors ---- */
@@ -339,8 +341,9 @@ NNC_API nnc_status nnc_tensor_new(nnc_dtype dtype, int rank, const int64_t *size
 NNC_API nnc_status nnc_tensor_wrap(nnc_dtype dtype, int rank, const int64_t *sizes, void *data,
                                    nnc_tensor **tensor);
 NNC_API void nnc_tensor_release(nnc_tensor *tensor);
-/* An element in row-major order as a double, whatever its type; i64 beyond 2^53 is rounded. To set one rounds to nearest
- * even, and cuts a fraction off for integers. NaN, or NNC_ARGUMENT: there is no such element. */
+/* An element in row-major order as a double, whatever its type; i64 beyond 2^53 is rounded. To
+ * set one rounds to nearest even, and cuts a fraction off for integers. NaN, or NNC_ARGUMENT:
+ * there is no such element. */
 NNC_API double nnc_tensor_number(const nnc_tensor *tensor, int64_t element);
 NNC_API nnc_status nnc_tensor_set_number(nnc_tensor *tensor, int64_t element, double value);
 NNC_API nnc_dtype nnc_tensor_dtype(const nnc_tensor *tensor);

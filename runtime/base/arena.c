@@ -2,10 +2,11 @@
  *
  *   arena -> newest block -> older block -> ... -> first block
  *
- * A request is served from the newest block; when it does not fit, a block of twice the size (or of the request's own
- * size, when that is larger) is put in front. Blocks are handed out zeroed: calloc gives fresh ones, a reset clears the
- * one it keeps. In the hostile build a reset gives every block back after filling it with 0xDB, and each allocation gets
- * its own block, so that the address sanitizer sees an access that is one byte too far or one reset too late. */
+ * A request is served from the newest block; when it does not fit, a block of twice the size (or
+ * of the request's own size, when that is larger) is put in front. Blocks are handed out zeroed:
+ * calloc gives fresh ones, a reset clears the one it keeps. In the hostile build a reset gives
+ * every block back after filling it with 0xDB, and each allocation gets its own block, so that
+ * the address sanitizer sees an access that is one byte too far or one reset too late. */
 #include "runtime/base/arena.h"
 
 #include "runtime/base/bug.h"

@@ -1,5 +1,6 @@
-/* Bump allocation: everything taken from an arena lives until arena_free or arena_reset, all at once.
- * Memory comes back zeroed and 16-byte aligned. In the hostile build (NNC_STRESS) a reset poisons it. */
+/* Bump allocation: everything taken from an arena lives until arena_free or arena_reset, all at
+ * once. Memory comes back zeroed and 16-byte aligned. In the hostile build (NNC_STRESS) a reset
+ * poisons it. */
 #ifndef NNC_BASE_ARENA_H
 #define NNC_BASE_ARENA_H
 #include <stdarg.h>

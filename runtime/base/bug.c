@@ -1,5 +1,6 @@
-/* The end of the line for our own mistakes: say where and why on stderr, then stop so that a debugger or a core file
- * shows the state. The only place in the libraries that prints or stops the process. */
+/* The end of the line for our own mistakes: say where and why on stderr, then stop so that a
+ * debugger or a core file shows the state. The only place in the libraries that prints or stops
+ * the process. */
 #include "runtime/base/bug.h"
 
 #include <stdarg.h>

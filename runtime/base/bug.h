@@ -1,5 +1,6 @@
-/* Our own mistakes: NNC_BUG ends the process with a message that names the place. Never used for a user's mistake, bad
- * data or a full disk. NNC_ASSERT is on in Debug, in tests and in the hostile build. */
+/* Our own mistakes: NNC_BUG ends the process with a message that names the place. Never used for
+ * a user's mistake, bad data or a full disk. NNC_ASSERT is on in Debug, in tests and in the
+ * hostile build. */
 #ifndef NNC_BASE_BUG_H
 #define NNC_BASE_BUG_H
 

@@ -7,9 +7,10 @@
  *         |              ------- ... but 64*6*6 = 2304 here
  *      help: Conv2d(32, 64, k=3, pad=1) keeps 14x14
  *
- * Each item holds its main place first and its notes after it; rendering walks them in order and prints one source line
- * with an underline per place. The collection allocates from one arena and copies every text, so callers may pass
- * anything. Items over the limit, and repetitions of a place, land in a spare item that is never shown. */
+ * Each item holds its main place first and its notes after it; rendering walks them in order and
+ * prints one source line with an underline per place. The collection allocates from one arena
+ * and copies every text, so callers may pass anything. Items over the limit, and repetitions of
+ * a place, land in a spare item that is never shown. */
 #include "runtime/base/diag.h"
 
 #include "runtime/base/bug.h"
@@ -275,7 +276,8 @@ static bool same_span(Span a, Span b)
     return a.file == b.file && a.begin == b.begin && a.end == b.end;
 }
 
-/* Is there an item of this kind for the place already? Items without a place repeat when their message does. */
+/* Is there an item of this kind for the place already? Items without a place repeat when their
+ * message does. */
 static bool already_reported(const Diag *diag, bool is_warning, Span span, const char *message)
 {
     for (uint32_t i = 0; i < diag->items.count; i++) {
@@ -375,7 +377,8 @@ static const Palette colourful = {"\033[1;31m", "\033[1;33m", "\033[1;31m",
                                   "\033[1;34m", "\033[1m",    "\033[0m"};
 static const Palette colourless = {"", "", "", "", "", ""};
 
-/* Source text may hold anything: what a terminal would obey is shown as '?', a tab stays (the underline copies it). */
+/* Source text may hold anything: what a terminal would obey is shown as '?', a tab stays (the
+ * underline copies it). */
 static void add_visible(StrBuf *out, const char *text, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -578,8 +581,9 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-/* Edits (insertion, deletion, replacement, swap of neighbours) that turn a into b, upper and lower case being equal;
- * names longer than the rows of the table are never near. The classic table of Wagner and Fischer, three rows of it. */
+/* Edits (insertion, deletion, replacement, swap of neighbours) that turn a into b, upper and
+ * lower case being equal; names longer than the rows of the table are never near. The classic
+ * table of Wagner and Fischer, three rows of it. */
 static uint32_t edit_distance(const char *a, const char *b)
 {
     enum { LONGEST = 63 };

@@ -1,8 +1,9 @@
 /* Diagnostics: what is wrong with a user's program or data, where, and what would mend it.
  *
- * A SourceMap owns the texts; a Span is a byte range in one of them. Diag collects errors (at most 20 are kept, one per
- * statement span) and renders them as text with a caret line per span, or as JSON. Codes are rows of errors.def:
- * ERR(E0312, "shape-mismatch", "title", "the page that nnc explain prints"). */
+ * A SourceMap owns the texts; a Span is a byte range in one of them. Diag collects errors (at
+ * most 20 are kept, one per statement span) and renders them as text with a caret line per span,
+ * or as JSON. Codes are rows of errors.def: ERR(E0312, "shape-mismatch", "title", "the page that
+ * nnc explain prints"). */
 #ifndef NNC_BASE_DIAG_H
 #define NNC_BASE_DIAG_H
 #include "runtime/base/arena.h"
@@ -19,10 +20,12 @@ typedef struct {
 typedef struct SourceMap SourceMap;
 SourceMap *source_map_new(void);
 void source_map_free(SourceMap *map);
-/* Copies text (length bytes, any bytes). Returns the file index, from 1. `shown` is the name printed in errors. */
+/* Copies text (length bytes, any bytes). Returns the file index, from 1. `shown` is the name
+ * printed in errors. */
 uint32_t source_add(SourceMap *map, const char *shown, const char *text, size_t length);
-/* The same for a text of `owner` (any address, of the arena with its tree): source_disown says that nothing but errors can
- * speak of its texts any more, and source_collect, when there are no such errors, frees them. Indices are used again. */
+/* The same for a text of `owner` (any address, of the arena with its tree): source_disown says
+ * that nothing but errors can speak of its texts any more, and source_collect, when there are no
+ * such errors, frees them. Indices are used again. */
 uint32_t source_add_owned(SourceMap *map, const void *owner, const char *shown, const char *text, size_t length);
 void source_disown(SourceMap *map, const void *owner);
 void source_collect(SourceMap *map);
@@ -47,8 +50,8 @@ typedef struct DiagItem DiagItem;  /* one error, open for notes until the next o
 
 Diag *diag_new(SourceMap *map);
 void diag_free(Diag *diag);
-/* `label` is the text beside the caret, NULL for none. Returns an item for notes (never NULL). An error with a span that
- * equals one already reported is dropped: its notes go nowhere. */
+/* `label` is the text beside the caret, NULL for none. Returns an item for notes (never NULL).
+ * An error with a span that equals one already reported is dropped: its notes go nowhere. */
 DiagItem *diag_error(Diag *diag, ErrorCode code, Span span, const char *label, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 DiagItem *diag_warning(Diag *diag, Span span, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -1,8 +1,9 @@
-/* Element types, one row each: DTYPE(enum, text, C type, bytes, kind). The text is the name in the language. The numbers are
- * those of nnc_dtype in nnc.h, so new types come last.
+/* Element types, one row each: DTYPE(enum, text, C type, bytes, kind). The text is the name in
+ * the language. The numbers are those of nnc_dtype in nnc.h, so new types come last.
  *
- * f16 and bf16 are stored in two bytes and computed in f32: an operation widens its operands, which is exact, and rounds its
- * result once, to nearest even. In C they are their bits. bf16 is the upper half of an f32. */
+ * f16 and bf16 are stored in two bytes and computed in f32: an operation widens its operands,
+ * which is exact, and rounds its result once, to nearest even. In C they are their bits. bf16 is
+ * the upper half of an f32. */
 #ifndef NNC_BASE_DTYPE_H
 #define NNC_BASE_DTYPE_H
 #include <stdbool.h>

@@ -1,5 +1,6 @@
-/* Atomic files (file.h). The temporary name has the process in it, so that two writers never share one; a process that was
- * killed leaves its temporary file behind, and whoever owns the folder removes what has ".tmp-" in its name. */
+/* Atomic files (file.h). The temporary name has the process in it, so that two writers never
+ * share one; a process that was killed leaves its temporary file behind, and whoever owns the
+ * folder removes what has ".tmp-" in its name. */
 #include "runtime/base/file.h"
 
 #include "runtime/base/rng.h"
@@ -33,7 +34,8 @@ bool file_sync(int fd)
     return result == 0;
 }
 
-/* After an interrupted close the descriptor is gone and the data, synced before, is where it belongs. */
+/* After an interrupted close the descriptor is gone and the data, synced before, is where it
+ * belongs. */
 static bool close_once(int fd)
 {
     return close(fd) == 0 || errno == EINTR;

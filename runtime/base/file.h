@@ -1,6 +1,7 @@
-/* Files that are whole or not there. A FileWriter collects bytes under a temporary name beside the target, and file_commit
- * makes them durable and visible in one step: fsync, close, rename, fsync of the folder. Whatever fails, or whoever kills the
- * process at whatever moment, the target is what it was or what it was meant to become.
+/* Files that are whole or not there. A FileWriter collects bytes under a temporary name beside
+ * the target, and file_commit makes them durable and visible in one step: fsync, close, rename,
+ * fsync of the folder. Whatever fails, or whoever kills the process at whatever moment, the
+ * target is what it was or what it was meant to become.
  *
  *   FileWriter file;
  *   if (file_begin(&file, "w.bin") && file_write(&file, data, bytes) && file_commit(&file)) ...
@@ -25,17 +26,21 @@ typedef struct {
 } FileWriter;
 
 bool file_begin(FileWriter *file, const char *path);
-/* Under its own name, for a folder that is itself renamed when it is complete: file_commit syncs the file and no more. */
+/* Under its own name, for a folder that is itself renamed when it is complete: file_commit syncs
+ * the file and no more. */
 bool file_begin_part(FileWriter *file, const char *path);
 bool file_write(FileWriter *file, const void *data, size_t bytes);
-/* Ends the writer in any case: after a failure (of this or an earlier call) the temporary file is gone. */
+/* Ends the writer in any case: after a failure (of this or an earlier call) the temporary file
+ * is gone. */
 bool file_commit(FileWriter *file);
 
 /* The whole of a small file in one call. False: errno. */
 bool file_replace(const char *path, const void *data, size_t bytes);
-/* Contents, malloc'd, NUL-terminated; NULL: errno (EFBIG: more than `limit` bytes, EINVAL: not a regular file). */
+/* Contents, malloc'd, NUL-terminated; NULL: errno (EFBIG: more than `limit` bytes, EINVAL: not a
+ * regular file). */
 char *file_read(const char *path, size_t limit, size_t *length);
-/* The hash of contents that FileWriter computes: rng_hash block by block, each seeded with the one before. */
+/* The hash of contents that FileWriter computes: rng_hash block by block, each seeded with the
+ * one before. */
 uint64_t file_hash(const void *data, size_t bytes);
 
 /* Folders. False: errno. */

@@ -46,8 +46,8 @@ double rng_uniform_f64(uint64_t seed, uint64_t step, uint32_t site, uint64_t ele
     return (double)(((high << 32) | low) >> 11) * 0x1p-53;
 }
 
-/* A bijection of 64-bit words in which every input bit reaches every output bit (two rounds of xor-shift and multiply
- * by odd constants with balanced bits). */
+/* A bijection of 64-bit words in which every input bit reaches every output bit (two rounds of
+ * xor-shift and multiply by odd constants with balanced bits). */
 static uint64_t mix(uint64_t x)
 {
     x ^= x >> 32;

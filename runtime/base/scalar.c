@@ -1,5 +1,6 @@
-/* The C reading of scalar_math.inc and scalar_int.inc. Each text is included once per type: floats of 32 and 64 bits, integers
- * u8 i8 i32 i64, bool. Around each function a loop over arrays is made, and the loops are put into one table by op and type. */
+/* The C reading of scalar_math.inc and scalar_int.inc. Each text is included once per type:
+ * floats of 32 and 64 bits, integers u8 i8 i32 i64, bool. Around each function a loop over
+ * arrays is made, and the loops are put into one table by op and type. */
 #include "runtime/base/scalar.h"
 
 #include "runtime/base/bug.h"

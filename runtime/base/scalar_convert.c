@@ -1,10 +1,11 @@
-/* Conversions between element types: a loop for each pair, in a table by source and destination. The rules are those of
- * scalar.h; CONVERT of kernel IR follows the same ones. */
+/* Conversions between element types: a loop for each pair, in a table by source and destination.
+ * The rules are those of scalar.h; CONVERT of kernel IR follows the same ones. */
 #include "runtime/base/bug.h"
 #include "runtime/base/scalar.h"
 #include "runtime/base/small_float.h"
 
-/* A float cut towards zero and held within [low, high]; both bounds are exact as doubles or lie beyond the last integer. */
+/* A float cut towards zero and held within [low, high]; both bounds are exact as doubles or lie
+ * beyond the last integer. */
 static inline int64_t cut_f64(double x, int64_t low, int64_t high)
 {
     if (x != x) {

@@ -1,13 +1,15 @@
-/* f16 and bf16 as integers: widening, which is exact, and rounding to nearest even. Integer arithmetic only, so the result is
- * the same on every machine; generated code does the same steps (compiler/codegen/cg_small.c).
+/* f16 and bf16 as integers: widening, which is exact, and rounding to nearest even. Integer
+ * arithmetic only, so the result is the same on every machine; generated code does the same
+ * steps (compiler/codegen/cg_small.c).
  *
  *   f32   s eeeeeeee mmmmmmmmmmmmmmmmmmmmmmm
  *   bf16  s eeeeeeee mmmmmmm                      the upper half
  *   f16   s eeeee mmmmmmmmmm                      bias 15, from 2^-24 to 65504
  *
- * To round a word to its upper part is to add just under half of the last place kept, and one more where that place is odd;
- * a carry into the exponent is what it should be, up to infinity. Small f16 have an exponent of their own: adding 0.5 to
- * the f32 makes its last place that of the smallest f16, and the addition rounds. */
+ * To round a word to its upper part is to add just under half of the last place kept, and one
+ * more where that place is odd; a carry into the exponent is what it should be, up to infinity.
+ * Small f16 have an exponent of their own: adding 0.5 to the f32 makes its last place that of
+ * the smallest f16, and the addition rounds. */
 #ifndef NNC_BASE_SMALL_FLOAT_H
 #define NNC_BASE_SMALL_FLOAT_H
 #include <stdint.h>

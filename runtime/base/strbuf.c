@@ -1,5 +1,6 @@
-/* A heap string that doubles as it grows, with the two things every printer needs: JSON strings that are valid UTF-8
- * whatever bytes came in, and numbers that read back to the same bits whatever locale the host has set. */
+/* A heap string that doubles as it grows, with the two things every printer needs: JSON strings
+ * that are valid UTF-8 whatever bytes came in, and numbers that read back to the same bits
+ * whatever locale the host has set. */
 #include "runtime/base/strbuf.h"
 
 #include "runtime/base/bug.h"
@@ -74,7 +75,8 @@ void strbuf_printf(StrBuf *out, const char *format, ...)
     va_end(args);
 }
 
-/* Length of the well-formed UTF-8 sequence at `text`, 0 when the bytes there are none (overlong, surrogate, too high). */
+/* Length of the well-formed UTF-8 sequence at `text`, 0 when the bytes there are none (overlong,
+ * surrogate, too high). */
 static size_t utf8_length(const unsigned char *text)
 {
     unsigned char first = text[0];

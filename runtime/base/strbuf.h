@@ -1,5 +1,5 @@
-/* A growing heap string for printers: StrBuf out = {0}; strbuf_printf(&out, ...); ...; strbuf_free(&out).
- * `text` is always NUL-terminated once something was added (NULL before). */
+/* A growing heap string for printers: StrBuf out = {0}; strbuf_printf(&out, ...); ...;
+ * strbuf_free(&out). `text` is always NUL-terminated once something was added (NULL before). */
 #ifndef NNC_BASE_STRBUF_H
 #define NNC_BASE_STRBUF_H
 #include <stdarg.h>

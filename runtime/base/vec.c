@@ -1,5 +1,6 @@
-/* Growth for the arrays of vec.h: double the capacity into fresh arena memory. The hostile build starts at one item and
- * grows by one, later by an eighth, so that a pointer kept across a push is soon stale. */
+/* Growth for the arrays of vec.h: double the capacity into fresh arena memory. The hostile build
+ * starts at one item and grows by one, later by an eighth, so that a pointer kept across a push
+ * is soon stale. */
 #include "runtime/base/vec.h"
 
 #include "runtime/base/bug.h"

@@ -1,5 +1,6 @@
-/* Files into memory. gzip is recognised by its first two bytes; several members one after the other are one file, as gunzip has
- * it. Memory grows with what has really been read, never with what a header promises. */
+/* Files into memory. gzip is recognised by its first two bytes; several members one after the
+ * other are one file, as gunzip has it. Memory grows with what has really been read, never with
+ * what a header promises. */
 #include "runtime/data/reader.h"
 
 #include <errno.h>

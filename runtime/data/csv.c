@@ -1,6 +1,7 @@
-/* CSV into a table: match fields to columns, then turn cells into elements row by row. Words of category columns get numbers as
- * they come; at the end the words are sorted and the numbers replaced by places in that order, so that the codes are a
- * function of the set of words and not of the order of rows. */
+/* CSV into a table: match fields to columns, then turn cells into elements row by row. Words of
+ * category columns get numbers as they come; at the end the words are sorted and the numbers
+ * replaced by places in that order, so that the codes are a function of the set of words and not
+ * of the order of rows. */
 #include "runtime/data/csv_rows.h"
 #include "runtime/base/scalar.h"
 #include "runtime/data/csv_tokens.h"

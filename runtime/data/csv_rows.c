@@ -1,5 +1,5 @@
-/* The cutter of csv_rows.h: a small machine that moves through the text once and writes the unquoted cells over it; what it
- * writes is never longer than what it has read. */
+/* The cutter of csv_rows.h: a small machine that moves through the text once and writes the
+ * unquoted cells over it; what it writes is never longer than what it has read. */
 #include "runtime/data/csv_rows.h"
 
 #include <string.h>

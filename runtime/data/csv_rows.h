@@ -22,9 +22,11 @@ typedef struct {
     uint64_t row_line;
 } CsvRows;
 
-/* text[length] must be writable. A byte order mark is skipped; separator 0 is found from the first line. */
+/* text[length] must be writable. A byte order mark is skipped; separator 0 is found from the
+ * first line. */
 void csv_rows_begin(CsvRows *rows, char *text, size_t length, char separator);
-/* Reads the next row into rows->cells. Empty lines at the end of the text are no rows. 1: a row, 0: the end, -1: an error. */
+/* Reads the next row into rows->cells. Empty lines at the end of the text are no rows. 1: a row,
+ * 0: the end, -1: an error. */
 int csv_rows_next(CsvRows *rows);
 
 #endif

@@ -1,4 +1,5 @@
-/* NumPy's .npy: a magic string, a version, the length of a header and the header, the literal of a Python dictionary:
+/* NumPy's .npy: a magic string, a version, the length of a header and the header, the literal of
+ * a Python dictionary:
  *
  *   \x93NUMPY 1 0 118 {'descr': '<f4', 'fortran_order': False, 'shape': (150, 4), }      then the elements
  *

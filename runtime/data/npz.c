@@ -1,6 +1,7 @@
-/* .npz: a zip archive with one .npy file per array. The directory at the end is the truth; an entry is found by name, its local
- * header is only skipped, its bytes are copied or inflated and must match the checksum. Archives above 4 GiB (zip64) and
- * encrypted ones are refused. Layout: PKWARE, "APPNOTE.TXT", sections 4.3.7, 4.3.12 and 4.3.16. */
+/* .npz: a zip archive with one .npy file per array. The directory at the end is the truth; an
+ * entry is found by name, its local header is only skipped, its bytes are copied or inflated and
+ * must match the checksum. Archives above 4 GiB (zip64) and encrypted ones are refused. Layout:
+ * PKWARE, "APPNOTE.TXT", sections 4.3.7, 4.3.12 and 4.3.16. */
 #include "runtime/data/reader.h"
 
 #include "runtime/base/strbuf.h"
@@ -165,7 +166,8 @@ static bool locate(const Archive *archive, const Entry *entry, size_t *data_at)
     return true;
 }
 
-/* Deflate cannot pack better than about 1 to 1032, so that a wrong length is refused before memory is asked for. */
+/* Deflate cannot pack better than about 1 to 1032, so that a wrong length is refused before
+ * memory is asked for. */
 static bool extract(const Archive *archive, const Entry *entry, Bytes *file)
 {
     size_t data_at;

@@ -11,15 +11,17 @@ typedef struct {
     size_t length;
 } Bytes;
 
-/* The whole file, unpacked when it is gzip. false: an error was reported and there is nothing to free. */
+/* The whole file, unpacked when it is gzip. false: an error was reported and there is nothing to
+ * free. */
 bool bytes_read(const char *path, Span span, Diag *diag, Bytes *bytes);
 /* Raw deflate data (an entry of a zip archive) of a known unpacked length. */
 bool bytes_inflate(const char *packed, size_t packed_length, size_t length, char *out);
 
 void shape_text(DType dtype, int rank, const int64_t *sizes, char *text, size_t length); /* "u8[28, 28]" */
 int64_t field_elements(const DataField *field); /* of one row; -1: too many */
-/* Fills a column's description and allocates its data. `present` is the number of bytes that the file has for the rows: more or
- * fewer than they need is an error, found before any memory is asked for. false: E0601, E0603 or E0617 was reported. */
+/* Fills a column's description and allocates its data. `present` is the number of bytes that the
+ * file has for the rows: more or fewer than they need is an error, found before any memory is
+ * asked for. false: E0601, E0603 or E0617 was reported. */
 bool column_start(DataColumn *column, const DataField *field, int64_t rows, const char *shown, size_t present, Diag *diag);
 /* Does the file have the type and row shape of the field? Else E0604 or E0605. */
 bool shape_matches(const DataField *field, const char *shown, DType dtype, int rank, const int64_t *sizes, Diag *diag);

@@ -1,9 +1,10 @@
 /* Which rows train, validate and test.
  *
- * Rows are put into groups (one group, or one per value of the stratify column). Each part's total is its fraction of all rows,
- * rounded; the groups share it by the method of the largest remainder: every group gets the whole part of its due, the
- * seats that are left go to the largest fractions. Within a group rows are drawn by a permutation that is a function of
- * the seed and the group's place, so that equal programs cut equal parts. */
+ * Rows are put into groups (one group, or one per value of the stratify column). Each part's
+ * total is its fraction of all rows, rounded; the groups share it by the method of the largest
+ * remainder: every group gets the whole part of its due, the seats that are left go to the
+ * largest fractions. Within a group rows are drawn by a permutation that is a function of the
+ * seed and the group's place, so that equal programs cut equal parts. */
 #include "runtime/data/reader.h"
 
 #include "runtime/base/rng.h"

@@ -1,8 +1,10 @@
-/* Data in memory: named columns of equal length, each row a small tensor, contiguous and row-major.
+/* Data in memory: named columns of equal length, each row a small tensor, contiguous and
+ * row-major.
  *
  *   image: u8[28, 28] x 60000 rows,  label: u8[] x 60000 rows
  *
- * Ownership: the table owns its columns' data, names and vocabularies; table_free releases all of it. */
+ * Ownership: the table owns its columns' data, names and vocabularies; table_free releases all
+ * of it. */
 #ifndef NNC_DATA_TABLE_H
 #define NNC_DATA_TABLE_H
 #include "runtime/base/dtype.h"

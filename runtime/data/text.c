@@ -1,5 +1,6 @@
-/* Texts for language models. In: a file and how to cut it into tokens. Out: tables of overlapping windows over one array of
- * tokens each, so that a million windows cost no more memory than the text.
+/* Texts for language models. In: a file and how to cut it into tokens. Out: tables of
+ * overlapping windows over one array of tokens each, so that a million windows cost no more
+ * memory than the text.
  *
  *   "hello", chars, window 3    tokens 1 0 2 2 3 (e=0 h=1 l=2 o=3)
  *   row 0                       token 1 0 2, next 0 2 2

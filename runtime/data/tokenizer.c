@@ -1,6 +1,6 @@
-/* Tokenizers: pieces, their look-up, encoding. The merges of a word are found by a table from pairs of pieces to the piece that
- * they become; a merge made earlier has a smaller rank. Words of up to some hundred symbols are merged by scanning: the
- * earliest merge, then again. */
+/* Tokenizers: pieces, their look-up, encoding. The merges of a word are found by a table from
+ * pairs of pieces to the piece that they become; a merge made earlier has a smaller rank. Words
+ * of up to some hundred symbols are merged by scanning: the earliest merge, then again. */
 #include "runtime/data/tokenizer.h"
 
 #include "runtime/base/rng.h"

@@ -1,10 +1,12 @@
-/* The text form of a tokenizer: Hugging Face's tokenizer.json, as far as a model of type BPE goes.
+/* The text form of a tokenizer: Hugging Face's tokenizer.json, as far as a model of type BPE
+ * goes.
  *
  *   {"pre_tokenizer": {"type": "ByteLevel", ..}, "added_tokens": [{"id": 3, "content": "<end>", ..}],
  *    "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}}
  *
- * With ByteLevel a byte is written as one printable character: itself where it is printable in Latin-1, else the next free
- * one from U+0100 on. Without a pre-tokenizer a word begins as its characters. Merges are "a b" or ["a", "b"]. */
+ * With ByteLevel a byte is written as one printable character: itself where it is printable in
+ * Latin-1, else the next free one from U+0100 on. Without a pre-tokenizer a word begins as its
+ * characters. Merges are "a b" or ["a", "b"]. */
 #include "runtime/data/tokenizer_private.h"
 #include "runtime/tensor/json.h"
 
@@ -36,7 +38,8 @@ static int character_byte(int32_t code)
     return -1;
 }
 
-/* The bytes that a piece of the file stands for, in place. False: a character stands for no byte. */
+/* The bytes that a piece of the file stands for, in place. False: a character stands for no
+ * byte. */
 static bool unmap_bytes(char *text, size_t *length)
 {
     size_t kept = 0, bytes;

@@ -1,10 +1,12 @@
-/* What the files of a tokenizer share. Internal. Ownership: bytes of pieces and the list of merges live in the tokenizer's arena. */
+/* What the files of a tokenizer share. Internal. Ownership: bytes of pieces and the list of
+ * merges live in the tokenizer's arena. */
 #ifndef NNC_DATA_TOKENIZER_PRIVATE_H
 #define NNC_DATA_TOKENIZER_PRIVATE_H
 #include "runtime/base/vec.h"
 #include "runtime/data/tokenizer.h"
 
-/* A map from pairs of pieces: to what they become and when (merges), or to how often they occur (training). */
+/* A map from pairs of pieces: to what they become and when (merges), or to how often they occur
+ * (training). */
 typedef struct {
     uint64_t key;
     int64_t count;   /* merges: the rank */

@@ -1,6 +1,7 @@
-/* Training of byte-pair encoding. The text becomes its different words with their counts; then the most frequent pair of
- * neighbouring pieces, weighted by the counts, becomes a new piece, again and again. Counts of pairs are kept between
- * merges: a merge takes the pairs of the words that it changes out and puts their new pairs in. */
+/* Training of byte-pair encoding. The text becomes its different words with their counts; then
+ * the most frequent pair of neighbouring pieces, weighted by the counts, becomes a new piece,
+ * again and again. Counts of pairs are kept between merges: a merge takes the pairs of the words
+ * that it changes out and puts their new pairs in. */
 #include "runtime/data/tokenizer_private.h"
 
 #include "runtime/base/rng.h"

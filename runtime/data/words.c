@@ -2,8 +2,8 @@
  *
  *   's 't 're 've 'm 'll 'd     ?letters     ?numbers     ?others     spaces
  *
- * where ? is an optional space in front. Of several spaces before a word the last one belongs to the word:
- * "a  b" is "a", " ", " b". Bytes that are not UTF-8 count as others. */
+ * where ? is an optional space in front. Of several spaces before a word the last one belongs to
+ * the word: "a  b" is "a", " ", " b". Bytes that are not UTF-8 count as others. */
 #include "runtime/data/tokenizer.h"
 
 #include <string.h>

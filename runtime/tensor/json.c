@@ -1,4 +1,5 @@
-/* The reader of json.h. Strings are checked and unescaped into the arena; \u escapes become UTF-8. */
+/* The reader of json.h. Strings are checked and unescaped into the arena; \u escapes become
+ * UTF-8. */
 #include "runtime/tensor/json.h"
 
 #include <string.h>

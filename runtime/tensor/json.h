@@ -1,5 +1,6 @@
-/* A pull reader for the JSON of safetensors headers and tokenizers: objects, arrays, integers, strings. The caller knows what
- * comes next and asks for it; the first thing that is not there stops the reader and every later question fails. */
+/* A pull reader for the JSON of safetensors headers and tokenizers: objects, arrays, integers,
+ * strings. The caller knows what comes next and asks for it; the first thing that is not there
+ * stops the reader and every later question fails. */
 #ifndef NNC_TENSOR_JSON_H
 #define NNC_TENSOR_JSON_H
 #include "runtime/base/arena.h"

@@ -1,5 +1,6 @@
-/* Reading safetensors: the whole file into memory, the header into a list of tensors that point into it, and then the checks:
- * known types, shapes that fill their ranges, unique names, ranges that tile the data. */
+/* Reading safetensors: the whole file into memory, the header into a list of tensors that point
+ * into it, and then the checks: known types, shapes that fill their ranges, unique names, ranges
+ * that tile the data. */
 #include "runtime/base/bug.h"
 #include "runtime/base/vec.h"
 #include "runtime/tensor/json.h"

@@ -1,4 +1,5 @@
-/* Writing safetensors through a FileWriter, so that a crash at any moment leaves either the old file or the new one. */
+/* Writing safetensors through a FileWriter, so that a crash at any moment leaves either the old
+ * file or the new one. */
 #include "runtime/base/bug.h"
 #include "runtime/base/strbuf.h"
 #include "runtime/tensor/safetensors.h"

@@ -1,6 +1,7 @@
-/* Bindings: which memory every argument of a compiled function uses. Inputs named like a column of the data are staged row
- * by row; those named "map.NAME" are what a loader has made of the rows; "step" and "total_steps" are scalars of the run;
- * parameters and states are the trainer's tensors. */
+/* Bindings: which memory every argument of a compiled function uses. Inputs named like a column
+ * of the data are staged row by row; those named "map.NAME" are what a loader has made of the
+ * rows; "step" and "total_steps" are scalars of the run; parameters and states are the trainer's
+ * tensors. */
 #include "runtime/train/trainer_private.h"
 
 #include "runtime/base/bug.h"
@@ -175,8 +176,9 @@ static void report_memory(Trainer *trainer, const Function *function, const Call
     diag_help(item, "a smaller batch needs less");
 }
 
-/* Every batch of an accumulated step draws its own random numbers. Those of an evaluation depend on the place in the data alone,
- * so that saved weights give the same values as the run that saved them. */
+/* Every batch of an accumulated step draws its own random numbers. Those of an evaluation depend
+ * on the place in the data alone, so that saved weights give the same values as the run that
+ * saved them. */
 uint64_t random_step(const Trainer *trainer)
 {
     if (trainer->evaluated >= 0)

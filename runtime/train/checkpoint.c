@@ -1,5 +1,6 @@
-/* Checkpoints (checkpoint.h). Tensors are saved by name, whatever they are for: what a model is made of goes into the one
- * file, all the rest into the other, so that a new kind of state is saved without a line here. */
+/* Checkpoints (checkpoint.h). Tensors are saved by name, whatever they are for: what a model is
+ * made of goes into the one file, all the rest into the other, so that a new kind of state is
+ * saved without a line here. */
 #include "runtime/train/checkpoint.h"
 
 #include "runtime/base/vec.h"
@@ -158,7 +159,8 @@ static bool exchange(const char *a, const char *b)
 #endif
 }
 
-/* A rename does not replace a folder with files in it: an older one is exchanged, or else steps aside first. */
+/* A rename does not replace a folder with files in it: an older one is exchanged, or else steps
+ * aside first. */
 static bool put_in_place(const Writer *writer, const char *folder, const char *parent)
 {
     const char *aside = arena_format(writer->arena, "%s-old", folder);
@@ -301,8 +303,8 @@ static const Tensor *fitting(const Checkpoint *checkpoint, int file, const RunTe
     return fits ? tensor : NULL;
 }
 
-/* Everything is looked at before anything is taken. `data` gets an address per tensor; of the best weights there are all or
- * none. */
+/* Everything is looked at before anything is taken. `data` gets an address per tensor; of the
+ * best weights there are all or none. */
 static bool find_tensors(const Checkpoint *checkpoint, const Trainer *trainer, const void **data,
                          const void **best, StrBuf *problem)
 {

@@ -1,7 +1,8 @@
-/* Values that a program looks at while it trains. debug(x) is an output of the step, f64[10], named "debug INDEX EVERY LABEL": how
- * many elements were seen, their sum, -smallest, largest, and the first ones (compiler/sema/debug.c). None were where a loop had
- * no turn or the other side of a decision was taken; then there is nothing to say. Every EVERY-th step they go into the event of
- * the step; whoever listens prints them. */
+/* Values that a program looks at while it trains. debug(x) is an output of the step, f64[10],
+ * named "debug INDEX EVERY LABEL": how many elements were seen, their sum, -smallest, largest,
+ * and the first ones (compiler/sema/debug.c). None were where a loop had no turn or the other
+ * side of a decision was taken; then there is nothing to say. Every EVERY-th step they go into
+ * the event of the step; whoever listens prints them. */
 #include "runtime/train/trainer_private.h"
 
 #include <stdlib.h>

@@ -1,8 +1,10 @@
-/* What to do when a loss or a parameter is not finite. A step updates in place, so the weights that it began with are gone; but
- * a step is a pure function of them, and a copy of everything is at most an epoch old. Going back to the copy and making the
- * steps again, with a look at every parameter after each, finds the first step that did harm; going back once more and making
- * only those before it leads to its beginning, which becomes the copy. From there the same step is run in checking mode, which
- * names the first operation whose result is not finite. The run ends with the weights from before that step. */
+/* What to do when a loss or a parameter is not finite. A step updates in place, so the weights
+ * that it began with are gone; but a step is a pure function of them, and a copy of everything
+ * is at most an epoch old. Going back to the copy and making the steps again, with a look at
+ * every parameter after each, finds the first step that did harm; going back once more and
+ * making only those before it leads to its beginning, which becomes the copy. From there the
+ * same step is run in checking mode, which names the first operation whose result is not finite.
+ * The run ends with the weights from before that step. */
 #include "runtime/train/trainer_private.h"
 
 #include <math.h>
@@ -47,7 +49,8 @@ typedef struct {
     StrBuf what;
 } Replay;
 
-/* From the snapshot on, up to the step after which something is bad, or to `last`. False: refused. */
+/* From the snapshot on, up to the step after which something is bad, or to `last`. False:
+ * refused. */
 static bool make_again(Trainer *trainer, Replay *replay, int64_t last, bool look)
 {
     if (!snapshot_restore(trainer))
@@ -62,8 +65,8 @@ static bool make_again(Trainer *trainer, Replay *replay, int64_t last, bool look
     return !look;
 }
 
-/* True: the step after trainer->step is the first that does harm, its batch is the one at hand, and the tensors are as it finds
- * them. */
+/* True: the step after trainer->step is the first that does harm, its batch is the one at hand,
+ * and the tensors are as it finds them. */
 static bool find_bad_step(Trainer *trainer, Replay *replay, int64_t last)
 {
     if (!trainer->can_replay || !make_again(trainer, replay, last, true))

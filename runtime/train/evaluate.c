@@ -1,4 +1,5 @@
-/* Metrics: states that merge by sum. A part is evaluated batch by batch into the states; the result functions then read them. */
+/* Metrics: states that merge by sum. A part is evaluated batch by batch into the states; the
+ * result functions then read them. */
 #include "runtime/train/trainer_private.h"
 
 #include <math.h>
@@ -109,7 +110,8 @@ static nnc_status evaluate_batches(Trainer *trainer, const DataPart *part)
     return status;
 }
 
-/* Rows that an evaluation makes with random numbers are those of the first epoch, in every evaluation. */
+/* Rows that an evaluation makes with random numbers are those of the first epoch, in every
+ * evaluation. */
 nnc_status evaluate_part(Trainer *trainer, nnc_part which)
 {
     const DataPart *part = &trainer->spec->parts[which];

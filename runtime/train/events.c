@@ -1,4 +1,5 @@
-/* Events as one line of JSON each: the stream of `nnc run --json`. Numbers are printed so that they read back to the same bits. */
+/* Events as one line of JSON each: the stream of `nnc run --json`. Numbers are printed so that
+ * they read back to the same bits. */
 #include "runtime/train/trainer.h"
 
 static void add_metric(StrBuf *out, const nnc_metric *metric)

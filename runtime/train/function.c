@@ -1,5 +1,6 @@
-/* Calls of compiled functions. A session keeps one arena, one table and one list of failure slots and grows them when a call
- * needs more: steps of a training run allocate nothing after the first. */
+/* Calls of compiled functions. A session keeps one arena, one table and one list of failure
+ * slots and grows them when a call needs more: steps of a training run allocate nothing after
+ * the first. */
 #include "runtime/train/function.h"
 
 #include "runtime/base/memory.h"

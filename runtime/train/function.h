@@ -1,5 +1,6 @@
-/* A compiled function as the runtime sees it: arguments by name, a plan, a step. The JIT, the interpreter and ahead-of-time
- * code all come in this shape, so the training loop knows no engine. Calls go through a Session, which owns the memory.
+/* A compiled function as the runtime sees it: arguments by name, a plan, a step. The JIT, the
+ * interpreter and ahead-of-time code all come in this shape, so the training loop knows no
+ * engine. Calls go through a Session, which owns the memory.
  *
  * Ownership: a Function belongs to whoever compiled it and outlives the sessions that call it. */
 #ifndef NNC_TRAIN_FUNCTION_H
@@ -52,12 +53,14 @@ struct Function {
     int64_t (*plan)(const Function *self, const int64_t *dims, int64_t *table);
     /* Sizes of one argument for given dims; negative sizes mean overflow. */
     void (*shape)(const Function *self, const int64_t *dims, int arg, int64_t *sizes);
-    /* The first relation of sizes, left open by the compiler, that dims break; NULL: none. A NULL callback: none is open. */
+    /* The first relation of sizes, left open by the compiler, that dims break; NULL: none. A
+     * NULL callback: none is open. */
     const FailureSite *(*broken)(const Function *self, const int64_t *dims);
     /* Runs once. false: memory was refused (the interpreter's). */
     bool (*step)(const Function *self, const nnc_call *call);
-    /* Runs once in checking mode, stores nothing, and finds the first operation behind the output "loss" (or else behind an
-     * update) whose result is not finite although its operands are. False: there is none, or memory was refused. NULL: cannot. */
+    /* Runs once in checking mode, stores nothing, and finds the first operation behind the
+     * output "loss" (or else behind an update) whose result is not finite although its operands
+     * are. False: there is none, or memory was refused. NULL: cannot. */
     bool (*inspect)(const Function *self, const nnc_call *call, Finding *finding);
     void *engine; /* of whoever made it */
 };
@@ -79,8 +82,9 @@ typedef struct Session Session;
 /* `pool` may be NULL: one thread. */
 Session *session_new(nnc_parallel *parallel, void *pool);
 void session_free(Session *session);
-/* Runs the function on buffers (one address per argument). Memory of the arena is kept between calls and grown when dims ask for
- * more. CALL_SIZES: nothing ran. CALL_FAILED: *failure has the lowest failing element of the first failing site. */
+/* Runs the function on buffers (one address per argument). Memory of the arena is kept between
+ * calls and grown when dims ask for more. CALL_SIZES: nothing ran. CALL_FAILED: *failure has the
+ * lowest failing element of the first failing site. */
 CallStatus session_call(Session *session, const Function *function, const int64_t *dims, void *const *buffers,
                         uint64_t seed, uint64_t step, CallFailure *failure);
 /* function->inspect on the buffers of a call. The caller frees the texts of the finding. */

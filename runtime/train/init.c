@@ -23,7 +23,8 @@ static double uniform_at(Stream s, uint64_t step, int64_t element)
     return rng_uniform_f64(s.seed, step, s.site, (uint64_t)element);
 }
 
-/* Box and Muller, "A note on the generation of random normal deviates", 1958; 1 - u keeps the logarithm finite. */
+/* Box and Muller, "A note on the generation of random normal deviates", 1958; 1 - u keeps the
+ * logarithm finite. */
 static double normal_at(Stream s, uint64_t step, int64_t element)
 {
     double radius = sqrt(-2.0 * log(1.0 - uniform_at(s, 2 * step, element)));
@@ -60,7 +61,8 @@ static double value_at(const InitSpec *spec, Stream s, int64_t element)
     }
 }
 
-/* Reflects the columns from `from` on of the m x n matrix (row-major) by I - 2 v v^T / |v|^2, v on rows from..m. */
+/* Reflects the columns from `from` on of the m x n matrix (row-major) by I - 2 v v^T / |v|^2, v
+ * on rows from..m. */
 static void reflect(double *matrix, int64_t n, int64_t m, int64_t from, int64_t first_column,
                     const double *v)
 {
@@ -78,7 +80,8 @@ static void reflect(double *matrix, int64_t n, int64_t m, int64_t from, int64_t 
     }
 }
 
-/* a (m x n, m >= n) becomes R above the diagonal; reflectors go to v (n rows of m); q becomes the first n columns of Q. */
+/* a (m x n, m >= n) becomes R above the diagonal; reflectors go to v (n rows of m); q becomes
+ * the first n columns of Q. */
 static void householder_qr(double *a, double *v, double *q, int64_t m, int64_t n)
 {
     for (int64_t k = 0; k < n; k++) {

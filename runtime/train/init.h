@@ -1,6 +1,7 @@
-/* Initial values of parameters and states. Random ones are functions of (seed, name, element): the same whatever the order
- * in which tensors are filled. Normal numbers come from Box and Muller's method on Philox, in f64; orthogonal matrices
- * from a Householder QR of a normal matrix with the signs of R's diagonal folded in, as PyTorch does. */
+/* Initial values of parameters and states. Random ones are functions of (seed, name, element):
+ * the same whatever the order in which tensors are filled. Normal numbers come from Box and
+ * Muller's method on Philox, in f64; orthogonal matrices from a Householder QR of a normal
+ * matrix with the signs of R's diagonal folded in, as PyTorch does. */
 #ifndef NNC_TRAIN_INIT_H
 #define NNC_TRAIN_INIT_H
 #include "runtime/base/dtype.h"

@@ -1,6 +1,6 @@
-/* Epochs and steps. The position in the data is (epoch, index) under a stateless permutation, so nothing random has to be
- * remembered: a run that goes on elsewhere needs its tensors, the number of steps and epochs, and what early stopping knows
- * (checkpoint.c). */
+/* Epochs and steps. The position in the data is (epoch, index) under a stateless permutation, so
+ * nothing random has to be remembered: a run that goes on elsewhere needs its tensors, the
+ * number of steps and epochs, and what early stopping knows (checkpoint.c). */
 #include "runtime/train/trainer_private.h"
 
 #include "runtime/base/rng.h"
@@ -150,7 +150,8 @@ static nnc_status train_batch(Trainer *trainer, const int64_t *order, int64_t fi
     return binding_call(trainer, &trainer->train, rows, &batch, order ? order + first : NULL);
 }
 
-/* The loss of a step is the mean over the rows of its batches; a batch without a finite loss is the last. */
+/* The loss of a step is the mean over the rows of its batches; a batch without a finite loss is
+ * the last. */
 nnc_status step_call(Trainer *trainer, const int64_t *order, int64_t index, int64_t *rows)
 {
     const TrainSpec *spec = trainer->spec;
@@ -220,7 +221,8 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Is the monitored metric better than at any earlier epoch? Without validation rows the training part is watched. */
+/* Is the monitored metric better than at any earlier epoch? Without validation rows the training
+ * part is watched. */
 static bool note_improvement(Trainer *trainer)
 {
     const TrainSpec *spec = trainer->spec;
@@ -269,7 +271,8 @@ static nnc_status finish_epoch(Trainer *trainer, Epoch *epoch, int64_t number)
                        .lr = trainer->lr,
                        .seconds = epoch->seconds,
                        .waiting_seconds = loader_waited(trainer->loader)};
-    /* A loss shows what the steps before it did to the weights; the last step of an epoch has none after it. */
+    /* A loss shows what the steps before it did to the weights; the last step of an epoch has
+     * none after it. */
     if (step_is_bad(trainer, 0, NULL))
         return diverged(trainer, epoch->order, trainer->step);
     nnc_status status = metrics_collect(trainer, NNC_PART_TRAIN);

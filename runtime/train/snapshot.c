@@ -1,13 +1,14 @@
-/* The copy of everything that a step changes, to which a run goes back when it diverges (diverge.c). In: the tensors of a
- * trainer between two steps. Out: the same tensors, back.
+/* The copy of everything that a step changes, to which a run goes back when it diverges
+ * (diverge.c). In: the tensors of a trainer between two steps. Out: the same tensors, back.
  *
- * A small copy is memory. A large one would double what training needs, so it goes to a file without a name in /var/tmp,
- * which the system forgets with the process:
+ * A small copy is memory. A large one would double what training needs, so it goes to a file
+ * without a name in /var/tmp, which the system forgets with the process:
  *
  *   411 million weights, Adam: 4.9 GB in a file every 256 steps, 19 MB a step
  *
- * unless epochs are so short that writing would cost more than training, since every epoch begins with a copy. Where the disk
- * refuses memory takes its place, and where memory refuses the model alone is copied: then no step can be made again. */
+ * unless epochs are so short that writing would cost more than training, since every epoch
+ * begins with a copy. Where the disk refuses memory takes its place, and where memory refuses
+ * the model alone is copied: then no step can be made again. */
 #include "runtime/train/trainer_private.h"
 
 #include <errno.h>

@@ -1,12 +1,14 @@
-/* state.json of a checkpoint: where a run is, beside its tensors, as a text for people and for the next process.
+/* state.json of a checkpoint: where a run is, beside its tensors, as a text for people and for
+ * the next process.
  *
  *   { "format": 1, "step": 500, "epoch": 1, "step_of_epoch": 125, ...,
  *     "configuration": { "train": "mnist_cnn", "seed": "0", ... },
  *     "files": { "weights.safetensors": "904512 5c1f0e3a77b2d901", ... },
  *     "checksum": "97a1..." }
  *
- * Numbers with a point are strings that read back to the same bits. A file is its length and its file_hash; the checksum is
- * the hash of every byte before it. Nothing in a text that is read is trusted. */
+ * Numbers with a point are strings that read back to the same bits. A file is its length and its
+ * file_hash; the checksum is the hash of every byte before it. Nothing in a text that is read is
+ * trusted. */
 #ifndef NNC_TRAIN_STATE_H
 #define NNC_TRAIN_STATE_H
 #include "runtime/base/arena.h"

@@ -1,4 +1,5 @@
-/* The trainer's memory: one block per tensor, filled from its initial value, and the bookkeeping around a run. */
+/* The trainer's memory: one block per tensor, filled from its initial value, and the bookkeeping
+ * around a run. */
 #include "runtime/train/trainer_private.h"
 
 #include "runtime/base/memory.h"

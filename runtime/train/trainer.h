@@ -1,9 +1,11 @@
-/* The training loop. A TrainSpec says everything about a run (tensors, compiled functions, data, settings); a Trainer owns the
- * memory of the tensors, walks the epochs and calls back with events.
+/* The training loop. A TrainSpec says everything about a run (tensors, compiled functions, data,
+ * settings); a Trainer owns the memory of the tensors, walks the epochs and calls back with
+ * events.
  *
- * One epoch: rows in the order of a stateless permutation of (seed, epoch), batch by batch through `train`, which updates
- * parameters, optimiser and metric states in place; then `eval` over the validation rows. Metric states are sums, so results
- * are those of the whole part, never means of batch means. A loss or a parameter that is not finite ends the run with the
+ * One epoch: rows in the order of a stateless permutation of (seed, epoch), batch by batch
+ * through `train`, which updates parameters, optimiser and metric states in place; then `eval`
+ * over the validation rows. Metric states are sums, so results are those of the whole part,
+ * never means of batch means. A loss or a parameter that is not finite ends the run with the
  * weights from before the step that made it so (diverge.c).
  *
  * Ownership: the spec and what it points at outlive the trainer. */
@@ -18,7 +20,8 @@
 #include <stdatomic.h>
 
 typedef enum { ROLE_PARAM, ROLE_STATE, ROLE_OPTIM, ROLE_METRIC, ROLE_STAT, ROLE_AVERAGE } RunRole;
-/* What a model is made of, and what a file of weights has; all other roles are of the training alone. */
+/* What a model is made of, and what a file of weights has; all other roles are of the training
+ * alone. */
 static inline bool role_is_model(RunRole role)
 {
     return role == ROLE_PARAM || role == ROLE_STATE || role == ROLE_AVERAGE;
@@ -83,8 +86,9 @@ typedef struct {
 
 typedef struct Trainer Trainer;
 
-/* Moments at which another process could take over (checkpoint.h): between two steps of an epoch, after an epoch with its
- * evaluation, at the end (before the best weights return), and when the run was asked to stop. */
+/* Moments at which another process could take over (checkpoint.h): between two steps of an
+ * epoch, after an epoch with its evaluation, at the end (before the best weights return), and
+ * when the run was asked to stop. */
 typedef enum { MOMENT_STEP, MOMENT_EPOCH, MOMENT_END, MOMENT_STOP } TrainMoment;
 
 /* NULL: memory was refused. */
@@ -99,13 +103,15 @@ int64_t trainer_planned_steps(const TrainSpec *spec);
 int64_t trainer_steps(const Trainer *trainer); /* done so far */
 int64_t trainer_best_step(const Trainer *trainer); /* steps done at the end of the best epoch, -1: no epoch has ended */
 void trainer_on_moment(Trainer *trainer, void (*on_moment)(void *user, TrainMoment moment), void *user);
-/* Where the run keeps its weights, for the end event; called before the event is sent, may be NULL. */
+/* Where the run keeps its weights, for the end event; called before the event is sent, may be
+ * NULL. */
 void trainer_on_finish(Trainer *trainer, const char *(*finish)(void *user, nnc_status status), void *user);
 nnc_status trainer_run(Trainer *trainer);
 void trainer_stop(Trainer *trainer); /* async-signal-safe */
 nnc_status trainer_evaluate(Trainer *trainer, nnc_part part, const nnc_metric **metrics, size_t *count);
 
-/* Calls any function of the model on `rows` rows; inputs in the order of its ARG_INPUTs, outputs likewise. */
+/* Calls any function of the model on `rows` rows; inputs in the order of its ARG_INPUTs, outputs
+ * likewise. */
 nnc_status trainer_call(Trainer *trainer, const Function *function, int64_t rows, const void *const *inputs,
                         void *const *outputs);
 

@@ -5,7 +5,8 @@
 #include "runtime/train/loader.h"
 #include "runtime/train/trainer.h"
 
-/* One function with its arguments bound: params and states to tensors, inputs to columns or scalars, outputs to memory. */
+/* One function with its arguments bound: params and states to tensors, inputs to columns or
+ * scalars, outputs to memory. */
 typedef struct {
     const Function *function;
     Loader *loader;     /* makes the inputs "map.NAME", NULL: there are none */
@@ -62,7 +63,8 @@ bool binding_open(Binding *binding, Trainer *trainer, const Function *function, 
                   Loader *loader);
 void binding_close(Binding *binding);
 void *binding_output(const Binding *binding, const char *name); /* NULL: none */
-/* Rows order[first .. first+count) of the part into the staging of the binding; `first` is a multiple of a full batch. */
+/* Rows order[first .. first+count) of the part into the staging of the binding; `first` is a
+ * multiple of a full batch. */
 nnc_status binding_fill(Binding *binding, const DataPart *part, const int64_t *order, int64_t first, int64_t count);
 /* debug.c: what debug(x) of the program saw, for the event of a step; returns how many. */
 enum { DEBUG_MAX = 64, DEBUG_FIRST = 6 };
@@ -71,7 +73,8 @@ nnc_status binding_call(Trainer *trainer, Binding *binding, int64_t rows, const 
 
 void metrics_reset(Trainer *trainer);
 nnc_status metrics_collect(Trainer *trainer, nnc_part part);
-/* Puts a result that was saved back; f64 of rank 0 to 2. False: memory was refused, or the shape is another. */
+/* Puts a result that was saved back; f64 of rank 0 to 2. False: memory was refused, or the shape
+ * is another. */
 bool metrics_put(Trainer *trainer, nnc_part part, int index, const Tensor *saved);
 nnc_status evaluate_part(Trainer *trainer, nnc_part part);
 /* What a model is made of (parameters and states) or everything that a step changes, into *copy. */
@@ -85,19 +88,21 @@ double now_seconds(void);
 
 /* loop.c: steps of an epoch. `order` is that of its rows, NULL: as they are. */
 int64_t steps_of_epoch(const TrainSpec *spec);
-/* Step `index` of an epoch on the tensors as they are; *rows of the batch. trainer->step does not change. */
+/* Step `index` of an epoch on the tensors as they are; *rows of the batch. trainer->step does
+ * not change. */
 uint64_t random_step(const Trainer *trainer); /* what the random numbers of a call depend on */
 nnc_status step_call(Trainer *trainer, const int64_t *order, int64_t index, int64_t *rows);
 double step_output(const Trainer *trainer, const char *name); /* "loss", "lr"; NaN: there is none */
 
-/* snapshot.c: the copy that a divergence goes back to. False: memory was refused, the file cannot be read. */
+/* snapshot.c: the copy that a divergence goes back to. False: memory was refused, the file
+ * cannot be read. */
 enum { SNAPSHOT_STEPS = 256 }; /* a copy is at most so old: what a divergence has to make again */
 bool snapshot_take(Trainer *trainer);
 bool snapshot_restore(Trainer *trainer); /* also trainer->step */
 void snapshot_drop(Trainer *trainer);
 
-/* diverge.c: something is not finite after step `last` of the unfinished epoch. Says which operation began it, and leaves the
- * trainer as it was before that step. */
+/* diverge.c: something is not finite after step `last` of the unfinished epoch. Says which
+ * operation began it, and leaves the trainer as it was before that step. */
 nnc_status diverged(Trainer *trainer, const int64_t *order, int64_t last);
 /* Is the loss or a parameter not finite after a step? Then *what says so. */
 bool step_is_bad(Trainer *trainer, double loss, StrBuf *what);

@@ -295,8 +295,8 @@ Test(differential, graphs_of_products_2, .timeout = 20000)
     edge_half(1);
 }
 
-/* Once wrong: a contraction in place of its operand; a row group with a member of another rank; a stage of bytes where the
- * result of its row, flags, will be. */
+/* Once wrong: a contraction in place of its operand; a row group with a member of another rank;
+ * a stage of bytes where the result of its row, flags, will be. */
 Test(differential, seeds_that_failed)
 {
     static const uint64_t seeds[] = {197, 4635, 2777};

@@ -1,14 +1,16 @@
-/* Whole random programs through the public API: what training makes of them must not depend on the engine, and gradients must be
- * what differences say. Programs come from tests/support/random_program.h; every one is
+/* Whole random programs through the public API: what training makes of them must not depend on
+ * the engine, and gradients must be what differences say. Programs come from
+ * tests/support/random_program.h; every one is
  *
  *     trained    by the interpreter, by compiled code and by compiled code without fusion: the same losses and weights to the bit,
  *                with full batches and a short last one
  *     derived    (every third) in f64: one step of plain descent against central differences of the loss
  *
- * A program may be refused, but with a located error, and not often. On failure the seed and the program are printed, made shorter
- * by leaving out lines while it fails in the same way.
+ * A program may be refused, but with a located error, and not often. On failure the seed and the
+ * program are printed, made shorter by leaving out lines while it fails in the same way.
  *
- * NNC_PROGRAM_COUNT programs (default 40) from seed NNC_PROGRAM_SEED (default 1); NNC_FUZZ_KEEP=FILE keeps the newest one. */
+ * NNC_PROGRAM_COUNT programs (default 40) from seed NNC_PROGRAM_SEED (default 1);
+ * NNC_FUZZ_KEEP=FILE keeps the newest one. */
 #include "runtime/base/strbuf.h"
 #include "tests/support/api.h"
 #include "tests/support/random_program.h"
@@ -103,7 +105,8 @@ static double loss_of(nnc_trainer *trainer)
                : NAN;
 }
 
-/* Central and one-sided differences of the loss by *x; false where they say that there is a kink or a jump nearby. */
+/* Central and one-sided differences of the loss by *x; false where they say that there is a kink
+ * or a jump nearby. */
 static bool difference(nnc_trainer *trainer, double *x, double here, double *slope)
 {
     const double old = *x, step = 1e-5;

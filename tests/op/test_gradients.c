@@ -1,7 +1,8 @@
-/* The gradient matrix: every row of ops.def, over all its samples, against central differences in f64 through the
- * interpreter. loss = sum(op(leaves) * weights) with irregular weights, so that no two elements of a gradient may be
- * confused. Then jvp in the direction of the leaves, and the gradient of half the square of the gradient. Samples keep
- * away from kinks; what happens at kinks is tested below, value by value. */
+/* The gradient matrix: every row of ops.def, over all its samples, against central differences
+ * in f64 through the interpreter. loss = sum(op(leaves) * weights) with irregular weights, so
+ * that no two elements of a gradient may be confused. Then jvp in the direction of the leaves,
+ * and the gradient of half the square of the gradient. Samples keep away from kinks; what
+ * happens at kinks is tested below, value by value. */
 #include "compiler/graph/build.h"
 #include "compiler/passes/grad.h"
 #include "compiler/ref/ref.h"
@@ -109,7 +110,8 @@ static double difference(Check *check, double *element)
     return (high - low) / (above - below);
 }
 
-/* Compares up to MAX_PROBES elements of one gradient; returns how many of all its elements are not zero. */
+/* Compares up to MAX_PROBES elements of one gradient; returns how many of all its elements are
+ * not zero. */
 static int64_t probe(Check *check, int i, const double *gradient)
 {
     const int64_t elements = elements_of(check, check->sample.leaves[i].node);
@@ -156,7 +158,8 @@ static bool uses_symbols(const Check *check)
     return uses;
 }
 
-/* The result where all leaves are `factor` times as large, in `arena`; the leaves are as before afterwards. */
+/* The result where all leaves are `factor` times as large, in `arena`; the leaves are as before
+ * afterwards. */
 static const double *scaled_result(Check *check, double factor, Arena *arena)
 {
     const void *value = NULL;
@@ -175,8 +178,8 @@ static const double *scaled_result(Check *check, double factor, Arena *arena)
     return good ? value : NULL;
 }
 
-/* jvp as the language makes it, the derivative of gradient * direction by the weights of the result, in the direction of the leaves
- * themselves. */
+/* jvp as the language makes it, the derivative of gradient * direction by the weights of the
+ * result, in the direction of the leaves themselves. */
 static bool check_tangent(Check *check)
 {
     Graph *g = check->sample.graph;
@@ -211,7 +214,8 @@ static bool check_tangent(Check *check)
     return good;
 }
 
-/* The second order: half the square of the gradient takes the place of the loss, and its gradient that of the first. */
+/* The second order: half the square of the gradient takes the place of the loss, and its
+ * gradient that of the first. */
 static bool build_second(Check *check)
 {
     Graph *g = check->sample.graph;
@@ -231,7 +235,8 @@ static bool build_second(Check *check)
     return built;
 }
 
-/* Runs the index-th sample with B = 3, 1 and 0 (where that is a size: shapes divided by it are not). */
+/* Runs the index-th sample with B = 3, 1 and 0 (where that is a size: shapes divided by it are
+ * not). */
 static bool run_sample(OpCode op, int index, int64_t *alive)
 {
     static const int64_t sizes[] = {3, 1, 0};
@@ -286,7 +291,8 @@ static void run_op(OpCode op)
     }
 #include "compiler/graph/ops.def"
 
-/* A host function has no gradient, and the error names it. Where no gradient flows it is harmless. */
+/* A host function has no gradient, and the error names it. Where no gradient flows it is
+ * harmless. */
 Test(gradients, call_is_refused)
 {
     Arena *arena = arena_new();

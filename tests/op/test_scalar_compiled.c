@@ -1,5 +1,6 @@
-/* Elementwise functions and conversions: compiled code gives the bits of the C reading of the same definitions, over bit
- * patterns from the whole range of each type (denormals, infinities and NaN among them) and over values of ordinary size. */
+/* Elementwise functions and conversions: compiled code gives the bits of the C reading of the
+ * same definitions, over bit patterns from the whole range of each type (denormals, infinities
+ * and NaN among them) and over values of ordinary size. */
 #include "compiler/graph/build.h"
 #include "runtime/base/scalar.h"
 #include "tests/support/compiled.h"

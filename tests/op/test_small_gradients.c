@@ -1,5 +1,6 @@
-/* Gradients in f16 and bf16: of every sample of every operation, by its float leaves, near those of the same graph in f32 at
- * the same values. Differences would drown in roundings, so the f32 gradient, which test_gradients.c checks, is the measure. */
+/* Gradients in f16 and bf16: of every sample of every operation, by its float leaves, near those
+ * of the same graph in f32 at the same values. Differences would drown in roundings, so the f32
+ * gradient, which test_gradients.c checks, is the measure. */
 #include "compiler/passes/grad.h"
 #include "compiler/ref/ref.h"
 #include "runtime/base/scalar.h"

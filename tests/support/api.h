@@ -33,7 +33,8 @@ typedef struct {
 
 /* Trains the program from start to end. */
 ApiRun api_train(const char *text, const nnc_program_options *options, int threads, uint64_t seed);
-/* The same for a text that may be wrong: the status of what failed, and what nnc_diagnostics says in the context. */
+/* The same for a text that may be wrong: the status of what failed, and what nnc_diagnostics
+ * says in the context. */
 ApiRun api_try(nnc_context *context, const char *text, const nnc_program_options *options, uint64_t seed);
 bool api_same(const ApiRun *a, const ApiRun *b); /* the same bits */
 void api_free(ApiRun *run);

@@ -27,10 +27,11 @@ uint64_t fuzz_text_count(size_t length);
 /* Writes mutant number `index` of the text to out (room for length + 1 bytes), returns its length.
  */
 size_t fuzz_text_mutant(const char *text, size_t length, uint64_t index, uint64_t seed, char *out);
-/* Tries the mutants of every file; a file ends at its first failure, which fails the running test.
- * In the environment: NNC_FUZZ_ALL makes it a long campaign, which says how far it is;
- * NNC_FUZZ_SHARE=K/N takes every Nth mutant from the Kth on, so that N processes share one campaign;
- * NNC_FUZZ_KEEP=FILE has each mutant written to FILE first, so that a crash leaves it behind. */
+/* Tries the mutants of every file; a file ends at its first failure, which fails the running
+ * test. In the environment: NNC_FUZZ_ALL makes it a long campaign, which says how far it is;
+ * NNC_FUZZ_SHARE=K/N takes every Nth mutant from the Kth on, so that N processes share one
+ * campaign; NNC_FUZZ_KEEP=FILE has each mutant written to FILE first, so that a crash leaves it
+ * behind. */
 void fuzz_folder(const FuzzFolder *folder);
 
 #endif

@@ -1,7 +1,9 @@
-/* Samples of every operation, for tests that go over the whole table: gradients, interpreter against compiled code.
+/* Samples of every operation, for tests that go over the whole table: gradients, interpreter
+ * against compiled code.
  *
- * op_samples[OP] builds its index-th sample: leaves, and one node of that operation on them, or a loop or branch around it. At least twenty where shapes
- * vary, among them sizes 0 and 1, every axis and a free dimension B. An operation without a row here does not link. */
+ * op_samples[OP] builds its index-th sample: leaves, and one node of that operation on them, or
+ * a loop or branch around it. At least twenty where shapes vary, among them sizes 0 and 1, every
+ * axis and a free dimension B. An operation without a row here does not link. */
 #ifndef NNC_TESTS_SUPPORT_OP_SAMPLES_H
 #define NNC_TESTS_SUPPORT_OP_SAMPLES_H
 #include "compiler/graph/build.h"

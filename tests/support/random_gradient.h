@@ -5,9 +5,9 @@
 
 enum { MOST_GRADIENTS = 64 };
 
-/* A graph whose outputs are the gradients of the sum of old's float outputs by its float leaves, under their names; its
- * loops are marked to be computed again or not. NULL: old has none, or is refused (too many axes to be kept, a window over
- * nothing). */
+/* A graph whose outputs are the gradients of the sum of old's float outputs by its float leaves,
+ * under their names; its loops are marked to be computed again or not. NULL: old has none, or is
+ * refused (too many axes to be kept, a window over nothing). */
 Graph *random_gradient(Arena *arena, const Graph *old, bool recompute);
 
 #endif

@@ -1,5 +1,5 @@
-/* The maker of random graphs, shared by random_graph.c, random_edges.c and random_loops.c: a pool of nodes that
- * grows. Inside of a loop or of a side of a branch the pool is another one. */
+/* The maker of random graphs, shared by random_graph.c, random_edges.c and random_loops.c: a
+ * pool of nodes that grows. Inside of a loop or of a side of a branch the pool is another one. */
 #ifndef NNC_TESTS_RANDOM_MAKER_H
 #define NNC_TESTS_RANDOM_MAKER_H
 #include "tests/support/random_graph.h"

@@ -1,5 +1,6 @@
-/* Scope and frame of random programs: draws, texts, values by type, the network's ends, data and training. Statements are in
- * random_program_values.c, random_program_forms.c and random_program_library.c. */
+/* Scope and frame of random programs: draws, texts, values by type, the network's ends, data and
+ * training. Statements are in random_program_values.c, random_program_forms.c and
+ * random_program_library.c. */
 #include "tests/support/random_program.h"
 
 #include "runtime/base/rng.h"
@@ -321,7 +322,8 @@ void statements(Maker *m, int count)
 
 /* ---- the program around it ---- */
 
-/* What the network gives for every row: of everything that nothing has used, of the newest values, and of all params. */
+/* What the network gives for every row: of everything that nothing has used, of the newest
+ * values, and of all params. */
 static const char *result_of(Maker *m)
 {
     const char *text = "zeros(B)";
@@ -443,7 +445,8 @@ static const char *const rules[] = {
     "sgd(lr=0.1, groups=[group(\"*w?\", adam(0.02))])"};
 enum { RULES = sizeof rules / sizeof *rules };
 
-/* A few metrics of the network's value per row; what a metric of the program itself sees is declared with it. */
+/* A few metrics of the network's value per row; what a metric of the program itself sees is
+ * declared with it. */
 static void metrics_of(Maker *m, const char *value, StrBuf *out)
 {
     static const char *const metrics[] = {

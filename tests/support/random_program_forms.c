@@ -1,5 +1,6 @@
-/* Statements of random programs that have a form of their own: loops, decisions, functions and modules that
- * are declared where they are needed, derivatives, layers of the library, random numbers and states. */
+/* Statements of random programs that have a form of their own: loops, decisions, functions and
+ * modules that are declared where they are needed, derivatives, layers of the library, random
+ * numbers and states. */
 #include "tests/support/random_program_parts.h"
 
 #include <stdio.h>
@@ -82,7 +83,8 @@ static bool sequences(Maker *m, bool rows, Sequences *s)
     return true;
 }
 
-/* Values of the body to be yielded; they go on in *yielded with the axis of time. Gives "(a, b)". */
+/* Values of the body to be yielded; they go on in *yielded with the axis of time. Gives "(a,
+ * b)". */
 static const char *yields(Maker *m, int count, bool rows, int axis, Size length, Value *yielded,
                           int *made)
 {
@@ -271,7 +273,8 @@ static bool decide(Maker *m)
 
 /* ---- functions and modules ---- */
 
-/* A fn of one to three values of the scope, declared on the spot. Gives the call; *result is what it makes. */
+/* A fn of one to three values of the scope, declared on the spot. Gives the call; *result is
+ * what it makes. */
 static const char *new_function(Maker *m, const char *part, int kinds, const Value *first,
                                 Value *result, const char **name)
 {

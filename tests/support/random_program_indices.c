@@ -1,4 +1,5 @@
-/* Index statements of random programs, and einsum: sums over missing indices, shifts, gathers, functions of an index. */
+/* Index statements of random programs, and einsum: sums over missing indices, shifts, gathers,
+ * functions of an index. */
 #include "tests/support/random_program_parts.h"
 
 typedef struct {
@@ -156,7 +157,8 @@ static bool shifted(Maker *m)
     return true;
 }
 
-/* x[a, i[a, u], c]: entries that an integer tensor names, the first axis followed in step where both have it. */
+/* x[a, i[a, u], c]: entries that an integer tensor names, the first axis followed in step where
+ * both have it. */
 static bool looked_up(Maker *m)
 {
     const Value *x = pick(m, ANYTHING, 1, 3), *i = pick(m, INTEGERS, 1, 2);

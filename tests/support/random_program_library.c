@@ -1,6 +1,7 @@
-/* Statements of random programs that use the library and the language around values: order along an axis, activations that look at a
- * whole axis, padding, rows of an Embedding, functions and arrays of functions as arguments, records, fors that are unrolled, and
- * debug. What random_program_values.c is to the operations, this is to what is built of them. */
+/* Statements of random programs that use the library and the language around values: order along
+ * an axis, activations that look at a whole axis, padding, rows of an Embedding, functions and
+ * arrays of functions as arguments, records, fors that are unrolled, and debug. What
+ * random_program_values.c is to the operations, this is to what is built of them. */
 #include "tests/support/random_program_parts.h"
 
 #include <string.h>

@@ -1,7 +1,8 @@
-/* What the files of random_program share: values with their types, the scope that holds them, and tables of statements.
+/* What the files of random_program share: values with their types, the scope that holds them,
+ * and tables of statements.
  *
- * A statement is a function that picks values of the scope, writes a line and defines what the line makes; it gives false, and
- * writes nothing, when the scope has nothing for it. */
+ * A statement is a function that picks values of the scope, writes a line and defines what the
+ * line makes; it gives false, and writes nothing, when the scope has nothing for it. */
 #ifndef NNC_TESTS_RANDOM_PROGRAM_PARTS_H
 #define NNC_TESTS_RANDOM_PROGRAM_PARTS_H
 #include "runtime/base/arena.h"
@@ -101,7 +102,8 @@ void declare(Maker *m, const Value *v, const char *name);       /* in scope unde
 void keep_bounded(Maker *m, Value *v, const char **expression); /* as define does it */
 Value *new_param(Maker *m, const Value *v);                     /* NULL: the fn has no module */
 void add_param(Maker *m, const char *path);
-/* `from` as something that can be added to a value like `to`: converted, and its mean where shapes do not fit. */
+/* `from` as something that can be added to a value like `to`: converted, and its mean where
+ * shapes do not fit. */
 const char *toward(Maker *m, const Value *from, const Value *to);
 /* An expression of exactly the type of `to` that depends on `to` and on what was made last. */
 const char *updated(Maker *m, const Value *to);

@@ -1,4 +1,5 @@
-/* Statements of random programs that compute a value from values: element by element, reductions, moves, gathers, products. */
+/* Statements of random programs that compute a value from values: element by element,
+ * reductions, moves, gathers, products. */
 #include "tests/support/random_program_parts.h"
 
 #include <string.h>

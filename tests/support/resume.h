@@ -1,5 +1,5 @@
-/* For tests of runs that are interrupted: a run in a folder through the public API, and whether two folders hold the same
- * run. */
+/* For tests of runs that are interrupted: a run in a folder through the public API, and whether
+ * two folders hold the same run. */
 #ifndef NNC_TESTS_RESUME_H
 #define NNC_TESTS_RESUME_H
 #include "nnc/nnc.h"
@@ -19,7 +19,8 @@ typedef struct {
 nnc_status resume_train(const ResumeRun *run);
 /* The program with `lines` in its train block. malloc'ed. */
 char *resume_text(const char *program, const char *lines);
-/* The weights, every checkpoint that both have, and the log but for times and "start" lines. False: *why says what differs. */
+/* The weights, every checkpoint that both have, and the log but for times and "start" lines.
+ * False: *why says what differs. */
 bool resume_same(const char *a, const char *b, StrBuf *why);
 char *resume_folder(void); /* a new one, in memory where that is possible: syncing costs nothing there */
 void resume_remove(const char *folder); /* with everything in it */

@@ -13,12 +13,12 @@
  * semicolon. With parameters NULL, `declarations` is the whole program. */
 void expect_values(const char *declarations, const char *parameters, const char *body,
                    const char *expected);
-/* The same, also in compiled code, and the gradient of sum(result * weights) by every float parameter against central
- * differences. */
+/* The same, also in compiled code, and the gradient of sum(result * weights) by every float
+ * parameter against central differences. */
 void expect_values_and_gradient(const char *declarations, const char *parameters, const char *body,
                                 const char *expected);
-/* `body` and `other` give the same bits, body also in compiled code; the gradient of body is that of
- * central differences. Free sizes are `size`. */
+/* `body` and `other` give the same bits, body also in compiled code; the gradient of body is
+ * that of central differences. Free sizes are `size`. */
 void expect_equal_values(const char *declarations, const char *parameters, const char *body,
                          const char *other, int64_t size);
 /* What the arena of the gradient of sum(result * weights) by all parameters has in bytes. */

@@ -1,5 +1,6 @@
-/* The programs of examples/, the first steps of each as a user would run them: the mean loss of the last five steps must be below a
- * bound. The losses are the same on every machine, so the bounds lie close above them; `make results` trains to the end. */
+/* The programs of examples/, the first steps of each as a user would run them: the mean loss of
+ * the last five steps must be below a bound. The losses are the same on every machine, so the
+ * bounds lie close above them; `make results` trains to the end. */
 #include "tests/support/files.h"
 
 #include <criterion/criterion.h>

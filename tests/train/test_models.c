@@ -1,11 +1,13 @@
-/* The models of the library have as many parameters as the published ones: the last line of the table that `nnc summary` prints.
- * Nothing is computed.
+/* The models of the library have as many parameters as the published ones: the last line of the
+ * table that `nnc summary` prints. Nothing is computed.
  *
- * Published: VGG, ResNet, MobileNetV2, EfficientNet and ViT in torchvision's table of models (its ViT-B/16 and timm's agree), GPT-2
- * and BERT by the weights that their authors gave out (Hugging Face counts 124,439,808 and 109,482,240), DCGAN and the VAE by the
- * layers of PyTorch's examples, UNet by implementations in PyTorch with transposed convolutions and norms, three channels and two
- * classes (31,037,698). LeNet, NCF, two towers, Seq2Seq, the LSTMs and WaveNet have no one size in print: their numbers are sums
- * over the layers that the papers describe. */
+ * Published: VGG, ResNet, MobileNetV2, EfficientNet and ViT in torchvision's table of models
+ * (its ViT-B/16 and timm's agree), GPT-2 and BERT by the weights that their authors gave out
+ * (Hugging Face counts 124,439,808 and 109,482,240), DCGAN and the VAE by the layers of
+ * PyTorch's examples, UNet by implementations in PyTorch with transposed convolutions and norms,
+ * three channels and two classes (31,037,698). LeNet, NCF, two towers, Seq2Seq, the LSTMs and
+ * WaveNet have no one size in print: their numbers are sums over the layers that the papers
+ * describe. */
 #include <criterion/criterion.h>
 #include <nnc/nnc.h>
 #include <stdio.h>

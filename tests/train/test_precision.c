@@ -1,6 +1,7 @@
-/* precision = bf16 and f16: losses of 20 steps near those of PyTorch's autocast from the same weights on the same batches
- * (tests/reference/make_precision.py), the same bits from the interpreter, less memory for values, masters in f32, and a scale
- * of the loss that changes nothing but what is too small. */
+/* precision = bf16 and f16: losses of 20 steps near those of PyTorch's autocast from the same
+ * weights on the same batches (tests/reference/make_precision.py), the same bits from the
+ * interpreter, less memory for values, masters in f32, and a scale of the loss that changes
+ * nothing but what is too small. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <nnc/nnc.h>

@@ -1,5 +1,6 @@
-/* Losses of 20 steps against PyTorch from the same weights on the same batches (tests/reference/make_reference.py): in f64 to 1e-9
- * relative, in f32 to 1e-4 over the first ten; by compiled code, and by the interpreter for the small ones. */
+/* Losses of 20 steps against PyTorch from the same weights on the same batches
+ * (tests/reference/make_reference.py): in f64 to 1e-9 relative, in f32 to 1e-4 over the first
+ * ten; by compiled code, and by the interpreter for the small ones. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <nnc/nnc.h>

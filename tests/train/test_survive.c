@@ -1,9 +1,12 @@
-/* kill -9 at any moment, then --resume: the run ends with the same bytes as one that was left alone.
+/* kill -9 at any moment, then --resume: the run ends with the same bytes as one that was left
+ * alone.
  *
- * For every program of tests/survive (or NNC_SURVIVE_PROGRAM=FILE) the command trains it once in peace. Then it is started again
- * and again with --resume in another folder and killed: after a random time, or, every second time, a random moment after a
- * checkpoint has begun to be written. After every kill all checkpoints are whole; when a run gets through, its folder is
- * compared and the next one begins. NNC_KILLS says how often (make survive: 200), NNC_KILL_SEED where the random numbers begin. */
+ * For every program of tests/survive (or NNC_SURVIVE_PROGRAM=FILE) the command trains it once in
+ * peace. Then it is started again and again with --resume in another folder and killed: after a
+ * random time, or, every second time, a random moment after a checkpoint has begun to be
+ * written. After every kill all checkpoints are whole; when a run gets through, its folder is
+ * compared and the next one begins. NNC_KILLS says how often (make survive: 200), NNC_KILL_SEED
+ * where the random numbers begin. */
 #include "compiler/driver/steps.h"
 #include "runtime/base/rng.h"
 #include "runtime/train/checkpoint.h"

@@ -922,8 +922,8 @@ Test(api, several_inputs_and_outputs)
     nnc_context_release(context);
 }
 
-/* A host may check as many texts as it likes in one context: those of programs that are gone go with
- * the next call, and errors stay readable until then. */
+/* A host may check as many texts as it likes in one context: those of programs that are gone go
+ * with the next call, and errors stay readable until then. */
 Test(api, many_programs_in_one_context)
 {
     nnc_context *context = api_context(1);

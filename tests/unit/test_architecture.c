@@ -1,5 +1,6 @@
-/* The rules of the house that a program can check: who includes whom, no mutable file-scope state, nothing but nnc_* exported,
- * and no library code that prints, exits or installs handlers. */
+/* The rules of the house that a program can check: who includes whom, no mutable file-scope
+ * state, nothing but nnc_* exported, and no library code that prints, exits or installs
+ * handlers. */
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <stdbool.h>
@@ -12,7 +13,8 @@ typedef struct {
     const char *allowed[16]; /* prefixes of include paths from the repository root */
 } Layer;
 
-/* docs/architecture.md, "Who may include whom". Every folder may include itself and runtime/base. */
+/* docs/architecture.md, "Who may include whom". Every folder may include itself and
+ * runtime/base. */
 static const Layer layers[] = {
     {"runtime/base", {NULL}},
     {"runtime/tensor", {"include/nnc/", NULL}},
@@ -148,9 +150,9 @@ Test(architecture, libraries_do_not_print_exit_or_catch)
     cr_assert_gt(lines, 1000);
 }
 
-/* A line of `objdump -t`: address, seven flag characters, section, size, perhaps .hidden, name. Tables of constants with
- * addresses inside are in .data.rel.ro, which is read-only once loaded. The scanner's and the parser's own tables are not ours,
- * nor is what sanitizers add. */
+/* A line of `objdump -t`: address, seven flag characters, section, size, perhaps .hidden, name.
+ * Tables of constants with addresses inside are in .data.rel.ro, which is read-only once loaded.
+ * The scanner's and the parser's own tables are not ours, nor is what sanitizers add. */
 static bool is_mutable(const char *line)
 {
     char flags[8], section[256], size[64], name[512], hidden[512];

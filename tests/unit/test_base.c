@@ -214,7 +214,8 @@ Test(diag, a_place_is_reported_once_and_twenty_are_kept)
     source_map_free(map);
 }
 
-/* Any span in any text renders: past the end, empty, over several lines, in tabs, in UTF-8, in a very long line. */
+/* Any span in any text renders: past the end, empty, over several lines, in tabs, in UTF-8, in a
+ * very long line. */
 Test(diag, odd_places)
 {
     SourceMap *map = source_map_new();

@@ -1,5 +1,5 @@
-/* Runs that go on: the same bytes as a run that was never stopped; checkpoints that are damaged or of another run; folders,
- * pointers, what is kept. */
+/* Runs that go on: the same bytes as a run that was never stopped; checkpoints that are damaged
+ * or of another run; folders, pointers, what is kept. */
 #include "compiler/driver/steps.h"
 #include "runtime/train/checkpoint.h"
 #include "tests/support/api.h"
@@ -427,7 +427,8 @@ Test(checkpoint, save_resume_and_load_by_hand)
     free(path);
 }
 
-/* Checkpoints that the host makes at events, whatever the event: those who go on from them end like the run itself. */
+/* Checkpoints that the host makes at events, whatever the event: those who go on from them end
+ * like the run itself. */
 typedef struct {
     nnc_trainer **trainer;
     nnc_event_kind kind;
@@ -477,7 +478,8 @@ Test(checkpoint, made_at_events)
     free(path);
 }
 
-/* Damaged files: refused or, when a byte got the value it had, the same state. The trainer never changes halfway. */
+/* Damaged files: refused or, when a byte got the value it had, the same state. The trainer never
+ * changes halfway. */
 typedef struct {
     Host *host;
     const char *path;

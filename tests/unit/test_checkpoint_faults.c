@@ -1,9 +1,10 @@
-/* Every system call of a save fails, one at a time: the linker sends open, write, fsync, close, rename, mkdir and ftruncate
- * through the functions below (cmake/parts.cmake: tests named *_faults), which count and, at one of them, fail in one
- * of the ways a system has, stay broken, or end the process.
+/* Every system call of a save fails, one at a time: the linker sends open, write, fsync, close,
+ * rename, mkdir and ftruncate through the functions below (cmake/parts.cmake: tests named
+ * *_faults), which count and, at one of them, fail in one of the ways a system has, stay broken,
+ * or end the process.
  *
- * What holds: whatever fails, there is a whole checkpoint, no folder has a part of one under its name, the run goes on, says
- * what was not written, and ends with the same bytes. */
+ * What holds: whatever fails, there is a whole checkpoint, no folder has a part of one under its
+ * name, the run goes on, says what was not written, and ends with the same bytes. */
 #include "compiler/driver/steps.h"
 #include "runtime/base/file.h"
 #include "runtime/train/checkpoint.h"
@@ -208,7 +209,8 @@ static void go_on_and_compare(const char *run)
     strbuf_free(&why);
 }
 
-/* One fault in the save of step 6, then all is well: the run ends as if nothing had been. False: no call was left to fail. */
+/* One fault in the save of step 6, then all is well: the run ends as if nothing had been. False:
+ * no call was left to fail. */
 static bool one_fault(Kind kind, int error, long at, bool harmless)
 {
     char *run = files_path(folder, "run");
@@ -257,7 +259,8 @@ Test(checkpoint_faults, input_output_error)
     all_faults(FAULT_ONCE, EIO, false);
 }
 
-/* From one call on, nothing works until the end: code 2, the reason is said, and the run can go on. */
+/* From one call on, nothing works until the end: code 2, the reason is said, and the run can go
+ * on. */
 Test(checkpoint_faults, a_disk_that_stays_full)
 {
     char *run = files_path(folder, "run");
@@ -287,7 +290,8 @@ static void disarm_at_first_step(void *user, const nnc_event *event)
         fault.armed = false;
 }
 
-/* The folder, the log, run.json, or a call that does not matter: an error that says which, or a run; and the next one is whole. */
+/* The folder, the log, run.json, or a call that does not matter: an error that says which, or a
+ * run; and the next one is whole. */
 Test(checkpoint_faults, at_the_beginning)
 {
     char *run = files_path(folder, "run");

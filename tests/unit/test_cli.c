@@ -1,4 +1,5 @@
-/* The command as its users meet it: pages, exit codes, refused arguments, a run, evaluation, prediction, dumps. */
+/* The command as its users meet it: pages, exit codes, refused arguments, a run, evaluation,
+ * prediction, dumps. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,8 @@ typedef struct {
     char out[262144];
 } Result;
 
-/* Standard output and standard error together; `input` is standard input in the escapes of printf. */
+/* Standard output and standard error together; `input` is standard input in the escapes of
+ * printf. */
 static Result *run_with(const char *input, const char *arguments)
 {
     char command[4096];
@@ -133,7 +135,8 @@ Test(cli, predicts_whole_numbers)
                 "not an i32: 2147483648");
 }
 
-/* The rows that a run kept from training are the same ones later, and so are the numbers of the categories. */
+/* The rows that a run kept from training are the same ones later, and so are the numbers of the
+ * categories. */
 Test(cli, evaluates_on_the_rows_of_the_run)
 {
     char source[64], command[512];
@@ -294,7 +297,8 @@ static void write_text(const char *name, const char *text)
     fclose(file);
 }
 
-/* Cells are what the training file has: words of a category, texts between quotes or not. The run has a folder of its own name. */
+/* Cells are what the training file has: words of a category, texts between quotes or not. The
+ * run has a folder of its own name. */
 Test(cli, predicts_from_words_and_texts)
 {
     write_text("words.csv", "kind,text,x,y\ncat,ab,1,0\nbig dog,\"a,b\",2,1\n\"o\"\"x\",b a,1,1\n");

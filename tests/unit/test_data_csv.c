@@ -264,7 +264,8 @@ Test(csv, a_header_alone_is_a_table_of_no_rows)
     table_free(table);
 }
 
-/* Every truncation and thousands of edits of a small file: an error or a table, never anything else. */
+/* Every truncation and thousands of edits of a small file: an error or a table, never anything
+ * else. */
 static void read_damaged(const char *path, void *user)
 {
     Diag *diag = user;

@@ -1,5 +1,6 @@
-/* What is said about data that does not fit its program: each case writes files into a folder of its own, opens a run there,
- * and all messages together are tests/golden/data/messages.txt (NNC_UPDATE_GOLDEN=1 writes it anew). */
+/* What is said about data that does not fit its program: each case writes files into a folder of
+ * its own, opens a run there, and all messages together are tests/golden/data/messages.txt
+ * (NNC_UPDATE_GOLDEN=1 writes it anew). */
 #include "tests/support/api.h"
 #include "tests/support/files.h"
 #include "tests/support/golden.h"

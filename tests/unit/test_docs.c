@@ -1,5 +1,6 @@
-/* The documents and the tables they describe agree: every built-in function is in docs/language.md, and the programs shown there
- * are read and checked without an error, and run where they have data of their own. */
+/* The documents and the tables they describe agree: every built-in function is in
+ * docs/language.md, and the programs shown there are read and checked without an error, and run
+ * where they have data of their own. */
 #include "compiler/ast/parse.h"
 #include "tests/support/api.h"
 #include "tests/support/golden.h"

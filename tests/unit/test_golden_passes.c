@@ -1,4 +1,5 @@
-/* Golden tests of the passes. A file of tests/golden/passes is a graph, the name of a pass and the graph that it makes:
+/* Golden tests of the passes. A file of tests/golden/passes is a graph, the name of a pass and
+ * the graph that it makes:
  *
  *   # x * 1 is x
  *   pass simplify
@@ -10,8 +11,9 @@
  *     ...
  *   }
  *
- * `pass grad NAME..` appends the gradients of the output `loss` by the leaves of those names, as outputs dNAME.
- * NNC_UPDATE_GOLDEN=1 writes the second half anew: look at the difference before keeping it. */
+ * `pass grad NAME..` appends the gradients of the output `loss` by the leaves of those names, as
+ * outputs dNAME. NNC_UPDATE_GOLDEN=1 writes the second half anew: look at the difference before
+ * keeping it. */
 #include "compiler/graph/graph.h"
 #include "compiler/passes/grad.h"
 #include "compiler/passes/pass.h"

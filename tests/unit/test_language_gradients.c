@@ -1,4 +1,5 @@
-/* grad, value_and_grad, jvp and custom_vjp as the language has them: values made with PyTorch by the rule of tests/support/values.h. */
+/* grad, value_and_grad, jvp and custom_vjp as the language has them: values made with PyTorch by
+ * the rule of tests/support/values.h. */
 #include "tests/support/values.h"
 
 #include <criterion/criterion.h>

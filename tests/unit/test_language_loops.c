@@ -1,4 +1,5 @@
-/* scan, while and decisions at run time as the language has them: values made with numpy by the rule of tests/support/values.h. */
+/* scan, while and decisions at run time as the language has them: values made with numpy by the
+ * rule of tests/support/values.h. */
 #include "tests/support/values.h"
 
 #include <criterion/criterion.h>

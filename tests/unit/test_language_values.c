@@ -155,8 +155,8 @@ Test(language, debug_in_scans_sees_all_turns)
     }
 }
 
-/* Rows (5, 6), (7, 8) in step 4; (1, 2), (3, -4) in step 3 of 4. A while reports what its turns saw, with a bound or without;
- * a side of a decision when it is taken. */
+/* Rows (5, 6), (7, 8) in step 4; (1, 2), (3, -4) in step 3 of 4. A while reports what its turns
+ * saw, with a bound or without; a side of a decision when it is taken. */
 Test(language, debug_in_whiles_and_decisions_reports_what_happened)
 {
     static const struct {

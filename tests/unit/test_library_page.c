@@ -1,5 +1,5 @@
-/* docs/library.md is made from the ## comments of compiler/std: this test makes the page and compares. With NNC_UPDATE_GOLDEN=1 it
- * writes it.
+/* docs/library.md is made from the ## comments of compiler/std: this test makes the page and
+ * compares. With NNC_UPDATE_GOLDEN=1 it writes it.
  *
  *     ## 2-d convolution: ...                        ### Conv2d
  *     module Conv2d(in: int, out: int, k) {     ->   `module Conv2d(in: int, out: int, k)`

@@ -1,7 +1,7 @@
 /* The pipeline as a whole: its driver, and that no pass changes what a graph computes.
  *
- * Values of the random graphs are small whole numbers (products and sums are taken modulo 8), so that even a sum in another
- * order has the same bits, and every pass can be held to equality. */
+ * Values of the random graphs are small whole numbers (products and sums are taken modulo 8), so
+ * that even a sum in another order has the same bits, and every pass can be held to equality. */
 #include "compiler/graph/build.h"
 #include "compiler/passes/grad.h"
 #include "compiler/passes/pass.h"
@@ -242,7 +242,8 @@ static Node *random_permute(Maker *m, Node *x)
     return build_permute(m->g, x, perm);
 }
 
-/* A value of the shape of x: one of the pool as it is or permuted, a constant, or a repeated slice. */
+/* A value of the shape of x: one of the pool as it is or permuted, a constant, or a repeated
+ * slice. */
 static Node *partner(Maker *m, Node *x)
 {
     for (int tries = 0; tries < 20; tries++) {
@@ -461,8 +462,8 @@ Test(passes, permuted_graphs, .timeout = 3000)
     cr_expect(rewrites > count, "only %u rewrites", rewrites);
 }
 
-/* All operations on all kinds of values, infinities, NaN and signed zeros included. A graph that sums nothing keeps its bits in
- * layout, too. */
+/* All operations on all kinds of values, infinities, NaN and signed zeros included. A graph that
+ * sums nothing keeps its bits in layout, too. */
 static uint32_t check_random(uint64_t seed)
 {
     uint8_t allowed[OP_COUNT];

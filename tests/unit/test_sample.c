@@ -1,4 +1,5 @@
-/* Sample blocks through the public API and while training: texts with their prompts, pictures, every refusal. */
+/* Sample blocks through the public API and while training: texts with their prompts, pictures,
+ * every refusal. */
 #include "tests/support/api.h"
 #include "tests/support/files.h"
 
@@ -21,7 +22,8 @@ static void remove_folder(void)
 
 TestSuite(sample, .init = make_folder, .fini = remove_folder);
 
-/* The text goes on with the letter after the last one of the prompt, top_k times at most; the picture is one row of four greys. */
+/* The text goes on with the letter after the last one of the prompt, top_k times at most; the
+ * picture is one row of four greys. */
 static const char program_text[] =
     "from nn import Embedding, Linear\n"
     "from losses import cross_entropy\n"

@@ -1,4 +1,5 @@
-/* Scalar functions: accuracy over samples of all bit patterns, values at the edges, integers against plain C, conversions. */
+/* Scalar functions: accuracy over samples of all bit patterns, values at the edges, integers
+ * against plain C, conversions. */
 #include "runtime/base/scalar.h"
 
 #include "tests/support/ulp.h"

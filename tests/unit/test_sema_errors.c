@@ -120,7 +120,8 @@ Test(sema_errors, every_code_has_a_golden_message)
 
 /* ---- Every wording is in a golden text ---- */
 
-/* Guards against what the parser does not let through, and what takes a program of 1000 arguments. */
+/* Guards against what the parser does not let through, and what takes a program of 1000
+ * arguments. */
 static const char *const unshown[] = {
     "the sizes of a field must be numbers", "more than %d axes arise here",
     "a range without an end is for slices only", "more than %d fields", "more than %d arguments",

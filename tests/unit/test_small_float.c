@@ -1,5 +1,6 @@
-/* f16 and bf16: every pattern widened, rounding of a stride over all f32 and of every halfway case, against a reference in
- * doubles that knows nothing of bits; then generated code, on three levels of processor, against C. */
+/* f16 and bf16: every pattern widened, rounding of a stride over all f32 and of every halfway
+ * case, against a reference in doubles that knows nothing of bits; then generated code, on three
+ * levels of processor, against C. */
 #include "runtime/base/scalar.h"
 #include "runtime/base/small_float.h"
 #include "tests/support/kernel_run.h"
@@ -10,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A format by its numbers: digits of the significand, exponent of the smallest normal, largest number. */
+/* A format by its numbers: digits of the significand, exponent of the smallest normal, largest
+ * number. */
 typedef struct {
     DType dtype;
     int digits, least;
@@ -38,7 +40,8 @@ static double meaning(const Format *f, unsigned bits)
     return sign * ldexp(tail + (1 << fraction), (int)exponent - 1 + f->least - fraction);
 }
 
-/* x to the nearest multiple of the last place at its size, halves to even; the sum and the difference are exact. */
+/* x to the nearest multiple of the last place at its size, halves to even; the sum and the
+ * difference are exact. */
 static double nearest(const Format *f, double x)
 {
     int exponent;

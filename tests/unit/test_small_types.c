@@ -1,5 +1,5 @@
-/* Programs with f16, bf16 and i8: values against PyTorch's (same leaves, same types), interpreter against compiled code, and
- * what is said where types do not meet. */
+/* Programs with f16, bf16 and i8: values against PyTorch's (same leaves, same types),
+ * interpreter against compiled code, and what is said where types do not meet. */
 #include "tests/support/api.h"
 #include "tests/support/values.h"
 
@@ -105,7 +105,8 @@ Test(small_types, tensors_of_the_interface)
     }
 }
 
-/* Params and states of every small type through a run: the same bits from the interpreter and compiled code, and their sizes. */
+/* Params and states of every small type through a run: the same bits from the interpreter and
+ * compiled code, and their sizes. */
 Test(small_types, are_trained_and_kept)
 {
     static const struct {

@@ -320,7 +320,8 @@ Test(std_layers, dropout_scales_what_it_keeps)
     close_net(&net);
 }
 
-/* Trains one step of w, which begins with ones, and gives 1 - w: the gradient shows what was kept. */
+/* Trains one step of w, which begins with ones, and gives 1 - w: the gradient shows what was
+ * kept. */
 static void open_dropped(Net *net, const char *result, const char *row, const char *sizes, int rows,
                          double *gradient, int64_t count)
 {

@@ -1,4 +1,5 @@
-/* Tokenizers and texts: pieces, merges, words, the form of tokenizer.json, windows, every refusal. */
+/* Tokenizers and texts: pieces, merges, words, the form of tokenizer.json, windows, every
+ * refusal. */
 #include "runtime/data/data.h"
 #include "runtime/data/tokenizer.h"
 #include "runtime/tensor/safetensors.h"
@@ -80,8 +81,8 @@ Test(tokenizer, characters_are_numbered_in_order)
     tokenizer_free(tokenizer);
 }
 
-/* Worked out by hand: "lo" occurs 3 times; then " e", " lo", "lo w" and "er" twice each, and " e" has the smallest numbers,
- * then " lo". */
+/* Worked out by hand: "lo" occurs 3 times; then " e", " lo", "lo w" and "er" twice each, and "
+ * e" has the smallest numbers, then " lo". */
 Test(tokenizer, training_merges_the_most_frequent_pair)
 {
     static const char text[] = "low low lot er er";
