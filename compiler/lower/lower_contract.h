@@ -74,6 +74,9 @@ typedef struct {
      * out axis is in the tile, an item does all rows of its panels. */
     bool sliced;
     bool turned; /* y is read along k, lanes terms of a vector at a time, and turned in registers */
+    /* Sums are turned in registers before the outputs, whose lanes are then along the row axis, the
+     * last one of the result. One vector wide, at most `lanes` rows, nothing covered. */
+    bool turned_sums;
     int64_t block; /* panels of y per item, 0: all */
     Split split;
     int64_t k_block; /* SPLIT_BLOCKS: indices of k[0] at a time; SPLIT_LEAVES: per leaf */

@@ -129,6 +129,21 @@ static bool may_turn(const Planner *p, int out)
            stride_kind(axis->stride[SIDE_Y]) == STRIDE_OTHER && !pays_to_pack(p, out);
 }
 
+/* Is it the channels of a depthwise convolution: neighbours in x, and the only axis of y beside k?
+ * The result has its columns last, which must be many and known: they are the rows of a tile. */
+static bool is_depthwise(const Planner *p, int out)
+{
+    const Contraction *of = p->of;
+    bool alone = of->overlaps && of->leaf == 0 && of->out[out].count > 0 && out < of->outs - 1 &&
+                 of->out[of->outs - 1].count > SMALL_AXIS && pays_to_pack(p, out) &&
+                 stride_kind(of->out[out].stride[SIDE_X]) == STRIDE_UNIT &&
+                 stride_kind(of->out[out].stride[SIDE_Y]) != STRIDE_NONE;
+    for (int a = 0; a < of->outs; a++) {
+        alone = alone && (a == out || dim_is(of->out[a].stride[SIDE_Y], 0));
+    }
+    return alone;
+}
+
 /* About how many lanes do useful work in a term when the axis is the vector axis; 0: it cannot be.
  */
 static double vector_worth(const Planner *p, int out)
@@ -140,7 +155,8 @@ static double vector_worth(const Planner *p, int out)
     StrideKind x = stride_kind(axis->stride[SIDE_X]), y = stride_kind(axis->stride[SIDE_Y]);
     int64_t lanes = lanes_for(p, axis), size = at_least_one(hint(p, axis));
     double worth = (double)size / (double)ceil_divide(size, lanes);
-    bool packs = y == STRIDE_OTHER && x == STRIDE_NONE && pays_to_pack(p, out);
+    bool packs =
+        y == STRIDE_OTHER && ((x == STRIDE_NONE && pays_to_pack(p, out)) || is_depthwise(p, out));
     if (y == STRIDE_OTHER && !packs && may_turn(p, out)) {
         worth *= 0.5;
     } else if (x == STRIDE_OTHER || (y == STRIDE_OTHER && !packs)) {
@@ -296,9 +312,28 @@ static double cost_of(const Planner *p, int64_t rows, int64_t vectors)
     return total;
 }
 
+/* As many columns as lanes, so that the sums can be turned: outputs have their columns last, and a
+ * scattered store of channels costs more than the sums. */
+static bool choose_turned_sums(Planner *p)
+{
+    TilePlan *plan = &p->plan;
+    plan->turned_sums = plan->vector != NO_AXIS && plan->lanes > 1 && plan->covered_count == 0 &&
+                        plan->row == p->of->outs - 1 && plan->lanes <= MAX_TILE_ROWS &&
+                        is_depthwise(p, plan->vector);
+    if (plan->turned_sums) {
+        int64_t columns = p->of->out[plan->row].count;
+        plan->rows = columns < plan->lanes ? (int)columns : plan->lanes;
+        plan->vectors = 1;
+    }
+    return plan->turned_sums;
+}
+
 static void choose_tile(Planner *p)
 {
     TilePlan *plan = &p->plan;
+    if (choose_turned_sums(p)) {
+        return;
+    }
     int64_t registers = p->options.vector_registers - p->options.vector_registers / 16,
             covered = plan->covered_rows;
     registers -= plan->turned ? plan->lanes : 0;

@@ -8,6 +8,8 @@
  * Scratch holds the result once (blocks) or once per leaf, row-major over the merged axes. */
 #include "compiler/lower/lower_contract_walk.h"
 
+#include "runtime/base/bug.h"
+
 /* Positions of row `index` of the tile on the covered axes; the rest of the index is along the row
  * axis. */
 static int split_row(const Walk *w, int index, int64_t *covered)
@@ -82,12 +84,13 @@ static void result_position(Walk *w, const RowSpan *span, const Panel *panel, in
     }
 }
 
-static const Place *result_place(Walk *w, KInst *const *at)
+/* wide: the axis of the lanes. */
+static const Place *result_place(Walk *w, KInst *const *at, int wide)
 {
     Segment segments[MAX_RANK] = {0};
     for (int a = 0; a < w->of->outs; a++) {
-        bool wide = a == w->plan->vector && w->plan->lanes > 1;
-        Index position = wide ? index_lanes(at[a], 1) : index_scalar(at[a]);
+        bool lanes = a == wide && w->plan->lanes > 1;
+        Index position = lanes ? index_lanes(at[a], 1) : index_scalar(at[a]);
         segments[a] = (Segment){w->of->out[a].first, w->of->out[a].axes, 0, 0, position};
     }
     const Type *type = &w->group->node->type;
@@ -118,20 +121,60 @@ static KInst *part_index(Walk *w, KInst *part, KInst *const *at)
     return kir_binary(b, K_ADD, kir_splat(b, index, w->plan->lanes), steps);
 }
 
+/* The outputs of a vector of sums at a position. */
+static void store_vector(Walk *w, KInst *const *at, int wide, KInst *sum)
+{
+    LowerContext *c = w->c;
+    const Place *place = result_place(w, at, wide);
+    lower_scope_open(c);
+    lower_known(c, w->group->node, sum);
+    lower_outputs(c, w->group, place);
+    lower_scope_close(c);
+}
+
+/* Outputs of a tile whose lanes become rows and whose rows lanes. */
+static void store_turned(Walk *w, const RowSpan *span, const Panel *panel, const Tile *tile,
+                         KInst *const *sums)
+{
+    LowerContext *c = w->c;
+    KBuilder *b = &c->b;
+    int lanes = w->plan->lanes;
+    int64_t channels = lanes;
+    KInst *turned[MAX_LANES];
+    for (int i = 0; i < lanes; i++) {
+        turned[i] = sums[i < tile->rows ? i : 0];
+    }
+    transpose_lanes(b, turned, lanes);
+    if (tile->left && !kir_constant(tile->left, &channels)) {
+        NNC_BUG("the channels of a depthwise convolution are not a constant");
+    }
+    KInst *count = kir_splat(b, kir_index(b, tile->rows), lanes);
+    c->lanes = lanes;
+    c->mask = tile->rows < lanes ? kir_binary(b, K_LT, kir_iota(b, DT_I64, lanes), count) : NULL;
+    for (int i = 0; i < channels; i++) {
+        KInst *at[MAX_RANK];
+        result_position(w, span, panel, 0, 0, at);
+        at[w->plan->vector] = walk_op(w, K_ADD, panel->column, walk_constant(w, i));
+        store_vector(w, at, w->plan->row, turned[i]);
+    }
+    c->lanes = 1;
+    c->mask = NULL;
+}
+
 static void store_outputs(Walk *w, const RowSpan *span, const Panel *panel, const Tile *tile,
                           KInst *const *sums)
 {
     LowerContext *c = w->c;
+    if (w->plan->turned_sums) {
+        store_turned(w, span, panel, tile, sums);
+        return;
+    }
     c->lanes = w->plan->lanes;
     for (int i = 0; i < tile->rows * tile->vectors; i++) {
         KInst *at[MAX_RANK];
         result_position(w, span, panel, i / tile->vectors, i % tile->vectors, at);
         c->mask = tile_mask(tile, i % tile->vectors);
-        const Place *place = result_place(w, at);
-        lower_scope_open(c);
-        lower_known(c, w->group->node, sums[i]);
-        lower_outputs(c, w->group, place);
-        lower_scope_close(c);
+        store_vector(w, at, w->plan->vector, sums[i]);
     }
     c->lanes = 1;
     c->mask = NULL;

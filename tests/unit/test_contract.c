@@ -326,6 +326,44 @@ static void draw_conv(Case *c)
     finish(c, graph_node(c->graph, OP_CONV, operands, 2, &attr));
 }
 
+/* A convolution of each channel by itself, of images [N, H, W, C] with weights [C, 1, K, K] or
+ * [K, K, C]: taps of 1 to 5, some of them in the padding of all positions or of none. */
+static void draw_depthwise(Case *c)
+{
+    Attr attr = {.kind = AT_CONV, .conv.spatial = 2};
+    int64_t sizes[2], taps[2], channels = draw(c, 1, 70);
+    for (int i = 0; i < 2; i++) {
+        taps[i] = draw(c, 0, 3) ? draw(c, 0, 1) ? 3 : 5 : draw(c, 1, 4);
+        sizes[i] = draw(c, 1, i ? 75 : 9);
+        attr.conv.stride[i] = draw(c, 1, 3);
+        attr.conv.dilate_x[i] = draw(c, 0, 5) ? 1 : 2;
+        attr.conv.dilate_y[i] = draw(c, 0, 2) ? 1 : draw(c, 2, 3);
+        int64_t reach = (taps[i] - 1) * attr.conv.dilate_y[i];
+        int64_t low = draw(c, 0, reach), have = (sizes[i] - 1) * attr.conv.dilate_x[i] + low;
+        int64_t least = have < reach ? reach - have : 0;
+        attr.conv.pad_low[i] = dim_const(c->dims, low);
+        attr.conv.pad_high[i] = dim_const(c->dims, least + draw(c, 0, 2));
+    }
+    const Dim *all = draw_dim(c, channels, 0), *one = dim_const(c->dims, 1),
+              *taps_0 = dim_const(c->dims, taps[0]), *taps_1 = dim_const(c->dims, taps[1]);
+    DType dtype = draw_dtype(c);
+    Type image = {.dtype = dtype, .rank = 5};
+    image.dims[0] = draw_dim(c, draw(c, 0, 3), 50);
+    image.dims[1] = draw_dim(c, sizes[0], 10);
+    image.dims[2] = draw_dim(c, sizes[1], 5);
+    image.dims[3] = all;
+    image.dims[4] = one;
+    Type by_channel = {.dtype = dtype, .rank = 5, .dims = {all, one, taps_0, taps_1, one}};
+    Type by_tap = {.dtype = dtype, .rank = 5, .dims = {taps_0, taps_1, all, one, one}};
+    bool last = draw(c, 0, 2) == 0;
+    const uint8_t to_groups[] = {3, 0, 1, 2, 4}, from_channel[] = {0, 2, 3, 1, 4},
+                  from_tap[] = {2, 0, 1, 3, 4};
+    Node *x = build_permute(c->graph, input(c, "x", &image), to_groups);
+    Node *y = build_permute(c->graph, input(c, "y", last ? &by_tap : &by_channel),
+                            last ? from_tap : from_channel);
+    finish(c, graph_node(c->graph, OP_CONV, (Node *[]){x, y}, 2, &attr));
+}
+
 static void try_random(void (*make)(Case *c), uint64_t first, int count)
 {
     for (uint64_t seed = first; seed < first + (uint64_t)count; seed++) {
@@ -354,6 +392,11 @@ Test(contract, random_dots)
 Test(contract, random_convolutions)
 {
     try_random(draw_conv, 1000001, case_count());
+}
+
+Test(contract, random_depthwise_convolutions)
+{
+    try_random(draw_depthwise, 2000001, case_count());
 }
 
 /* ---- cases with a shape that matters ---- */
