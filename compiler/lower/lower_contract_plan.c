@@ -441,10 +441,14 @@ static bool pays_to_copy_y(const Planner *p)
     return row >= FAR_BYTES && row > 2 * width && large && uses_of_y(p, p->plan.vector) >= uses;
 }
 
+/* A tile reads lines of x that lie apart: worth a copy when it is used often and x and y are not both
+ * in the second cache anyhow. */
 static bool pays_to_copy_x(const Planner *p)
 {
-    return terms_of_x_are_apart(p) && !p->of->overlaps && p->of->window_count == 0 &&
-           p->plan.lanes > 1 && is_large(p, SIDE_X) && uses_of(p, SIDE_X) >= COPY_FROM_USES;
+    bool plain = !p->of->overlaps && p->of->window_count == 0 && p->plan.lanes > 1;
+    bool large = is_large(p, SIDE_X) || is_large(p, SIDE_Y);
+    return plain && large && terms_of_x_are_apart(p) && exceeds_first_cache(p, SIDE_X) &&
+           uses_of(p, SIDE_X) >= COPY_FROM_USES;
 }
 
 static void choose_packing(Planner *p)
